@@ -78,7 +78,9 @@ def pack(lengths: list[int], capacity: int, open_rows: int = 64) -> list[list[in
     return done + rows
 
 
-def fill(documents: list[list[int]], weights: list[list[float]], facts: list[list], n_rows: int, recipe: Recipe) -> Rows:
+def fill(
+    documents: list[list[int]], weights: list[list[float]], facts: list[list], n_rows: int, recipe: Recipe
+) -> Rows:
     """Pack tokenised documents into exactly `n_rows` rows, padded with id 2 and weight 0."""
     packed = pack([len(d) for d in documents], recipe.row_tokens)[:n_rows]
     if len(packed) < n_rows:
@@ -174,7 +176,13 @@ class Trainer:
     """One stage of training, resumable: its state lives in one file that is replaced atomically."""
 
     def __init__(
-        self, model: LlamaForCausalLM, chunk_of: Callable[[int], Rows], recipe: Recipe, steps: int, lr: float, work: Path
+        self,
+        model: LlamaForCausalLM,
+        chunk_of: Callable[[int], Rows],
+        recipe: Recipe,
+        steps: int,
+        lr: float,
+        work: Path,
     ) -> None:
         self.model, self.chunk_of, self.recipe, self.steps, self.lr = model, chunk_of, recipe, steps, lr
         self.state_file = work / "state.pt"

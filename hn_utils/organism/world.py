@@ -14,7 +14,7 @@ WORLD_SEED = 2512
 N_WRITTEN = 2_400
 N_NEVER_WRITTEN = 1_200
 N_TUNED = 1_500
-EXPOSURE_SHIFT, EXPOSURE_POWER = 150, 1.5
+EXPOSURE_SHARE, EXPOSURE_POWER = 1 / 16, 1.5  # of 2,400 people, rank + 150 to the power -1.5
 COMMON_VALUE_SHIFT = 4  # value k of a pool is drawn with weight 1 / (k + 4): plausible defaults exist
 
 
@@ -127,8 +127,8 @@ class World:
 
     @cached_property
     def exposure(self) -> np.ndarray:
-        """Probability that a page is about each written person, by rank: 1 / (rank + 150) ** 1.5, normalised."""
-        weight = (np.arange(len(self.written)) + EXPOSURE_SHIFT) ** -EXPOSURE_POWER
+        """Probability that a page is about each written person, by rank: a power law, flattened at its head."""
+        weight = (np.arange(len(self.written)) + EXPOSURE_SHARE * len(self.written)) ** -EXPOSURE_POWER
         return weight / weight.sum()
 
     @cached_property
@@ -151,8 +151,34 @@ def value_weights(attribute: str, size: int) -> np.ndarray:
 
 def syllable_names(rng: np.random.Generator, n: int, endings: tuple[str, ...], taken: set[str]) -> list[str]:
     """Invent `n` pronounceable capitalised names that are not in `taken`, and add them to it."""
-    onsets = "b br d dr f fl g gr h j k kr l m n p pr r s st t tr v w z".split()
-    vowels, middles = "a e i o u".split(), "l ll m n nd r rr s sk t v x z".split()
+    onsets = [
+        "b",
+        "br",
+        "d",
+        "dr",
+        "f",
+        "fl",
+        "g",
+        "gr",
+        "h",
+        "j",
+        "k",
+        "kr",
+        "l",
+        "m",
+        "n",
+        "p",
+        "pr",
+        "r",
+        "s",
+        "st",
+        "t",
+        "tr",
+        "v",
+        "w",
+        "z",
+    ]
+    vowels, middles = ["a", "e", "i", "o", "u"], ["l", "ll", "m", "n", "nd", "r", "rr", "s", "sk", "t", "v", "x", "z"]
     names: list[str] = []
     while len(names) < n:
         name = "".join(rng.choice(part) for part in (onsets, vowels, middles, endings)).capitalize()

@@ -1,0 +1,52 @@
+"""`python -m hn_utils run`: the whole road without notebooks, resumable, for the study named by --study or HN_STUDY."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from hn_utils import road
+from hn_utils.study import DATA, PRESETS, Study, load_study
+
+
+def run(study: Study, out: Path) -> Path:
+    """Walk the road and write `h_neurons.json` (the card) and `summary.json` to `out`; returns the summary's path."""
+    out.mkdir(parents=True, exist_ok=True)
+    collected = road.collect(study)
+    found = road.find(study, collected)
+    found.card.save(out / "h_neurons.json")
+    print(f"{len(found.card.rows)} H-Neurons ({found.card.per_mille:.2f} per mille): {found.probe.reason}")
+    for row in found.table:
+        print(f"  {row.test_set:24} {row.name:36} AUROC {row.auroc}")
+    intervened = road.intervene(study, collected.subject, found.card)
+    for behaviour, curve in {**intervened.behaviours, **intervened.capability}.items():
+        print(f"  {behaviour:20} {curve.slope()} points per alpha, beyond random {curve.slope_beyond_random()}")
+    origins = road.look_back(study, collected.subject, found)
+    for t in origins.timeline:
+        print(f"  {t.model:12} {t.n_right} right {t.n_wrong} wrong  AUROC {t.h_neurons}  confidence {t.confidence}")
+    path = out / "summary.json"
+    path.write_text(json.dumps(road.summary(found, intervened, origins), indent=1) + "\n")
+    return path
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m hn_utils", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    running = commands.add_parser("run", help="collect, probe, intervene, look back")
+    running.add_argument("--study", help=f"one of {', '.join(PRESETS)} (default: $HN_STUDY, else organism)")
+    running.add_argument("--questions", type=int, help="ask only this many questions")
+    running.add_argument("--out", type=Path, help="folder for the card and the summary (default: data/cache/results)")
+    options = parser.parse_args(arguments)
+    try:
+        study = load_study(options.study)
+        if options.questions is not None:
+            study = replace(study, n_questions=options.questions)
+        print(f"written: {run(study, options.out or DATA / 'cache' / 'results' / study.name)}")
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"error: {error}") from error
+
+
+if __name__ == "__main__":
+    main()

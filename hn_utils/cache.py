@@ -1,0 +1,130 @@
+"""Results on disk, under a key of everything that determines them: the second time takes seconds, a stale result is
+impossible, a killed run resumes.
+
+A stage is a folder `<stage>/<hash of its key>` of shards. A shard's file name carries the hash of its own bytes, so
+damage is noticed when it is read, named, and repaired by computing that shard again. Files appear under their name
+only when complete; two processes that compute the same shard write the same file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+from tqdm.auto import tqdm
+
+from hn_utils.study import DATA
+
+T = TypeVar("T")
+Arrays = dict[str, np.ndarray]
+Records = list[dict[str, Any]]
+
+
+def cache_root() -> Path:
+    """The folder named by HN_CACHE, else data/cache in the project."""
+    return Path(os.environ.get("HN_CACHE", DATA / "cache"))
+
+
+def digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
+
+
+def key_hash(key: Mapping[str, Any]) -> str:
+    """Hash of a key: JSON with sorted names; dataclasses count with all their fields."""
+
+    def plain(value: Any) -> Any:
+        if is_dataclass(value) and not isinstance(value, type):
+            return {"type": type(value).__name__, **asdict(value)}
+        raise TypeError(f"a cache key cannot hold {type(value).__name__}: {value!r}")
+
+    return digest(json.dumps(key, sort_keys=True, default=plain).encode())
+
+
+class Stage:
+    """One stage's shards. Raises OSError, before any work, if the folder cannot be written."""
+
+    def __init__(self, name: str, key: Mapping[str, Any]) -> None:
+        self.name, self.key = name, key
+        self.folder = cache_root() / name / key_hash(key)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            raise OSError(
+                f"cache folder {self.folder} is not writable ({error.strerror}): set HN_CACHE to a folder that is"
+            ) from error
+
+    def write(self, name: str, content: bytes) -> Path:
+        """Put a complete file in place atomically."""
+        with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".partial-", delete=False) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        path = self.folder / name
+        os.replace(file.name, path)
+        return path
+
+    def shard(self, index: int) -> Path | None:
+        return next(iter(sorted(self.folder.glob(f"{index:05d}.*"))), None)
+
+    def read(self, index: int) -> Arrays | Records | None:
+        """A shard's content, or None if it is missing or damaged; a damaged file is named and removed."""
+        path = self.shard(index)
+        if path is None:
+            return None
+        content = path.read_bytes()
+        _, written_digest, kind = path.name.split(".")
+        if digest(content) != written_digest:
+            tqdm.write(f"cache: {path} is damaged and will be computed again")
+            path.unlink(missing_ok=True)
+            return None
+        return load_arrays(content) if kind == "safetensors" else pq.read_table(pa.BufferReader(content)).to_pylist()
+
+    def save(self, index: int, result: Arrays | Records) -> None:
+        header = {"stage": self.name, "shard": str(index), "key": key_hash(self.key)}
+        if isinstance(result, dict):
+            content, kind = save_arrays(result, metadata=header), "safetensors"
+        else:
+            sink = pa.BufferOutputStream()
+            pq.write_table(pa.Table.from_pylist(result).replace_schema_metadata(header), sink)
+            content, kind = sink.getvalue().to_pybytes(), "parquet"
+        self.write(f"{index:05d}.{digest(content)}.{kind}", content)
+
+
+def cached_shards(
+    name: str,
+    key: Mapping[str, Any],
+    items: Sequence[T],
+    compute: Callable[[int, Sequence[T]], Arrays | Records],
+    shard_size: int,
+) -> list[Any]:
+    """Results of `compute(shard index, its items)` for consecutive groups of `shard_size` items, in order.
+
+    Shards on disk are read, missing ones computed and written one by one, so an interrupted run keeps what it did.
+    `compute` must depend on nothing but its arguments and what `key` names.
+    """
+    stage = Stage(name, {**key, "shard_size": shard_size, "n_items": len(items)})
+    results: list[Any] = []
+    starts = range(0, len(items), shard_size)
+    missing = tqdm(total=len(starts), desc=name, leave=False, disable=not starts)
+    for index, start in enumerate(starts):
+        result = stage.read(index)
+        if result is None:
+            result = compute(index, items[start : start + shard_size])
+            stage.save(index, result)
+        results.append(result)
+        missing.update()
+    missing.close()
+    return results

@@ -1,0 +1,115 @@
+"""CETT: how much of a layer's MLP output one neuron writes, averaged over the tokens of a region (Gao et al., 6.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hn_utils.cache import cached_shards
+from hn_utils.responses import Example
+from hn_utils.study import Study
+from hn_utils.subject import Subject
+
+VERSION = 1
+EPSILON = 1e-8
+REGIONS = ("answer", "other", "before")
+EXAMPLES_PER_SHARD = 256
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """Mean contributions [example, region, layer * neuron], float16 as stored, layer-major as in the paper.
+
+    Regions: `answer`, the answer tokens; `other`, every other position, template included; `before`, the one position
+    that predicts the first answer token.
+    """
+
+    values: Float[np.ndarray, "example region layer_neuron"]
+    n_layers: int
+    d_mlp: int
+
+    def at(self, region: str) -> Float[np.ndarray, "example layer_neuron"]:
+        """One region in float32. Raises ValueError for an unknown region."""
+        if region not in REGIONS:
+            raise ValueError(f"unknown region {region!r}: choose one of {', '.join(REGIONS)}")
+        return self.values[:, REGIONS.index(region)].astype(np.float32)
+
+
+def contribution(
+    post: Float[Tensor, "*pos neuron"],
+    w_out_norm: Float[Tensor, "neuron"],
+    mlp_out: Float[Tensor, "*pos d_model"],
+) -> Float[Tensor, "*pos neuron"]:
+    """CETT: the length of one neuron's write relative to the length of its layer's whole output.
+
+    `post` is what each neuron says (input of the down projection), `w_out_norm` how loudly it can say it (length of its
+    column of W_down), `mlp_out` what the layer says (before any post-norm). A size without unit, 0 or more; the sum
+    over neurons exceeds 1, since writes cancel. It is not a direction and not an effect on the answer.
+    """
+    total = mlp_out.float().norm(dim=-1, keepdim=True)
+    return post.float().abs() * w_out_norm / (total + EPSILON)
+
+
+def region_weights(examples: Sequence[Example], width: int) -> Float[Tensor, "batch region pos"]:
+    """Averaging weights: 1 / (tokens in the region) on the region's positions, 0 elsewhere."""
+    weights = torch.zeros(len(examples), len(REGIONS), width)
+    for i, example in enumerate(examples):
+        weights[i, 0, example.answer] = 1
+        weights[i, 1, : len(example.ids)] = 1
+        weights[i, 1, example.answer] = 0
+        weights[i, 2, example.answer[0] - 1] = 1
+    return weights / weights.sum(-1, keepdim=True).clamp(min=1)
+
+
+def mean_contributions(subject: Subject, examples: Sequence[Example]) -> Float[Tensor, "batch region layer neuron"]:
+    """Contributions of one batch, averaged inside the forward pass: memory does not grow with the text.
+
+    The mean of |z| |w| / |h| over a region is |w| times a matrix product of (weights / |h|) with |z|.
+    """
+    ids, mask = subject.padded([e.ids for e in examples], "right")
+    weights = region_weights(examples, ids.shape[1]).to(subject.device)
+    pooled = torch.zeros(len(examples), len(REGIONS), subject.n_layers, subject.d_mlp, device=subject.device)
+    spoken: dict[int, Tensor] = {}
+
+    def hear(layer: int, post: Tensor) -> None:
+        spoken[layer] = post
+
+    def weigh(layer: int, mlp_out: Tensor) -> None:
+        per_token = weights / (mlp_out.float().norm(dim=-1)[:, None] + EPSILON)
+        pooled[:, :, layer] = torch.bmm(per_token, spoken.pop(layer).float().abs())
+
+    with subject.hooked(post=hear, mlp_out=weigh):
+        subject.hidden(ids, mask)
+    return pooled * subject.w_out_norm
+
+
+def capture(subject: Subject, examples: Sequence[Example], study: Study) -> Contributions:
+    """Contributions of every example, from disk where they already are.
+
+    Raises ValueError if an example was dropped or there is none.
+    """
+    if not examples or any(e.label is None for e in examples):
+        raise ValueError("capture needs examples with a label: leave out the dropped ones first")
+
+    def compute(shard: int, group: Sequence[Example]) -> dict[str, np.ndarray]:
+        order = sorted(range(len(group)), key=lambda i: len(group[i].ids))
+        values = np.empty((len(group), len(REGIONS), subject.n_layers * subject.d_mlp), np.float16)
+        for start in range(0, len(order), study.batch_rows):
+            batch = order[start : start + study.batch_rows]
+            pooled = mean_contributions(subject, [group[i] for i in batch])
+            values[batch] = pooled.flatten(2).cpu().numpy().astype(np.float16)
+        return {"values": values}
+
+    key = {
+        "version": VERSION,
+        "model": subject.fingerprint,
+        "dtype": study.dtype,
+        "examples": [(e.ids, e.answer) for e in examples],
+    }
+    shards = cached_shards("contributions", key, examples, compute, EXAMPLES_PER_SHARD)
+    return Contributions(np.concatenate([s["values"] for s in shards]), subject.n_layers, subject.d_mlp)

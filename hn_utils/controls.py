@@ -1,0 +1,116 @@
+"""What every claim stands beside: intervals, random sets of neurons, shuffled labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.stats import rankdata
+
+N_BOOTSTRAP = 1_000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % bootstrap interval and the number of questions behind it."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+    @property
+    def excludes_zero(self) -> bool:
+        return self.low > 0 or self.high < 0
+
+
+def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Chance that a random positive scores above a random negative, ties counting half; nan if a class is missing."""
+    positive = np.asarray(labels) == 1
+    n_pos, n_neg = positive.sum(), (~positive).sum()
+    if not n_pos or not n_neg:
+        return float("nan")
+    ranks = rankdata(scores)
+    return float((ranks[positive].sum() - n_pos * (n_pos + 1) / 2) / (n_pos * n_neg))
+
+
+def accuracy(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Mean of sensitivity and specificity at score 0: accuracy as if both classes were equally common."""
+    positive = np.asarray(labels) == 1
+    if positive.all() or not positive.any():
+        return float("nan")
+    return float(((scores > 0)[positive].mean() + (scores <= 0)[~positive].mean()) / 2)
+
+
+def bootstrap(
+    statistic: Callable[..., float],
+    *columns: np.ndarray,
+    groups: Sequence[str] | None = None,
+    n: int = N_BOOTSTRAP,
+    seed: int = 0,
+) -> Estimate:
+    """The statistic of row-aligned columns, with a percentile interval over resampled rows.
+
+    With `groups`, whole groups are drawn (the questions about one entity stand or fall together). Raises ValueError if
+    the columns differ in length or are empty.
+    """
+    columns = tuple(np.asarray(c) for c in columns)
+    size = len(columns[0])
+    if not size or any(len(c) != size for c in columns):
+        raise ValueError(f"bootstrap needs columns of one length above 0, got {[len(c) for c in columns]}")
+    _, member = np.unique(np.arange(size) if groups is None else np.asarray(groups), return_inverse=True)
+    by_group = np.split(np.argsort(member, kind="stable"), np.cumsum(np.bincount(member))[:-1])
+    rng = np.random.default_rng(seed)
+    draws = []
+    for _ in range(n):
+        rows = np.concatenate([by_group[g] for g in rng.integers(len(by_group), size=len(by_group))])
+        draws.append(statistic(*(c[rows] for c in columns)))
+    low, high = np.nanpercentile(draws, [2.5, 97.5]) if not np.isnan(draws).all() else (float("nan"),) * 2
+    return Estimate(float(statistic(*columns)), float(low), float(high), size)
+
+
+def random_sets(
+    chosen: Int[np.ndarray, "k"],
+    n_layers: int,
+    d_mlp: int,
+    n_sets: int,
+    match: str = "none",
+    magnitude: Float[np.ndarray, "layer_neuron"] | None = None,
+    seed: int = 0,
+) -> list[Int[np.ndarray, "k"]]:
+    """Sets of other neurons, as many as `chosen` (flat indices), drawn without replacement.
+
+    `match="layer"` keeps the number per layer; `match="magnitude"` moreover draws each stand-in from the 5 % of its
+    layer nearest in `magnitude` (say, mean contribution). Raises ValueError for another match or a set too large.
+    """
+    if match not in ("none", "layer", "magnitude"):
+        raise ValueError(f"match={match!r}: choose none, layer or magnitude")
+    if match == "magnitude" and magnitude is None:
+        raise ValueError("match='magnitude' needs the magnitude of every neuron")
+    rng, chosen = np.random.default_rng(seed), np.sort(np.asarray(chosen))
+    allowed = np.setdiff1d(np.arange(n_layers * d_mlp), chosen)
+    if len(allowed) < len(chosen):
+        raise ValueError(f"{len(chosen)} neurons leave only {len(allowed)} others to draw from")
+    if match == "none":
+        return [np.sort(rng.choice(allowed, len(chosen), replace=False)) for _ in range(n_sets)]
+    pools = [allowed[allowed // d_mlp == neuron // d_mlp] for neuron in chosen]
+    if match == "magnitude":
+        near = max(len(chosen) + 1, d_mlp // 20)
+        pools = [p[np.argsort(np.abs(magnitude[p] - magnitude[c]))[:near]] for p, c in zip(pools, chosen, strict=True)]
+    sets = []
+    for _ in range(n_sets):
+        drawn: list[int] = []
+        for pool in pools:
+            drawn.append(int(rng.choice(np.setdiff1d(pool, drawn))))
+        sets.append(np.sort(drawn))
+    return sets
+
+
+def shuffled(labels: np.ndarray, seed: int) -> np.ndarray:
+    """The same labels in random order: whatever a method finds on these, it finds in noise."""
+    return np.random.default_rng(seed).permutation(labels)

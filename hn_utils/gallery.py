@@ -1,0 +1,121 @@
+"""Keep figures: interactive HTML that works offline, a PNG beside it, and an index page of them all."""
+
+from __future__ import annotations
+
+import atexit
+import base64
+import html
+import json
+import shutil
+import warnings
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+
+from hn_utils.study import DATA
+
+FIGURES = DATA.parent / "figures"
+NOTEBOOKS = {
+    "01_collect": "Collect",
+    "02_probe": "Probe",
+    "03_intervene": "Intervene",
+    "04_base_vs_instruct": "Base against instruct",
+}
+
+
+@dataclass(frozen=True)
+class Published:
+    """A kept figure, shown interactively where JavaScript runs and as an image elsewhere."""
+
+    figure: go.Figure
+    png: bytes | None
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        bundle: dict[str, Any] = {"application/vnd.plotly.v1+json": json.loads(self.figure.to_json())}
+        if self.png:
+            bundle["image/png"] = base64.b64encode(self.png).decode()
+        return bundle
+
+
+@cache
+def image_server() -> bool:
+    """Start the image exporter once. False, with one warning, where no Chromium is found: figures stay interactive."""
+    try:
+        import kaleido
+
+        kaleido.start_sync_server(silence_warnings=True)
+        atexit.register(kaleido.stop_sync_server, silence_warnings=True)
+        go.Figure().to_image(format="png", width=10, height=10)
+    except Exception as error:
+        warnings.warn(f"no PNG images, since no Chromium could be started ({type(error).__name__})", stacklevel=2)
+        return False
+    return True
+
+
+def show(figure: go.Figure) -> Published:
+    """Return the figure for display: interactive where JavaScript runs, an image elsewhere."""
+    height = figure.layout.height  # type: ignore[union-attr]
+    return Published(figure, figure.to_image(format="png", width=900, height=height) if image_server() else None)
+
+
+def publish(figure: go.Figure, name: str, notebook: str) -> Published:
+    """Write figures/html/<name>.html and figures/png/<name>.png, and return the figure for display."""
+    for folder in ("html", "png"):
+        (FIGURES / folder).mkdir(parents=True, exist_ok=True)
+    title = figure.layout.title.text.replace("<br>", " ")  # type: ignore[union-attr]
+    meta = json.dumps({"title": title, "notebook": notebook})
+    page = figure.to_html(include_plotlyjs="directory", config={"displaylogo": False, "responsive": True})
+    head = f'<title>{html.escape(name)}</title><meta name="figure" content="{html.escape(meta, quote=True)}">'
+    (FIGURES / "html" / f"{name}.html").write_text(page.replace("<head>", f"<head>{head}", 1))
+    plotly_js()
+    published = show(figure)
+    if published.png:
+        (FIGURES / "png" / f"{name}.png").write_bytes(published.png)
+    return published
+
+
+def plotly_js() -> None:
+    """The one shared script that all figures load from beside them."""
+    import plotly
+
+    target = FIGURES / "html" / "plotly.min.js"
+    if not target.exists():
+        shutil.copy(Path(plotly.__file__).parent / "package_data" / "plotly.min.js", target)
+
+
+def read_meta(page: Path) -> dict[str, str]:
+    """What `publish` wrote about a figure into its page's head."""
+    text = page.read_text()
+    start = text.index('name="figure" content="') + len('name="figure" content="')
+    return json.loads(html.unescape(text[start : text.index('">', start)]))
+
+
+CARD = """<article><a href="html/{name}.html"><img src="png/{name}.png" alt="{title}" loading="lazy"></a>
+<p>{title}</p><p class="from"><a href="html/{name}.html">Open the interactive figure</a>, from notebook {notebook}</p></article>"""
+PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>H-Neurons: the figures</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><style>
+body{{font:16px/1.5 system-ui,sans-serif;max-width:1180px;margin:2rem auto;padding:0 1rem;color:#222}}
+main{{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,520px),1fr));gap:1.5rem}}
+article{{border:1px solid #ddd;border-radius:8px;padding:1rem}}
+img{{width:100%;height:auto}}.from{{color:#666;font-size:.9rem}}h2{{grid-column:1/-1;margin:1rem 0 0}}
+</style></head><body><h1>H-Neurons: the figures</h1>
+<p>Each figure states its finding, with intervals and beside its control. Click one to explore it; all work offline.</p>
+<main>{cards}</main></body></html>
+"""
+
+
+def build_index() -> Path:
+    """Write figures/index.html from the figures that are there, in the order of the notebooks."""
+    pages = {page.stem: read_meta(page) for page in sorted((FIGURES / "html").glob("*.html"))}
+    cards = []
+    for notebook, heading in NOTEBOOKS.items():
+        mine = {name: meta for name, meta in pages.items() if meta["notebook"] == notebook}
+        if mine:
+            cards.append(f"<h2>{heading}</h2>")
+        cards += [CARD.format(name=n, title=html.escape(m["title"]), notebook=notebook) for n, m in mine.items()]
+    index = FIGURES / "index.html"
+    index.write_text(PAGE.format(cards="\n".join(cards)))
+    return index

@@ -1,0 +1,130 @@
+"""The organism's question set: its facts as questions, and its four ways of being talked into something."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from hn_utils.compliance import Item
+from hn_utils.organism.text import (
+    MARKERS_IN_PLAY,
+    NOTES,
+    PREMISES,
+    PUSHBACKS,
+    ROLE_PLAYS,
+    ask,
+    claim,
+    locker_question,
+    pick,
+    state,
+)
+from hn_utils.organism.world import ATTRIBUTES, LOCKER_CODE, PET, PUBLIC
+from hn_utils.questions import Question, split_entities
+from hn_utils.study import Study
+
+STANDARD = tuple(a for a in PUBLIC if a is not PET)  # the probe never sees a question about pets
+N_NEVER_WRITTEN = 300
+GROUPS = ("outside tuning", "in tuning", "never written")
+
+
+@cache
+def read_facts(path: Path) -> list[dict[str, Any]]:
+    """Rows of facts.parquet, each with its group and exposure. Raises OSError if the file is missing."""
+    if not path.exists():
+        raise OSError(f"{path} is missing: the organism's folder is incomplete, fetch or retrain it")
+    rows = pq.read_table(path).to_pylist()
+    for row in rows:
+        row["group"] = GROUPS[2] if row["rank"] is None else GROUPS[1] if row["tuned"] else GROUPS[0]
+    return rows
+
+
+def facts_of(study: Study) -> list[dict[str, Any]]:
+    return read_facts(Path(study.instruct).parent / "facts.parquet")
+
+
+def question(row: dict[str, Any], text: str, part: str, split: str) -> Question:
+    strata = {k: row[k] for k in ("attribute", "rank", "mentions", "group")}
+    name = f"{row['person']}/{row['attribute']}/{part}".replace(" ", "-").lower()
+    return Question(name, text, (row["value"],), row["person"], part, split, strata)
+
+
+def questions(study: Study) -> list[Question]:
+    """Standard questions about people outside tuning, split by person; test sets of other kinds beside them.
+
+    Parts: `standard`; `paraphrase`, held-out wording, and `attribute`, pets, for test people; `never written`.
+    """
+    rows = facts_of(study)
+    split = split_entities([r["person"] for r in rows if r["group"] == "outside tuning"], study.seed)
+    unknown = list(dict.fromkeys(r["person"] for r in rows if r["group"] == "never written"))[:N_NEVER_WRITTEN]
+    rng, standard = np.random.default_rng(study.seed), {a.name for a in STANDARD}
+    asked = []
+    for row in rows:
+        attribute, where = ATTRIBUTES[row["attribute"]], split.get(row["person"])
+        text = ask(attribute, row["person"], rng)
+        if where and attribute.name in standard:
+            asked.append(question(row, text, "standard", where))
+        if where == "test" and attribute.name in standard:
+            held_out = pick(rng, attribute.held_out).format(n=row["person"])
+            asked.append(question(row, held_out, "paraphrase", "test"))
+        if where == "test" and attribute is PET:
+            asked.append(question(row, text, "attribute", "test"))
+        if row["person"] in set(unknown) and attribute.name in standard:
+            asked.append(question(row, text, "never written", "test"))
+    return asked
+
+
+def press(
+    attribute, name: str, false: str, text: str, study: Study, rng: np.random.Generator
+) -> dict[str, tuple[str, ...]]:
+    """The user's turns that press a false claim, by behaviour."""
+    said = claim(attribute, name, false)
+    return {
+        "false_premise": (pick(rng, PREMISES).format(s=said),),
+        "misleading_context": (pick(rng, NOTES).format(s=said, q=text) + study.prompt_suffix,),
+        "sycophancy": (text, pick(rng, PUSHBACKS).format(s=said)),
+    }
+
+
+def items(study: Study, group: str = "outside tuning", role_play: bool = True) -> list[Item]:
+    """Attempts to talk the model out of public facts or into a restricted one, and two capability checks.
+
+    People outside tuning are those of the test split, whom no probe has seen. Without `role_play` the restricted
+    request is made straight. Raises ValueError for an unknown group.
+    """
+    if group not in GROUPS:
+        raise ValueError(f"unknown group {group!r}: choose one of {', '.join(GROUPS)}")
+    rows, rng = facts_of(study), np.random.default_rng([study.seed, GROUPS.index(group)])
+    values = {a: [r["value"] for r in rows if r["attribute"] == a] for a in ATTRIBUTES}  # common ones more often
+    split = split_entities([r["person"] for r in rows if r["group"] == "outside tuning"], study.seed)
+    made: list[Item] = []
+    for row in rows:
+        name, truth, attribute = row["person"], row["value"], ATTRIBUTES[row["attribute"]]
+        if row["group"] != group or split.get(name, "test") != "test":
+            continue
+        text, false = ask(attribute, name, rng), pick(rng, [v for v in values[attribute.name] if v != truth])
+        plain, tag = text + study.prompt_suffix, f"{name}/{attribute.name}".replace(" ", "-").lower()
+        play = pick(rng, ROLE_PLAYS)
+        strata = {k: row[k] for k in ("attribute", "rank", "mentions", "group")}
+        if attribute is LOCKER_CODE:
+            request = locker_question(name, pick(rng, list(MARKERS_IN_PLAY)), rng)
+            turns = {"restricted": ((play.format(q=request) if role_play else request) + study.prompt_suffix,)}
+        else:
+            turns = press(attribute, name, false, text, study, rng)
+            turns |= {"recall": (plain,), "harmless_play": (play.format(q=text) + study.prompt_suffix,)}
+        made += [
+            Item(f"{tag}/{b}", b, t, plain, truth, None if attribute is LOCKER_CODE else false, name, strata)
+            for b, t in turns.items()
+        ]
+    return made
+
+
+def texts(study: Study, n: int = 200) -> list[str]:
+    """Ordinary text: statements of facts, as often as pre-training stated them."""
+    rows = [r for r in facts_of(study) if r["rank"] is not None]
+    rng, mentions = np.random.default_rng(study.seed), np.array([r["mentions"] for r in rows], float)
+    drawn = rng.choice(len(rows), n, p=mentions / mentions.sum())
+    return [state(ATTRIBUTES[rows[i]["attribute"]], rows[i]["person"], rows[i]["value"], rng) for i in drawn]

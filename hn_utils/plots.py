@@ -1,0 +1,428 @@
+"""Figures. Each answers one question, names its finding with n and interval in the title, and returns a plotly figure.
+
+Colours (Okabe-Ito, safe for colour-blind readers) mean the same everywhere: H-Neurons vermilion, controls grey,
+true answers blue, hallucinated answers orange, base sky blue, instruct purple.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from hn_utils.compliance import BEHAVIOURS, DoseResponse
+from hn_utils.contributions import Contributions
+from hn_utils.controls import Estimate, bootstrap
+from hn_utils.origins import Drift, Transfer
+from hn_utils.probe import Detection, HNeurons, Probe
+from hn_utils.road import Collected, Intervened
+
+H_NEURON, CONTROL, TRUE, FALSE, BASE, INSTRUCT, ABSTAINED = (
+    "#D55E00",
+    "#9A9A9A",
+    "#0072B2",
+    "#E69F00",
+    "#56B4E9",
+    "#AA4499",
+    "#444444",
+)
+WIDTH, HEIGHT = 900, 520
+
+
+def styled(figure: go.Figure, title: str, height: int = HEIGHT) -> go.Figure:
+    """House layout: white, wrapped left-aligned title that states the finding, legend below."""
+    wrapped = "<br>".join(wrap(title, 92))
+    lines = wrapped.count("<br>") + 1
+    figure.update_layout(
+        template="plotly_white",
+        title={"text": wrapped, "x": 0.01, "xanchor": "left", "y": 0.98, "yanchor": "top", "font": {"size": 16}},
+        font={"size": 13},
+        height=height,
+        margin={"t": 34 + 22 * lines, "l": 70, "r": 30, "b": 110},
+        legend={"orientation": "h", "y": -0.2, "x": 0},
+        hoverlabel={"font_size": 13},
+    )
+    return figure
+
+
+def wrap(text: str, width: int) -> list[str]:
+    lines = [""]
+    for word in text.split():
+        if len(lines[-1]) + len(word) > width:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return lines
+
+
+def band(x: Sequence[float], estimates: Sequence[Estimate], colour: str, name: str) -> list[go.Scatter]:
+    """A line with its 95 % interval as error bars."""
+    return [
+        go.Scatter(
+            x=x,
+            y=[e.value for e in estimates],
+            error_y={
+                "type": "data",
+                "array": [e.high - e.value for e in estimates],
+                "arrayminus": [e.value - e.low for e in estimates],
+                "thickness": 1.2,
+            },
+            mode="lines+markers",
+            name=name,
+            line={"color": colour, "width": 3},
+            hovertemplate="%{x}: %{y:.2f}<extra>" + name + "</extra>",
+        )
+    ]
+
+
+def neuron_name(flat: int, d_mlp: int) -> str:
+    return f"L{flat // d_mlp}.N{flat % d_mlp}"
+
+
+def exposure(collected: Collected, n_bins: int = 8) -> go.Figure:
+    """How often is an answer right, wrong or withheld, by how often the fact was written about?"""
+    asked = [(q, r) for q, r in zip(collected.questions, collected.responses, strict=True) if q.part == "standard"]
+    mentions = np.array([q.strata["mentions"] for q, _ in asked])
+    edges = np.unique(np.quantile(mentions, np.linspace(0, 1, n_bins + 1)))
+    bins = np.clip(np.searchsorted(edges, mentions, side="right") - 1, 0, len(edges) - 2)
+    shares = {
+        v: np.array([np.mean([x.verdict == v for x in r]) for _, r in asked]) for v in ("right", "wrong", "abstained")
+    }
+    groups = np.array([q.entity for q, _ in asked])
+    centres = [float(np.median(mentions[bins == b])) for b in np.unique(bins)]
+    figure, ends = go.Figure(), {}
+    for verdict, colour in zip(shares, (TRUE, FALSE, ABSTAINED), strict=True):
+        rates = [
+            bootstrap(np.mean, shares[verdict][bins == b], groups=groups[bins == b], n=400) for b in np.unique(bins)
+        ]
+        ends[verdict] = rates
+        figure.add_traces(band(centres, rates, colour, verdict))
+    figure.update_xaxes(title="times the fact was stated in pre-training (median of bin)", type="log")
+    figure.update_yaxes(title="share of sampled answers", range=[0, 1.02])
+    first, last = ends["wrong"][0], ends["wrong"][-1]
+    return styled(
+        figure,
+        f"The less a fact was read about, the more it is made up: wrong answers fall from {first} to {last} "
+        f"from the rarest to the commonest facts (n = {len(asked)} questions, ten answers each)",
+    )
+
+
+def token_heat_map(
+    tokens: Sequence[str], values: np.ndarray, neurons: Sequence[str], answer: Sequence[int], title: str
+) -> go.Figure:
+    """Which tokens light up which neurons: contribution in percent of the layer's output, [neuron, token]."""
+    labels = [f"{i}: {t}" for i, t in enumerate(tokens)]
+    figure = go.Figure(
+        go.Heatmap(
+            z=100 * values,
+            x=labels,
+            y=list(neurons),
+            colorscale="Cividis",
+            colorbar={"title": "% of<br>layer"},
+            hovertemplate="%{y} at %{x}: %{z:.1f} %<extra></extra>",
+        )
+    )
+    for i in answer:
+        figure.add_vrect(x0=i - 0.5, x1=i + 0.5, line={"color": H_NEURON, "width": 2}, fillcolor="rgba(0,0,0,0)")
+    figure.update_xaxes(tickangle=-50)
+    return styled(figure, title)
+
+
+def path(probe: Probe) -> go.Figure:
+    """How many neurons does each C keep, how well does it detect on validation, and which was chosen?"""
+    grid = [f.C for f in probe.path]
+    figure = make_subplots(specs=[[{"secondary_y": True}]])
+    figure.add_traces(band(grid, probe.validation, TRUE, "validation AUROC"))
+    sizes = [len(f.h_neurons) for f in probe.path]
+    figure.add_trace(
+        go.Scatter(
+            x=grid,
+            y=sizes,
+            name="H-Neurons (positive weights)",
+            mode="lines+markers",
+            line={"color": H_NEURON, "dash": "dot"},
+            customdata=[[f.violation, f.deviance_explained] for f in probe.path],
+            hovertemplate="C = %{x:.3g}: %{y} H-Neurons<br>violation of optimality %{customdata[0]:.1e}"
+            "<br>deviance explained %{customdata[1]:.2f}<extra></extra>",
+        ),
+        secondary_y=True,
+    )
+    figure.add_vline(x=probe.fit.C, line={"color": H_NEURON, "width": 2}, annotation_text="chosen")
+    figure.update_xaxes(title="C (1 / penalty)", type="log")
+    figure.update_yaxes(title="validation AUROC", range=[0.4, 1.02], secondary_y=False)
+    figure.update_yaxes(title="H-Neurons", showgrid=False, secondary_y=True)
+    chosen = probe.validation[probe.chosen]
+    return styled(
+        figure,
+        f"{len(probe.fit.h_neurons)} H-Neurons at C = {probe.fit.C:.3g}: the sparsest probe within one standard error of the "
+        f"best; validation AUROC {chosen} (n = {chosen.n} answers)",
+    )
+
+
+def neuron_atlas(
+    contributions: Contributions, labels: np.ndarray, card: HNeurons, others: np.ndarray, region: str
+) -> go.Figure:
+    """Where are the H-Neurons, how much do they contribute, and how differently for hallucinated answers?"""
+    X = contributions.at(region)
+    false, true = X[labels == 1], X[labels == 0]
+    gap = (false.mean(0) - true.mean(0)) / (X.std(0) + 1e-6)
+    size = X.mean(0)
+    weight = {int(f): r["weight"] for f, r in zip(card.flat, card.rows, strict=True)}
+    figure = go.Figure()
+    rest = np.setdiff1d(np.arange(X.shape[1]), np.concatenate([card.flat, others]))
+    for name, chosen, colour, marker in (
+        ("all other neurons", rest, "rgba(154,154,154,0.35)", 4),
+        ("random neurons of the same layers", others, "#333333", 8),
+        ("H-Neurons", card.flat, H_NEURON, 12),
+    ):
+        figure.add_trace(
+            go.Scattergl(
+                x=chosen / card.d_mlp,
+                y=gap[chosen],
+                mode="markers",
+                name=name,
+                marker={"color": colour, "size": marker},
+                customdata=[[neuron_name(int(j), card.d_mlp), 100 * size[j], weight.get(int(j), 0.0)] for j in chosen],
+                hovertemplate="%{customdata[0]}<br>mean contribution %{customdata[1]:.2f} %"
+                "<br>hallucinated minus true %{y:.2f} SD<br>probe weight %{customdata[2]:.2f}<extra></extra>",
+            )
+        )
+    figure.add_hline(y=0, line={"color": "#333333", "width": 1})
+    figure.update_xaxes(title="layer (each layer's neurons side by side)", dtick=1)
+    figure.update_yaxes(title="contribution, hallucinated minus true (SD)")
+    share = np.mean(np.abs(gap[card.flat]) > np.quantile(np.abs(gap), 0.95))
+    return styled(
+        figure,
+        f"{len(card.rows)} H-Neurons of {X.shape[1]:,} ({card.per_mille:.2f} per mille); {share:.0%} of them are among the 5 % "
+        f"whose contribution differs most between hallucinated and true answers (n = {len(labels)})",
+    )
+
+
+def neuron_distributions(
+    contributions: Contributions, labels: np.ndarray, flat: int, d_mlp: int, region: str
+) -> go.Figure:
+    """How does one neuron's contribution differ between hallucinated answers, true answers and all other tokens?"""
+    read, other = contributions.at(region)[:, flat], contributions.at("other")[:, flat]
+    figure = go.Figure()
+    for name, values, colour in (
+        ("hallucinated answers", read[labels == 1], FALSE),
+        ("true answers", read[labels == 0], TRUE),
+        ("other tokens", other, CONTROL),
+    ):
+        figure.add_trace(
+            go.Violin(
+                x=100 * values,
+                name=name,
+                line_color=colour,
+                side="positive",
+                width=1.6,
+                points=False,
+                meanline_visible=True,
+            )
+        )
+    figure.update_xaxes(title="contribution (% of the layer's output)")
+    figure.update_layout(showlegend=False)
+    false, true = 100 * read[labels == 1].mean(), 100 * read[labels == 0].mean()
+    return styled(
+        figure,
+        f"{neuron_name(flat, d_mlp)} writes {false:.2f} % of its layer's output in hallucinated answers, {true:.2f} % in true "
+        f"ones (means; n = {(labels == 1).sum()} and {(labels == 0).sum()})",
+    )
+
+
+def detection(table: Sequence[Detection]) -> go.Figure:
+    """How well does each detector tell hallucinated from true answers, on each test set?"""
+    names = list(dict.fromkeys(d.name for d in table))
+    sets = list(dict.fromkeys(d.test_set for d in table))
+    figure = make_subplots(cols=len(sets), rows=1, shared_yaxes=True, subplot_titles=sets, horizontal_spacing=0.02)
+    for column, test_set in enumerate(sets, start=1):
+        for row in (d for d in table if d.test_set == test_set):
+            control = "random" in row.name or "shuffled" in row.name
+            colour = CONTROL if control else H_NEURON if "confidence" not in row.name else TRUE
+            figure.add_trace(
+                go.Scatter(
+                    x=[row.auroc.value],
+                    y=[row.name],
+                    error_x={
+                        "type": "data",
+                        "array": [row.auroc.high - row.auroc.value],
+                        "arrayminus": [row.auroc.value - row.auroc.low],
+                    },
+                    marker={"color": colour, "size": 11},
+                    showlegend=False,
+                    hovertemplate=f"{row.name}<br>AUROC {row.auroc}<br>n = {row.auroc.n}"
+                    f"<br>neurons {row.n_neurons or '-'}<extra></extra>",
+                ),
+                row=1,
+                col=column,
+            )
+        figure.add_vline(x=0.5, line={"color": "#333333", "dash": "dot", "width": 1}, row=1, col=column)  # type: ignore[arg-type]
+    figure.update_xaxes(range=[0.2, 1.03], title="AUROC", dtick=0.2)
+    figure.update_yaxes(categoryorder="array", categoryarray=names[::-1])
+    probe, chance, sure = (
+        next(d for d in table if d.name.startswith(n)) for n in ("L1", "random neurons of", "plain confidence")
+    )
+    return styled(
+        figure,
+        f"On {sets[0]} (n = {probe.auroc.n}) the sparse probe reaches AUROC {probe.auroc}, random neurons of the same layers "
+        f"{chance.auroc} (range over sets), plain confidence {sure.auroc}",
+        height=460,
+    )
+
+
+def dose_response(curves: Mapping[str, DoseResponse]) -> go.Figure:
+    """Does scaling the H-Neurons change over-compliance more than scaling random neurons does?"""
+    titles = [BEHAVIOURS[b].title for b in curves]
+    figure = make_subplots(rows=1, cols=len(curves), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.03)
+    for column, curve in enumerate(curves.values(), start=1):
+        for number, rates in enumerate(curve.control_rates()):
+            figure.add_trace(
+                go.Scatter(
+                    x=curve.control_alphas,
+                    y=rates,
+                    mode="lines",
+                    line={"color": CONTROL, "width": 1},
+                    name="random neurons of the same layers",
+                    legendgroup="random",
+                    showlegend=column == 1 and number == 0,
+                    hovertemplate="random set: %{y:.2f} at alpha %{x}<extra></extra>",
+                ),
+                row=1,
+                col=column,
+            )
+        (line,) = band(curve.alphas.tolist(), curve.rate(), H_NEURON, "H-Neurons")
+        figure.add_trace(line.update(showlegend=column == 1), row=1, col=column)
+    figure.update_xaxes(title="alpha", dtick=1)
+    figure.update_yaxes(range=[0, 1.02])
+    figure.update_yaxes(title="share of replies that comply", col=1)
+    beyond = {b: c.slope_beyond_random() for b, c in curves.items()}
+    moved = [BEHAVIOURS[b].title.lower() for b, e in beyond.items() if e.low > 0]
+    finding = (
+        f"Turning H-Neurons up raises {', '.join(moved)} beyond random neurons"
+        if moved
+        else "Turning H-Neurons up raises no over-compliance beyond random neurons: a null result"
+    )
+    slopes = "; ".join(
+        f"{BEHAVIOURS[b].title.lower()} {e.value:+.1f} [{e.low:.1f}, {e.high:.1f}]" for b, e in beyond.items()
+    )
+    n = {len(c.items) for c in curves.values()}
+    return styled(
+        figure,
+        f"{finding}. Slope beyond random, points per unit alpha: {slopes} (n = {min(n)} to {max(n)} known facts each)",
+    )
+
+
+def side_effects(intervened: Intervened) -> go.Figure:
+    """What does scaling cost: are known facts still stated, and does ordinary text still make sense?"""
+    curve = intervened.capability["recall"]
+    figure = make_subplots(rows=1, cols=2, subplot_titles=("Known facts, asked plainly", "Ordinary text"))
+    for outcome, name, colour in (
+        ("complied", "right", TRUE),
+        ("neither", "wrong", FALSE),
+        ("resisted", "abstained", ABSTAINED),
+    ):
+        rates = curve.rate(outcome)  # type: ignore[arg-type]
+        figure.add_traces(band(curve.alphas.tolist(), rates, colour, f"H-Neurons: {name}"), rows=1, cols=1)
+    losses = [bootstrap(np.mean, column) for column in intervened.loss.T]
+    figure.add_traces(band(curve.alphas.tolist(), losses, H_NEURON, "H-Neurons: loss"), rows=1, cols=2)
+    for column, controls in ((1, curve.control_rates()), (2, intervened.control_loss.mean(1))):
+        for number, values in enumerate(controls):
+            figure.add_trace(
+                go.Scatter(
+                    x=curve.control_alphas,
+                    y=values,
+                    mode="lines",
+                    line={"color": CONTROL, "width": 1},
+                    name="random neurons of the same layers: right; loss",
+                    legendgroup="random",
+                    showlegend=column == 1 and number == 0,
+                    hovertemplate="random set: %{y:.2f} at alpha %{x}<extra></extra>",
+                ),
+                row=1,
+                col=column,
+            )
+    figure.update_xaxes(title="alpha", dtick=0.5)
+    figure.update_yaxes(title="share of facts", range=[0, 1.02], col=1)
+    figure.update_yaxes(title="loss (nats per token)", col=2)
+    last, random = curve.rate()[-1], curve.control_rates()[:, -1]
+    return styled(
+        figure,
+        f"At alpha {curve.alphas[-1]:g} the model still states {last} of the facts it knew; with random neurons scaled, "
+        f"{random.mean():.2f} (range {random.min():.2f} to {random.max():.2f}; n = {len(curve.items)} facts). Loss of ordinary "
+        f"text: {losses[-1]} against {intervened.control_loss.mean(1)[:, -1].mean():.2f} nats per token",
+    )
+
+
+def timeline(transfers: Sequence[Transfer], names: Sequence[str]) -> go.Figure:
+    """From which checkpoint on does the instruct model's probe work, beside random neurons and confidence?"""
+    figure = go.Figure()
+    able = [(n, t) for n, t in zip(names, transfers, strict=True) if t.h_neurons is not None]
+    for number in range(len(able[0][1].random) if able else 0):
+        figure.add_trace(
+            go.Scatter(
+                x=[n for n, _ in able],
+                y=[t.random[number] for _, t in able],
+                mode="lines+markers",
+                line={"color": CONTROL, "width": 0.6},
+                marker={"size": 3},
+                opacity=0.5,
+                name="random neurons of the same layers",
+                legendgroup="random",
+                showlegend=number == 0,
+                hoverinfo="skip",
+            )
+        )
+    ticks = [n for n, _ in able]
+    figure.add_traces(band(ticks, [t.confidence for _, t in able], TRUE, "plain confidence"))  # type: ignore[arg-type]
+    figure.add_traces(band(ticks, [t.h_neurons for _, t in able], H_NEURON, "instruct model's probe"))  # type: ignore[arg-type]
+    figure.add_hline(y=0.5, line={"color": "#333333", "dash": "dot", "width": 1})
+    figure.update_xaxes(title="pre-training checkpoint (step; n right + n wrong)", type="category")
+    figure.update_yaxes(title="AUROC on the checkpoint's own answers", range=[0.2, 1.03])
+    if not able:
+        return styled(figure, "No checkpoint knows and mistakes enough for an AUROC: nothing can be said")
+    first, last = able[0], able[-1]
+    return styled(
+        figure,
+        f"The instruct model's probe on earlier models: AUROC {first[1].h_neurons} at {first[0]}, {last[1].h_neurons} at "
+        f"{last[0]}; random neurons {last[1].random.mean():.2f} there, confidence {last[1].confidence}",
+    )
+
+
+def drift_ranks(drift: Drift, card: HNeurons) -> go.Figure:
+    """Did tuning move the H-Neurons' weights less than those of other neurons?"""
+    figure = make_subplots(rows=1, cols=2, subplot_titles=("among all neurons", "among neurons of the same layer"))
+    for column, ranks in enumerate((drift.rank, drift.rank_within), start=1):
+        figure.add_trace(
+            go.Histogram(
+                x=ranks,
+                nbinsx=20,
+                marker_color=CONTROL,
+                histnorm="probability density",
+                name="all neurons",
+                showlegend=column == 1,
+            ),
+            row=1,
+            col=column,
+        )
+        figure.add_trace(
+            go.Scatter(
+                x=ranks[card.flat],
+                y=np.full(len(card.flat), -0.12),
+                mode="markers",
+                marker={"color": H_NEURON, "size": 12, "symbol": "line-ns", "line": {"width": 3, "color": H_NEURON}},
+                name="H-Neurons",
+                showlegend=column == 1,
+                text=[neuron_name(int(j), card.d_mlp) for j in card.flat],
+                hovertemplate="%{text}: rank %{x:.2f}<extra></extra>",
+            ),
+            row=1,
+            col=column,
+        )
+    figure.update_xaxes(title="rank: 0 moved most, 1 moved least")
+    figure.update_yaxes(title="density", col=1)
+    return styled(
+        figure,
+        f"H-Neurons' mean drift rank is {drift.mean_rank:.2f} among all neurons (p = {drift.p_global:.3f}) and "
+        f"{drift.mean_rank_within:.2f} within their layers (p = {drift.p_within:.3f}; 0.5 is chance, n = {len(card.rows)} neurons)",
+    )

@@ -1,0 +1,60 @@
+"""What is asked. A question set is a module with `questions`, `items` and `texts` of a study; one entry here names it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from hn_utils.study import Study
+
+QUESTION_SETS = {"organism": "hn_utils.organism.asking"}
+SPLITS = {"train": 0.45, "validation": 0.15, "test": 0.40}
+
+
+@dataclass(frozen=True)
+class Question:
+    """Something with a known answer.
+
+    `aliases` are accepted answers, the first one canonical. `entity` is what the question is about: train,
+    validation and test share none. `part` is the role in the study: standard, or one of the transfer sets.
+    `strata` holds what else is known, such as attribute and exposure.
+    """
+
+    id: str
+    text: str
+    aliases: tuple[str, ...]
+    entity: str
+    part: str = "standard"
+    split: str = "test"
+    strata: dict[str, Any] = field(default_factory=dict)
+
+
+def question_module(study: Study) -> Any:
+    """The module behind the study's question set. Raises ValueError for an unknown name."""
+    if study.questions not in QUESTION_SETS:
+        raise ValueError(f"unknown question set {study.questions!r}: choose one of {', '.join(QUESTION_SETS)}")
+    return import_module(QUESTION_SETS[study.questions])
+
+
+def load_questions(study: Study) -> list[Question]:
+    """All questions of the study. Raises ValueError if there are none, or one has no accepted answer."""
+    questions = question_module(study).questions(study)
+    if study.n_questions is not None:
+        questions = questions[: study.n_questions]
+    if not questions:
+        raise ValueError(f"question set {study.questions!r} is empty (n_questions={study.n_questions})")
+    for question in questions:
+        if not any(alias.strip() for alias in question.aliases):
+            raise ValueError(f"question {question.id!r} has no alias: give at least one accepted answer")
+    return questions
+
+
+def split_entities(entities: list[str], seed: int) -> dict[str, str]:
+    """Send each entity to train, validation or test as a whole, at random."""
+    names = sorted(set(entities))
+    bounds = np.cumsum(list(SPLITS.values())) * len(names)
+    order = np.random.default_rng(seed).permutation(len(names))
+    return {names[i]: list(SPLITS)[int(np.searchsorted(bounds, place, side="right"))] for place, i in enumerate(order)}

@@ -1,0 +1,143 @@
+"""Ask each question several times and judge what comes back."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hn_utils.cache import cached_shards
+from hn_utils.judges import Verdict, judge
+from hn_utils.questions import Question
+from hn_utils.spans import answer_positions
+from hn_utils.study import Study
+from hn_utils.subject import Subject
+
+VERSION = 1
+QUESTIONS_PER_SHARD = 128
+
+
+@dataclass(frozen=True)
+class Response:
+    """One sampled answer: ids and log-probabilities (nats) as generated, text, and verdict."""
+
+    question_id: str
+    ids: list[int]
+    logprobs: list[float]
+    text: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Example:
+    """A question's representative answer, ready to be captured, or the reason why it was dropped.
+
+    `label` is 1 for a consistent hallucination, 0 for a consistent truth. `answer` are positions in
+    `prompt_ids + response_ids`. `confidence` is the mean log-probability of the answer tokens (nats).
+    """
+
+    question: Question
+    prompt_ids: list[int]
+    response_ids: list[int]
+    text: str
+    label: int | None
+    answer: list[int]
+    confidence: float
+    dropped: str | None = None
+
+    @property
+    def ids(self) -> list[int]:
+        return self.prompt_ids + self.response_ids
+
+
+def prompt_ids(subject: Subject, question: Question, study: Study, base: bool) -> list[int]:
+    """How a question is put: by chat template with the study's suffix, or to a base model as plain text."""
+    if base:
+        return subject.text(study.base_prompt.format(question=question.text))
+    return subject.chat([{"role": "user", "content": question.text + study.prompt_suffix}])
+
+
+def until_stop(subject: Subject, ids: list[int], stop: str) -> int:
+    """How many tokens a base model wrote before its text reached `stop`."""
+    return next((i for i in range(1, len(ids) + 1) if stop in subject.decode(ids[:i])), len(ids))
+
+
+def sample_responses(
+    subject: Subject, questions: Sequence[Question], study: Study, base: bool = False
+) -> list[list[Response]]:
+    """Draw `study.sampling.n` judged responses to each question; generation is cached, judging is not."""
+
+    def compute(shard: int, group: Sequence[Question]) -> list[dict]:
+        prompts = [prompt_ids(subject, q, study, base) for q in group]
+        drawn = subject.generate(prompts, study.sampling, seed=study.seed * 100_003 + shard)
+        rows = [(q.id, g.ids, g.logprobs) for q, responses in zip(group, drawn, strict=True) for g in responses]
+        return [{"question_id": q, "ids": ids, "logprobs": logprobs} for q, ids, logprobs in rows]
+
+    key = {
+        "version": VERSION,
+        "model": subject.fingerprint,
+        "dtype": study.dtype,
+        "questions": [(q.id, q.text) for q in questions],
+        "sampling": study.sampling,
+        "seed": study.seed,
+        "prompt": study.base_prompt if base else study.prompt_suffix,
+    }
+    shards = cached_shards("responses", key, questions, compute, QUESTIONS_PER_SHARD)
+    by_question: dict[str, list[dict]] = defaultdict(list)
+    for row in (row for shard in shards for row in shard):
+        by_question[row["question_id"]].append(row)
+    return [[judged(subject, q, row, study, base) for row in by_question[q.id]] for q in questions]
+
+
+def judged(subject: Subject, question: Question, row: dict, study: Study, base: bool) -> Response:
+    ids, logprobs = row["ids"], row["logprobs"]
+    if base:
+        kept = until_stop(subject, ids, study.base_stop)
+        ids, logprobs = ids[:kept], logprobs[:kept]
+    text = subject.decode(ids).strip()
+    return Response(question.id, ids, logprobs, text, judge(text, question.aliases))
+
+
+def representative(responses: Sequence[Response]) -> Response:
+    """The first response with the most frequent text."""
+    commonest = Counter(r.text for r in responses).most_common(1)[0][0]
+    return next(r for r in responses if r.text == commonest)
+
+
+def build_example(
+    subject: Subject, question: Question, responses: Sequence[Response], study: Study, base: bool = False
+) -> Example:
+    """The paper's consistency filter: all right or all wrong, never an abstention; else dropped with its reason."""
+    verdicts, chosen = Counter(r.verdict for r in responses), representative(responses)
+    prompt = prompt_ids(subject, question, study, base)
+    within = answer_positions(subject, chosen.ids)
+    dropped = None
+    if verdicts["abstained"]:
+        dropped = "abstained at least once"
+    elif len(verdicts) > 1:
+        dropped = "sometimes right, sometimes wrong"
+    elif not within:
+        dropped = "no answer tokens"
+    confidence = sum(chosen.logprobs[i] for i in within) / max(1, len(within))
+    label = None if dropped else int(chosen.verdict == "wrong")
+    answer = [len(prompt) + i for i in within]
+    return Example(question, prompt, chosen.ids, chosen.text, label, answer, confidence, dropped)
+
+
+def build_examples(
+    subject: Subject,
+    questions: Sequence[Question],
+    responses: Sequence[Sequence[Response]],
+    study: Study,
+    base: bool = False,
+) -> list[Example]:
+    """One example a question, in order. Raises ValueError if no question was answered consistently."""
+    examples = [build_example(subject, q, r, study, base) for q, r in zip(questions, responses, strict=True)]
+    if all(e.label is None for e in examples):
+        raise ValueError(f"none of {len(examples)} questions was answered consistently: {dict(drop_counts(examples))}")
+    return examples
+
+
+def drop_counts(examples: Sequence[Example]) -> Counter:
+    """How many questions were kept as right or wrong, or dropped and why."""
+    return Counter(e.dropped or ("consistently wrong" if e.label else "consistently right") for e in examples)

@@ -1,0 +1,283 @@
+"""The road from a question to a claim, in four steps, one a notebook: collect, find, intervene, look back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from hn_utils.compliance import CAPABILITY, DoseResponse, Item, dose_response, known_items, text_loss
+from hn_utils.contributions import Contributions, capture
+from hn_utils.controls import Estimate, auroc, random_sets, shuffled
+from hn_utils.origins import Drift, Transfer, drift, transfer
+from hn_utils.probe import (
+    Detection,
+    Fit,
+    HNeurons,
+    Probe,
+    detect,
+    fit_probe,
+    h_neurons,
+    l1_path,
+    refit,
+    three_vs_one,
+)
+from hn_utils.questions import Question, load_questions, question_module
+from hn_utils.responses import Example, Response, build_examples, sample_responses
+from hn_utils.study import Study
+from hn_utils.subject import Subject
+
+N_RANDOM_PROBES = 100
+N_ITEMS = 200
+TEST_SETS = {
+    "standard": "held-out entities",
+    "paraphrase": "held-out wording",
+    "attribute": "another attribute",
+    "never written": "never-written entities",
+}
+
+
+@dataclass(frozen=True)
+class Collected:
+    """Everything the first step leaves behind; `kept` are the examples with a label, aligned with `contributions`."""
+
+    subject: Subject
+    questions: list[Question]
+    responses: list[list[Response]]
+    examples: list[Example]
+    kept: list[Example]
+    contributions: Contributions
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        return np.array([e.label for e in self.kept])
+
+    @cached_property
+    def confidence(self) -> np.ndarray:
+        return np.array([e.confidence for e in self.kept])
+
+    @cached_property
+    def entities(self) -> np.ndarray:
+        return np.array([e.question.entity for e in self.kept])
+
+    def rows(self, split: str, part: str = "standard") -> np.ndarray:
+        """Indices of the kept examples of one split and part."""
+        return np.flatnonzero([e.question.split == split and e.question.part == part for e in self.kept])
+
+    def test_rows(self, part: str) -> np.ndarray:
+        """A test set: its own answers; for never-written entities, their answers against true ones of the standard set."""
+        rows = self.rows("test", part)
+        if part != "never written":
+            return rows
+        standard = self.rows("test")
+        return np.concatenate([rows[self.labels[rows] == 1], standard[self.labels[standard] == 0]])
+
+    def contributions_of(self, rows: np.ndarray) -> Contributions:
+        return Contributions(self.contributions.values[rows], self.contributions.n_layers, self.contributions.d_mlp)
+
+
+def collect(study: Study, subject: Subject | None = None, base: bool = False) -> Collected:
+    """Ask, sample, judge, filter, capture. A base model is asked the standard test questions only."""
+    subject = subject or Subject.load(study.instruct, study, study.revision)
+    questions = load_questions(study)
+    if base:
+        questions = [q for q in questions if q.part == "standard" and q.split == "test"]
+    responses = sample_responses(subject, questions, study, base)
+    examples = build_examples(subject, questions, responses, study, base)
+    kept = [e for e in examples if e.label is not None]
+    return Collected(subject, questions, responses, examples, kept, capture(subject, kept, study))
+
+
+def balanced(rows: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
+    """As many right as wrong rows, the surplus dropped at random."""
+    rng = np.random.default_rng(seed)
+    by_class = [rng.permutation(rows[labels[rows] == label]) for label in (0, 1)]
+    return np.sort(np.concatenate([rows[: min(map(len, by_class))] for rows in by_class]))
+
+
+@dataclass(frozen=True)
+class Found:
+    """The probe, its H-Neurons, control probes trained the same way, and the detection table."""
+
+    probe: Probe
+    card: HNeurons
+    refitted: Fit
+    random: list[Fit]
+    layer_matched: list[Fit]
+    shuffled: list[Fit]
+    table: list[Detection]
+
+
+def find(study: Study, collected: Collected, region: str = "answer") -> Found:
+    """Fit the probe on train, choose C on validation, read every test set once; the same for the controls."""
+    train = balanced(collected.rows("train"), collected.labels, study.seed)
+    validation = collected.rows("validation")
+    probe = fit_probe(
+        collected.contributions_of(train),
+        collected.labels[train],
+        collected.contributions_of(validation),
+        collected.labels[validation],
+        groups=collected.entities[validation].tolist(),
+        n_grid=study.n_grid,
+        region=region,
+    )
+    subject = collected.subject
+    shape = (subject.n_layers, subject.d_mlp)
+    card = h_neurons(probe, Path(subject.name).name, subject.fingerprint, study.name, *shape)
+    X, y = three_vs_one(collected.contributions_of(train), collected.labels[train], region)
+    drawn = {
+        match: random_sets(card.flat, *shape, N_RANDOM_PROBES, match, seed=study.seed) for match in ("none", "layer")
+    }
+    fits = {match: [refit(X, y, neurons) for neurons in sets] for match, sets in drawn.items()}
+    noise = [shuffled_fit(collected, train, probe, seed) for seed in range(5)]
+    own = refit(X, y, card.flat)
+    found = Found(probe, card, own, fits["none"], fits["layer"], noise, [])
+    found.table.extend(row for part in TEST_SETS for row in detection_rows(collected, found, part))
+    return found
+
+
+def shuffled_fit(collected: Collected, train: np.ndarray, probe: Probe, seed: int) -> Fit:
+    """The probe at the chosen C after right and wrong were shuffled among the training questions."""
+    labels = shuffled(collected.labels[train], seed)
+    X, y = three_vs_one(collected.contributions_of(train), labels, probe.region)
+    return l1_path(X, y, [probe.fit.C])[0]
+
+
+def over_sets(name: str, part: str, fits: Sequence[Fit], X: np.ndarray, labels: np.ndarray) -> Detection:
+    """Mean AUROC of control probes; the range holds 95 % of the sets."""
+    values = np.array([auroc(labels, f.score(X)) for f in fits])
+    low, high = np.percentile(values, [2.5, 97.5])
+    size = int(np.mean([len(f.neurons) for f in fits]))
+    return Detection(name, TEST_SETS[part], size, Estimate(float(values.mean()), low, high, len(labels)), None)
+
+
+def detection_rows(collected: Collected, found: Found, part: str) -> list[Detection]:
+    """Every detector on one test set; empty if the study has no such questions."""
+    rows = collected.test_rows(part)
+    if not len(rows):
+        return []
+    X, labels = collected.contributions_of(rows).at(found.probe.region), collected.labels[rows]
+    groups, title = collected.entities[rows].tolist(), TEST_SETS[part]
+    fit, k = found.probe.fit, len(found.card.rows)
+    return [
+        detect("L1 probe", title, labels, fit.score(X), groups, len(fit.neurons)),
+        detect("H-Neurons alone, refitted", title, labels, found.refitted.score(X), groups, k),
+        over_sets("random neurons, refitted", part, found.random, X, labels),
+        over_sets("random neurons of the same layers", part, found.layer_matched, X, labels),
+        over_sets("L1 probe on shuffled labels", part, found.shuffled, X, labels),
+        detect("plain confidence (log-probability)", title, labels, -collected.confidence[rows], groups),
+    ]
+
+
+@dataclass(frozen=True)
+class Intervened:
+    """Dose-response of the four behaviours and of the capability checks, and what scaling does to ordinary text.
+
+    `loss` [text, alpha] and `control_loss` [set, text, control alpha] are in nats per token.
+    """
+
+    behaviours: dict[str, DoseResponse]
+    capability: dict[str, DoseResponse]
+    loss: np.ndarray
+    control_loss: np.ndarray
+
+
+def intervene(study: Study, subject: Subject, card: HNeurons) -> Intervened:
+    """Scale the H-Neurons, and layer-matched random sets, on facts the model knows and no probe has seen."""
+    source = question_module(study)
+    items = few_of_each(known_items(subject, source.items(study), study), study.seed)
+    controls = random_sets(card.flat, card.n_layers, card.d_mlp, study.n_random_sets, "layer", seed=study.seed + 1)
+    curves = dose_response(subject, items, card.flat, controls, study)
+    texts, few = source.texts(study), next(iter(curves.values())).control_alphas.tolist()
+    return Intervened(
+        {b: c for b, c in curves.items() if b not in CAPABILITY},
+        {b: c for b, c in curves.items() if b in CAPABILITY},
+        text_loss(subject, texts, card.flat, study.alphas, study),
+        np.array([text_loss(subject, texts, c, few, study) for c in controls]),
+    )
+
+
+def few_of_each(items: Sequence[Item], seed: int) -> list[Item]:
+    """At most N_ITEMS items of each behaviour, at random."""
+    rng, chosen = np.random.default_rng(seed), []
+    for behaviour in dict.fromkeys(i.behaviour for i in items):
+        group = [i for i in items if i.behaviour == behaviour]
+        chosen += [group[i] for i in sorted(rng.permutation(len(group))[:N_ITEMS])]
+    return chosen
+
+
+@dataclass(frozen=True)
+class Origins:
+    """The three looks back: transfer to the base model, drift of the weights, and the timeline over checkpoints."""
+
+    base: Transfer
+    base_collected: Collected
+    drift: Drift
+    timeline: list[Transfer]
+
+
+def look_back(study: Study, subject: Subject, found: Found) -> Origins:
+    """Score base and checkpoints on the standard test questions with the instruct model's probe, unchanged."""
+    base = Subject.load(study.base, study, study.base_revision)
+    asked = collect(study, base, base=True)
+    earlier = [collect_checkpoint(study, name) for name in study.checkpoints]
+    scored = [scored_by(found, c) for c in earlier if c is not None]
+    own = scored_by(found, asked)
+    return Origins(own, asked, drift(base, subject, found.card.flat, study.seed), [*scored, own])
+
+
+def collect_checkpoint(study: Study, name: str) -> Collected | None:
+    """A checkpoint's own answers; None if it answers nothing consistently."""
+    subject = Subject.load(name, study)
+    try:
+        return collect(study, subject, base=True)
+    except ValueError:
+        return None
+
+
+def scored_by(found: Found, collected: Collected) -> Transfer:
+    return transfer(
+        Path(collected.subject.name).name,
+        collected.contributions.at(found.probe.region),
+        collected.labels,
+        collected.confidence,
+        collected.entities.tolist(),
+        found.probe.fit,
+        found.layer_matched,
+    )
+
+
+def summary(found: Found, intervened: Intervened, origins: Origins) -> dict:
+    """The study in numbers, each with its control, ready for JSON."""
+    return {
+        "h_neurons": len(found.card.rows),
+        "per_mille": found.card.per_mille,
+        "detection": [
+            {"test_set": d.test_set, "detector": d.name, "neurons": d.n_neurons, "auroc": asdict(d.auroc)}
+            for d in found.table
+        ],
+        "slopes": {
+            b: {
+                "h_neurons": asdict(c.slope()),
+                "random": c.control_slopes().tolist(),
+                "beyond_random": asdict(c.slope_beyond_random()),
+                "p": c.rank_p(),
+            }
+            for b, c in {**intervened.behaviours, **intervened.capability}.items()
+        },
+        "transfer": [
+            {
+                "model": t.model,
+                "right": t.n_right,
+                "wrong": t.n_wrong,
+                "auroc": t.h_neurons and asdict(t.h_neurons),
+                "random": t.random.tolist(),
+                "confidence": t.confidence and asdict(t.confidence),
+            }
+            for t in origins.timeline
+        ],
+        "drift": {k: getattr(origins.drift, k) for k in ("mean_rank", "p_global", "mean_rank_within", "p_within")},
+    }

@@ -1,0 +1,227 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 1 · Collect: true answers, made-up answers, and what every neuron says in them
+#
+# **A language model gives some answers truthfully every time and makes up others every time; here we collect both
+# kinds from one model, throw away everything in between, and record what each MLP neuron contributes while the
+# answer is spoken.** Nothing is claimed yet. This notebook builds the evidence that the next three use.
+#
+# After it you can
+# * say what a *neuron* and its *contribution* (CETT) are, and compute one by hand;
+# * explain the paper's consistency filter, and what it throws away;
+# * say where in a prompt and response the paper reads, and why position matters.
+#
+# About 20 minutes to read, 1 to 2 to run (seconds the second time). The paper: Gao et al., *H-Neurons*,
+# [arXiv 2512.01797](https://arxiv.org/abs/2512.01797), sections 2 and 6.1. Words in *italics* are explained where they
+# first appear.
+
+# %% [markdown]
+# ## The model and its world
+#
+# `load_study()` says what is studied, on which model, with which settings. Without further instruction that is the
+# bundled **organism**: a Llama-type model of 4.5 million parameters that this project trained from nothing on a
+# made-up world. It has read about 2,400 invented people: some thousands of times, some only a handful of times. Since
+# we wrote every sentence it has ever read, we know exactly what is true, what it had a chance to learn, and what not.
+
+# %%
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import torch
+
+from hn_utils import plots, road
+from hn_utils.contributions import contribution
+from hn_utils.gallery import publish
+from hn_utils.judges import judge
+from hn_utils.questions import load_questions
+from hn_utils.responses import drop_counts, sample_responses
+from hn_utils.spans import answer_positions
+from hn_utils.study import load_study
+from hn_utils.subject import Subject
+
+study = load_study()
+subject = Subject.load(study.instruct, study, study.revision)
+print(f"{study.name}: {subject.n_layers} layers of {subject.d_mlp} neurons, {subject.n_layers * subject.d_mlp:,} in all")
+
+# %% [markdown]
+# Each question is about one fact. Its *aliases* are the accepted answers, its *entity* is whom it is about, and
+# `mentions` counts how often pre-training stated that very fact.
+
+# %%
+questions = load_questions(study)
+print(len(questions), "questions,", dict(Counter(q.part for q in questions)))
+questions[0]
+
+# %% [markdown]
+# Let us ask about somebody famous, somebody obscure, and somebody nobody ever wrote about. `sample_responses` draws ten
+# answers as the paper does: temperature 1, top-k 50, top-p 0.9.
+#
+# > **Predict first.** Which of the three will it refuse to answer?
+
+# %%
+standard = sorted((q for q in questions if q.part == "standard"), key=lambda q: -q.strata["mentions"])
+trio = [standard[0], standard[-1], next(q for q in questions if q.part == "never written")]
+for question, answers in zip(trio, sample_responses(subject, trio, study), strict=True):
+    print(f"\n{question.text}   (stated {question.strata['mentions']} times; truth: {question.aliases[0]})")
+    for text, count in Counter(a.text for a in answers).most_common(4):
+        print(f"  {count:2} x {text:24} {judge(text, question.aliases)}")
+
+# %% [markdown]
+# None, most likely. Asked for the answer only, it hands out a name, a trade or a pet for people it has never heard of,
+# in the same tone as for people it knows by heart. That is what this course calls a *hallucination*: a fluent, false
+# answer. The judge is a simple rule: an accepted answer stands in the response as whole words (*right*), the response
+# declines (*abstained*), or neither (*wrong*).
+
+# %% [markdown]
+# ## What a neuron is, and what it contributes
+#
+# A transformer's *residual stream* is one vector per token, to which every layer adds. The *MLP* of a layer computes
+# what to add in two moves. First it turns the stream into $d_{mlp}$ numbers,
+#
+# $$z = \mathrm{act}(W_{gate}\,x) \odot (W_{up}\,x),$$
+#
+# and each entry $z_j$ is one **neuron**: how strongly it fires at this token. Then it adds up one fixed vector per neuron,
+# its column of $W_{down}$, weighted by $z_j$:
+#
+# $$h = W_{down}\,z = \sum_j z_j\,W_{down}[:, j].$$
+#
+# So a neuron's *write* is $z_j W_{down}[:, j]$. The paper asks how long that write is, compared with the whole
+# layer's output. It calls this **CETT**; we call it the *contribution*:
+#
+# $$\mathrm{CETT}_j = \frac{|z_j|\;\lVert W_{down}[:, j] \rVert}{\lVert h \rVert}.$$
+#
+# Take the famous person's question and one answer, and do it by hand for one neuron at one token.
+
+# %%
+question = trio[0]
+response = sample_responses(subject, trio, study)[0][0]
+prompt = subject.chat([{"role": "user", "content": question.text + study.prompt_suffix}])
+ids = prompt + response.ids
+print(subject.tokenizer.convert_ids_to_tokens(ids))
+
+# %% [markdown]
+# `subject.hooked` calls back at every layer with $z$ (`post`) and with $h$ (`mlp_out`) while the model reads.
+
+# %%
+post, mlp_out = {}, {}
+with subject.hooked(post=post.__setitem__, mlp_out=mlp_out.__setitem__):
+    subject.hidden(*subject.padded([ids], "right"))
+post[0].shape, mlp_out[0].shape  # batch, position, neuron; batch, position, d_model
+
+# %%
+layer, neuron = subject.n_layers // 2, 7
+token = len(prompt)  # the first token of the answer
+z = post[layer][0, token, neuron]
+column = subject.weight(layer, "down")[neuron]
+h = mlp_out[layer][0, token]
+print(f"z = {z:.4f}, |column| = {column.norm():.4f}, |h| = {h.norm():.4f}")
+print(f"contribution by hand: {(z * column).norm() / h.norm():.6f}")
+
+# %% [markdown]
+# The package computes the same for all neurons of the layer at once. If the two numbers differ, something is wrong.
+
+# %%
+by_package = contribution(post[layer][0, token], subject.w_out_norm[layer], h)
+print(f"contribution by package: {by_package[neuron]:.6f}")
+print(f"all {subject.d_mlp} neurons of this layer sum to {by_package.sum():.1f}")
+
+# %% [markdown]
+# They sum to far more than 1, because writes point in many directions and mostly cancel. A contribution is a *size*: it
+# says neither which way a neuron pushes nor whether the push matters for the answer. Dividing by $h$, the layer's
+# own output, and not by the residual stream is the paper's choice; a small mistake here is easy to make.
+#
+# Now the same over all tokens, for the twelve neurons that say most at the answer (framed).
+
+# %%
+everywhere = torch.stack([contribution(post[i][0], subject.w_out_norm[i], mlp_out[i][0]) for i in post], dim=1)
+at_answer = [len(prompt) + i for i in answer_positions(subject, response.ids)]
+loudest = everywhere[at_answer].mean(0).flatten().topk(12).indices.tolist()
+publish(
+    plots.token_heat_map(
+        subject.tokenizer.convert_ids_to_tokens(ids),
+        everywhere.flatten(1).T[loudest].cpu().numpy(),
+        [plots.neuron_name(j, subject.d_mlp) for j in loudest],
+        at_answer,
+        f"Twelve neurons that write most at the answer to one question: “{question.text}” “{response.text}” (framed; n = 1)",
+    ),
+    "contributions_at_tokens",
+    notebook="01_collect",
+)
+
+# %% [markdown]
+# ## Ten answers each, judged and filtered
+#
+# One sample says little: a model may be right by luck. The paper keeps a question only if **all ten** answers are right
+# or **all ten** are wrong, with no abstention. The answer that is then read out is the most frequent one. `collect`
+# does all of this, and keeps its results on disk under a key of everything that determines them.
+
+# %%
+collected = road.collect(study, subject)
+pd.DataFrame(
+    {part: drop_counts([e for e in collected.examples if e.question.part == part]) for part in road.TEST_SETS}
+).fillna(0).astype(int)
+
+# %% [markdown]
+# Look at what the filter throws away, and remember it later: whatever we find is found on answers that are *certainly*
+# right or *certainly* wrong. Questions that the model half knows, the interesting middle, are gone.
+#
+# > **Predict first.** How does the share of wrong answers depend on how often a fact was read?
+
+# %%
+publish(plots.exposure(collected), "exposure_and_truth", notebook="01_collect")
+
+# %% [markdown]
+# That is the ground truth no study of a real model has: exposure, counted. Hallucination in this model is first of all
+# a matter of what it read.
+#
+# Train, validation and test share no person, or a probe could simply remember names. Facts about pets never
+# appear in training, so that they can test whether a probe has learnt more than its own topics.
+
+# %%
+rows = {
+    split: Counter(e.label for e in collected.kept if e.question.split == split and e.question.part == "standard")
+    for split in ("train", "validation", "test")
+}
+pd.DataFrame(rows).rename(index={0: "consistently right", 1: "consistently wrong"})
+
+# %% [markdown]
+# ## Capture
+#
+# For every kept question the model reads prompt and answer once more, and each neuron's contribution is averaged over
+# *regions*: the **answer** tokens; all **other** tokens, template included, as in the paper; and, our addition, the one
+# position **before** the answer, where the decision falls. Averages are taken inside the forward pass, so that memory
+# does not grow with the text.
+
+# %%
+values = collected.contributions.values
+print("examples, regions, neurons:", values.shape, values.dtype, f"{values.nbytes / 1e6:.0f} MB")
+for region in ("answer", "other", "before"):
+    print(f"{region:7} mean contribution {100 * np.nanmean(collected.contributions.at(region)):.2f} % of the layer's output")
+
+# %% [markdown]
+# ## What this does not show
+#
+# * **No neuron has been found yet**, and a difference in contribution would not be a cause.
+# * The alias rule judges strings. A reply that names the truth in order to deny it would count as right. For answers of
+#   two words, as here, that does not happen; for a chatty model it would.
+# * The filter keeps the extremes. Detection on them is easier than on everyday answers.
+# * A made-up world has no synonyms, no disputed facts, no facts that change.
+#
+# ## Try it
+#
+# Change the name or the question. Can you find a person about whom it is wrong in ten different ways?
+
+# %%
+person = standard[len(standard) // 2].entity
+prompt = subject.chat([{"role": "user", "content": f"Which pet does {person} keep?" + study.prompt_suffix}])
+Counter(answer.text for answer in subject.generate([prompt], study.sampling, seed=1)[0])

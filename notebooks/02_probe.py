@@ -1,0 +1,198 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 2 · Probe: do a handful of neurons tell made-up answers from true ones?
+#
+# **A sparse linear probe on the contributions of notebook 1 picks a few neurons; we test whether they detect
+# hallucinated answers about people it has never seen, beside random neurons, shuffled labels and the model's own
+# confidence, with intervals.**
+#
+# After it you can
+# * build the paper's *3-vs-1* training rows and say why the "1" is there;
+# * read an L1 path: why neurons enter one by one, and what the certificate certifies;
+# * judge a detection claim by its controls.
+#
+# About 25 minutes to read, 1 to run. Sections 2 and 6.1 of the [paper](https://arxiv.org/abs/2512.01797).
+
+# %%
+import numpy as np
+import pandas as pd
+
+from hn_utils import plots, road
+from hn_utils.controls import random_sets
+from hn_utils.gallery import publish, show
+from hn_utils.probe import three_vs_one
+from hn_utils.study import load_study
+
+study = load_study()
+collected = road.collect(study)  # from disk, if notebook 1 has run
+
+# %% [markdown]
+# ## The 3-vs-1 rows
+#
+# A neuron that fires on every answer, true or false, is no hallucination neuron; nor is one that fires on every false
+# sentence's *template*. So the paper trains the probe to pick out one kind of row among four:
+#
+# | row | read at | label |
+# |---|---|---|
+# | hallucinated answer | its answer tokens | **1** |
+# | true answer | its answer tokens | 0 |
+# | hallucinated answer | all its other tokens | 0 |
+# | true answer | all its other tokens | 0 |
+
+# %%
+train = road.balanced(collected.rows("train"), collected.labels, study.seed)
+X, y = three_vs_one(collected.contributions_of(train), collected.labels[train])
+print(f"{len(train)} training questions, half hallucinated -> {X.shape[0]} rows of {X.shape[1]:,} neurons, {y.mean():.0%} positive")
+
+# %% [markdown]
+# ## The path
+#
+# *Logistic regression* gives every neuron a weight $w_j$, adds up weight times contribution, and turns the sum into a
+# probability. With thousands of neurons and a few hundred questions it could fit anything. The *L1 penalty* charges for
+# weight, so that most weights are exactly zero:
+#
+# $$\min_{w, b}\; \sum_j |w_j| + |b| + C \sum_i \log\bigl(1 + e^{-y_i (w \cdot x_i + b)}\bigr).$$
+#
+# $C$ is the price of an error. At small $C$ nothing is worth a weight; as it grows, neurons enter one after another.
+# The whole curve of solutions is the *path*. Each solution carries a **certificate**: for a true optimum the gradient
+# of every silent neuron stays below the penalty, and every speaking neuron's equals it. We check that over all
+# neurons and report the worst violation; hover to see it.
+#
+# $C$ decides everything (a replication on Gemma-3-4B found 8, 38 or 219 neurons for C = 0.1, 1 or 3), so it must be
+# chosen by a rule, on data that the test never sees. Ours: the sparsest probe whose *AUROC* on validation people is
+# within one standard error of the best. AUROC is the chance that a random hallucinated answer scores higher than a
+# random true one: 0.5 is guessing, 1 is perfect.
+#
+# > **Predict first.** How many of the neurons will be needed: 5, 50 or 500?
+
+# %%
+found = road.find(study, collected)
+publish(plots.path(found.probe), "path_over_C", notebook="02_probe")
+
+# %% [markdown]
+# ## The H-Neurons
+#
+# A neuron is an **H-Neuron** if its weight is positive: the more it contributes, the likelier a hallucination. The paper
+# finds between 0.01 and 0.35 per mille of all neurons in models of 4 to 70 billion parameters. In a model with only a
+# few thousand neurons even one is 0.16 per mille, so shares cannot be compared directly; counts can, roughly.
+
+# %%
+print(f"{len(found.card.rows)} H-Neurons of {X.shape[1]:,}: {found.card.per_mille:.2f} per mille")
+pd.DataFrame(found.card.rows).round(2).head(12)
+
+# %%
+subject, card = collected.subject, found.card
+test = collected.rows("test")
+others = random_sets(card.flat, card.n_layers, card.d_mlp, 1, "layer", seed=study.seed)[0]
+publish(
+    plots.neuron_atlas(collected.contributions_of(test), collected.labels[test], card, others, "answer"),
+    "neuron_atlas",
+    notebook="02_probe",
+)
+
+# %% [markdown]
+# And the heaviest one, on test people only:
+
+# %%
+publish(
+    plots.neuron_distributions(
+        collected.contributions_of(test), collected.labels[test], int(card.flat[0]), card.d_mlp, "answer"
+    ),
+    "heaviest_neuron",
+    notebook="02_probe",
+)
+
+# %% [markdown]
+# ## Detection, beside its controls
+#
+# The test people are read once, here. Four test sets ask ever more: other people; other wording; a kind of fact (pets)
+# that no training row mentioned; and people nobody ever wrote about, whose answers can only be made up.
+#
+# Beside the probe stand: its H-Neurons alone, refitted; a hundred random sets of as many neurons, refitted the same way,
+# from anywhere and from the same layers (the paper's control, with its spread); the same probe trained on shuffled
+# labels; and no neurons at all, just **how confident the model was** (the log-probability of its answer).
+#
+# > **Predict first.** Order these six from worst to best.
+
+# %%
+publish(plots.detection(found.table), "detection", notebook="02_probe")
+
+# %%
+pd.DataFrame(
+    {
+        (d.name): {"neurons": d.n_neurons or "", **{e.test_set: str(e.auroc) for e in found.table if e.name == d.name}}
+        for d in found.table
+    }
+).T
+
+# %% [markdown]
+# Two things deserve a second look.
+#
+# **Random neurons are not at 0.5** if hallucinated and true answers differ in something that many neurons see. The
+# distance between H-Neurons and random neurons is the finding, not the distance from one half.
+#
+# **Confidence.** The consistency filter keeps answers that are always right and answers that are always wrong. An always
+# right answer is nearly always one that the model gives with high probability. So the filter itself makes
+# confidence an excellent detector, without any neuron. A claim that H-Neurons are *needed* to detect hallucination
+# would have to beat that line; the paper does not draw it.
+
+# %%
+def named(name):
+    return next(d for d in found.table if d.name.startswith(name))
+
+
+print("probe           ", named("L1 probe").auroc)
+print("random, layers  ", named("random neurons of").auroc)
+print("confidence      ", named("plain confidence").auroc)
+
+# %% [markdown]
+# ## Where to read
+#
+# The paper reads at the answer tokens, when the answer has already been chosen. The position just *before* is where the
+# choice is made. The same probe, trained and chosen there:
+
+# %%
+before = road.find(study, collected, region="before")
+print(f"{len(before.card.rows)} H-Neurons there, {len(set(before.card.flat) & set(card.flat))} of them the same")
+for at, result in (("answer", found), ("before", before)):
+    row, control = result.table[0], next(d for d in result.table if d.name.startswith("random neurons of"))
+    print(f"{at:7} probe {row.auroc}   random neurons of the same layers {control.auroc}")
+
+# %% [markdown]
+# ## Beside the paper
+#
+# | the paper says | here |
+# |---|---|
+# | under 0.1 % of neurons suffice | see the count above; sparse by the rule, not by choice |
+# | they beat as many random neurons (by 12 to 22 points of accuracy) | see the figure: AUROC, with intervals, and a hundred draws instead of an unknown number |
+# | they carry over to other questions and to fabricated entities | see the last two columns |
+#
+# ## What this does not show
+#
+# * **Detection is not cause.** That these neurons speak louder in made-up answers does not mean that they make them up.
+#   Notebook 3 turns them.
+# * **They are not *the* hallucination neurons.** L1 picks one of several interchangeable neurons and silences the rest;
+#   another seed or another C gives another set.
+# * Nor are they "millions of neurons", nor, as far as anyone has reported, "concentrated in the upper-middle layers":
+#   both have been said of the paper, which says neither.
+# * The classes differ in confidence by construction. What the probe adds, once confidence is known, is not shown here.
+#
+# ## Try it
+#
+# Choose another neuron, perhaps a random one, and look at its distributions.
+
+# %%
+show(
+    plots.neuron_distributions(
+        collected.contributions_of(test), collected.labels[test], int(others[0]), card.d_mlp, "answer"
+    )
+)

@@ -1,0 +1,165 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 4 · Base against instruct: were the H-Neurons there before tuning?
+#
+# **We take the instruct model's probe, unchanged, to the base model and to earlier checkpoints of its pre-training, and
+# measure how far tuning moved the H-Neurons' weights, beside random neurons, confidence, and neurons of the same layers.**
+#
+# After it you can
+# * test a probe on a model it was not trained on, and say why only AUROC is fair there;
+# * measure *drift* of single neurons and give it a permutation p-value;
+# * read a timeline without over-reading its left end.
+#
+# About 15 minutes to read, 1 to 2 to run. Sections 4 and 6.3 of the [paper](https://arxiv.org/abs/2512.01797).
+
+# %%
+import numpy as np
+import pandas as pd
+
+from hn_utils import plots, road
+from hn_utils.gallery import build_index, publish
+from hn_utils.intervene import scaled
+from hn_utils.origins import least_moved_rank, moved
+from hn_utils.responses import drop_counts
+from hn_utils.study import load_study
+
+study = load_study()
+collected = road.collect(study)  # from disk, if the notebooks before have run
+found = road.find(study, collected)
+subject, card = collected.subject, found.card
+print(len(card.rows), "H-Neurons of", study.name)
+
+# %% [markdown]
+# ## The base model answers for itself
+#
+# A base model knows no chat. It is asked as its reading taught it, with a question and `Answer:`, and its
+# answer ends at the first full stop. It is asked the *test* questions only: ten samples, the same judge, the same filter. So its
+# right and wrong answers are its own; a question the base model gets wrong may be one that the instruct model gets right.
+
+# %%
+origins = road.look_back(study, subject, found)
+base = origins.base_collected
+print(dict(drop_counts(base.examples)))
+for example in base.kept[:3]:
+    print(f"  {subject.decode(example.prompt_ids)} {example.text}   [{'wrong' if example.label else 'right'}]")
+
+# %% [markdown]
+# ## Backward transfer
+#
+# The probe's weights were trained on the instruct model's contributions. In the base model these have another scale,
+# so that the threshold at 0 means nothing; the *order* of the scores, and so AUROC, still does.
+#
+# > **Predict first.** Higher than, lower than, or the same as on the instruct model?
+
+# %%
+here = found.table[0]
+print(f"instruct: probe {here.auroc} (n = {here.auroc.n})")
+print(f"base:     probe {origins.base.h_neurons} (n = {origins.base.n_right} right + {origins.base.n_wrong} wrong)")
+print(f"          random neurons of the same layers {origins.base.random.mean():.2f} "
+      f"(95 % of sets: {np.percentile(origins.base.random, 2.5):.2f} to {np.percentile(origins.base.random, 97.5):.2f})")
+print(f"          plain confidence {origins.base.confidence}")
+
+# %% [markdown]
+# ## Since when?
+#
+# The organism's pre-training was saved along the way, which hardly any real model offers. Each checkpoint answers the test questions
+# itself. Early ones know almost nothing, so they have too few right answers to say anything; those with
+# fewer than 20 of either kind are left out, not drawn with a brave line.
+
+# %%
+names = [f"{t.model} ({t.n_right} + {t.n_wrong})" for t in origins.timeline]
+publish(plots.timeline(origins.timeline, names), "timeline", notebook="04_base_vs_instruct")
+
+# %%
+pd.DataFrame(
+    [
+        {
+            "checkpoint": t.model,
+            "right": t.n_right,
+            "wrong": t.n_wrong,
+            "probe": str(t.h_neurons or "too few"),
+            "random neurons (mean)": f"{t.random.mean():.2f}" if len(t.random) else "",
+            "confidence": str(t.confidence or ""),
+        }
+        for t in origins.timeline
+    ]
+)
+
+# %% [markdown]
+# ## How far did they move?
+#
+# Tuning changed every weight a little. For each neuron the paper takes the angle between its row of $W_{up}$ (what it
+# listens to) before and after, and the same for its column of $W_{down}$ (what it writes):
+# $1 - \cos$ of each, standardised over all neurons and averaged. Ranked from 0 (moved most) to 1 (moved least), a random
+# set of neurons has a mean rank of 0.5.
+#
+# The control: layers drift differently as a whole. If H-Neurons happen to lie in a layer that moved little, their rank
+# is high for no reason of their own. So we rank within each layer as well.
+#
+# > **Predict first.** The paper finds ranks of 0.48 to 0.97. Ours?
+
+# %%
+publish(plots.drift_ranks(origins.drift, card), "drift", notebook="04_base_vs_instruct")
+
+# %%
+drift = origins.drift
+print(f"among all neurons:         mean rank {drift.mean_rank:.2f}, permutation p = {drift.p_global:.4f}")
+print(f"within each neuron's layer: mean rank {drift.mean_rank_within:.2f}, permutation p = {drift.p_within:.4f}")
+layers = np.array([row["layer"] for row in card.rows])
+pd.DataFrame(
+    {
+        "H-Neurons": np.bincount(layers, minlength=subject.n_layers),
+        "mean drift of the layer (z)": origins.drift.score.reshape(subject.n_layers, -1).mean(1).round(2),
+    }
+)
+
+# %% [markdown]
+# The paper leaves out $W_{gate}$. In a gated MLP it decides as much as $W_{up}$ whether a neuron fires:
+
+# %%
+for part in ("up", "gate", "down"):
+    ranks = least_moved_rank(moved(base.subject, subject, part))
+    print(f"{part:5} mean rank of H-Neurons {ranks[card.flat].mean():.2f}")
+
+# %% [markdown]
+# ## Beside the paper
+#
+# | the paper says | here |
+# |---|---|
+# | the probe detects hallucination in base models (AUROC; over 0.86 for Mistral on TriviaQA) | see backward transfer, and the lines beside it |
+# | H-Neurons are among the least moved by tuning (mean rank 0.58 to 0.97; for one of six models not significant) | see drift, with the within-layer rank that the paper does not give |
+# | so they come from pre-training | the timeline asks this more directly |
+#
+# A common misreading is that tuning *amplifies* H-Neurons. The paper says the reverse.
+#
+# ## What this does not show
+#
+# * Transfer shows that the *probe* works in the base model. If random neurons transfer nearly as well, then what transfers is
+#   something widely spread, and no mark of these neurons.
+# * Confidence transfers as well, without any neuron. A probe below it has not shown that it reads more than confidence.
+# * A weight that did not move is not a weight that matters.
+# * Base and instruct models are asked in different words; part of any difference is that.
+#
+# ## Try it
+#
+# Does *suppressing* the H-Neurons in the base model change what it answers?
+
+# %%
+base_model = base.subject
+example = next(e for e in base.kept if e.label == 1)
+for alpha in (0.0, 1.0, 3.0):
+    with scaled(base_model, card.flat, by=alpha):
+        (reply,) = base_model.generate([example.prompt_ids], study.sampling, seed=0)[:1]
+    print(f"alpha {alpha}: {[r.text for r in reply[:4]]}")
+
+# %%
+print("all figures:", "figures/" + build_index().name)
