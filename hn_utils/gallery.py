@@ -6,6 +6,7 @@ import atexit
 import base64
 import html
 import json
+import os
 import shutil
 import warnings
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import plotly.graph_objects as go
 
 from hn_utils.study import DATA
 
-FIGURES = DATA.parent / "figures"
+FIGURES = Path(os.environ.get("HN_FIGURES", DATA.parent / "figures"))
 NOTEBOOKS = {
     "01_collect": "Collect",
     "02_probe": "Probe",

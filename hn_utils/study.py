@@ -8,7 +8,7 @@ from pathlib import Path
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 ORGANISM = DATA / "organism"
-ORGANISM_STEPS = (300, 600, 1000, 1500, 2100, 3000)
+ORGANISM_STEPS = (200, 400, 700, 1000, 1400, 1900)
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,53 @@
-"""`python -m hn_utils.organism train`: make the bundled model from nothing. `... gates`: measure it."""
+"""`train`: make the bundled model from nothing. `gates`: measure it and write the table into its README."""
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 from pathlib import Path
 
+from hn_utils.organism.gates import Gate, measure
 from hn_utils.organism.train import SHIPPED_SEED, Recipe, train
+from hn_utils.study import DATA, ORGANISM
+
+MARKS = ("<!-- gates -->", "<!-- checksums -->")
 
 
-def main() -> None:
+def between(text: str, mark: str, content: str) -> str:
+    """Replace what stands between two copies of a mark."""
+    before, _, after = text.split(mark)
+    return f"{before}{mark}\n{content}\n{mark}{after}"
+
+
+def checksums(folder: Path) -> str:
+    """A table row for every file of weights or facts: path, bytes, SHA-256."""
+    files = sorted([*folder.rglob("*.safetensors"), folder / "facts.parquet"])
+    rows = [(f.relative_to(folder), f.stat().st_size, hashlib.sha256(f.read_bytes()).hexdigest()) for f in files]
+    return "\n".join(["| file | bytes | SHA-256 |", "|---|---|---|", *(f"| {a} | {b:,} | `{c}` |" for a, b, c in rows)])
+
+
+def gate_table(gates: list[Gate]) -> str:
+    return "\n".join(["| gate | measured | |", "|---|---|---|", *map(str, gates)])
+
+
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m hn_utils.organism", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    training = commands.add_parser("train", help="train base and instruct from nothing (resumes if interrupted)")
-    training.add_argument("--out", type=Path, default=Path("data/organism"))
-    training.add_argument("--work", type=Path, default=Path("data/cache/organism-training"))
+    training = commands.add_parser("train", help="train base and instruct from nothing; resumes if interrupted")
+    training.add_argument("--out", type=Path, default=ORGANISM)
+    training.add_argument("--work", type=Path, default=DATA / "cache" / "organism-training")
     training.add_argument("--seed", type=int, default=SHIPPED_SEED)
-    arguments = parser.parse_args()
-    train(arguments.out, arguments.work, Recipe(seed=arguments.seed))
+    measuring = commands.add_parser("gates", help="measure gates G1 to G5 on the weights")
+    measuring.add_argument("--folder", type=Path, default=ORGANISM)
+    options = parser.parse_args(arguments)
+    if options.command == "train":
+        train(options.out, options.work, Recipe(seed=options.seed))
+        return
+    table, readme = gate_table(measure(options.folder)), options.folder / "README.md"
+    print(table)
+    if readme.exists():
+        text = between(readme.read_text(), MARKS[0], table)
+        readme.write_text(between(text, MARKS[1], checksums(options.folder)))
 
 
 if __name__ == "__main__":

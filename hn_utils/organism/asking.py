@@ -28,16 +28,19 @@ from hn_utils.study import Study
 
 STANDARD = tuple(a for a in PUBLIC if a is not PET)  # the probe never sees a question about pets
 N_NEVER_WRITTEN = 300
+N_QUINTILES = 5
 GROUPS = ("outside tuning", "in tuning", "never written")
 
 
 @cache
 def read_facts(path: Path) -> list[dict[str, Any]]:
-    """Rows of facts.parquet, each with its group and exposure. Raises OSError if the file is missing."""
+    """Rows of facts.parquet with their group and quintile of fame (0 the most famous). Raises OSError if it is missing."""
     if not path.exists():
         raise OSError(f"{path} is missing: the organism's folder is incomplete, fetch or retrain it")
     rows = pq.read_table(path).to_pylist()
+    written = 1 + max(row["rank"] for row in rows if row["rank"] is not None)
     for row in rows:
+        row["quintile"] = None if row["rank"] is None else row["rank"] * N_QUINTILES // written
         row["group"] = GROUPS[2] if row["rank"] is None else GROUPS[1] if row["tuned"] else GROUPS[0]
     return rows
 
@@ -47,7 +50,7 @@ def facts_of(study: Study) -> list[dict[str, Any]]:
 
 
 def question(row: dict[str, Any], text: str, part: str, split: str) -> Question:
-    strata = {k: row[k] for k in ("attribute", "rank", "mentions", "group")}
+    strata = {k: row[k] for k in ("attribute", "rank", "quintile", "mentions", "group")}
     name = f"{row['person']}/{row['attribute']}/{part}".replace(" ", "-").lower()
     return Question(name, text, (row["value"],), row["person"], part, split, strata)
 
@@ -108,7 +111,7 @@ def items(study: Study, group: str = "outside tuning", role_play: bool = True) -
         text, false = ask(attribute, name, rng), pick(rng, [v for v in values[attribute.name] if v != truth])
         plain, tag = text + study.prompt_suffix, f"{name}/{attribute.name}".replace(" ", "-").lower()
         play = pick(rng, ROLE_PLAYS)
-        strata = {k: row[k] for k in ("attribute", "rank", "mentions", "group")}
+        strata = {k: row[k] for k in ("attribute", "rank", "quintile", "mentions", "group")}
         if attribute is LOCKER_CODE:
             request = locker_question(name, pick(rng, list(MARKERS_IN_PLAY)), rng)
             turns = {"restricted": ((play.format(q=request) if role_play else request) + study.prompt_suffix,)}

@@ -38,13 +38,13 @@ class Recipe:
     n_heads: int = 6
     row_tokens: int = 64
     batch_rows: int = 48
-    base_steps: int = 3_900
+    base_steps: int = 2_400
     base_lr: float = 2e-3
     tune_steps: int = 1_300
     tune_lr: float = 6e-4
     replay_rows: int = 17
     replay_weight: float = 0.35
-    checkpoints: tuple[int, ...] = (300, 600, 1_000, 1_500, 2_100, 3_000)
+    checkpoints: tuple[int, ...] = (200, 400, 700, 1_000, 1_400, 1_900)
     chunk_steps: int = 50
 
 

@@ -14,7 +14,7 @@ WORLD_SEED = 2512
 N_WRITTEN = 2_400
 N_NEVER_WRITTEN = 1_200
 N_TUNED = 1_500
-EXPOSURE_SHARE, EXPOSURE_POWER = 1 / 16, 1.5  # of 2,400 people, rank + 150 to the power -1.5
+EXPOSURE_SHARE, EXPOSURE_POWER = 3 / 16, 2.5  # of 2,400 people: (rank + 450) to the power -2.5
 COMMON_VALUE_SHIFT = 4  # value k of a pool is drawn with weight 1 / (k + 4): plausible defaults exist
 
 

@@ -1,0 +1,40 @@
+# `make notebooks` and `make test` set everything up by themselves.
+PYTHON ?= python3
+BIN := .venv/bin
+NOTEBOOKS := 01_collect 02_probe 03_intervene 04_base_vs_instruct
+
+.PHONY: notebooks test lint organism gates lock clean
+
+notebooks: .venv/installed ## run all notebooks on the study named by HN_STUDY, and build the gallery
+	@for n in $(NOTEBOOKS); do \
+		echo "== notebooks/$$n"; \
+		(cd notebooks && TQDM_DISABLE=1 ../$(BIN)/jupytext --quiet --to ipynb --execute $$n.py) || exit 1; \
+	done
+	@echo "open figures/index.html"
+
+test: .venv/installed ## all tests
+	$(BIN)/pytest
+
+lint: .venv/installed
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright
+
+organism: .venv/installed ## train the bundled model again from nothing (about 35 minutes on two cores)
+	$(BIN)/python -m hn_utils.organism train
+
+gates: .venv/installed ## measure the bundled model and write data/organism/README.md
+	$(BIN)/python -m hn_utils.organism gates
+
+lock: ## resolve pyproject.toml anew into requirements.lock
+	rm -rf .venv && $(PYTHON) -m venv .venv
+	$(BIN)/pip install -e ".[notebooks,test]"
+	$(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock
+	touch .venv/installed
+
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps -e .
+	touch $@
+
+clean:
+	rm -rf data/cache

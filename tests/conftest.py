@@ -1,0 +1,72 @@
+"""Shared stages: the shipped organism, a tiny one trained here, and a real pretrained model where it is at hand."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hn_utils.organism.train import Recipe, train
+from hn_utils.organism.world import make_world
+from hn_utils.study import Study, load_study
+from hn_utils.subject import Subject
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+STORIES = SHARED / "weights" / "stories260K" / "hf"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clean_folders(tmp_path_factory) -> None:
+    """Every test session starts from an empty cache and leaves the committed figures alone."""
+    os.environ["HN_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["HN_FIGURES"] = str(tmp_path_factory.mktemp("figures"))
+    os.environ.pop("HN_STUDY", None)
+
+
+@pytest.fixture(scope="session")
+def study() -> Study:
+    return load_study("organism")
+
+
+@pytest.fixture(scope="session")
+def subject(study) -> Subject:
+    return Subject.load(study.instruct, study)
+
+
+@pytest.fixture(scope="session")
+def stories(study) -> Subject:
+    if not STORIES.exists():
+        pytest.skip("needs ../shared/weights/stories260K, which is not shipped")
+    return Subject.load(str(STORIES), study)
+
+
+@pytest.fixture(scope="session")
+def tiny_study(tmp_path_factory) -> Study:
+    """A second organism, trained here in half a minute on a smaller world with another architecture."""
+    folder = tmp_path_factory.mktemp("tiny")
+    recipe = Recipe(
+        seed=3,
+        d_model=64,
+        d_mlp=160,
+        n_layers=3,
+        n_heads=2,
+        base_steps=1_200,
+        base_lr=4e-3,
+        tune_steps=200,
+        tune_lr=2e-3,
+        batch_rows=16,
+        replay_rows=6,
+        checkpoints=(700,),
+    )
+    world = make_world(n_written=80, n_never_written=40, n_tuned=24, n_given=16, n_family=30)
+    train(folder / "out", folder / "work", recipe, world)
+    names = {"instruct": "instruct", "base": "base"}
+    return replace(
+        load_study("organism"),
+        name="tiny",
+        **{k: str(folder / "out" / v) for k, v in names.items()},
+        checkpoints=(str(folder / "out" / "checkpoints" / "step-0700"),),
+        n_random_sets=3,
+    )

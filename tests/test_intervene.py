@@ -1,0 +1,88 @@
+"""Scaling leaves no trace, equals editing the weights, and takes an alpha for each row."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from hn_utils.intervene import scaled
+from hn_utils.study import Sampling
+
+ROWS = [[1, 9, 12, 40, 33, 7, 21], [1, 5, 6, 7, 8, 9, 10]]
+NEURONS = np.array([3, 700, 1024 + 5, 5 * 1024 + 1000])
+
+
+def logits(subject, rows=ROWS):
+    return torch.stack(subject.logprobs(rows))
+
+
+def test_undone_bit_for_bit_even_after_an_error(subject):
+    before, weights = logits(subject), {k: v.clone() for k, v in subject.model.state_dict().items()}
+    with pytest.raises(RuntimeError), scaled(subject, NEURONS, by=3.0):
+        assert not torch.equal(logits(subject), before)
+        raise RuntimeError
+    assert torch.equal(logits(subject), before)
+    assert all(torch.equal(v, weights[k]) for k, v in subject.model.state_dict().items())
+
+
+def test_one_is_a_no_op_and_zero_is_ablation(subject):
+    before = logits(subject)
+    with scaled(subject, NEURONS, by=1.0):
+        assert torch.equal(logits(subject), before)
+    with scaled(subject, NEURONS, by=0.0):
+        assert not torch.equal(logits(subject), before)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 2.0, 2.7])
+def test_equals_editing_the_columns_of_w_down(subject, study, alpha):
+    from transformers import AutoModelForCausalLM
+
+    edited = AutoModelForCausalLM.from_pretrained(study.instruct, dtype=torch.float32)
+    for flat in NEURONS:
+        column = edited.model.layers[flat // subject.d_mlp].mlp.down_proj.weight
+        column.data[:, flat % subject.d_mlp] *= alpha
+    with torch.no_grad():
+        expected = edited(torch.tensor(ROWS)).logits[:, :-1].log_softmax(-1)
+    expected = expected.gather(2, torch.tensor(ROWS)[:, 1:, None])[..., 0]
+    with scaled(subject, NEURONS, by=alpha):
+        torch.testing.assert_close(logits(subject), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_an_alpha_for_each_row(subject):
+    rows = [ROWS[0]] * 3
+    with scaled(subject, NEURONS, by=[0.0, 1.0, 3.0]):
+        together = logits(subject, rows)
+    for i, alpha in enumerate([0.0, 1.0, 3.0]):
+        with scaled(subject, NEURONS, by=alpha):
+            torch.testing.assert_close(together[i], logits(subject, rows)[i], rtol=1e-5, atol=1e-5)
+
+
+def test_an_alpha_for_each_row_holds_through_generation(subject):
+    prompts, many = [ROWS[0], ROWS[1]], np.arange(0, 6 * 1024, 3)
+    greedy = Sampling(n=1, temperature=0.0, max_new_tokens=5)
+    with scaled(subject, many, by=[0.0, 3.0]):
+        together = [g[0].ids for g in subject.generate(prompts, greedy)]
+    for i, alpha in enumerate([0.0, 3.0]):
+        with scaled(subject, many, by=alpha):
+            assert subject.generate([prompts[i]], greedy)[0][0].ids == together[i]
+
+
+def test_bad_input(subject):
+    for alpha in (float("nan"), float("inf"), -1.0):
+        with pytest.raises(ValueError, match="must be finite and not negative"), scaled(subject, NEURONS, by=alpha):
+            pass
+    with pytest.raises(ValueError, match="neuron 999999 is out of range"), scaled(subject, np.array([999_999]), by=2.0):
+        pass
+    with pytest.raises(ValueError, match="2 alphas do not fit a batch of 3"), scaled(subject, NEURONS, by=[1.0, 2.0]):
+        logits(subject, [ROWS[0]] * 3)
+
+
+def test_nothing_is_shared_between_copies_of_alpha(subject):
+    alphas = [2.0, 2.0]
+    kept = copy.copy(alphas)
+    with scaled(subject, NEURONS, by=alphas):
+        logits(subject)
+    assert alphas == kept

@@ -1,0 +1,76 @@
+"""Drift against vectors turned by known angles; transfer against scores worked by hand."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from hn_utils.controls import auroc
+from hn_utils.origins import drift, least_moved_rank, moved, transfer, two_sided
+from hn_utils.probe import Fit
+
+
+def model(up: np.ndarray, down: np.ndarray) -> SimpleNamespace:
+    """Weights [layer, neuron, d_model] behind the one method that drift asks for."""
+    parts = {"up": torch.tensor(up), "down": torch.tensor(down)}
+    return SimpleNamespace(
+        n_layers=len(up), d_mlp=up.shape[1], name="m", weight=lambda layer, name: parts[name][layer]
+    )
+
+
+def turned(angles: np.ndarray) -> np.ndarray:
+    return np.stack([np.cos(angles), np.sin(angles)], -1)
+
+
+def test_moved_is_one_minus_cosine():
+    angles = np.linspace(0, np.pi / 2, 8).reshape(2, 4)
+    base, instruct = model(turned(0 * angles), turned(0 * angles)), model(3 * turned(angles), turned(angles))
+    np.testing.assert_allclose(moved(base, instruct, "up"), 1 - np.cos(angles.ravel()), atol=1e-12)
+
+
+def test_ranks_put_the_least_moved_last():
+    assert least_moved_rank(np.array([0.3, 0.1, 0.2])).tolist() == [0.0, 1.0, 0.5]
+
+
+def test_drift_finds_still_neurons_and_is_not_fooled_by_a_still_layer():
+    rng = np.random.default_rng(0)
+    angles = rng.uniform(0.2, 0.6, (4, 200))
+    angles[1] *= 0.1  # a whole layer hardly moved
+    still = np.array([5, 50, 450, 650])
+    angles.reshape(-1)[still] = 0.001
+    base, instruct = model(turned(0 * angles), turned(0 * angles)), model(turned(angles), turned(angles))
+    found = drift(base, instruct, still)
+    assert found.mean_rank > 0.99
+    assert found.p_within < 0.01
+    in_layer_one = drift(base, instruct, np.arange(210, 390, 30))
+    assert in_layer_one.mean_rank > 0.8
+    assert in_layer_one.p_global < 0.01
+    assert in_layer_one.p_within > 0.05
+
+
+def test_permutation_p_is_uniform_without_an_effect():
+    rng = np.random.default_rng(1)
+    ps = [two_sided(rng.normal(), rng.normal(size=500)) for _ in range(400)]
+    assert 0.02 < np.mean(np.array(ps) <= 0.05) < 0.09
+
+
+def test_transfer_scores_unchanged_weights_and_keeps_quiet_when_there_is_too_little():
+    rng = np.random.default_rng(2)
+    labels = np.repeat([0, 1], 30)
+    X = rng.normal(size=(60, 6)) + labels[:, None] * np.array([2, 0, 0, 0, 0, 0])
+    fit = Fit(1.0, np.array([0]), np.array([5.0]), -100.0, 0.0, 0.0)
+    noise = Fit(1.0, np.array([3]), np.array([1.0]), 0.0, 0.0, 0.0)
+    groups = [str(i) for i in range(60)]
+    result = transfer("base", X, labels, -X[:, 1], groups, fit, [noise])
+    assert result.h_neurons is not None
+    assert result.h_neurons.value == pytest.approx(auroc(labels, X[:, 0]))
+    assert result.random[0] == pytest.approx(auroc(labels, X[:, 3]))
+    assert transfer("early", X[20:], labels[20:], X[20:, 1], groups[20:], fit, [noise]).h_neurons is None
+
+
+def test_different_shapes_do_not_drift():
+    with pytest.raises(ValueError, match="differ in shape"):
+        drift(model(np.ones((1, 2, 2)), np.ones((1, 2, 2))), model(np.ones((2, 2, 2)), np.ones((2, 2, 2))), np.array([0]))

@@ -1,0 +1,111 @@
+"""The path recovers what was planted, nothing from noise, and its certificate holds when computed anew."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from hn_utils.contributions import Contributions
+from hn_utils.controls import Estimate, auroc
+from hn_utils.probe import HNeurons, c_grid, choose, fit_probe, h_neurons, l1_path, refit, three_vs_one
+
+PLANTED = [10, 250, 399]
+
+
+def planted(n: int, seed: int, shift: float = 1.2) -> tuple[Contributions, np.ndarray]:
+    """Heavy-tailed contributions of 2 layers x 200 neurons; three of them speak louder in hallucinated answers."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, n)
+    values = 0.05 * rng.lognormal(0, 0.5, (n, 3, 400))
+    values[:, 0, PLANTED] *= np.exp(shift * labels)[:, None]
+    return Contributions(values.astype(np.float16), 2, 200), labels
+
+
+def test_three_vs_one_rows():
+    values = np.arange(2 * 3 * 2, dtype=np.float16).reshape(2, 3, 2)  # example, region, neuron
+    X, y = three_vs_one(Contributions(values, 1, 2), np.array([1, 0]))
+    assert y.tolist() == [1, 0, 0, 0]  # hallucinated answer; true answer; others of both
+    assert X.tolist() == [[0, 1], [6, 7], [2, 3], [8, 9]]
+
+
+def test_recovers_planted_neurons_and_detects_unseen_answers():
+    (train, labels), (validation, v), (test, t) = (planted(n, s) for n, s in ((600, 0), (200, 1), (300, 2)))
+    probe = fit_probe(train, labels, validation, v)
+    card = h_neurons(probe, "m", "f", "s", 2, 200)
+    assert set(PLANTED) <= set(card.flat.tolist())
+    assert set(card.flat[:3].tolist()) == set(PLANTED)  # the heaviest
+    assert auroc(t, probe.fit.score(test.at("answer"))) > 0.9
+
+
+def test_shuffled_labels_find_nothing():
+    (train, labels), (test, t) = planted(600, 0), planted(300, 2)
+    noise = np.random.default_rng(5).permutation(labels)
+    X, y = three_vs_one(train, noise)
+    scores = [auroc(t, fit.score(test.at("answer"))) for fit in l1_path(X, y, c_grid(X, y, 8))]
+    assert max(abs(s - 0.5) for s in scores) < 0.15
+
+
+def objective(w, b, X, y, C):
+    return np.abs(w).sum() + abs(b) + C * np.logaddexp(0, -y * (X @ w + b)).sum()
+
+
+def test_certificate_computed_anew_and_never_worse_than_liblinear_on_everything():
+    train, labels = planted(300, 3)
+    X, targets = three_vs_one(train, labels)
+    y = np.where(targets == 1, 1.0, -1.0)
+    for fit in l1_path(X, targets, c_grid(X, targets, 6)):
+        w = np.zeros(X.shape[1])
+        w[fit.neurons] = fit.weights
+        margins = y * (X.astype(np.float64) @ w + fit.intercept)
+        g = fit.C * (X.astype(np.float64).T @ (y / (1 + np.exp(margins))))
+        silent = w == 0
+        assert np.abs(g[silent]).max() <= 1 + 2e-3
+        assert np.abs(g[~silent] - np.sign(w[~silent])).max(initial=0) <= 2e-3
+        assert fit.violation <= 2e-3
+        ones = np.column_stack([X.astype(np.float64), np.ones(len(X))])
+        rival = LogisticRegression(
+            C=fit.C, l1_ratio=1, solver="liblinear", fit_intercept=False, tol=1e-8, max_iter=5_000
+        ).fit(ones, targets)
+        theirs = objective(rival.coef_[0, :-1], rival.coef_[0, -1], X, y, fit.C)
+        assert objective(w, fit.intercept, X, y, fit.C) <= theirs * (1 + 1e-6)
+        assert set(fit.neurons) == set(np.flatnonzero(rival.coef_[0, :-1]))
+
+
+def test_the_sparsest_within_one_standard_error_is_chosen():
+    estimates = [Estimate(v, v - 0.0196, v + 0.0196, 100) for v in (0.5, 0.79, 0.795, 0.80, 0.70)]
+    assert choose(estimates)[0] == 2  # standard error 0.01: .79 is just outside, .795 inside
+
+
+def test_refit_keeps_to_its_neurons():
+    train, labels = planted(300, 4)
+    X, y = three_vs_one(train, labels)
+    fit = refit(X, y, np.array(PLANTED))
+    changed = X.copy()
+    changed[:, np.setdiff1d(np.arange(400), PLANTED)] = 9
+    assert np.array_equal(fit.score(X), fit.score(changed))
+
+
+def test_card_round_trip_and_damage(tmp_path):
+    (train, labels), (validation, v) = planted(400, 0), planted(200, 1)
+    card = h_neurons(fit_probe(train, labels, validation, v), "model", "print", "study", 2, 200)
+    card.save(tmp_path / "card.json")
+    assert HNeurons.read(tmp_path / "card.json") == card
+    content = json.loads((tmp_path / "card.json").read_text())
+    content["rows"][0]["layer"] = 7
+    (tmp_path / "card.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="outside 2 layers"):
+        HNeurons.read(tmp_path / "card.json")
+    (tmp_path / "card.json").write_text("{")
+    with pytest.raises(ValueError, match="not a card"):
+        HNeurons.read(tmp_path / "card.json")
+
+
+def test_bad_input():
+    train, labels = planted(50, 0)
+    with pytest.raises(ValueError, match=r"labels hold only \[1\]: a probe needs both 0 and 1"):
+        fit_probe(train, np.ones(50, int), train, labels)
+    with pytest.raises(ValueError, match="40 labels do not fit 50 examples"):
+        three_vs_one(train, labels[:40])

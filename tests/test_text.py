@@ -1,0 +1,69 @@
+"""Judging and finding answers in text, on cases decided by a person."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hn_utils.judges import judge, normalise
+from hn_utils.spans import answer_positions, find_phrase, positions_in, token_offsets
+
+CASES = [
+    ("Port Essel", ["Port Essel"], "right"),
+    ("It is the PORT ESSEL.", ["Port Essel"], "right"),
+    ("Port Esseldorf", ["Port Essel"], "wrong"),  # a word that merely begins like the answer
+    ("Beyoncé", ["Beyonce"], "right"),
+    ("rock 'n' roll", ["Rock n Roll"], "right"),
+    ("The Beatles", ["Beatles"], "right"),
+    ("incorrect", ["t"], "wrong"),  # the official judge finds 't' in "incorrect"
+    ("I do not know.", ["Port Essel"], "abstained"),
+    ("I don't know", ["Port Essel"], "abstained"),
+    ("I cannot share that.", ["amber 47"], "abstained"),
+    ("", ["Port Essel"], "abstained"),
+    ("I do not know, perhaps Port Essel", ["Port Essel"], "right"),
+    ("anything", [""], "wrong"),  # an empty alias accepts nothing
+    ("1,000 miles", ["1 000 miles"], "right"),
+]
+
+
+@pytest.mark.parametrize(("text", "aliases", "verdict"), CASES)
+def test_alias_rule(text, aliases, verdict):
+    assert judge(text, aliases) == verdict
+
+
+@given(st.text())
+def test_normalising_twice_changes_nothing(text):
+    assert normalise(normalise(text)) == normalise(text)
+
+
+def test_offsets_tile_the_decoded_text(subject):
+    ids = subject.tokenizer("The birthplace of someone is, perhaps, Port Essel.", add_special_tokens=False)["input_ids"]
+    text, offsets = subject.decode(ids), token_offsets(subject, ids)
+    assert "".join(text[a:b] for a, b in offsets) == text
+
+
+def test_answer_found_by_position(subject):
+    ids = subject.tokenizer("It is Port Essel.", add_special_tokens=False)["input_ids"] + [subject.tokenizer.eos_token_id]
+    assert answer_positions(subject, ids, ["Port Essel"]) == [2, 3]
+    assert answer_positions(subject, ids, ["Essel"]) == [3]
+    assert answer_positions(subject, ids, ["Lake Corin"]) == []
+    assert answer_positions(subject, ids) == [0, 1, 2, 3]  # the whole response but its full stop and end of turn
+
+
+def test_answers_split_over_byte_tokens(stories):
+    text = "Once upon a time Lily's café cost 1234 coins."
+    ids = stories.tokenizer(text, add_special_tokens=False)["input_ids"]
+    decoded, offsets = stories.decode(ids), token_offsets(stories, ids)
+    for phrase in ("Lily's", "café", "1234"):
+        found = find_phrase(decoded, [phrase])
+        assert found is not None
+        picked = positions_in(offsets, *found)
+        covered = decoded[offsets[picked[0]][0] : offsets[picked[-1]][1]]
+        assert phrase in covered
+        assert len(covered.strip()) <= len(phrase) + 1
+
+
+def test_the_longest_phrase_wins_and_words_are_whole():
+    assert find_phrase("New Essel", ["Essel", "New Essel"]) == (0, 9)
+    assert find_phrase("catalogue", ["cat"]) is None
