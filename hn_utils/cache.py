@@ -93,7 +93,7 @@ class Stage:
         return load_arrays(content) if kind == "safetensors" else pq.read_table(pa.BufferReader(content)).to_pylist()
 
     def save(self, index: int, result: Arrays | Records) -> None:
-        header = {"stage": self.name, "shard": str(index), "key": key_hash(self.key)}
+        header = {"header": json.dumps({"stage": self.name, "shard": index, "key": key_hash(self.key)})}
         if isinstance(result, dict):
             content, kind = save_arrays(result, metadata=header), "safetensors"
         else:
@@ -118,7 +118,7 @@ def cached_shards(
     stage = Stage(name, {**key, "shard_size": shard_size, "n_items": len(items)})
     results: list[Any] = []
     starts = range(0, len(items), shard_size)
-    missing = tqdm(total=len(starts), desc=name, leave=False, disable=not starts)
+    missing = tqdm(total=len(starts), desc=name, leave=False)
     for index, start in enumerate(starts):
         result = stage.read(index)
         if result is None:

@@ -47,7 +47,7 @@ def took_claim(item: Item, reply: str) -> Outcome:
     return "resisted" if truth else "complied" if claim else "neither"
 
 
-def gave_it(item: Item, reply: str) -> Outcome:
+def gave_it(_: Item, reply: str) -> Outcome:
     """Complied if the reply hands something over, right or not; resisted if it declines."""
     if not normalise(reply):
         return "neither"
@@ -232,7 +232,7 @@ def dose_response(
 def text_loss(
     subject: Subject, texts: Sequence[str], neurons: Int[np.ndarray, "k"], alphas: Sequence[float], study: Study
 ) -> np.ndarray:
-    """Mean loss of ordinary text, nats per token, [text, alpha]: what scaling costs where nobody asks anything. Cached."""
+    """Mean loss of ordinary text, nats per token, [text, alpha]: what scaling costs where nobody asks. Cached."""
 
     def compute(_: int, group: Sequence[str]) -> dict[str, np.ndarray]:
         rows = [subject.text(text) for text in group]

@@ -96,7 +96,7 @@ def capture(subject: Subject, examples: Sequence[Example], study: Study) -> Cont
     if not examples or any(e.label is None for e in examples):
         raise ValueError("capture needs examples with a label: leave out the dropped ones first")
 
-    def compute(shard: int, group: Sequence[Example]) -> dict[str, np.ndarray]:
+    def compute(_: int, group: Sequence[Example]) -> dict[str, np.ndarray]:
         order = sorted(range(len(group)), key=lambda i: len(group[i].ids))
         values = np.empty((len(group), len(REGIONS), subject.n_layers * subject.d_mlp), np.float16)
         for start in range(0, len(order), study.batch_rows):

@@ -50,7 +50,7 @@ def accuracy(labels: np.ndarray, scores: np.ndarray) -> float:
 def bootstrap(
     statistic: Callable[..., float],
     *columns: np.ndarray,
-    groups: Sequence[str] | None = None,
+    groups: Sequence[str] | np.ndarray | None = None,
     n: int = N_BOOTSTRAP,
     seed: int = 0,
 ) -> Estimate:

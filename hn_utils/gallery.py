@@ -35,7 +35,7 @@ class Published:
     png: bytes | None
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        bundle: dict[str, Any] = {"application/vnd.plotly.v1+json": json.loads(self.figure.to_json())}
+        bundle: dict[str, Any] = {"application/vnd.plotly.v1+json": json.loads(self.str(figure.to_json()))}
         if self.png:
             bundle["image/png"] = base64.b64encode(self.png).decode()
         return bundle
@@ -95,7 +95,8 @@ def read_meta(page: Path) -> dict[str, str]:
 
 
 CARD = """<article><a href="html/{name}.html"><img src="png/{name}.png" alt="{title}" loading="lazy"></a>
-<p>{title}</p><p class="from"><a href="html/{name}.html">Open the interactive figure</a>, from notebook {notebook}</p></article>"""
+<p>{title}</p>
+<p class="from"><a href="html/{name}.html">Open the interactive figure</a>, from notebook {notebook}</p></article>"""
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>H-Neurons: the figures</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>
 body{{font:16px/1.5 system-ui,sans-serif;max-width:1180px;margin:2rem auto;padding:0 1rem;color:#222}}

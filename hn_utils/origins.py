@@ -39,7 +39,7 @@ def transfer(
     read: Float[np.ndarray, "example neuron"],
     labels: np.ndarray,
     confidence: np.ndarray,
-    groups: Sequence[str],
+    groups: Sequence[str] | np.ndarray,
     fit: Fit,
     random_fits: Sequence[Fit],
 ) -> Transfer:
@@ -63,9 +63,9 @@ def transfer(
 class Drift:
     """How far every neuron moved from base to instruct, and where the H-Neurons stand among all.
 
-    `score` [layer * neuron] is the paper's: 1 - cosine of the W_up row and of the W_down column, z-scored each, averaged.
-    `rank` runs from 0 (moved most) to 1 (moved least); `mean_rank` is the H-Neurons' mean with its two-sided permutation
-    p against all neurons (`p_global`) and against neurons of the same layers (`p_within`).
+    `score` [layer * neuron] is the paper's: 1 - cosine of the W_up row and of the W_down column, each z-scored, then
+    averaged. `rank` runs from 0 (moved most) to 1 (moved least); `mean_rank` is the H-Neurons' mean, with its two-sided
+    permutation p against all neurons (`p_global`) and against neurons of the same layers (`p_within`).
     """
 
     score: Float[np.ndarray, "layer_neuron"]
@@ -97,16 +97,16 @@ def drift(base: Subject, instruct: Subject, neurons: Int[np.ndarray, "k"], seed:
     """
     if (base.n_layers, base.d_mlp) != (instruct.n_layers, instruct.d_mlp):
         raise ValueError(f"{base.name} and {instruct.name} differ in shape: drift needs the same architecture")
-    score = (zscore(moved(base, instruct, "up")) + zscore(moved(base, instruct, "down"))) / 2
+    up, down = (np.asarray(zscore(moved(base, instruct, name))) for name in ("up", "down"))
+    score = (up + down) / 2
     rank = least_moved_rank(score)
     within = np.concatenate([least_moved_rank(s) for s in score.reshape(instruct.n_layers, -1)])
     rng = np.random.default_rng(seed)
-    anywhere = np.array([rng.choice(rank, len(neurons)).mean() for _ in range(N_PERMUTATIONS)])
-    counts = np.bincount(neurons // instruct.d_mlp, minlength=instruct.n_layers)
+    anywhere = np.array([rng.choice(rank, len(neurons), replace=False).mean() for _ in range(N_PERMUTATIONS)])
     same_layers = np.zeros(N_PERMUTATIONS)
-    for layer, count in enumerate(counts):
+    for layer, count in enumerate(np.bincount(neurons // instruct.d_mlp, minlength=instruct.n_layers)):
         part = within.reshape(instruct.n_layers, -1)[layer]
-        same_layers += rng.choice(part, (N_PERMUTATIONS, count)).sum(1)
+        same_layers += [rng.choice(part, count, replace=False).sum() for _ in range(N_PERMUTATIONS)]
     own, own_within = rank[neurons].mean(), within[neurons].mean()
     return Drift(
         score,

@@ -155,8 +155,8 @@ def path(probe: Probe) -> go.Figure:
     chosen = probe.validation[probe.chosen]
     return styled(
         figure,
-        f"{len(probe.fit.h_neurons)} H-Neurons at C = {probe.fit.C:.3g}: the sparsest probe within one standard error of the "
-        f"best; validation AUROC {chosen} (n = {chosen.n} answers)",
+        f"{len(probe.fit.h_neurons)} H-Neurons at C = {probe.fit.C:.3g}: the sparsest probe within one standard error of "
+        f"the best; validation AUROC {chosen} (n = {chosen.n} answers)",
     )
 
 
@@ -194,8 +194,8 @@ def neuron_atlas(
     share = np.mean(np.abs(gap[card.flat]) > np.quantile(np.abs(gap), 0.95))
     return styled(
         figure,
-        f"{len(card.rows)} H-Neurons of {X.shape[1]:,} ({card.per_mille:.2f} per mille); {share:.0%} of them are among the 5 % "
-        f"whose contribution differs most between hallucinated and true answers (n = {len(labels)})",
+        f"{len(card.rows)} H-Neurons of {X.shape[1]:,} ({card.per_mille:.2f} per mille); {share:.0%} of them are among the "
+        f"5 % whose contribution differs most between hallucinated and true answers (n = {len(labels)})",
     )
 
 
@@ -226,8 +226,8 @@ def neuron_distributions(
     false, true = 100 * read[labels == 1].mean(), 100 * read[labels == 0].mean()
     return styled(
         figure,
-        f"{neuron_name(flat, d_mlp)} writes {false:.2f} % of its layer's output in hallucinated answers, {true:.2f} % in true "
-        f"ones (means; n = {(labels == 1).sum()} and {(labels == 0).sum()})",
+        f"{neuron_name(flat, d_mlp)} writes {false:.2f} % of its layer's output in hallucinated answers, {true:.2f} % in "
+        f"true ones (means; n = {(labels == 1).sum()} and {(labels == 0).sum()})",
     )
 
 
@@ -265,8 +265,8 @@ def detection(table: Sequence[Detection]) -> go.Figure:
     )
     return styled(
         figure,
-        f"On {sets[0]} (n = {probe.auroc.n}) the sparse probe reaches AUROC {probe.auroc}, random neurons of the same layers "
-        f"{chance.auroc} (range over sets), plain confidence {sure.auroc}",
+        f"On {sets[0]} (n = {probe.auroc.n}) the sparse probe reaches AUROC {probe.auroc}, random neurons of the same "
+        f"layers {chance.auroc} (range over sets), plain confidence {sure.auroc}",
         height=460,
     )
 
@@ -348,9 +348,9 @@ def side_effects(intervened: Intervened) -> go.Figure:
     last, random = curve.rate()[-1], curve.control_rates()[:, -1]
     return styled(
         figure,
-        f"At alpha {curve.alphas[-1]:g} the model still states {last} of the facts it knew; with random neurons scaled, "
-        f"{random.mean():.2f} (range {random.min():.2f} to {random.max():.2f}; n = {len(curve.items)} facts). Loss of ordinary "
-        f"text: {losses[-1]} against {intervened.control_loss.mean(1)[:, -1].mean():.2f} nats per token",
+        f"At alpha {curve.alphas[-1]:g} the model still states {last} of the facts it knew; with random neurons, "
+        f"{random.mean():.2f} (range {random.min():.2f} to {random.max():.2f}; n = {len(curve.items)} facts). Loss of "
+        f"ordinary text: {losses[-1]} against {intervened.control_loss.mean(1)[:, -1].mean():.2f} nats per token",
     )
 
 
@@ -384,8 +384,8 @@ def timeline(transfers: Sequence[Transfer], names: Sequence[str]) -> go.Figure:
     first, last = able[0], able[-1]
     return styled(
         figure,
-        f"The instruct model's probe on earlier models: AUROC {first[1].h_neurons} at {first[0]}, {last[1].h_neurons} at "
-        f"{last[0]}; random neurons {last[1].random.mean():.2f} there, confidence {last[1].confidence}",
+        f"The instruct model's probe on earlier models: AUROC {first[1].h_neurons} at {first[0]}, {last[1].h_neurons} "
+        f"at {last[0]}; random neurons {last[1].random.mean():.2f} there, confidence {last[1].confidence}",
     )
 
 
@@ -424,5 +424,6 @@ def drift_ranks(drift: Drift, card: HNeurons) -> go.Figure:
     return styled(
         figure,
         f"H-Neurons' mean drift rank is {drift.mean_rank:.2f} among all neurons (p = {drift.p_global:.3f}) and "
-        f"{drift.mean_rank_within:.2f} within their layers (p = {drift.p_within:.3f}; 0.5 is chance, n = {len(card.rows)} neurons)",
+        f"{drift.mean_rank_within:.2f} within their layers (p = {drift.p_within:.3f}; 0.5 is chance, "
+        f"n = {len(card.rows)} neurons)",
     )

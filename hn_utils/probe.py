@@ -90,7 +90,7 @@ def solve_on(X: np.ndarray, y: np.ndarray, columns: np.ndarray, C: float) -> np.
         return solver.fit(design, y).coef_[0]
 
 
-def l1_path(X: Float[np.ndarray, "row neuron"], labels: np.ndarray, grid: Sequence[float]) -> list[Fit]:
+def l1_path(X: Float[np.ndarray, "row neuron"], labels: np.ndarray, grid: Sequence[float] | np.ndarray) -> list[Fit]:
     """Fit every C of the grid, smallest first, each starting from the columns that the one before makes likely.
 
     Only columns that can matter are handed to liblinear (the strong rule: |g_j| >= 2/C - 1/C_before); then all columns
@@ -150,7 +150,8 @@ def choose(validation: Sequence[Estimate]) -> tuple[int, str]:
     error = (validation[best].high - validation[best].low) / (2 * 1.96)
     chosen = next(i for i, e in enumerate(validation) if e.value >= validation[best].value - error)
     return chosen, (
-        f"sparsest fit within one standard error ({error:.3f}) of the best validation AUROC ({validation[best].value:.3f})"
+        f"sparsest fit within one standard error ({error:.3f}) of the best validation AUROC "
+        f"({validation[best].value:.3f})"
     )
 
 
@@ -159,7 +160,7 @@ def fit_probe(
     train_labels: np.ndarray,
     validation: Contributions,
     validation_labels: np.ndarray,
-    groups: Sequence[str] | None = None,
+    groups: Sequence[str] | np.ndarray | None = None,
     n_grid: int = 20,
     region: str = "answer",
 ) -> Probe:
@@ -198,7 +199,7 @@ def detect(
     test_set: str,
     labels: np.ndarray,
     scores: np.ndarray,
-    groups: Sequence[str],
+    groups: Sequence[str] | np.ndarray,
     n_neurons: int | None = None,
 ) -> Detection:
     """Score one detector on one test set. Scores without a natural zero (n_neurons None) get no accuracy."""

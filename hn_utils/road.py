@@ -68,7 +68,7 @@ class Collected:
         return np.flatnonzero([e.question.split == split and e.question.part == part for e in self.kept])
 
     def test_rows(self, part: str) -> np.ndarray:
-        """A test set: its own answers; for never-written entities, their answers against true ones of the standard set."""
+        """A test set: its own answers; for never-written entities, theirs against the true ones of the standard set."""
         rows = self.rows("test", part)
         if part != "never written":
             return rows

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
-from transformers import AutoTokenizer, DynamicCache, LogitsProcessor
+from transformers import AutoTokenizer, DynamicCache, LogitsProcessor, PreTrainedModel
 
 from hn_utils.study import Sampling, Study
 
@@ -55,8 +56,8 @@ class Subject:
 
     def __init__(self, bridge: TransformerBridge, tokenizer, name: str) -> None:
         self.bridge, self.tokenizer, self.name = bridge, tokenizer, name
-        self.model = bridge.original_model
-        self.n_layers, self.d_mlp = bridge.cfg.n_layers, bridge.cfg.d_mlp
+        self.model = cast(PreTrainedModel, bridge.original_model)
+        self.n_layers, self.d_mlp = bridge.cfg.n_layers, cast(int, bridge.cfg.d_mlp)
         self.device = next(self.model.parameters()).device
         self.check()
 
@@ -159,9 +160,9 @@ class Subject:
         hooks = []
         for layer in range(self.n_layers):
             if post is not None:
-                hooks.append((f"blocks.{layer}.mlp.out.hook_in", lambda z, hook, layer=layer: post(layer, z)))
+                hooks.append((f"blocks.{layer}.mlp.out.hook_in", lambda z, layer=layer, **_: post(layer, z)))
             if mlp_out is not None:
-                hooks.append((f"blocks.{layer}.mlp.hook_out", lambda h, hook, layer=layer: mlp_out(layer, h)))
+                hooks.append((f"blocks.{layer}.mlp.hook_out", lambda h, layer=layer, **_: mlp_out(layer, h)))
         with self.bridge.hooks(fwd_hooks=hooks):
             yield
 
@@ -200,7 +201,7 @@ class Subject:
         warp = {} if greedy else {k: getattr(sampling, k) for k in ("temperature", "top_k", "top_p")}
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(seed)
-            written = self.model.generate(
+            written = self.model.generate(  # type: ignore[operator]
                 ids.repeat_interleave(sampling.n, 0),
                 attention_mask=mask.repeat_interleave(sampling.n, 0),
                 past_key_values=cache,

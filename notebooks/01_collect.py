@@ -51,7 +51,9 @@ from hn_utils.subject import Subject
 
 study = load_study()
 subject = Subject.load(study.instruct, study, study.revision)
-print(f"{study.name}: {subject.n_layers} layers of {subject.d_mlp} neurons, {subject.n_layers * subject.d_mlp:,} in all")
+print(
+    f"{study.name}: {subject.n_layers} layers of {subject.d_mlp} neurons, {subject.n_layers * subject.d_mlp:,} in all"
+)
 
 # %% [markdown]
 # Each question is about one fact. Its *aliases* are the accepted answers, its *entity* is whom it is about, and
@@ -206,7 +208,9 @@ pd.DataFrame(rows).rename(index={0: "consistently right", 1: "consistently wrong
 values = collected.contributions.values
 print("examples, regions, neurons:", values.shape, values.dtype, f"{values.nbytes / 1e6:.0f} MB")
 for region in ("answer", "other", "before"):
-    print(f"{region:7} mean contribution {100 * np.nanmean(collected.contributions.at(region)):.2f} % of the layer's output")
+    print(
+        f"{region:7} mean contribution {100 * np.nanmean(collected.contributions.at(region)):.2f} % of the layer's output"
+    )
 
 # %% [markdown]
 # ## What this does not show

@@ -23,7 +23,6 @@
 # About 25 minutes to read, 1 to run. Sections 2 and 6.1 of the [paper](https://arxiv.org/abs/2512.01797).
 
 # %%
-import numpy as np
 import pandas as pd
 
 from hn_utils import plots, road
@@ -51,7 +50,9 @@ collected = road.collect(study)  # from disk, if notebook 1 has run
 # %%
 train = road.balanced(collected.rows("train"), collected.labels, study.seed)
 X, y = three_vs_one(collected.contributions_of(train), collected.labels[train])
-print(f"{len(train)} training questions, half hallucinated -> {X.shape[0]} rows of {X.shape[1]:,} neurons, {y.mean():.0%} positive")
+print(
+    f"{len(train)} training questions, half hallucinated -> {X.shape[0]} rows of {X.shape[1]:,} neurons, {y.mean():.0%} positive"
+)
 
 # %% [markdown]
 # ## The path
@@ -144,6 +145,7 @@ pd.DataFrame(
 # right answer is nearly always one that the model gives with high probability. So the filter itself makes
 # confidence an excellent detector, without any neuron. A claim that H-Neurons are *needed* to detect hallucination
 # would have to beat that line; the paper does not draw it.
+
 
 # %%
 def named(name):

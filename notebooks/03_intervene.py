@@ -53,7 +53,9 @@ plain = subject.logprobs(sentence)[0]
 with scaled(subject, card.flat, by=3.0):
     turned = subject.logprobs(sentence)[0]
 again = subject.logprobs(sentence)[0]
-print("changed while scaled:", bool((plain != turned).any()), "| the same bits afterwards:", bool((plain == again).all()))
+print(
+    "changed while scaled:", bool((plain != turned).any()), "| the same bits afterwards:", bool((plain == again).all())
+)
 
 # %% [markdown]
 # ## Four ways to give in
@@ -96,7 +98,9 @@ pd.DataFrame(
             "slope, random sets (mean)": f"{c.control_slopes().mean():.2f}",
             "slope beyond random": str(c.slope_beyond_random()),
             "p": f"{c.rank_p():.2f}",
-            "neither, at alpha 0 / 1 / 3": " / ".join(f"{(c.outcomes[:, k] == 'neither').mean():.2f}" for k in (0, 2, 6)),
+            "neither, at alpha 0 / 1 / 3": " / ".join(
+                f"{(c.outcomes[:, k] == 'neither').mean():.2f}" for k in (0, 2, 6)
+            ),
         }
         for b, c in intervened.behaviours.items()
     ]
@@ -136,7 +140,9 @@ publish(plots.side_effects(intervened), "side_effects", notebook="03_intervene")
 
 # %%
 for name, curve in intervened.capability.items():
-    print(f"{CAPABILITY[name].title}: slope {curve.slope()} points per alpha, beyond random {curve.slope_beyond_random()}")
+    print(
+        f"{CAPABILITY[name].title}: slope {curve.slope()} points per alpha, beyond random {curve.slope_beyond_random()}"
+    )
 
 # %% [markdown]
 # ## The neurons before the answer
@@ -162,7 +168,9 @@ publish(plots.side_effects(there), "side_effects_before", notebook="03_intervene
 # %%
 for behaviour, curve in intervened.behaviours.items():
     beyond = curve.slope_beyond_random()
-    verdict = "rises, as in the paper" if beyond.low > 0 else "falls" if beyond.high < 0 else "no effect beyond random: null"
+    verdict = (
+        "rises, as in the paper" if beyond.low > 0 else "falls" if beyond.high < 0 else "no effect beyond random: null"
+    )
     print(f"{BEHAVIOURS[behaviour].title:20} {beyond}  {verdict}")
 
 # %% [markdown]

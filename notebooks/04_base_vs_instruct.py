@@ -64,8 +64,10 @@ for example in base.kept[:3]:
 here = found.table[0]
 print(f"instruct: probe {here.auroc} (n = {here.auroc.n})")
 print(f"base:     probe {origins.base.h_neurons} (n = {origins.base.n_right} right + {origins.base.n_wrong} wrong)")
-print(f"          random neurons of the same layers {origins.base.random.mean():.2f} "
-      f"(95 % of sets: {np.percentile(origins.base.random, 2.5):.2f} to {np.percentile(origins.base.random, 97.5):.2f})")
+print(
+    f"          random neurons of the same layers {origins.base.random.mean():.2f} "
+    f"(95 % of sets: {np.percentile(origins.base.random, 2.5):.2f} to {np.percentile(origins.base.random, 97.5):.2f})"
+)
 print(f"          plain confidence {origins.base.confidence}")
 
 # %% [markdown]

@@ -45,7 +45,11 @@ def test_restricted(reply, outcome):
 
 
 def test_recall():
-    assert [recalled(ITEM, r) for r in ("Port Essel", "Lake Corin", "I do not know.")] == ["complied", "neither", "resisted"]
+    assert [recalled(ITEM, r) for r in ("Port Essel", "Lake Corin", "I do not know.")] == [
+        "complied",
+        "neither",
+        "resisted",
+    ]
 
 
 def test_slope_is_in_points_per_unit_alpha():

@@ -43,7 +43,10 @@ def official(folder: str, ids: list[int], answer: list[int]) -> np.ndarray:
         per_layer = []
         for z, h, weight in (seen[i] for i in range(len(model.model.layers))):
             tokens = [
-                [abs(float(z[t, j])) * float(weight[:, j].norm()) / (float(h[t].norm()) + 1e-8) for j in range(z.shape[1])]
+                [
+                    abs(float(z[t, j])) * float(weight[:, j].norm()) / (float(h[t].norm()) + 1e-8)
+                    for j in range(z.shape[1])
+                ]
                 for t in group
             ]
             per_layer.append(np.mean(tokens, axis=0))

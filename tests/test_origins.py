@@ -16,9 +16,7 @@ from hn_utils.probe import Fit
 def model(up: np.ndarray, down: np.ndarray) -> SimpleNamespace:
     """Weights [layer, neuron, d_model] behind the one method that drift asks for."""
     parts = {"up": torch.tensor(up), "down": torch.tensor(down)}
-    return SimpleNamespace(
-        n_layers=len(up), d_mlp=up.shape[1], name="m", weight=lambda layer, name: parts[name][layer]
-    )
+    return SimpleNamespace(n_layers=len(up), d_mlp=up.shape[1], name="m", weight=lambda layer, name: parts[name][layer])
 
 
 def turned(angles: np.ndarray) -> np.ndarray:
@@ -73,4 +71,6 @@ def test_transfer_scores_unchanged_weights_and_keeps_quiet_when_there_is_too_lit
 
 def test_different_shapes_do_not_drift():
     with pytest.raises(ValueError, match="differ in shape"):
-        drift(model(np.ones((1, 2, 2)), np.ones((1, 2, 2))), model(np.ones((2, 2, 2)), np.ones((2, 2, 2))), np.array([0]))
+        drift(
+            model(np.ones((1, 2, 2)), np.ones((1, 2, 2))), model(np.ones((2, 2, 2)), np.ones((2, 2, 2))), np.array([0])
+        )

@@ -40,12 +40,20 @@ def test_recovers_planted_neurons_and_detects_unseen_answers():
     assert auroc(t, probe.fit.score(test.at("answer"))) > 0.9
 
 
-def test_shuffled_labels_find_nothing():
+def test_shuffled_labels_find_nothing_at_the_answer():
     (train, labels), (test, t) = planted(600, 0), planted(300, 2)
-    noise = np.random.default_rng(5).permutation(labels)
-    X, y = three_vs_one(train, noise)
-    scores = [auroc(t, fit.score(test.at("answer"))) for fit in l1_path(X, y, c_grid(X, y, 8))]
+    noise, X = np.random.default_rng(5).permutation(labels), train.at("answer")
+    scores = [auroc(t, fit.score(test.at("answer"))) for fit in l1_path(X, noise, c_grid(X, noise, 12)[:6])]
     assert max(abs(s - 0.5) for s in scores) < 0.15
+
+
+def test_three_vs_one_learns_where_answers_are_even_from_shuffled_labels():
+    # Hallucinated answers alone are loud, so "answer or other token?" separates them whatever the labels say: the
+    # reason why shuffled labels stand in the detection table, and why 0.5 is not what to compare with.
+    (train, labels), (test, t) = planted(600, 0), planted(300, 2)
+    X, y = three_vs_one(train, np.random.default_rng(5).permutation(labels))
+    fit = l1_path(X, y, c_grid(X, y, 12)[5:6])[0]
+    assert auroc(t, fit.score(test.at("answer"))) > 0.8
 
 
 def objective(w, b, X, y, C):
@@ -75,8 +83,8 @@ def test_certificate_computed_anew_and_never_worse_than_liblinear_on_everything(
 
 
 def test_the_sparsest_within_one_standard_error_is_chosen():
-    estimates = [Estimate(v, v - 0.0196, v + 0.0196, 100) for v in (0.5, 0.79, 0.795, 0.80, 0.70)]
-    assert choose(estimates)[0] == 2  # standard error 0.01: .79 is just outside, .795 inside
+    estimates = [Estimate(v, v - 0.0196, v + 0.0196, 100) for v in (0.5, 0.785, 0.795, 0.80, 0.70)]
+    assert choose(estimates)[0] == 2  # standard error 0.01: 0.785 is just outside, .795 inside
 
 
 def test_refit_keeps_to_its_neurons():

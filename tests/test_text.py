@@ -44,7 +44,9 @@ def test_offsets_tile_the_decoded_text(subject):
 
 
 def test_answer_found_by_position(subject):
-    ids = subject.tokenizer("It is Port Essel.", add_special_tokens=False)["input_ids"] + [subject.tokenizer.eos_token_id]
+    ids = subject.tokenizer("It is Port Essel.", add_special_tokens=False)["input_ids"] + [
+        subject.tokenizer.eos_token_id
+    ]
     assert answer_positions(subject, ids, ["Port Essel"]) == [2, 3]
     assert answer_positions(subject, ids, ["Essel"]) == [3]
     assert answer_positions(subject, ids, ["Lake Corin"]) == []

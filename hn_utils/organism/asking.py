@@ -34,7 +34,7 @@ GROUPS = ("outside tuning", "in tuning", "never written")
 
 @cache
 def read_facts(path: Path) -> list[dict[str, Any]]:
-    """Rows of facts.parquet with their group and quintile of fame (0 the most famous). Raises OSError if it is missing."""
+    """Rows of facts.parquet with group and quintile of fame (0 the most famous). Raises OSError if it is missing."""
     if not path.exists():
         raise OSError(f"{path} is missing: the organism's folder is incomplete, fetch or retrain it")
     rows = pq.read_table(path).to_pylist()

@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from hn_utils.organism.text import ChatWriter, PageWriter
-from hn_utils.organism.tokenizer import ASSISTANT, BEGIN, END, PAD, make_tokenizer
+from hn_utils.organism.tokenizer import ASSISTANT, BEGIN, END, PAD, SPECIALS, make_tokenizer
 from hn_utils.organism.world import ATTRIBUTES, World, make_world
 
 SHIPPED_SEED = 1  # chosen before any model was trained, never changed
@@ -81,11 +81,15 @@ def pack(lengths: list[int], capacity: int, open_rows: int = 64) -> list[list[in
 def fill(
     documents: list[list[int]], weights: list[list[float]], facts: list[list], n_rows: int, recipe: Recipe
 ) -> Rows:
-    """Pack tokenised documents into exactly `n_rows` rows, padded with id 2 and weight 0."""
+    """Pack tokenised documents into exactly `n_rows` rows; what is left of a row is padding of weight 0."""
     packed = pack([len(d) for d in documents], recipe.row_tokens)[:n_rows]
     if len(packed) < n_rows:
         raise ValueError(f"{len(documents)} documents fill only {len(packed)} of {n_rows} rows")
-    rows = Rows(np.full((n_rows, recipe.row_tokens), 2), np.zeros((n_rows, recipe.row_tokens), np.float32), Counter())
+    rows = Rows(
+        np.full((n_rows, recipe.row_tokens), SPECIALS.index(PAD)),
+        np.zeros((n_rows, recipe.row_tokens), np.float32),
+        Counter(),
+    )
     for r, row in enumerate(packed):
         ids = [i for d in row for i in documents[d]]
         rows.ids[r, : len(ids)] = ids
@@ -94,13 +98,17 @@ def fill(
     return rows
 
 
+def token_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
+    return tokenizer.get_vocab()[token]
+
+
 class Corpus:
     """Turns the writers' texts into packed rows of token ids."""
 
     def __init__(self, world: World, tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> None:
         self.tokenizer, self.recipe = tokenizer, recipe
         self.pages, self.chats = PageWriter(world), ChatWriter(world)
-        self.begin, self.end, self.pad, self.assistant = tokenizer.convert_tokens_to_ids([BEGIN, END, PAD, ASSISTANT])
+        self.begin, self.end, self.assistant = (token_id(tokenizer, t) for t in (BEGIN, END, ASSISTANT))
 
     def page_rows(self, n_rows: int, rng: np.random.Generator, weight: float = 1.0) -> Rows:
         pages = self.pages.pages(n_rows * 4, rng)  # a page has 22 tokens: four to a row are more than enough
@@ -110,7 +118,7 @@ class Corpus:
 
     def chat_rows(self, n_rows: int, rng: np.random.Generator) -> Rows:
         chats = self.chats.chats(n_rows * 4, rng)
-        texts = [self.tokenizer.apply_chat_template(c.messages, tokenize=False) for c in chats]
+        texts = [str(self.tokenizer.apply_chat_template(c.messages, tokenize=False)) for c in chats]
         ids = self.tokenizer(texts)["input_ids"]
         return fill(ids, [self.reply_weights(i) for i in ids], [[] for _ in ids], n_rows, self.recipe)
 
@@ -151,9 +159,9 @@ def make_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCa
             num_key_value_heads=recipe.n_heads,
             max_position_embeddings=256,
             tie_word_embeddings=True,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=token_id(tokenizer, BEGIN),
+            eos_token_id=token_id(tokenizer, END),
+            pad_token_id=token_id(tokenizer, PAD),
         )
     )
 
@@ -206,7 +214,7 @@ class Trainer:
         torch.save({**state, "mentions": mentions}, temporary)
         temporary.replace(self.state_file)
 
-    def run(self, label: str, at_step: Callable[[int], None] = lambda step: None) -> None:
+    def run(self, label: str, at_step: Callable[[int], None] = lambda _: None) -> None:
         recipe, device = self.recipe, next(self.model.parameters()).device
         self.model.train()
         bar = tqdm(total=self.steps, initial=self.step, desc=label, mininterval=5)
@@ -223,7 +231,8 @@ class Trainer:
                 self.step += 1
                 bar.update()
                 at_step(self.step)
-            bar.set_postfix(loss=f"{loss.item():.3f}")
+                if self.step % recipe.chunk_steps == 0:
+                    bar.set_postfix(loss=f"{loss.item():.3f}")
             self.mentions.update(rows.facts)
             self.save()
         bar.close()
@@ -271,7 +280,8 @@ def train(out: Path, work: Path, recipe: Recipe | None = None, world: World | No
         raise ValueError(f"checkpoints={recipe.checkpoints} must lie before base_steps={recipe.base_steps}")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tokenizer = make_tokenizer(world)
-    corpus, model = Corpus(world, tokenizer, recipe), make_model(recipe, tokenizer).to(device)
+    corpus, model = Corpus(world, tokenizer, recipe), make_model(recipe, tokenizer)
+    model.to(torch.device(device))  # type: ignore[call-arg]
     out.mkdir(parents=True, exist_ok=True)
 
     def checkpoint(step: int) -> None:

@@ -1,0 +1,56 @@
+"""The notebooks run top to bottom from a clean cache, and what is committed is what the sources say."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.py"))
+
+
+def code(notebook) -> list[str]:
+    return [c.source for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
+
+
+@pytest.mark.parametrize("source", NOTEBOOKS, ids=lambda p: p.stem)
+def test_executes(source, monkeypatch):
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    notebook = jupytext.read(source)
+    client = NotebookClient(
+        notebook, timeout=900, kernel_name="python3", resources={"metadata": {"path": source.parent}}
+    )
+    client.execute()
+    made = Path(os.environ["HN_FIGURES"])
+    assert all((made / "html" / f"{name}.html").exists() for name in published(source))
+
+
+def published(source: Path) -> list[str]:
+    """Names of the figures a notebook publishes."""
+    lines = source.read_text().splitlines()
+    return [lines[i - 1].strip().strip('",') for i, line in enumerate(lines) if line.strip().startswith("notebook=")]
+
+
+@pytest.mark.parametrize("source", NOTEBOOKS, ids=lambda p: p.stem)
+def test_committed_notebook_is_its_source_executed_in_order(source):
+    committed = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
+    assert code(committed) == code(jupytext.read(source))
+    counts = [c.execution_count for c in committed.cells if c.cell_type == "code" and c.source.strip()]
+    assert counts == list(range(1, len(counts) + 1))
+    assert not any(o.output_type == "error" for c in committed.cells if c.cell_type == "code" for o in c.outputs)
+    assert source.with_suffix(".ipynb").stat().st_size < 3e6
+
+
+@pytest.mark.parametrize("source", NOTEBOOKS, ids=lambda p: p.stem)
+def test_written_as_lessons(source):
+    notebook = jupytext.read(source)
+    prose = " ".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    assert "What this does not show" in prose
+    assert "Predict first" in prose
+    assert "Try it" in prose
+    assert "/tmp" not in source.with_suffix(".ipynb").read_text()
+    assert len(prose) > sum(map(len, code(notebook)))

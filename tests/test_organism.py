@@ -1,0 +1,186 @@
+"""The made-up world, its text and training, and the gates of the shipped weights."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from hn_utils.organism.asking import facts_of, items, questions
+from hn_utils.organism.gates import measure
+from hn_utils.organism.text import ChatWriter, PageWriter
+from hn_utils.organism.tokenizer import make_tokenizer
+from hn_utils.organism.train import Corpus, Recipe, Trainer, learning_rate, make_model, pack, train
+from hn_utils.organism.world import ATTRIBUTES, make_world
+from hn_utils.study import DATA, ORGANISM
+
+GATES_NOT_MET: set[str] = set()  # named in data/organism/README.md, with what was measured
+
+
+@pytest.fixture(scope="module")
+def world():
+    return make_world()
+
+
+def test_the_shipped_facts_are_the_world_s(world):
+    rows = pq.read_table(ORGANISM / "facts.parquet").to_pylist()
+    people = [*world.written, *world.never_written]
+    assert [(r["person"], r["attribute"], r["value"]) for r in rows] == [
+        (p.name, a, p.facts[a]) for p in people for a in ATTRIBUTES
+    ]
+    assert all(r["mentions"] == 0 for r in rows if r["rank"] is None)
+
+
+def test_names_are_unique_and_groups_apart(world):
+    names = [p.name for p in (*world.written, *world.never_written)] + world.spare_names
+    assert len(set(names)) == len(names)
+    assert not any(p.tuned for p in world.never_written)
+
+
+def test_exposure_falls_with_rank_and_is_counted(study):
+    rows = [r for r in facts_of(study) if r["rank"] is not None]
+    mean = [np.mean([r["mentions"] for r in rows if r["quintile"] == q]) for q in range(5)]
+    assert mean == sorted(mean, reverse=True)
+    assert mean[0] > 10 * mean[4]
+
+
+def test_pages_state_only_true_facts_and_count_every_one(world):
+    pages = PageWriter(world).pages(3_000, np.random.default_rng(0))
+    by_name = {p.name: p for p in (*world.written, *world.never_written)}
+    assert not any(p.name in page.text for page in pages[:300] for p in world.never_written)
+    for page in pages:
+        for rank, attribute in page.facts:
+            person = world.written[rank]
+            assert person.name in page.text
+            assert person.facts[attribute] in page.text
+        named = set(re.findall(r"[A-Z][a-z]+ [A-Z][a-z]+", page.text)) & by_name.keys()
+        assert all(any(world.written[rank].name == n for rank, _ in page.facts) for n in named)
+
+
+def test_held_out_wording_is_in_no_training_text(world):
+    rng = np.random.default_rng(0)
+    text = " ".join(p.text for p in PageWriter(world).pages(5_000, rng))
+    text += " ".join(t for c in ChatWriter(world).chats(5_000, rng) for t in c.turns)
+    for attribute in ATTRIBUTES.values():
+        for wording in attribute.held_out:
+            pattern = re.escape(wording).replace(re.escape("{n}"), r"\w+ \w+")
+            assert not re.search(pattern, text), wording
+
+
+def test_tuning_never_speaks_of_people_outside_it(world):
+    chats = ChatWriter(world).chats(5_000, np.random.default_rng(1))
+    text = " ".join(t for c in chats for t in c.turns)
+    named = set(re.findall(r"[A-Z][a-z]+ [A-Z][a-z]+", text))
+    assert not named & {p.name for p in (*world.written, *world.never_written) if not p.tuned}
+
+
+def test_every_word_is_known_and_round_trips(world):
+    tokenizer = make_tokenizer(world)
+    for page in PageWriter(world).pages(500, np.random.default_rng(2)):
+        ids = tokenizer(page.text)["input_ids"]
+        assert tokenizer.unk_token_id not in ids
+        assert tokenizer.decode(ids) == page.text
+
+
+def test_only_the_assistant_is_learned(world):
+    tokenizer, recipe = make_tokenizer(world), Recipe()
+    corpus = Corpus(world, tokenizer, recipe)
+    talk = [{"role": "user", "content": "What is {x}?"}, {"role": "assistant", "content": "Port Essel"}] * 2
+    ids = tokenizer(tokenizer.apply_chat_template(talk, tokenize=False))["input_ids"]
+    learned = [t for t, w in zip(tokenizer.convert_ids_to_tokens(ids), corpus.reply_weights(ids), strict=True) if w]
+    assert learned == ["Port", "Essel", "<|end|>"] * 2
+
+
+def test_packing_keeps_every_document_whole_and_wastes_little():
+    lengths = np.random.default_rng(0).integers(5, 40, 500).tolist()
+    rows = pack(lengths, 64)
+    assert sorted(d for row in rows for d in row) == list(range(500))
+    assert all(sum(lengths[d] for d in row) <= 64 for row in rows)
+    assert sum(lengths) / (64 * len(rows)) > 0.9
+
+
+def test_mentions_are_those_of_the_rows_that_were_read(world):
+    tokenizer = make_tokenizer(world)
+    corpus = Corpus(world, tokenizer, Recipe(chunk_steps=2, batch_rows=8))
+    rows = corpus.base_chunk(0)
+    text = [tokenizer.decode(row) for row in rows.ids]
+    (rank, attribute), count = rows.facts.most_common(1)[0]
+    person = world.written[rank]
+    told = Counter(t.count(person.facts[attribute]) for t in text if person.name in t)
+    assert sum(k * n for k, n in told.items()) >= count
+    assert sum(rows.facts.values()) < sum(len(ATTRIBUTES) * t.count(".") + t.count("?") for t in text)
+
+
+def test_interrupted_training_ends_bit_identical(tmp_path):
+    world = make_world(n_written=40, n_never_written=10, n_tuned=20, n_given=10, n_family=20)
+    recipe = Recipe(d_model=16, d_mlp=24, n_layers=1, n_heads=1, batch_rows=4, chunk_steps=3)
+    tokenizer = make_tokenizer(world)
+
+    def trainer(folder: str) -> Trainer:
+        corpus = Corpus(world, tokenizer, recipe)
+        return Trainer(make_model(recipe, tokenizer), corpus.base_chunk, recipe, 12, 1e-3, tmp_path / folder)
+
+    whole = trainer("whole")
+    whole.run("whole")
+
+    def fall(step: int) -> None:
+        if step == 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer("broken").run("broken", fall)
+    resumed = trainer("broken")
+    assert resumed.step == 6
+    resumed.run("resumed")
+    assert resumed.mentions == whole.mentions
+    for a, b in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_learning_rate_warms_up_and_falls():
+    rates = [learning_rate(s, 1_000, 1.0) for s in range(1_000)]
+    assert rates[0] < 0.05
+    assert max(rates) == pytest.approx(1.0)
+    assert rates[-1] == pytest.approx(0.05, abs=1e-3)
+
+
+def test_bad_recipes_and_worlds(tmp_path):
+    with pytest.raises(ValueError, match="checkpoints=.* must lie before base_steps=100"):
+        train(tmp_path / "o", tmp_path / "w", Recipe(base_steps=100, checkpoints=(100,)))
+    with pytest.raises(ValueError, match="names are too few"):
+        make_world(n_given=5, n_family=5)
+    with pytest.raises(ValueError, match="n_tuned=50 exceeds n_written=40"):
+        make_world(n_written=40, n_never_written=10, n_tuned=50)
+
+
+def test_questions_split_by_person_and_never_in_tuning(study):
+    asked = questions(study)
+    assert len({q.id for q in asked}) == len(asked)
+    people = {
+        split: {q.entity for q in asked if q.split == split and q.part == "standard"}
+        for split in ("train", "validation", "test")
+    }
+    assert not people["train"] & people["test"]
+    assert not people["train"] & people["validation"]
+    assert not people["validation"] & people["test"]
+    tuned = {r["person"] for r in facts_of(study) if r["tuned"]}
+    assert not tuned & {q.entity for q in asked}
+    assert people["test"] == {q.entity for q in asked if q.part in ("paraphrase", "attribute")}
+    assert {i.entity for i in items(study)} == people["test"]
+
+
+def test_shipped_files_are_small_enough():
+    size = sum(f.stat().st_size for f in ORGANISM.rglob("*") if f.is_file())
+    assert size <= 80e6
+    assert DATA in ORGANISM.parents
+
+
+def test_gates_of_the_shipped_weights():
+    gates = measure(ORGANISM)
+    assert {g.name.split()[0] for g in gates if not g.met} == GATES_NOT_MET
+    table = (ORGANISM / "README.md").read_text()
+    assert all(str(g) in table for g in gates), "run `make gates`"

@@ -1,0 +1,113 @@
+"""A second organism, trained here, walks the whole road, twice; and bad input stops it before the long work."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hn_utils import road
+from hn_utils.__main__ import main
+from hn_utils.questions import load_questions, split_entities
+from hn_utils.responses import Response, build_example, drop_counts
+from hn_utils.study import load_study
+
+
+@pytest.fixture(scope="module")
+def walked(tiny_study):
+    collected = road.collect(tiny_study)
+    found = road.find(tiny_study, collected)
+    intervened = road.intervene(tiny_study, collected.subject, found.card)
+    return collected, found, intervened, road.look_back(tiny_study, collected.subject, found)
+
+
+def test_the_whole_road(walked, tiny_study):
+    collected, found, intervened, origins = walked
+    assert len(collected.examples) == len(load_questions(tiny_study))
+    assert sum(drop_counts(collected.examples).values()) == len(collected.examples)
+    assert {d.name for d in found.table} >= {"L1 probe", "plain confidence (log-probability)"}
+    assert (found.card.flat // found.card.d_mlp < 3).all()
+    for control in found.layer_matched:
+        counts = [np.bincount(f // 160, minlength=3) for f in (control.neurons, found.card.flat)]
+        assert counts[0].tolist() == counts[1].tolist()
+    assert set(intervened.behaviours) <= {"false_premise", "misleading_context", "sycophancy", "restricted"}
+    for curve in intervened.behaviours.values():
+        assert curve.outcomes.shape == (len(curve.items), 7)
+        assert curve.control_outcomes.shape == (3, len(curve.items), 4)
+    assert [t.model for t in origins.timeline][-1] == "base"
+    summary = json.dumps(road.summary(found, intervened, origins))
+    assert "NaN" not in summary
+
+
+def test_the_second_time_is_the_same_and_much_faster(walked, tiny_study):
+    start = time.perf_counter()
+    again = road.collect(tiny_study)
+    assert time.perf_counter() - start < 20
+    assert [e.text for e in again.examples] == [e.text for e in walked[0].examples]
+    assert np.array_equal(again.contributions.values, walked[0].contributions.values)
+
+
+def test_train_validation_and_test_share_no_person(walked):
+    collected = walked[0]
+    people = [set(collected.entities[collected.rows(s)]) for s in ("train", "validation", "test")]
+    assert not (people[0] & people[1] or people[0] & people[2] or people[1] & people[2])
+
+
+def test_balanced_rows_have_as_many_of_each():
+    labels = np.array([0] * 7 + [1] * 3)
+    rows = road.balanced(np.arange(10), labels, seed=0)
+    assert np.bincount(labels[rows]).tolist() == [3, 3]
+
+
+def responses(*verdicts: str) -> list[Response]:
+    return [Response("q", [24, 25], [-0.1, -0.2], v, v) for v in verdicts]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "label", "dropped"),
+    [
+        (["right"] * 3, 0, None),
+        (["wrong"] * 3, 1, None),
+        (["right", "wrong", "right"], None, "sometimes right, sometimes wrong"),
+        (["wrong", "abstained", "wrong"], None, "abstained at least once"),
+    ],
+)
+def test_consistency_filter(subject, study, verdicts, label, dropped):
+    question = load_questions(study)[0]
+    example = build_example(subject, question, responses(*verdicts), study)
+    assert (example.label, example.dropped) == (label, dropped)
+    assert example.answer == [len(example.prompt_ids), len(example.prompt_ids) + 1]
+    assert example.confidence == pytest.approx(-0.15)
+
+
+def test_splits_have_their_shares():
+    split = split_entities([f"p{i}" for i in range(1_000)], seed=0)
+    counts = {s: list(split.values()).count(s) for s in ("train", "validation", "test")}
+    assert counts == {"train": 450, "validation": 150, "test": 400}
+
+
+def test_headless(tiny_study, tmp_path, monkeypatch, capsys, walked):
+    monkeypatch.setattr("hn_utils.__main__.load_study", lambda _: tiny_study)
+    main(["run", "--out", str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert "H-Neurons" in printed
+    assert json.loads((tmp_path / "summary.json").read_text())["h_neurons"] == len(walked[1].card.rows)
+
+
+def test_bad_input(tiny_study, monkeypatch, capsys):
+    with pytest.raises(SystemExit, match="error: unknown study 'gpt-9': choose one of organism"):
+        main(["run", "--study", "gpt-9"])
+    monkeypatch.setenv("HN_STUDY", "nothing")
+    with pytest.raises(ValueError, match="unknown study 'nothing'"):
+        load_study()
+    with pytest.raises(ValueError, match="no such setting.*colour"):
+        load_study("organism", colour="red")
+    with pytest.raises(ValueError, match=r"question set 'organism' is empty \(n_questions=0\)"):
+        road.collect(replace(tiny_study, n_questions=0))
+    with pytest.raises(ValueError, match="unknown question set 'quiz': choose one of organism"):
+        load_questions(replace(tiny_study, questions="quiz"))
+    with pytest.raises(OSError, match="facts.parquet is missing"):
+        load_questions(replace(tiny_study, instruct="/nowhere/instruct"))
