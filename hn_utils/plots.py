@@ -155,8 +155,8 @@ def path(probe: Probe) -> go.Figure:
     chosen = probe.validation[probe.chosen]
     return styled(
         figure,
-        f"{len(probe.fit.h_neurons)} H-Neurons at C = {probe.fit.C:.3g}: the sparsest probe within one standard error of "
-        f"the best; validation AUROC {chosen} (n = {chosen.n} answers)",
+        f"{len(probe.fit.h_neurons)} H-Neurons at C = {probe.fit.C:.3g}: the sparsest probe within one standard error "
+        f"of the best; validation AUROC {chosen} (n = {chosen.n} answers)",
     )
 
 
@@ -194,8 +194,8 @@ def neuron_atlas(
     share = np.mean(np.abs(gap[card.flat]) > np.quantile(np.abs(gap), 0.95))
     return styled(
         figure,
-        f"{len(card.rows)} H-Neurons of {X.shape[1]:,} ({card.per_mille:.2f} per mille); {share:.0%} of them are among the "
-        f"5 % whose contribution differs most between hallucinated and true answers (n = {len(labels)})",
+        f"{len(card.rows)} H-Neurons of {X.shape[1]:,} ({card.per_mille:.2f} per mille); {share:.0%} of them are among "
+        f"the 5 % whose contribution differs most between hallucinated and true answers (n = {len(labels)})",
     )
 
 
@@ -226,8 +226,8 @@ def neuron_distributions(
     false, true = 100 * read[labels == 1].mean(), 100 * read[labels == 0].mean()
     return styled(
         figure,
-        f"{neuron_name(flat, d_mlp)} writes {false:.2f} % of its layer's output in hallucinated answers, {true:.2f} % in "
-        f"true ones (means; n = {(labels == 1).sum()} and {(labels == 0).sum()})",
+        f"{neuron_name(flat, d_mlp)} writes {false:.2f} % of its layer's output in hallucinated answers, {true:.2f} % "
+        f"in true ones (means; n = {(labels == 1).sum()} and {(labels == 0).sum()})",
     )
 
 

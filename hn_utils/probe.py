@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from hn_utils.contributions import REGIONS, Contributions
+from hn_utils.contributions import Contributions
 from hn_utils.controls import Estimate, accuracy, auroc, bootstrap
 
 TOLERANCE = 1e-3  # largest violation of optimality that a fit may have
@@ -256,5 +256,4 @@ def h_neurons(probe: Probe, model: str, fingerprint: str, study: str, n_layers: 
     weight = dict(zip(fit.neurons.tolist(), fit.weights.tolist(), strict=True))
     order = sorted(fit.h_neurons.tolist(), key=lambda j: -weight[j])
     rows = [{"layer": j // d_mlp, "neuron": j % d_mlp, "weight": weight[j]} for j in order]
-    assert probe.region in REGIONS
     return HNeurons(model, fingerprint, study, probe.region, fit.C, fit.intercept, d_mlp, n_layers, rows)

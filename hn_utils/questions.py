@@ -1,4 +1,4 @@
-"""What is asked. A question set is a module with `questions`, `items` and `texts` of a study; an entry here names it."""
+"""What is asked. A question set is a module with `questions`, `items` and `texts` of a study; one entry names it."""
 
 from __future__ import annotations
 

@@ -28,8 +28,9 @@ class Study:
 
     `instruct`, `base` and `checkpoints` are Hugging Face names or local folders. `questions` names an entry of
     `hn_utils.questions.QUESTION_SETS`. `prompt_suffix` is appended to each question asked of the instruct model;
-    `base_prompt` and `base_stop` are how a base model is asked and where its answer ends. `neurons_per_mille`
-    is the largest share of all neurons that a probe may keep and still be called sparse.
+    `base_prompt` and `base_stop` are how a base model is asked and where its answer ends. `n_grid` is the number of C
+    on the probe's path, `alphas` the doses of an intervention, `n_random_sets` how many random sets of neurons get them
+    too, `batch_rows` how many rows a capturing forward pass holds.
     """
 
     name: str

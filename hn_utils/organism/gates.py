@@ -1,4 +1,4 @@
-"""Does the shipped organism do what it was made for? Gates G1 to G5, measured on the weights, not on the training log."""
+"""Does the shipped organism do what it was made for? Gates G1 to G5, measured on its weights, not on a log."""
 
 from __future__ import annotations
 
