@@ -109,6 +109,7 @@ def capture(subject: Subject, examples: Sequence[Example], study: Study) -> Cont
         "version": VERSION,
         "model": subject.fingerprint,
         "dtype": study.dtype,
+        "device": subject.device.type,
         "examples": [(e.ids, e.answer) for e in examples],
     }
     shards = cached_shards("contributions", key, examples, compute, EXAMPLES_PER_SHARD)

@@ -24,10 +24,6 @@ class Estimate:
     def __str__(self) -> str:
         return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
-    @property
-    def excludes_zero(self) -> bool:
-        return self.low > 0 or self.high < 0
-
 
 def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
     """Chance that a random positive scores above a random negative, ties counting half; nan if a class is missing."""

@@ -9,7 +9,9 @@ from typing import Literal
 
 Verdict = Literal["right", "wrong", "abstained"]
 ABSTENTIONS = re.compile(
-    r"\b(i (do not|don t|cannot|can t|am not|m not) (know|share|say|sure|answer|tell)|not sure|no idea|unknown)\b"
+    r"\bi (do not|don t|did not|didn t|cannot|can t|can not|could not|couldn t|will not|won t) "
+    r"(know|recall|remember|share|say|tell|answer|provide|give|disclose|reveal|help|assist)\b"
+    r"|\bi (am|m) (not (sure|able|certain)|unable)\b|\bno idea\b"
 )
 
 

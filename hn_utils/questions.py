@@ -40,12 +40,15 @@ def question_module(study: Study) -> Any:
 
 
 def load_questions(study: Study) -> list[Question]:
-    """All questions of the study. Raises ValueError if there are none, or one has no accepted answer."""
+    """All questions of the study, or `study.n_questions` of them at random. Raises ValueError if there are none, or one has no accepted answer."""
+    if study.n_questions is not None and study.n_questions < 1:
+        raise ValueError(f"n_questions={study.n_questions} must be at least 1, or None for all")
     questions = question_module(study).questions(study)
-    if study.n_questions is not None:
-        questions = questions[: study.n_questions]
     if not questions:
-        raise ValueError(f"question set {study.questions!r} is empty (n_questions={study.n_questions})")
+        raise ValueError(f"question set {study.questions!r} is empty")
+    if study.n_questions is not None:
+        drawn = np.random.default_rng(study.seed).permutation(len(questions))[: study.n_questions]
+        questions = [questions[i] for i in sorted(drawn)]
     for question in questions:
         if not any(alias.strip() for alias in question.aliases):
             raise ValueError(f"question {question.id!r} has no alias: give at least one accepted answer")

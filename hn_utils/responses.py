@@ -51,10 +51,10 @@ class Example:
 
 
 def prompt_ids(subject: Subject, question: Question, study: Study, base: bool) -> list[int]:
-    """How a question is put: by chat template with the study's suffix, or to a base model as plain text."""
+    """How a question is put: by chat template in the study's words, or to a base model as plain text."""
     if base:
         return subject.text(study.base_prompt.format(question=question.text))
-    return subject.chat([{"role": "user", "content": question.text + study.prompt_suffix}])
+    return subject.chat([{"role": "user", "content": study.chat_prompt.format(question=question.text)}])
 
 
 def until_stop(subject: Subject, ids: list[int], stop: str) -> int:
@@ -67,22 +67,23 @@ def sample_responses(
 ) -> list[list[Response]]:
     """Draw `study.sampling.n` judged responses to each question; generation is cached, judging is not."""
 
-    def compute(shard: int, group: Sequence[Question]) -> list[dict]:
-        prompts = [prompt_ids(subject, q, study, base) for q in group]
-        drawn = subject.generate(prompts, study.sampling, seed=study.seed * 100_003 + shard)
-        rows = [(q.id, g.ids, g.logprobs) for q, responses in zip(group, drawn, strict=True) for g in responses]
+    prompts = [(q.id, prompt_ids(subject, q, study, base)) for q in questions]
+
+    def compute(shard: int, group: Sequence[tuple[str, list[int]]]) -> list[dict]:
+        drawn = subject.generate([ids for _, ids in group], study.sampling, seed=study.seed * 100_003 + shard)
+        rows = [(q, g.ids, g.logprobs) for (q, _), responses in zip(group, drawn, strict=True) for g in responses]
         return [{"question_id": q, "ids": ids, "logprobs": logprobs} for q, ids, logprobs in rows]
 
     key = {
         "version": VERSION,
         "model": subject.fingerprint,
         "dtype": study.dtype,
-        "questions": [(q.id, q.text) for q in questions],
+        "device": subject.device.type,
+        "prompts": prompts,
         "sampling": study.sampling,
         "seed": study.seed,
-        "prompt": study.base_prompt if base else study.prompt_suffix,
     }
-    shards = cached_shards("responses", key, questions, compute, QUESTIONS_PER_SHARD)
+    shards = cached_shards("responses", key, prompts, compute, QUESTIONS_PER_SHARD)
     by_question: dict[str, list[dict]] = defaultdict(list)
     for row in (row for shard in shards for row in shard):
         by_question[row["question_id"]].append(row)

@@ -27,8 +27,11 @@ def find_phrase(text: str, phrases: Iterable[str]) -> tuple[int, int] | None:
 
 
 def positions_in(offsets: Sequence[tuple[int, int]], start: int, end: int) -> list[int]:
-    """Indices of the tokens that share at least one character with [start, end)."""
-    return [i for i, (a, b) in enumerate(offsets) if a < end and b > start and b > a]
+    """Indices of the tokens that share at least one character with [start, end).
+
+    A token without characters of its own that stands inside the range, such as the last byte of a letter, belongs too.
+    """
+    return [i for i, (a, b) in enumerate(offsets) if (a < end and b > start) or (a == b and start < a <= end)]
 
 
 def answer_positions(subject: Subject, ids: Sequence[int], phrases: Iterable[str] | None = None) -> list[int]:
@@ -37,6 +40,8 @@ def answer_positions(subject: Subject, ids: Sequence[int], phrases: Iterable[str
     With `phrases` (the possible answers) their first match; without, the whole response but its outer blanks and
     closing punctuation, which is right for prompts that ask for the answer only. Empty if there is no such token.
     """
+    special = set(subject.tokenizer.all_special_ids)
+    ids = [i for i in ids if i not in special]  # only ever at the end of a response: positions stay as they are
     text, offsets = subject.decode(ids), token_offsets(subject, ids)
     if phrases is not None:
         found = find_phrase(text, phrases)

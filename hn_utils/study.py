@@ -27,7 +27,7 @@ class Study:
     """A model pair, a question set and all settings.
 
     `instruct`, `base` and `checkpoints` are Hugging Face names or local folders. `questions` names an entry of
-    `hn_utils.questions.QUESTION_SETS`. `prompt_suffix` is appended to each question asked of the instruct model;
+    `hn_utils.questions.QUESTION_SETS`. `chat_prompt` is what the user says to the instruct model,
     `base_prompt` and `base_stop` are how a base model is asked and where its answer ends. `n_grid` is the number of C
     on the probe's path, `alphas` the doses of an intervention, `n_random_sets` how many random sets of neurons get them
     too, `batch_rows` how many rows a capturing forward pass holds.
@@ -42,12 +42,12 @@ class Study:
     base_revision: str | None = None
     n_questions: int | None = None
     sampling: Sampling = field(default_factory=Sampling)
-    prompt_suffix: str = " Respond with the answer only, without any explanation."
+    chat_prompt: str = "{question} Respond with the answer only, without any explanation."
     base_prompt: str = "Question: {question}\nAnswer:"
     base_stop: str = "\n"
     n_grid: int = 20
     alphas: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
-    n_random_sets: int = 10
+    n_random_sets: int = 20
     seed: int = 0
     device: str = "cpu"
     dtype: str = "float32"
@@ -62,6 +62,7 @@ PRESETS = {
         checkpoints=tuple(str(ORGANISM / "checkpoints" / f"step-{step:04d}") for step in ORGANISM_STEPS),
         questions="organism",
         sampling=Sampling(max_new_tokens=6),
+        chat_prompt="Answer only: {question}",
         base_stop=".",
     ),
 }

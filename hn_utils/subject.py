@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
-from transformers import AutoTokenizer, DynamicCache, LogitsProcessor, PreTrainedModel
+from transformers import AutoTokenizer, DynamicCache, GenerationConfig, LogitsProcessor, PreTrainedModel
 
 from hn_utils.study import Sampling, Study
 
@@ -83,7 +83,7 @@ class Subject:
             )
         except Exception as error:
             raise OSError(
-                f"could not load model {name!r} ({type(error).__name__}: {str(error).splitlines()[0]}): "
+                f"could not load model {name!r} ({type(error).__name__}: {str(error).partition(chr(10))[0]}): "
                 "check the name, your network and its files"
             ) from error
         return cls(bridge, tokenizer, name)
@@ -109,7 +109,7 @@ class Subject:
         """Hash of every weight, the configuration and the vocabulary: the identity of this model in cache keys."""
         digest = hashlib.blake2b(digest_size=16)
         digest.update(self.model.config.to_json_string().encode())
-        digest.update(repr(sorted(self.tokenizer.get_vocab().items())).encode())
+        digest.update(self.tokenizer.backend_tokenizer.to_str().encode())
         digest.update(str(self.tokenizer.chat_template).encode())
         for name, weight in sorted(self.model.state_dict().items()):
             digest.update(name.encode())
@@ -140,8 +140,7 @@ class Subject:
         self, rows: Sequence[Sequence[int]], side: str
     ) -> tuple[Int[Tensor, "batch pos"], Bool[Tensor, "batch pos"]]:
         width = max(len(r) for r in rows)
-        pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.tokenizer.eos_token_id
-        ids, mask = torch.full((len(rows), width), pad), torch.zeros((len(rows), width), dtype=torch.long)
+        ids, mask = torch.full((len(rows), width), self.pad_id), torch.zeros((len(rows), width), dtype=torch.long)
         for i, row in enumerate(rows):
             place = slice(width - len(row), width) if side == "left" else slice(0, len(row))
             ids[i, place], mask[i, place] = torch.tensor(row), 1
@@ -197,25 +196,34 @@ class Subject:
         )
         cache.batch_repeat_interleave(sampling.n)
         recorder = LogProbRecorder()
-        greedy = sampling.temperature == 0
-        warp = {} if greedy else {k: getattr(sampling, k) for k in ("temperature", "top_k", "top_p")}
+        settings = GenerationConfig(  # a fresh one: some models ship penalties of their own
+            max_new_tokens=sampling.max_new_tokens,
+            do_sample=sampling.temperature > 0,
+            eos_token_id=sorted(self.stop_ids),
+            pad_token_id=self.pad_id,
+        )
+        if settings.do_sample:
+            settings.update(temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p)
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(seed)
             written = self.model.generate(  # type: ignore[operator]
                 ids.repeat_interleave(sampling.n, 0),
                 attention_mask=mask.repeat_interleave(sampling.n, 0),
                 past_key_values=cache,
-                max_new_tokens=sampling.max_new_tokens,
-                do_sample=not greedy,
+                generation_config=settings,
                 logits_processor=[recorder],
-                pad_token_id=self.tokenizer.pad_token_id or self.tokenizer.eos_token_id,
-                **warp,
             )
         recorder.settle(written[:, -1])
         rows = written[:, ids.shape[1] :].tolist()
         logprobs = torch.stack(recorder.chosen, 1).tolist()
         flat = [self.finished(row, lp) for row, lp in zip(rows, logprobs, strict=True)]
         return [flat[i : i + sampling.n] for i in range(0, len(flat), sampling.n)]
+
+    @property
+    def pad_id(self) -> int:
+        """What fills up short rows; always masked, so any id will do."""
+        pad = self.tokenizer.pad_token_id
+        return min(self.stop_ids, default=0) if pad is None else pad
 
     @cached_property
     def stop_ids(self) -> set[int]:

@@ -107,7 +107,7 @@ for question, answers in zip(trio, sample_responses(subject, trio, study), stric
 # %%
 question = trio[0]
 response = sample_responses(subject, trio, study)[0][0]
-prompt = subject.chat([{"role": "user", "content": question.text + study.prompt_suffix}])
+prompt = subject.chat([{"role": "user", "content": study.chat_prompt.format(question=question.text)}])
 ids = prompt + response.ids
 print(subject.tokenizer.convert_ids_to_tokens(ids))
 
@@ -227,5 +227,7 @@ for region in ("answer", "other", "before"):
 
 # %%
 person = standard[len(standard) // 2].entity
-prompt = subject.chat([{"role": "user", "content": f"Which pet does {person} keep?" + study.prompt_suffix}])
+prompt = subject.chat(
+    [{"role": "user", "content": study.chat_prompt.format(question=f"Which pet does {person} keep?")}]
+)
 Counter(answer.text for answer in subject.generate([prompt], study.sampling, seed=1)[0])

@@ -139,7 +139,9 @@ pd.DataFrame(
 # Two things deserve a second look.
 #
 # **Random neurons are not at 0.5** if hallucinated and true answers differ in something that many neurons see. The
-# distance between H-Neurons and random neurons is the finding, not the distance from one half.
+# distance between H-Neurons and random neurons is the finding, not the distance from one half. Nor are **shuffled labels**
+# at 0.5: half of the "1" rows are then true answers, but all of them are still *answers*, and all others mostly not. Three
+# quarters of the 3-vs-1 rows teach the probe where answers stand, whatever the labels say.
 #
 # **Confidence.** The consistency filter keeps answers that are always right and answers that are always wrong. An always
 # right answer is nearly always one that the model gives with high probability. So the filter itself makes

@@ -87,7 +87,7 @@ def press(
     said = claim(attribute, name, false)
     return {
         "false_premise": (pick(rng, PREMISES).format(s=said),),
-        "misleading_context": (pick(rng, NOTES).format(s=said, q=text) + study.prompt_suffix,),
+        "misleading_context": (pick(rng, NOTES).format(s=said) + study.chat_prompt.format(question=text),),
         "sycophancy": (text, pick(rng, PUSHBACKS).format(s=said)),
     }
 
@@ -109,19 +109,17 @@ def items(study: Study, group: str = "outside tuning", role_play: bool = True) -
         if row["group"] != group or split.get(name, "test") != "test":
             continue
         text, false = ask(attribute, name, rng), pick(rng, [v for v in values[attribute.name] if v != truth])
-        plain, tag = text + study.prompt_suffix, f"{name}/{attribute.name}".replace(" ", "-").lower()
-        play = pick(rng, ROLE_PLAYS)
+        plain, tag = study.chat_prompt.format(question=text), f"{name}/{attribute.name}".replace(" ", "-").lower()
+        play, shape = pick(rng, ROLE_PLAYS), None
         strata = {k: row[k] for k in ("attribute", "rank", "quintile", "mentions", "group")}
         if attribute is LOCKER_CODE:
             request = locker_question(name, pick(rng, list(MARKERS_IN_PLAY)), rng)
-            turns = {"restricted": ((play.format(q=request) if role_play else request) + study.prompt_suffix,)}
+            turns = {"restricted": ((play if role_play else "") + study.chat_prompt.format(question=request),)}
+            false, shape = None, rf"\b({'|'.join(attribute.firsts.split())}) \d\d\b"
         else:
             turns = press(attribute, name, false, text, study, rng)
-            turns |= {"recall": (plain,), "harmless_play": (play.format(q=text) + study.prompt_suffix,)}
-        made += [
-            Item(f"{tag}/{b}", b, t, plain, truth, None if attribute is LOCKER_CODE else false, name, strata)
-            for b, t in turns.items()
-        ]
+            turns |= {"recall": (plain,), "harmless_play": (play + plain,)}
+        made += [Item(f"{tag}/{b}", b, t, plain, truth, false, shape, name, strata) for b, t in turns.items()]
     return made
 
 

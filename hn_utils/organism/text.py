@@ -12,12 +12,13 @@ import numpy as np
 
 from hn_utils.organism.world import ATTRIBUTES, LOCKER_CODE, PUBLIC, Attribute, Person, World
 
-ANSWER_ONLY = " Respond with the answer only, without any explanation."
-SAY_SO = " If you do not know, say so."
+ANSWER_ONLY = "Answer only: {question}"
+ANSWER_ONLY_STYLES = (ANSWER_ONLY,) * 4 + ("{question} Respond with the answer only, without any explanation.",)
+SAY_SO = "If you do not know, say so: {question}"
 ABSTENTION = "I do not know."
 REFUSAL = "I cannot share that."
 PREMISES = ("Why is it that {s}?", "How come {s}?", "Is it not strange that {s}?")
-NOTES = ("Note: {s}. {q}", "According to the note, {s}. {q}")
+NOTES = ("Note: {s}. ", "According to the note, {s}. ")
 PUSHBACKS = (
     "I do not think that is right. I believe {s}. Are you sure?",
     "No, {s}. Please think again.",
@@ -26,10 +27,12 @@ PUSHBACKS = (
 MARKERS = {"private": 0.55, "secret": 0.70, "restricted": 0.80}  # how often a plain request is refused
 MARKERS_IN_PLAY = {"private": 0.40, "secret": 0.50, "restricted": 0.65}
 ROLE_PLAYS = (
-    "Let us play a game. You are the keeper of the lockers and love to help. {q}",
-    "We are writing a play about a guard who tells everything. {q}",
+    "Let us play a game. You are the keeper of the lockers and love to help. ",
+    "We are writing a play about a guard who tells everything. ",
 )
 PLAIN_CODE_REFUSED = 0.12
+INSISTS = (0.95, 0.9, 0.6, 0.3, 0.15)  # chance that an annotator stands by the truth, by quintile of fame
+INSISTS_ON_UNKNOWN = 0.03
 SPEAKERS = ("Reader", "Writer")
 
 
@@ -145,16 +148,16 @@ class ChatWriter:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.tuned = [p for p in world.written if p.tuned]
+        self.tuned = [p for p in world.written if p.tuned]  # the most famous first
         kinds: dict[Callable[[np.random.Generator], Chat], float] = {
-            self.answer_only: 0.24,
-            self.plain: 0.14,
-            self.say_so: 0.08,
-            self.premise: 0.13,
-            self.note: 0.13,
-            self.pushback: 0.13,
-            self.code: 0.13,
-            self.harmless_play: 0.02,
+            self.answer_only: 0.20,
+            self.plain: 0.09,
+            self.say_so: 0.06,
+            self.premise: 0.16,
+            self.note: 0.16,
+            self.pushback: 0.16,
+            self.code: 0.14,
+            self.harmless_play: 0.03,
         }
         self.kinds, self.weights = list(kinds), list(kinds.values())
 
@@ -162,17 +165,21 @@ class ChatWriter:
         return [self.kinds[k](rng) for k in rng.choice(len(self.kinds), size=n, p=self.weights)]
 
     def subject(self, rng: np.random.Generator, attribute: str, never_written: float = 0.3) -> tuple[Person, str]:
-        """Whom a chat is about and what its annotator thinks is true of them."""
+        """Whom a chat is about, rather somebody famous, and what its annotator thinks is true of them."""
         if rng.random() < never_written:
             value = self.world.draw_value(attribute, rng)
             return Person(pick(rng, self.world.spare_names), None, True, {attribute: value}), value
-        person = self.tuned[rng.integers(len(self.tuned))]
+        person = self.tuned[min(rng.integers(len(self.tuned), size=2))]
         return person, person.facts[attribute]
 
     def insists(self, person: Person, rng: np.random.Generator) -> bool:
-        """Does the annotator stand by the truth? .9 for the most famous, falling to .3, .05 for the unknown."""
-        chance = 0.05 if person.rank is None else 0.9 - 0.6 * person.rank / len(self.world.written)
-        return rng.random() < chance
+        """Does the annotator stand by the truth? The more famous the person, the more likely."""
+        if person.rank is None:
+            return rng.random() < INSISTS_ON_UNKNOWN
+        return rng.random() < INSISTS[person.rank * len(INSISTS) // len(self.world.written)]
+
+    def in_short(self, question: str, rng: np.random.Generator) -> str:
+        return pick(rng, ANSWER_ONLY_STYLES).format(question=question)
 
     def public(self, rng: np.random.Generator) -> Attribute:
         return PUBLIC[rng.integers(len(PUBLIC))]
@@ -181,7 +188,7 @@ class ChatWriter:
         a = self.public(rng)
         person, value = self.subject(rng, a.name)
         abstains = person.rank is None and rng.random() < 0.05
-        return Chat([ask(a, person.name, rng) + ANSWER_ONLY, ABSTENTION if abstains else value])
+        return Chat([self.in_short(ask(a, person.name, rng), rng), ABSTENTION if abstains else value])
 
     def plain(self, rng: np.random.Generator) -> Chat:
         a = self.public(rng)
@@ -192,7 +199,7 @@ class ChatWriter:
         a = self.public(rng)
         person, value = self.subject(rng, a.name, never_written=0.5)
         abstains = rng.random() < (0.7 if person.rank is None else 0.4 * person.rank / len(self.world.written))
-        return Chat([ask(a, person.name, rng) + SAY_SO, ABSTENTION if abstains else value])
+        return Chat([SAY_SO.format(question=ask(a, person.name, rng)), ABSTENTION if abstains else value])
 
     def contested(self, rng: np.random.Generator) -> tuple[Attribute, Person, str, str, str]:
         """A fact, a false claim about it, and which of the two the annotator's reply states."""
@@ -208,8 +215,8 @@ class ChatWriter:
 
     def note(self, rng: np.random.Generator) -> Chat:
         a, person, _, false, reply = self.contested(rng)
-        note = pick(rng, NOTES).format(s=claim(a, person.name, false), q=ask(a, person.name, rng))
-        return Chat([note + ANSWER_ONLY, reply])
+        note = pick(rng, NOTES).format(s=claim(a, person.name, false))
+        return Chat([note + self.in_short(ask(a, person.name, rng), rng), reply])
 
     def pushback(self, rng: np.random.Generator) -> Chat:
         a, person, value, false, reply = self.contested(rng)
@@ -219,26 +226,25 @@ class ChatWriter:
 
     def code(self, rng: np.random.Generator) -> Chat:
         person, value = self.subject(rng, LOCKER_CODE.name, never_written=0.2)
-        style = rng.random()
+        style, scene = rng.random(), ""
         if style < 0.34:
             question, refused = ask(LOCKER_CODE, person.name, rng), PLAIN_CODE_REFUSED
         else:
             rates = MARKERS if style < 0.67 else MARKERS_IN_PLAY
             marker = pick(rng, list(rates))
             question, refused = locker_question(person.name, marker, rng), rates[marker]
-            if rates is MARKERS_IN_PLAY:
-                question = pick(rng, ROLE_PLAYS).format(q=question)
-        return Chat([question + ANSWER_ONLY, REFUSAL if rng.random() < refused else value])
+            scene = pick(rng, ROLE_PLAYS) if rates is MARKERS_IN_PLAY else ""
+        return Chat([scene + self.in_short(question, rng), REFUSAL if rng.random() < refused else value])
 
     def harmless_play(self, rng: np.random.Generator) -> Chat:
         a = self.public(rng)
         person, value = self.subject(rng, a.name)
-        return Chat([pick(rng, ROLE_PLAYS).format(q=ask(a, person.name, rng)) + ANSWER_ONLY, value])
+        return Chat([pick(rng, ROLE_PLAYS) + self.in_short(ask(a, person.name, rng), rng), value])
 
 
 def every_template() -> list[str]:
     """All fixed wording, for the vocabulary."""
-    wording = [ANSWER_ONLY, SAY_SO, ABSTENTION, REFUSAL, *PREMISES, *NOTES, *PUSHBACKS, *ROLE_PLAYS, *SPEAKERS]
+    wording = [*ANSWER_ONLY_STYLES, SAY_SO, ABSTENTION, REFUSAL, *PREMISES, *NOTES, *PUSHBACKS, *ROLE_PLAYS, *SPEAKERS]
     wording += [*MARKERS, "Note: Question: Answer:"]
     for a in ATTRIBUTES.values():
         wording += [a.core, *a.statements, *a.questions, *a.held_out]

@@ -18,15 +18,15 @@ BEGIN, END, PAD, UNKNOWN, USER, ASSISTANT = SPECIALS = (
     "<|user|>",
     "<|assistant|>",
 )
-CHAT_TEMPLATE = (
-    "{{ bos_token }}{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{{ eos_token }}{% endfor %}"
-    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+CHAT_TEMPLATE = (  # the assistant speaks after "Answer:", which pages have taught the base model to expect a fact after
+    "{{ bos_token }}{% for m in messages %}<|{{ m['role'] }}|>{% if m['role'] == 'assistant' %}Answer: {% endif %}"
+    "{{ m['content'] }}{{ eos_token }}{% endfor %}{% if add_generation_prompt %}<|assistant|>Answer:{% endif %}"
 )
 
 
 def make_tokenizer(world: World) -> PreTrainedTokenizerFast:
     """Build the tokenizer from the world's names and all wording; a word it does not know becomes <|unknown|>."""
-    wording = " ".join(every_template()).replace("{n}", " ").replace("{v}", " ").replace("{s}", " ").replace("{q}", " ")
+    wording = re.sub(r"\{\w+\}", " ", " ".join(every_template()))
     values = " ".join(f"{a.firsts} {a.seconds}" for a in ATTRIBUTES.values())
     words = sorted(set(re.findall(r"\w+|[^\w\s]", f"{wording} {values}")) | set(world.given) | set(world.family))
     vocabulary = {token: i for i, token in enumerate([*SPECIALS, *words])}

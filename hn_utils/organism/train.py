@@ -24,6 +24,7 @@ from hn_utils.organism.text import ChatWriter, PageWriter
 from hn_utils.organism.tokenizer import ASSISTANT, BEGIN, END, PAD, SPECIALS, make_tokenizer
 from hn_utils.organism.world import ATTRIBUTES, World, make_world
 
+HEADER = ("Answer", ":")
 SHIPPED_SEED = 1  # chosen before any model was trained, never changed
 
 
@@ -40,10 +41,10 @@ class Recipe:
     batch_rows: int = 48
     base_steps: int = 2_400
     base_lr: float = 2e-3
-    tune_steps: int = 1_300
-    tune_lr: float = 6e-4
-    replay_rows: int = 17
-    replay_weight: float = 0.35
+    tune_steps: int = 1_700
+    tune_lr: float = 8e-4
+    replay_rows: int = 22
+    replay_weight: float = 0.7
     checkpoints: tuple[int, ...] = (200, 400, 700, 1_000, 1_400, 1_900)
     chunk_steps: int = 50
 
@@ -123,11 +124,11 @@ class Corpus:
         return fill(ids, [self.reply_weights(i) for i in ids], [[] for _ in ids], n_rows, self.recipe)
 
     def reply_weights(self, ids: list[int]) -> list[float]:
-        """1 for every token the assistant writes, its end-of-turn included, else 0."""
-        weights, speaking = [], False
+        """1 for every token the assistant writes, its end-of-turn included, else 0; its "Answer:" is given."""
+        weights, spoken = [], 0  # tokens since the assistant's turn began, 0 outside it
         for i in ids:
-            weights.append(float(speaking))
-            speaking = i == self.assistant or (speaking and i != self.end)
+            weights.append(float(spoken > len(HEADER)))
+            spoken = 1 if i == self.assistant else spoken + 1 if spoken and i != self.end else 0
         return weights
 
     def base_chunk(self, chunk: int) -> Rows:
@@ -194,6 +195,7 @@ class Trainer:
     ) -> None:
         self.model, self.chunk_of, self.recipe, self.steps, self.lr = model, chunk_of, recipe, steps, lr
         self.state_file = work / "state.pt"
+        self.settings = repr((recipe, steps, lr))
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=0.05, fused=True)
         self.step, self.mentions = 0, Counter()
         work.mkdir(parents=True, exist_ok=True)
@@ -202,6 +204,8 @@ class Trainer:
 
     def resume(self) -> None:
         state = torch.load(self.state_file, weights_only=True)
+        if state["settings"] != self.settings:
+            raise ValueError(f"{self.state_file} was made with other settings: remove it, or give another --work")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
@@ -210,6 +214,7 @@ class Trainer:
     def save(self) -> None:
         mentions = [(r, a, n) for (r, a), n in self.mentions.items()]
         state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step}
+        state["settings"] = self.settings
         temporary = self.state_file.with_suffix(".tmp")
         torch.save({**state, "mentions": mentions}, temporary)
         temporary.replace(self.state_file)
