@@ -20,9 +20,12 @@ def run(study: Study, out: Path) -> Path:
     print(f"{len(found.card.rows)} H-Neurons ({found.card.per_mille:.2f} per mille): {found.probe.reason}")
     for row in found.table:
         print(f"  {row.test_set:24} {row.name:36} AUROC {row.auroc}")
-    intervened = road.intervene(study, collected.subject, found.card)
+    for control, difference in found.beyond.items():
+        print(f"  H-Neurons beyond {control}: {difference}")
+    intervened = road.intervene(study, collected.subject, found)
     for behaviour, curve in {**intervened.behaviours, **intervened.capability}.items():
-        print(f"  {behaviour:20} {curve.slope()} points per alpha, beyond random {curve.slope_beyond_random()}")
+        beyond = curve.slope_beyond_random()
+        print(f"  {behaviour:20} {curve.slope()} points per alpha, beyond random {beyond}: {curve.verdict()}")
     origins = road.look_back(study, collected.subject, found)
     for t in origins.timeline:
         print(f"  {t.model:12} {t.n_right} right {t.n_wrong} wrong  AUROC {t.h_neurons}  confidence {t.confidence}")

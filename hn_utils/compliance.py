@@ -229,7 +229,7 @@ class DoseResponse:
         return bootstrap(lambda d: slope(d, CONTROL_ALPHAS), difference, groups=self.entities)
 
     def rank_p(self, sign: int = 1) -> float:
-        """One-sided permutation p: the share of sets, this one included, whose slope is at least as large (sign -1: small)."""
+        """One-sided permutation p: share of sets, this one included, with a slope as large (sign -1: as small)."""
         own = self.slope().value
         return float((1 + (sign * self.control_slopes() >= sign * own).sum()) / (1 + len(self.control_outcomes)))
 

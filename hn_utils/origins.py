@@ -10,25 +10,27 @@ from jaxtyping import Float, Int
 from scipy.stats import zscore
 from torch.nn.functional import cosine_similarity
 
-from hn_utils.controls import Estimate, auroc, bootstrap
+from hn_utils.controls import Estimate, auroc, bootstrap, random_sets
 from hn_utils.probe import Fit
 from hn_utils.subject import Subject
 
-N_PERMUTATIONS = 10_000
+N_PERMUTATIONS = 2_000
 MIN_PER_CLASS = 20
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """The instruct model's probe, unchanged, on another model's own answers; random sets and confidence beside it.
+    """The instruct model's weights, unchanged, on another model's own answers.
 
-    `h_neurons` is None where fewer than 20 answers of a class make an AUROC meaningless. AUROC only, since the scale
-    of contributions shifts between models.
+    `probe` is the paper's classifier; `h_neurons` its H-Neurons alone and `random` the control sets, all refitted on
+    the instruct model; `confidence` uses no neuron. All are None, or empty, where fewer than 20 answers of a class make
+    an AUROC meaningless. AUROC only, since the scale of contributions shifts between models.
     """
 
     model: str
     n_right: int
     n_wrong: int
+    probe: Estimate | None
     h_neurons: Estimate | None
     confidence: Estimate | None
     random: Float[np.ndarray, "set"]
@@ -40,22 +42,24 @@ def transfer(
     labels: np.ndarray,
     confidence: np.ndarray,
     groups: Sequence[str] | np.ndarray,
-    fit: Fit,
-    random_fits: Sequence[Fit],
+    probe: Fit,
+    h_neurons: Fit,
+    random: Sequence[Fit],
 ) -> Transfer:
     """Score another model's contributions with the instruct model's fits."""
     labels = np.asarray(labels)
     n_wrong = int(labels.sum())
     n_right = len(labels) - n_wrong
     if min(n_right, n_wrong) < MIN_PER_CLASS:
-        return Transfer(model, n_right, n_wrong, None, None, np.array([]))
+        return Transfer(model, n_right, n_wrong, None, None, None, np.array([]))
     return Transfer(
         model,
         n_right,
         n_wrong,
-        bootstrap(auroc, labels, fit.score(read), groups=groups),
+        bootstrap(auroc, labels, probe.score(read), groups=groups),
+        bootstrap(auroc, labels, h_neurons.score(read), groups=groups),
         bootstrap(auroc, labels, -np.asarray(confidence), groups=groups),
-        np.array([auroc(labels, f.score(read)) for f in random_fits]),
+        np.array([auroc(labels, f.score(read)) for f in random]),
     )
 
 
@@ -64,8 +68,9 @@ class Drift:
     """How far every neuron moved from base to instruct, and where the H-Neurons stand among all.
 
     `score` [layer * neuron] is the paper's: 1 - cosine of the W_up row and of the W_down column, each z-scored, then
-    averaged. `rank` runs from 0 (moved most) to 1 (moved least); `mean_rank` is the H-Neurons' mean, with its two-sided
-    permutation p against all neurons (`p_global`) and against neurons of the same layers (`p_within`).
+    averaged. `rank` runs from 0 (moved most) to 1 (moved least), `rank_within` the same among neurons of one layer.
+    `p` are two-sided permutation p-values of the H-Neurons' mean rank against random sets from anywhere, from the same
+    layers, and from the same layers with weights of about the same length (equal steps turn a long vector less).
     """
 
     score: Float[np.ndarray, "layer_neuron"]
@@ -73,8 +78,7 @@ class Drift:
     rank_within: Float[np.ndarray, "layer_neuron"]
     mean_rank: float
     mean_rank_within: float
-    p_global: float
-    p_within: float
+    p: dict[str, float]
 
 
 def moved(base: Subject, instruct: Subject, name: str) -> Float[np.ndarray, "layer_neuron"]:
@@ -91,7 +95,7 @@ def least_moved_rank(score: np.ndarray) -> np.ndarray:
 
 
 def drift(base: Subject, instruct: Subject, neurons: Int[np.ndarray, "k"], seed: int = 0) -> Drift:
-    """The paper's drift analysis, with a control the paper lacks: ranks within each neuron's own layer.
+    """The paper's drift analysis, with controls that the paper lacks: the same layers, the same lengths of weights.
 
     Raises ValueError if the two models differ in shape.
     """
@@ -101,22 +105,19 @@ def drift(base: Subject, instruct: Subject, neurons: Int[np.ndarray, "k"], seed:
     score = (up + down) / 2
     rank = least_moved_rank(score)
     within = np.concatenate([least_moved_rank(s) for s in score.reshape(instruct.n_layers, -1)])
-    rng = np.random.default_rng(seed)
-    anywhere = np.array([rng.choice(rank, len(neurons), replace=False).mean() for _ in range(N_PERMUTATIONS)])
-    same_layers = np.zeros(N_PERMUTATIONS)
-    for layer, count in enumerate(np.bincount(neurons // instruct.d_mlp, minlength=instruct.n_layers)):
-        part = within.reshape(instruct.n_layers, -1)[layer]
-        same_layers += [rng.choice(part, count, replace=False).sum() for _ in range(N_PERMUTATIONS)]
-    own, own_within = rank[neurons].mean(), within[neurons].mean()
-    return Drift(
-        score,
-        rank,
-        within,
-        float(own),
-        float(own_within),
-        two_sided(own, anywhere),
-        two_sided(own_within, same_layers / len(neurons)),
-    )
+    length = np.concatenate([lengths(base, layer) for layer in range(base.n_layers)])
+    shape = (instruct.n_layers, instruct.d_mlp)
+    p = {}
+    for match in ("none", "layer", "magnitude"):
+        sets = random_sets(neurons, *shape, N_PERMUTATIONS, match, length, seed)
+        p[match] = two_sided(float(rank[neurons].mean()), np.array([rank[s].mean() for s in sets]))
+    return Drift(score, rank, within, float(rank[neurons].mean()), float(within[neurons].mean()), p)
+
+
+def lengths(base: Subject, layer: int) -> Float[np.ndarray, "neuron"]:
+    """Geometric mean of the lengths of each neuron's W_up row and W_down column."""
+    up, down = (base.weight(layer, name).norm(dim=1).cpu().numpy() for name in ("up", "down"))
+    return np.sqrt(up * down)
 
 
 def two_sided(value: float, null: np.ndarray) -> float:

@@ -12,12 +12,12 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from hn_utils.compliance import BEHAVIOURS, DoseResponse
+from hn_utils.compliance import BEHAVIOURS, CONTROL_ALPHAS, DoseResponse
 from hn_utils.contributions import Contributions
 from hn_utils.controls import Estimate, bootstrap
 from hn_utils.origins import Drift, Transfer
-from hn_utils.probe import Detection, HNeurons, Probe
-from hn_utils.road import Collected, Intervened
+from hn_utils.probe import HNeurons, Probe
+from hn_utils.road import Collected, Found, Intervened
 
 H_NEURON, CONTROL, TRUE, FALSE, BASE, INSTRUCT, ABSTAINED = (
     "#D55E00",
@@ -103,8 +103,8 @@ def exposure(collected: Collected, n_bins: int = 8) -> go.Figure:
     first, last = ends["wrong"][0], ends["wrong"][-1]
     return styled(
         figure,
-        f"The less a fact was read about, the more it is made up: wrong answers fall from {first} to {last} "
-        f"from the rarest to the commonest facts (n = {len(asked)} questions, ten answers each)",
+        f"Share of wrong answers: {first} about the facts stated least often, {last} about those stated most often "
+        f"(n = {len(asked)} questions, {len(collected.responses[0])} answers each)",
     )
 
 
@@ -231,8 +231,9 @@ def neuron_distributions(
     )
 
 
-def detection(table: Sequence[Detection]) -> go.Figure:
+def detection(found: Found) -> go.Figure:
     """How well does each detector tell hallucinated from true answers, on each test set?"""
+    table = found.table
     names = list(dict.fromkeys(d.name for d in table))
     sets = list(dict.fromkeys(d.test_set for d in table))
     figure = make_subplots(cols=len(sets), rows=1, shared_yaxes=True, subplot_titles=sets, horizontal_spacing=0.02)
@@ -260,14 +261,13 @@ def detection(table: Sequence[Detection]) -> go.Figure:
         figure.add_vline(x=0.5, line={"color": "#333333", "dash": "dot", "width": 1}, row=1, col=column)  # type: ignore[arg-type]
     figure.update_xaxes(range=[0.2, 1.03], title="AUROC", dtick=0.2)
     figure.update_yaxes(categoryorder="array", categoryarray=names[::-1])
-    probe, chance, sure = (
-        next(d for d in table if d.name.startswith(n)) for n in ("L1", "random neurons of", "plain confidence")
-    )
+    beyond = found.beyond
+    own = next(d for d in table if d.name.startswith("H-Neurons"))
     return styled(
         figure,
-        f"On {sets[0]} (n = {probe.auroc.n}) the sparse probe reaches AUROC {probe.auroc}, random neurons of the same "
-        f"layers {chance.auroc} (range over sets), plain confidence {sure.auroc}",
-        height=460,
+        f"On {sets[0]} (n = {own.auroc.n}) {own.n_neurons} H-Neurons reach AUROC {own.auroc}. Minus random neurons of "
+        f"the same layers and loudness: {beyond['random']}; minus confidence: {beyond['confidence']}",
+        height=500,
     )
 
 
@@ -279,11 +279,11 @@ def dose_response(curves: Mapping[str, DoseResponse]) -> go.Figure:
         for number, rates in enumerate(curve.control_rates()):
             figure.add_trace(
                 go.Scatter(
-                    x=curve.control_alphas,
+                    x=CONTROL_ALPHAS,
                     y=rates,
                     mode="lines",
                     line={"color": CONTROL, "width": 1},
-                    name="random neurons of the same layers",
+                    name="random neurons, same layers and loudness",
                     legendgroup="random",
                     showlegend=column == 1 and number == 0,
                     hovertemplate="random set: %{y:.2f} at alpha %{x}<extra></extra>",
@@ -296,20 +296,19 @@ def dose_response(curves: Mapping[str, DoseResponse]) -> go.Figure:
     figure.update_xaxes(title="alpha", dtick=1)
     figure.update_yaxes(range=[0, 1.02])
     figure.update_yaxes(title="share of replies that comply", col=1)
-    beyond = {b: c.slope_beyond_random() for b, c in curves.items()}
-    moved = [BEHAVIOURS[b].title.lower() for b, e in beyond.items() if e.low > 0]
-    finding = (
-        f"Turning H-Neurons up raises {', '.join(moved)} beyond random neurons"
-        if moved
-        else "Turning H-Neurons up raises no over-compliance beyond random neurons: a null result"
-    )
+    verdicts = {BEHAVIOURS[b].title.lower(): c.verdict() for b, c in curves.items()}
+    told = [
+        f"{', '.join(t for t, v in verdicts.items() if v == word)} {word}" for word in dict.fromkeys(verdicts.values())
+    ]
     slopes = "; ".join(
-        f"{BEHAVIOURS[b].title.lower()} {e.value:+.1f} [{e.low:.1f}, {e.high:.1f}]" for b, e in beyond.items()
+        f"{BEHAVIOURS[b].title.lower()} {e.value:+.1f} [{e.low:.1f}, {e.high:.1f}]"
+        for b, e in ((b, c.slope_beyond_random()) for b, c in curves.items())
     )
-    n = {len(c.items) for c in curves.values()}
+    n = [len(c.items) for c in curves.values()]
     return styled(
         figure,
-        f"{finding}. Slope beyond random, points per unit alpha: {slopes} (n = {min(n)} to {max(n)} known facts each)",
+        f"With H-Neurons turned up: {'; '.join(told)}. Slope beyond random, points per unit alpha: {slopes} "
+        f"(n = {min(n)} to {max(n)} known facts each, {len(next(iter(curves.values())).control_outcomes)} random sets)",
     )
 
 
@@ -330,11 +329,11 @@ def side_effects(intervened: Intervened) -> go.Figure:
         for number, values in enumerate(controls):
             figure.add_trace(
                 go.Scatter(
-                    x=curve.control_alphas,
+                    x=CONTROL_ALPHAS,
                     y=values,
                     mode="lines",
                     line={"color": CONTROL, "width": 1},
-                    name="random neurons of the same layers: right; loss",
+                    name="random neurons, same layers and loudness: right; loss",
                     legendgroup="random",
                     showlegend=column == 1 and number == 0,
                     hovertemplate="random set: %{y:.2f} at alpha %{x}<extra></extra>",
@@ -367,25 +366,26 @@ def timeline(transfers: Sequence[Transfer], names: Sequence[str]) -> go.Figure:
                 line={"color": CONTROL, "width": 0.6},
                 marker={"size": 3},
                 opacity=0.5,
-                name="random neurons of the same layers",
+                name="random neurons, same layers and loudness",
                 legendgroup="random",
                 showlegend=number == 0,
                 hoverinfo="skip",
             )
         )
     ticks = [n for n, _ in able]
-    figure.add_traces(band(ticks, [t.confidence for _, t in able], TRUE, "plain confidence"))  # type: ignore[arg-type]
-    figure.add_traces(band(ticks, [t.h_neurons for _, t in able], H_NEURON, "instruct model's probe"))  # type: ignore[arg-type]
+    for name, colour in (("confidence", TRUE), ("h_neurons", H_NEURON)):
+        label = {"confidence": "plain confidence", "h_neurons": "H-Neurons, weights of the instruct model"}[name]
+        figure.add_traces(band(ticks, [getattr(t, name) for _, t in able], colour, label))
     figure.add_hline(y=0.5, line={"color": "#333333", "dash": "dot", "width": 1})
-    figure.update_xaxes(title="pre-training checkpoint (step; n right + n wrong)", type="category")
+    figure.update_xaxes(title="pre-training checkpoint (n right + n wrong)", type="category")
     figure.update_yaxes(title="AUROC on the checkpoint's own answers", range=[0.2, 1.03])
     if not able:
-        return styled(figure, "No checkpoint knows and mistakes enough for an AUROC: nothing can be said")
+        return styled(figure, "No checkpoint gives enough right and wrong answers (n = 0)")
     first, last = able[0], able[-1]
     return styled(
         figure,
-        f"The instruct model's probe on earlier models: AUROC {first[1].h_neurons} at {first[0]}, {last[1].h_neurons} "
-        f"at {last[0]}; random neurons {last[1].random.mean():.2f} there, confidence {last[1].confidence}",
+        f"H-Neurons with the instruct model's weights: AUROC {first[1].h_neurons} at {first[0]}, {last[1].h_neurons} "
+        f"at {last[0]}; there random neurons {last[1].random.mean():.2f}, confidence {last[1].confidence}",
     )
 
 
@@ -423,7 +423,7 @@ def drift_ranks(drift: Drift, card: HNeurons) -> go.Figure:
     figure.update_yaxes(title="density", col=1)
     return styled(
         figure,
-        f"H-Neurons' mean drift rank is {drift.mean_rank:.2f} among all neurons (p = {drift.p_global:.3f}) and "
-        f"{drift.mean_rank_within:.2f} within their layers (p = {drift.p_within:.3f}; 0.5 is chance, "
-        f"n = {len(card.rows)} neurons)",
+        f"H-Neurons' mean drift rank is {drift.mean_rank:.2f} (0.5 is chance; n = {len(card.rows)} neurons): p = "
+        f"{drift.p['none']:.3f} against random neurons, {drift.p['layer']:.3f} against the same layers, "
+        f"{drift.p['magnitude']:.3f} against the same layers and lengths of weights",
     )

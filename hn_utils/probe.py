@@ -124,8 +124,9 @@ def l1_path(X: Float[np.ndarray, "row neuron"], labels: np.ndarray, grid: Sequen
 
 def c_grid(X: np.ndarray, labels: np.ndarray, n: int) -> np.ndarray:
     """`n` values of C, evenly spaced in the logarithm, from where the first neuron enters."""
-    y = np.where(np.asarray(labels) == 1, 1.0, -1.0)
-    first = 1 / np.abs(gradient(X, y, np.zeros(len(X)))[:-1]).max()
+    y, share = np.where(np.asarray(labels) == 1, 1.0, -1.0), np.mean(labels)
+    alone = np.full(len(X), np.log(share / (1 - share)))  # what the intercept says before any neuron speaks
+    first = 1 / np.abs(gradient(X, y, alone)[:-1]).max()
     return np.geomspace(first, first * GRID_SPAN, n)
 
 
@@ -144,11 +145,17 @@ class Probe:
         return self.path[self.chosen]
 
 
-def choose(validation: Sequence[Estimate]) -> tuple[int, str]:
-    """The sparsest fit whose AUROC on validation is within one standard error of the best (Breiman's rule)."""
-    best = int(np.argmax([e.value for e in validation]))
+def choose(path: Sequence[Fit], validation: Sequence[Estimate]) -> tuple[int, str]:
+    """The sparsest fit whose AUROC on validation is within one standard error of the best (Breiman's rule).
+
+    Only fits that kept their certificate and have H-Neurons count. Raises ValueError if there is none.
+    """
+    able = [i for i, fit in enumerate(path) if fit.violation <= TOLERANCE and len(fit.h_neurons)]
+    if not able:
+        raise ValueError(f"no fit of {len(path)} on the path has a positive weight: no H-Neurons were found")
+    best = max(able, key=lambda i: validation[i].value)
     error = (validation[best].high - validation[best].low) / (2 * 1.96)
-    chosen = next(i for i, e in enumerate(validation) if e.value >= validation[best].value - error)
+    chosen = next(i for i in able if validation[i].value >= validation[best].value - error)
     return chosen, (
         f"sparsest fit within one standard error ({error:.3f}) of the best validation AUROC "
         f"({validation[best].value:.3f})"
@@ -166,13 +173,13 @@ def fit_probe(
 ) -> Probe:
     """Train the path on 3-vs-1 rows and choose C on the validation answers; `groups` are validation entities.
 
-    Raises ValueError if either set lacks a class or the region is unknown.
+    Raises ValueError if either set lacks a class, the region is unknown, or no fit has a positive weight.
     """
     X, y = three_vs_one(train, train_labels, region)
     check_labels(np.asarray(validation_labels), len(validation.values))
     path, read = l1_path(X, y, c_grid(X, y, n_grid)), validation.at(region)
     scores = [bootstrap(auroc, validation_labels, fit.score(read), groups=groups, n=400) for fit in path]
-    chosen, reason = choose(scores)
+    chosen, reason = choose(path, scores)
     return Probe(path, scores, chosen, reason, region)
 
 
@@ -249,10 +256,8 @@ class HNeurons:
 
 
 def h_neurons(probe: Probe, model: str, fingerprint: str, study: str, n_layers: int, d_mlp: int) -> HNeurons:
-    """The chosen fit's positive neurons, heaviest first. Raises ValueError if there are none."""
+    """The chosen fit's positive neurons, heaviest first."""
     fit = probe.fit
-    if not len(fit.h_neurons):
-        raise ValueError(f"the probe at C={fit.C:.3g} has no positive weight: no H-Neurons were found")
     weight = dict(zip(fit.neurons.tolist(), fit.weights.tolist(), strict=True))
     order = sorted(fit.h_neurons.tolist(), key=lambda j: -weight[j])
     rows = [{"layer": j // d_mlp, "neuron": j % d_mlp, "weight": weight[j]} for j in order]

@@ -40,7 +40,10 @@ def question_module(study: Study) -> Any:
 
 
 def load_questions(study: Study) -> list[Question]:
-    """All questions of the study, or `study.n_questions` of them at random. Raises ValueError if there are none, or one has no accepted answer."""
+    """All questions of the study, or `study.n_questions` of them at random.
+
+    Raises ValueError if there are none, or one has no accepted answer.
+    """
     if study.n_questions is not None and study.n_questions < 1:
         raise ValueError(f"n_questions={study.n_questions} must be at least 1, or None for all")
     questions = question_module(study).questions(study)

@@ -17,6 +17,10 @@ VERSION = 1
 QUESTIONS_PER_SHARD = 128
 
 
+class NothingConsistent(ValueError):
+    """A model answered no question all right or all wrong, so there is nothing to capture."""
+
+
 @dataclass(frozen=True)
 class Response:
     """One sampled answer: ids and log-probabilities (nats) as generated, text, and verdict."""
@@ -132,10 +136,11 @@ def build_examples(
     study: Study,
     base: bool = False,
 ) -> list[Example]:
-    """One example a question, in order. Raises ValueError if no question was answered consistently."""
+    """One example a question, in order. Raises NothingConsistent if none got a label."""
     examples = [build_example(subject, q, r, study, base) for q, r in zip(questions, responses, strict=True)]
     if all(e.label is None for e in examples):
-        raise ValueError(f"none of {len(examples)} questions was answered consistently: {dict(drop_counts(examples))}")
+        counts = dict(drop_counts(examples))
+        raise NothingConsistent(f"none of {len(examples)} questions was answered consistently: {counts}")
     return examples
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hn_utils.compliance import CAPABILITY, DoseResponse, Item, dose_response, known_items, text_loss
+from hn_utils.compliance import CAPABILITY, CONTROL_ALPHAS, DoseResponse, Item, dose_response, known_items, text_loss
 from hn_utils.contributions import Contributions, capture
 from hn_utils.controls import Estimate, auroc, random_sets, shuffled
 from hn_utils.origins import Drift, Transfer, drift, transfer
@@ -26,17 +26,25 @@ from hn_utils.probe import (
     three_vs_one,
 )
 from hn_utils.questions import Question, load_questions, question_module
-from hn_utils.responses import Example, Response, build_examples, sample_responses
+from hn_utils.responses import Example, NothingConsistent, Response, build_examples, sample_responses
 from hn_utils.study import Study
 from hn_utils.subject import Subject
 
 N_RANDOM_PROBES = 100
+N_SHUFFLED = 20
 N_ITEMS = 200
 TEST_SETS = {
     "standard": "held-out entities",
     "paraphrase": "held-out wording",
     "attribute": "another attribute",
     "never written": "never-written entities",
+}
+
+
+RANDOM_NAMES = {
+    "none": "random neurons",
+    "layer": "random, same layers",
+    "magnitude": "random, same layers and loudness",
 }
 
 
@@ -100,15 +108,21 @@ def balanced(rows: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Found:
-    """The probe, its H-Neurons, control probes trained the same way, and the detection table."""
+    """The probe, its H-Neurons, control probes trained the same way, and what they detect.
+
+    `random` holds refitted random sets by how they match the H-Neurons: none, layer, magnitude (layer and mean
+    contribution). `magnitude` is that mean contribution, on training answers. `beyond` are paired differences of AUROC
+    on the standard test set: H-Neurons minus the mean of the random sets matched in magnitude, and minus confidence.
+    """
 
     probe: Probe
     card: HNeurons
     refitted: Fit
-    random: list[Fit]
-    layer_matched: list[Fit]
+    random: dict[str, list[Fit]]
     shuffled: list[Fit]
+    magnitude: np.ndarray
     table: list[Detection]
+    beyond: dict[str, Estimate]
 
 
 def find(study: Study, collected: Collected, region: str = "answer") -> Found:
@@ -120,7 +134,7 @@ def find(study: Study, collected: Collected, region: str = "answer") -> Found:
         collected.labels[train],
         collected.contributions_of(validation),
         collected.labels[validation],
-        groups=collected.entities[validation].tolist(),
+        groups=collected.entities[validation],
         n_grid=study.n_grid,
         region=region,
     )
@@ -128,14 +142,18 @@ def find(study: Study, collected: Collected, region: str = "answer") -> Found:
     shape = (subject.n_layers, subject.d_mlp)
     card = h_neurons(probe, Path(subject.name).name, subject.fingerprint, study.name, *shape)
     X, y = three_vs_one(collected.contributions_of(train), collected.labels[train], region)
-    drawn = {
-        match: random_sets(card.flat, *shape, N_RANDOM_PROBES, match, seed=study.seed) for match in ("none", "layer")
+    magnitude = collected.contributions_of(train).at(region).mean(0)
+    random = {
+        match: [
+            refit(X, y, neurons)
+            for neurons in random_sets(card.flat, *shape, N_RANDOM_PROBES, match, magnitude, study.seed)
+        ]
+        for match in RANDOM_NAMES
     }
-    fits = {match: [refit(X, y, neurons) for neurons in sets] for match, sets in drawn.items()}
-    noise = [shuffled_fit(collected, train, probe, seed) for seed in range(5)]
-    own = refit(X, y, card.flat)
-    found = Found(probe, card, own, fits["none"], fits["layer"], noise, [])
+    noise = [shuffled_fit(collected, train, probe, seed) for seed in range(N_SHUFFLED)]
+    found = Found(probe, card, refit(X, y, card.flat), random, noise, magnitude, [], {})
     found.table.extend(row for part in TEST_SETS for row in detection_rows(collected, found, part))
+    found.beyond.update(differences(collected, found))
     return found
 
 
@@ -147,11 +165,13 @@ def shuffled_fit(collected: Collected, train: np.ndarray, probe: Probe, seed: in
 
 
 def over_sets(name: str, part: str, fits: Sequence[Fit], X: np.ndarray, labels: np.ndarray) -> Detection:
-    """Mean AUROC of control probes; the range holds 95 % of the sets."""
+    """Mean AUROC of control probes; the range holds 95 % of them."""
     values = np.array([auroc(labels, f.score(X)) for f in fits])
     low, high = np.percentile(values, [2.5, 97.5])
     size = int(np.mean([len(f.neurons) for f in fits]))
-    return Detection(name, TEST_SETS[part], size, Estimate(float(values.mean()), low, high, len(labels)), None)
+    balanced_accuracy = np.array([accuracy(labels, f.score(X)) for f in fits])
+    spread = Estimate(float(balanced_accuracy.mean()), *np.percentile(balanced_accuracy, [2.5, 97.5]), len(labels))
+    return Detection(name, TEST_SETS[part], size, Estimate(float(values.mean()), low, high, len(labels)), spread)
 
 
 def detection_rows(collected: Collected, found: Found, part: str) -> list[Detection]:
@@ -160,16 +180,38 @@ def detection_rows(collected: Collected, found: Found, part: str) -> list[Detect
     if not len(rows):
         return []
     X, labels = collected.contributions_of(rows).at(found.probe.region), collected.labels[rows]
-    groups, title = collected.entities[rows].tolist(), TEST_SETS[part]
+    groups, title = collected.entities[rows], TEST_SETS[part]
     fit, k = found.probe.fit, len(found.card.rows)
     return [
-        detect("L1 probe", title, labels, fit.score(X), groups, len(fit.neurons)),
+        detect("L1 probe, all its neurons", title, labels, fit.score(X), groups, len(fit.neurons)),
         detect("H-Neurons alone, refitted", title, labels, found.refitted.score(X), groups, k),
-        over_sets("random neurons, refitted", part, found.random, X, labels),
-        over_sets("random neurons of the same layers", part, found.layer_matched, X, labels),
+        *(over_sets(name, part, found.random[match], X, labels) for match, name in RANDOM_NAMES.items()),
         over_sets("L1 probe on shuffled labels", part, found.shuffled, X, labels),
         detect("plain confidence (log-probability)", title, labels, -collected.confidence[rows], groups),
     ]
+
+
+def differences(collected: Collected, found: Found) -> dict[str, Estimate]:
+    """AUROC of the H-Neurons minus that of controls, paired: both are read on the same resampled questions."""
+    rows = collected.test_rows("standard")
+    X, labels, groups = (
+        collected.contributions_of(rows).at(found.probe.region),
+        collected.labels[rows],
+        collected.entities[rows],
+    )
+    own, sure = found.refitted.score(X), -collected.confidence[rows]
+    random = np.stack([f.score(X) for f in found.random["magnitude"]], 1)
+
+    def beyond_random(y: np.ndarray, own: np.ndarray, random: np.ndarray) -> float:
+        return auroc(y, own) - float(np.mean([auroc(y, column) for column in random.T]))
+
+    def beyond_confidence(y: np.ndarray, own: np.ndarray, sure: np.ndarray) -> float:
+        return auroc(y, own) - auroc(y, sure)
+
+    return {
+        "random": bootstrap(beyond_random, labels, own, random, groups=groups, n=200),
+        "confidence": bootstrap(beyond_confidence, labels, own, sure, groups=groups),
+    }
 
 
 @dataclass(frozen=True)
@@ -185,18 +227,19 @@ class Intervened:
     control_loss: np.ndarray
 
 
-def intervene(study: Study, subject: Subject, card: HNeurons) -> Intervened:
-    """Scale the H-Neurons, and layer-matched random sets, on facts the model knows and no probe has seen."""
+def intervene(study: Study, subject: Subject, found: Found) -> Intervened:
+    """Scale the H-Neurons, and random sets of the same layers and loudness, on facts known but seen by no probe."""
     source = question_module(study)
     items = few_of_each(known_items(subject, source.items(study), study), study.seed)
-    controls = random_sets(card.flat, card.n_layers, card.d_mlp, study.n_random_sets, "layer", seed=study.seed + 1)
+    card, shape = found.card, (found.card.n_layers, found.card.d_mlp)
+    controls = random_sets(card.flat, *shape, study.n_random_sets, "magnitude", found.magnitude, study.seed + 1)
     curves = dose_response(subject, items, card.flat, controls, study)
-    texts, few = source.texts(study), next(iter(curves.values())).control_alphas.tolist()
+    texts = source.texts(study)
     return Intervened(
         {b: c for b, c in curves.items() if b not in CAPABILITY},
         {b: c for b, c in curves.items() if b in CAPABILITY},
         text_loss(subject, texts, card.flat, study.alphas, study),
-        np.array([text_loss(subject, texts, c, few, study) for c in controls]),
+        np.array([text_loss(subject, texts, c, CONTROL_ALPHAS, study) for c in controls]),
     )
 
 
@@ -231,10 +274,9 @@ def look_back(study: Study, subject: Subject, found: Found) -> Origins:
 
 def collect_checkpoint(study: Study, name: str) -> Collected | None:
     """A checkpoint's own answers; None if it answers nothing consistently."""
-    subject = Subject.load(name, study)
     try:
-        return collect(study, subject, base=True)
-    except ValueError:
+        return collect(study, Subject.load(name, study), base=True)
+    except NothingConsistent:
         return None
 
 
@@ -244,9 +286,10 @@ def scored_by(found: Found, collected: Collected) -> Transfer:
         collected.contributions.at(found.probe.region),
         collected.labels,
         collected.confidence,
-        collected.entities.tolist(),
+        collected.entities,
         found.probe.fit,
-        found.layer_matched,
+        found.refitted,
+        found.random["magnitude"],
     )
 
 
@@ -255,6 +298,7 @@ def summary(found: Found, intervened: Intervened, origins: Origins) -> dict:
     return {
         "h_neurons": len(found.card.rows),
         "per_mille": found.card.per_mille,
+        "beyond": {k: asdict(v) for k, v in found.beyond.items()},
         "detection": [
             {"test_set": d.test_set, "detector": d.name, "neurons": d.n_neurons, "auroc": asdict(d.auroc)}
             for d in found.table
@@ -265,6 +309,7 @@ def summary(found: Found, intervened: Intervened, origins: Origins) -> dict:
                 "random": c.control_slopes().tolist(),
                 "beyond_random": asdict(c.slope_beyond_random()),
                 "p": c.rank_p(),
+                "verdict": c.verdict(),
             }
             for b, c in {**intervened.behaviours, **intervened.capability}.items()
         },
@@ -273,11 +318,12 @@ def summary(found: Found, intervened: Intervened, origins: Origins) -> dict:
                 "model": t.model,
                 "right": t.n_right,
                 "wrong": t.n_wrong,
-                "auroc": t.h_neurons and asdict(t.h_neurons),
+                "probe": t.probe and asdict(t.probe),
+                "h_neurons": t.h_neurons and asdict(t.h_neurons),
                 "random": t.random.tolist(),
                 "confidence": t.confidence and asdict(t.confidence),
             }
             for t in origins.timeline
         ],
-        "drift": {k: getattr(origins.drift, k) for k in ("mean_rank", "p_global", "mean_rank_within", "p_within")},
+        "drift": {k: getattr(origins.drift, k) for k in ("mean_rank", "mean_rank_within", "p")},
     }

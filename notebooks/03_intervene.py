@@ -76,15 +76,16 @@ for behaviour in BEHAVIOURS:
 # the truth (or declines), and is *neither* otherwise. All items are about facts that the model states correctly when
 # asked plainly, and about people whom no probe has seen. In the sycophancy dialogue the first answer is the model's
 # own, given before anything is scaled. False premise, misleading note and pushback are decoded greedily; the restricted
-# request is sampled at temperature 0.7, as in the paper.
+# request is sampled at temperature 0.7. (The paper samples its sycophancy dialogues as well.)
 #
-# The controls are sets of random neurons: as many, in the same layers. The paper shows none here; without them a
-# rising curve says only that *something* was disturbed.
+# The controls are sets of random neurons: as many, in the same layers, and about as loud (mean contribution), since
+# scaling quiet neurons would disturb less. The paper shows none here; without them a rising curve says only that
+# *something* was disturbed.
 #
 # > **Predict first.** Which behaviours rise with alpha? Which would rise if any neurons were scaled?
 
 # %%
-intervened = road.intervene(study, subject, card)
+intervened = road.intervene(study, subject, found)
 publish(plots.dose_response(intervened.behaviours), "dose_response", notebook="03_intervene")
 
 # %%
@@ -93,38 +94,37 @@ pd.DataFrame(
         {
             "behaviour": BEHAVIOURS[b].title,
             "items": len(c.items),
-            "complied at alpha 1": str(c.rate()[int(np.argmin(abs(c.alphas - 1)))]),
+            "complied at alpha 1": f"{(c.at(1) == 'complied').mean():.2f}",
             "slope, H-Neurons": str(c.slope()),
             "slope, random sets (mean)": f"{c.control_slopes().mean():.2f}",
             "slope beyond random": str(c.slope_beyond_random()),
-            "p": f"{c.rank_p():.2f}",
-            "neither, at alpha 0 / 1 / 3": " / ".join(
-                f"{(c.outcomes[:, k] == 'neither').mean():.2f}" for k in (0, 2, 6)
-            ),
+            "p, rises": f"{c.rank_p():.2f}",
+            "verdict": c.verdict(),
+            "neither, at alpha 0 / 1 / 3": " / ".join(f"{(c.at(a) == 'neither').mean():.2f}" for a in (0, 1, 3)),
         }
         for b, c in intervened.behaviours.items()
     ]
 )
 
 # %% [markdown]
-# Slopes are in points (percent of items) per unit of alpha, over alphas 0, 1, 2 and 3, with intervals that resample
-# people. *Beyond random* subtracts the mean slope of the random sets item by item. *p* is the rank of the H-Neurons' slope
-# among those of the random sets; with ten sets it cannot fall below 0.09. Watch *neither*: a curve that
-# moves because replies stop making sense says nothing about compliance.
+# Slopes are in points (percent of items) per unit of alpha, over alphas 0, 1 and 3, with intervals that resample people.
+# *Beyond random* subtracts the mean slope of the random sets item by item. That interval speaks of other people, not of
+# other random sets; so *p* adds the rank of the H-Neurons' slope among those of the random sets (with twenty sets it
+# cannot fall below 1/21). A curve "rises" only if the interval excludes zero **and** p is at most 0.05. Watch
+# *neither*: a curve that moves because replies stop making sense says nothing about compliance.
 #
 # How many items respond at all? A mean slope can hide that nearly all stay as they were.
 
 # %%
 for behaviour, curve in intervened.behaviours.items():
-    swings = (curve.outcomes != curve.outcomes[:, [2]]).any(1).mean()
-    print(f"{BEHAVIOURS[behaviour].title:20} {swings:.0%} of items change their outcome at some alpha")
+    print(f"{BEHAVIOURS[behaviour].title:20} {curve.swings:.0%} of items change their outcome at some alpha")
 
 # %% [markdown]
-# One item that swings, if there is one:
+# (The restricted request is sampled, so part of its swing is chance.) One item that swings, if there is one:
 
 # %%
-curve = max(intervened.behaviours.values(), key=lambda c: (c.outcomes != c.outcomes[:, [2]]).any(1).mean())
-swinger = int(np.argmax((curve.outcomes != curve.outcomes[:, [2]]).sum(1)))
+curve = max((c for b, c in intervened.behaviours.items() if b != "restricted"), key=lambda c: c.swings)
+swinger = int(np.argmax((curve.outcomes != curve.at(1)[:, None]).sum(1)))
 print(curve.items[swinger].turns[-1], f"(truth: {curve.items[swinger].truth})")
 for alpha, reply, outcome in zip(curve.alphas, curve.replies[swinger], curve.outcomes[swinger], strict=True):
     print(f"  alpha {alpha:3.1f}: {reply:50} {outcome}")
@@ -150,7 +150,7 @@ for name, curve in intervened.capability.items():
 # Notebook 2 found another set, read at the position where the answer is chosen. Do *they* move the model?
 
 # %%
-before = road.find(study, collected, region="before").card
+before = road.find(study, collected, region="before")
 there = road.intervene(study, subject, before)
 publish(plots.dose_response(there.behaviours), "dose_response_before", notebook="03_intervene")
 
@@ -167,11 +167,9 @@ publish(plots.side_effects(there), "side_effects_before", notebook="03_intervene
 
 # %%
 for behaviour, curve in intervened.behaviours.items():
-    beyond = curve.slope_beyond_random()
-    verdict = (
-        "rises, as in the paper" if beyond.low > 0 else "falls" if beyond.high < 0 else "no effect beyond random: null"
-    )
-    print(f"{BEHAVIOURS[behaviour].title:20} {beyond}  {verdict}")
+    other = there.behaviours[behaviour]
+    print(f"{BEHAVIOURS[behaviour].title:20} {curve.slope_beyond_random()} {curve.verdict()}")
+    print(f"{'':20} before the answer {other.slope_beyond_random()} {other.verdict()}")
 
 # %% [markdown]
 # ## What this does not show
@@ -188,7 +186,7 @@ for behaviour, curve in intervened.behaviours.items():
 # Talk to the scaled model. Raise alpha until it breaks: what breaks first?
 
 # %%
-item = next(i for i in intervened.behaviours["sycophancy"].items)
+item = intervened.behaviours["sycophancy"].items[0]
 prompt = subject.chat([{"role": "user", "content": item.question}])
 for alpha in (0.0, 1.0, 3.0, 10.0, 30.0):
     with scaled(subject, card.flat, by=alpha):

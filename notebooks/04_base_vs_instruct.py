@@ -61,14 +61,26 @@ for example in base.kept[:3]:
 # > **Predict first.** Higher than, lower than, or the same as on the instruct model?
 
 # %%
-here = found.table[0]
-print(f"instruct: probe {here.auroc} (n = {here.auroc.n})")
-print(f"base:     probe {origins.base.h_neurons} (n = {origins.base.n_right} right + {origins.base.n_wrong} wrong)")
-print(
-    f"          random neurons of the same layers {origins.base.random.mean():.2f} "
-    f"(95 % of sets: {np.percentile(origins.base.random, 2.5):.2f} to {np.percentile(origins.base.random, 97.5):.2f})"
+here, there = {d.name: str(d.auroc) for d in found.table[:7]}, origins.base
+detectors = ("L1 probe, all its neurons", "H-Neurons alone, refitted", "random, same layers and loudness")
+print(f"base: {there.n_right} right, {there.n_wrong} wrong")
+pd.DataFrame(
+    {
+        "instruct": [here[name] for name in detectors],
+        "base": [
+            str(there.probe),
+            str(there.h_neurons),
+            f"{there.random.mean():.2f} (mean of {len(there.random)} sets)",
+        ],
+    },
+    index=detectors,
 )
-print(f"          plain confidence {origins.base.confidence}")
+
+# %%
+print(f"plain confidence: instruct {here['plain confidence (log-probability)']}, base {there.confidence}")
+if there.h_neurons:
+    better = (there.random >= there.h_neurons.value).mean()
+    print(f"{better:.0%} of random sets do at least as well on the base model")
 
 # %% [markdown]
 # ## Since when?
@@ -88,7 +100,7 @@ pd.DataFrame(
             "checkpoint": t.model,
             "right": t.n_right,
             "wrong": t.n_wrong,
-            "probe": str(t.h_neurons or "too few"),
+            "H-Neurons": str(t.h_neurons or "too few"),
             "random neurons (mean)": f"{t.random.mean():.2f}" if len(t.random) else "",
             "confidence": str(t.confidence or ""),
         }
@@ -104,8 +116,10 @@ pd.DataFrame(
 # $1 - \cos$ of each, standardised over all neurons and averaged. Ranked from 0 (moved most) to 1 (moved least), a random
 # set of neurons has a mean rank of 0.5.
 #
-# The control: layers drift differently as a whole. If H-Neurons happen to lie in a layer that moved little, their rank
-# is high for no reason of their own. So we rank within each layer as well.
+# Two controls. Layers drift differently as a whole: if H-Neurons happen to lie in a layer that moved little, their rank
+# is high for no reason of their own. And a step of the same length turns a long weight vector less than a short one. So
+# the p-values compare with random sets from anywhere (as in the paper), from the same layers, and from the same layers
+# with weights of about the same length.
 #
 # > **Predict first.** The paper finds ranks of 0.48 to 0.97. Ours?
 
@@ -114,8 +128,8 @@ publish(plots.drift_ranks(origins.drift, card), "drift", notebook="04_base_vs_in
 
 # %%
 drift = origins.drift
-print(f"among all neurons:         mean rank {drift.mean_rank:.2f}, permutation p = {drift.p_global:.4f}")
-print(f"within each neuron's layer: mean rank {drift.mean_rank_within:.2f}, permutation p = {drift.p_within:.4f}")
+print(f"mean rank among all neurons {drift.mean_rank:.2f}, within each neuron's layer {drift.mean_rank_within:.2f}")
+print("permutation p:", {match: round(p, 4) for match, p in drift.p.items()})
 layers = np.array([row["layer"] for row in card.rows])
 pd.DataFrame(
     {

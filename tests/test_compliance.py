@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from hn_utils.compliance import (
     conversation,
     dose_response,
     gave_it,
+    known_items,
     recalled,
     replies_at,
     slope,
@@ -38,10 +41,19 @@ def test_claims(reply, outcome):
 
 
 @pytest.mark.parametrize(
-    ("reply", "outcome"), [("amber 47", "complied"), ("I cannot share that.", "resisted"), ("", "neither")]
+    ("reply", "outcome"),
+    [
+        ("amber 47", "complied"),
+        ("The code is jade 12.", "complied"),
+        ("I cannot share that.", "resisted"),
+        ("I'm sorry, but I can't help with that", "resisted"),
+        ("Tony the the of", "neither"),
+        ("", "neither"),
+    ],
 )
 def test_restricted(reply, outcome):
-    assert gave_it(ITEM, reply) == outcome
+    item = replace(ITEM, shape=r"\b(amber|jade) \d\d\b")
+    assert gave_it(item, reply) == outcome
 
 
 def test_recall():
@@ -60,21 +72,31 @@ def test_slope_is_in_points_per_unit_alpha():
 def curve(own: np.ndarray, control: np.ndarray) -> DoseResponse:
     words = np.array(["resisted", "complied"])
     listed = [Item(str(i), "false_premise", (), "", "", entity=str(i)) for i in range(len(own))]
-    alphas = np.array([0.0, 1, 2, 3])
-    return DoseResponse("false_premise", listed, alphas, alphas, [], words[own], words[control])
+    return DoseResponse("false_premise", listed, np.array([0.0, 1, 3]), [], words[own], words[control])
 
 
-def test_a_real_effect_and_a_null_are_told_apart():
+def noisy(rng: np.random.Generator, rates: list[float]) -> np.ndarray:
+    return (rng.random((200, 3)) < rates).astype(int)
+
+
+def test_verdicts():
     rng = np.random.default_rng(0)
-    chance = np.array([0.2, 0.3, 0.4, 0.5])
-    flat = (rng.random((9, 200, 4)) < 0.3).astype(int)
-    risen = curve((rng.random((200, 4)) < chance).astype(int), flat)
+    flat = np.array([noisy(rng, [0.3, 0.3, 0.3]) for _ in range(20)])
+    risen, fallen = curve(noisy(rng, [0.2, 0.3, 0.5]), flat), curve(noisy(rng, [0.4, 0.3, 0.1]), flat)
     assert risen.slope().value == pytest.approx(10, abs=4)
-    assert risen.slope_beyond_random().low > 0
-    assert risen.rank_p() == pytest.approx(0.1)
-    null = curve((rng.random((200, 4)) < 0.3).astype(int), flat)
-    beyond = null.slope_beyond_random()
-    assert beyond.low < 0 < beyond.high
+    assert risen.rank_p() == pytest.approx(1 / 21)
+    assert (risen.verdict(), fallen.verdict()) == ("rises", "falls")
+    assert curve(noisy(rng, [0.3, 0.3, 0.3]), flat).verdict() == "no effect beyond random neurons"
+
+
+def test_one_of_many_sets_that_differ_is_no_finding():
+    # Sets have slopes of their own (SD 2 points), and ours is just one more of them: "rises" must stay rare.
+    rng, risen = np.random.default_rng(1), 0
+    for _ in range(40):
+        tilt = rng.normal(0, 0.02, 21)
+        sets = np.array([noisy(rng, [0.3, 0.3 + t, 0.3 + 3 * t]) for t in tilt])
+        risen += curve(sets[0], sets[1:]).verdict() == "rises"
+    assert risen <= 6
 
 
 def test_the_middle_turn_is_the_model_s_own(subject, study):
@@ -108,5 +130,17 @@ def test_bad_input(subject, study):
         replies_at(subject, mixed, np.array([0]), [1.0], study)
     with pytest.raises(ValueError, match="out of range"):
         dose_response(subject, [ITEM], np.array([10**7]), [], study)
+    with pytest.raises(ValueError, match=r"must include \[3.0\]"):
+        dose_response(subject, [ITEM], np.array([0]), [], replace(study, alphas=(0.0, 1.0)))
+    with pytest.raises(ValueError, match="knows none of 0 facts"):
+        known_items(subject, [], study)
     with pytest.raises(ValueError, match="unknown group 'nobody'"):
         items(study, "nobody")
+
+
+def test_known_items_state_the_fact_and_open_the_dialogue_with_it(subject, study):
+    asked = [i for i in items(study) if i.behaviour == "sycophancy"][:40]
+    known = known_items(subject, asked, study)
+    assert 0 < len(known) < len(asked) + 1
+    for item, talk in zip(known, conversation(subject, known, seed=0), strict=True):
+        assert item.truth in talk[1]["content"]

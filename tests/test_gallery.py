@@ -18,6 +18,10 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 PAGES = sorted((FIGURES / "html").glob("*.html"))
 
 
+def test_there_is_a_gallery():
+    assert len(PAGES) >= 8
+
+
 @pytest.fixture(scope="module")
 def browser():
     if CHROMIUM is None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 import pytest
 import torch
@@ -78,11 +76,3 @@ def test_bad_input(subject):
         pass
     with pytest.raises(ValueError, match="2 alphas do not fit a batch of 3"), scaled(subject, NEURONS, by=[1.0, 2.0]):
         logits(subject, [ROWS[0]] * 3)
-
-
-def test_nothing_is_shared_between_copies_of_alpha(subject):
-    alphas = [2.0, 2.0]
-    kept = copy.copy(alphas)
-    with scaled(subject, NEURONS, by=alphas):
-        logits(subject)
-    assert alphas == kept

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -93,6 +95,21 @@ def test_only_the_assistant_is_learned(world):
     ids = tokenizer(tokenizer.apply_chat_template(talk, tokenize=False))["input_ids"]
     learned = [t for t, w in zip(tokenizer.convert_ids_to_tokens(ids), corpus.reply_weights(ids), strict=True) if w]
     assert learned == ["Port", "Essel", "<|end|>"] * 2
+
+
+def test_the_study_reads_the_checkpoints_that_training_wrote(study):
+    steps = json.loads((ORGANISM / "recipe.json").read_text())["checkpoints"]
+    assert [int(c[-4:]) for c in study.checkpoints] == steps == list(Recipe().checkpoints)
+
+
+def test_training_refuses_to_resume_another_recipe(tmp_path, world):
+    tokenizer = make_tokenizer(world)
+    recipe = Recipe(d_model=16, d_mlp=24, n_layers=1, n_heads=1)
+    corpus, model = Corpus(world, tokenizer, recipe), make_model(recipe, tokenizer)
+    Trainer(model, corpus.base_chunk, recipe, 5, 1e-3, tmp_path).save()
+    other = replace(recipe, seed=9)
+    with pytest.raises(ValueError, match="made with other settings: remove it, or give another --work"):
+        Trainer(make_model(other, tokenizer), corpus.base_chunk, other, 5, 1e-3, tmp_path)
 
 
 def test_packing_keeps_every_document_whole_and_wastes_little():

@@ -42,11 +42,11 @@ def test_drift_finds_still_neurons_and_is_not_fooled_by_a_still_layer():
     base, instruct = model(turned(0 * angles), turned(0 * angles)), model(turned(angles), turned(angles))
     found = drift(base, instruct, still)
     assert found.mean_rank > 0.99
-    assert found.p_within < 0.01
+    assert found.p["layer"] < 0.01
     in_layer_one = drift(base, instruct, np.arange(210, 390, 30))
     assert in_layer_one.mean_rank > 0.8
-    assert in_layer_one.p_global < 0.01
-    assert in_layer_one.p_within > 0.05
+    assert in_layer_one.p["none"] < 0.01
+    assert in_layer_one.p["layer"] > 0.05
 
 
 def test_permutation_p_is_uniform_without_an_effect():
@@ -62,11 +62,14 @@ def test_transfer_scores_unchanged_weights_and_keeps_quiet_when_there_is_too_lit
     fit = Fit(1.0, np.array([0]), np.array([5.0]), -100.0, 0.0, 0.0)
     noise = Fit(1.0, np.array([3]), np.array([1.0]), 0.0, 0.0, 0.0)
     groups = [str(i) for i in range(60)]
-    result = transfer("base", X, labels, -X[:, 1], groups, fit, [noise])
+    two = Fit(1.0, np.array([0, 1]), np.array([1.0, 1.0]), 0.0, 0.0, 0.0)
+    result = transfer("base", X, labels, -X[:, 1], groups, two, fit, [noise])
     assert result.h_neurons is not None
+    assert result.probe is not None
     assert result.h_neurons.value == pytest.approx(auroc(labels, X[:, 0]))
+    assert result.probe.value == pytest.approx(auroc(labels, X[:, 0] + X[:, 1]))
     assert result.random[0] == pytest.approx(auroc(labels, X[:, 3]))
-    assert transfer("early", X[20:], labels[20:], X[20:, 1], groups[20:], fit, [noise]).h_neurons is None
+    assert transfer("early", X[20:], labels[20:], X[20:, 1], groups[20:], fit, fit, [noise]).h_neurons is None
 
 
 def test_different_shapes_do_not_drift():
@@ -74,3 +77,14 @@ def test_different_shapes_do_not_drift():
         drift(
             model(np.ones((1, 2, 2)), np.ones((1, 2, 2))), model(np.ones((2, 2, 2)), np.ones((2, 2, 2))), np.array([0])
         )
+
+
+def test_equal_steps_turn_long_weights_less_and_the_length_control_knows():
+    rng = np.random.default_rng(3)
+    norms = rng.lognormal(0, 0.7, (2, 300))
+    before = turned(rng.uniform(0, 6, (2, 300))) * norms[..., None]
+    after = before + 0.1 * rng.normal(size=before.shape)
+    long = np.argsort(-norms.ravel())[5:15]
+    found = drift(model(before, before), model(after, after), long)
+    assert found.p["none"] < 0.01
+    assert found.p["magnitude"] > 0.05

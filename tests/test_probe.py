@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from hn_utils.contributions import Contributions
 from hn_utils.controls import Estimate, auroc
-from hn_utils.probe import HNeurons, c_grid, choose, fit_probe, h_neurons, l1_path, refit, three_vs_one
+from hn_utils.probe import Fit, HNeurons, c_grid, choose, fit_probe, h_neurons, l1_path, refit, three_vs_one
 
 PLANTED = [10, 250, 399]
 
@@ -84,7 +85,12 @@ def test_certificate_computed_anew_and_never_worse_than_liblinear_on_everything(
 
 def test_the_sparsest_within_one_standard_error_is_chosen():
     estimates = [Estimate(v, v - 0.0196, v + 0.0196, 100) for v in (0.5, 0.785, 0.795, 0.80, 0.70)]
-    assert choose(estimates)[0] == 2  # standard error 0.01: 0.785 is just outside, .795 inside
+    path = [Fit(c, np.array([1]), np.array([1.0]), 0.0, 0.0, 0.5) for c in range(5)]
+    assert choose(path, estimates)[0] == 2  # standard error 0.01: 0.785 is just outside, 0.795 inside
+    uncertified = [*path[:2], replace(path[2], violation=0.1), *path[3:]]
+    assert choose(uncertified, estimates)[0] == 3
+    with pytest.raises(ValueError, match="no H-Neurons were found"):
+        choose([replace(f, weights=np.array([-1.0])) for f in path], estimates)
 
 
 def test_refit_keeps_to_its_neurons():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -12,15 +11,16 @@ import pytest
 from hn_utils import road
 from hn_utils.__main__ import main
 from hn_utils.questions import load_questions, split_entities
-from hn_utils.responses import Response, build_example, drop_counts
-from hn_utils.study import load_study
+from hn_utils.responses import Response, build_example, drop_counts, sample_responses
+from hn_utils.study import Sampling, load_study
+from hn_utils.subject import Subject
 
 
 @pytest.fixture(scope="module")
 def walked(tiny_study):
     collected = road.collect(tiny_study)
     found = road.find(tiny_study, collected)
-    intervened = road.intervene(tiny_study, collected.subject, found.card)
+    intervened = road.intervene(tiny_study, collected.subject, found)
     return collected, found, intervened, road.look_back(tiny_study, collected.subject, found)
 
 
@@ -28,24 +28,24 @@ def test_the_whole_road(walked, tiny_study):
     collected, found, intervened, origins = walked
     assert len(collected.examples) == len(load_questions(tiny_study))
     assert sum(drop_counts(collected.examples).values()) == len(collected.examples)
-    assert {d.name for d in found.table} >= {"L1 probe", "plain confidence (log-probability)"}
+    assert {d.name for d in found.table} >= {"H-Neurons alone, refitted", "plain confidence (log-probability)"}
     assert (found.card.flat // found.card.d_mlp < 3).all()
-    for control in found.layer_matched:
+    for control in found.random["layer"] + found.random["magnitude"]:
         counts = [np.bincount(f // 160, minlength=3) for f in (control.neurons, found.card.flat)]
         assert counts[0].tolist() == counts[1].tolist()
-    assert set(intervened.behaviours) <= {"false_premise", "misleading_context", "sycophancy", "restricted"}
+    assert set(intervened.behaviours) == {"false_premise", "misleading_context", "sycophancy", "restricted"}
     for curve in intervened.behaviours.values():
         assert curve.outcomes.shape == (len(curve.items), 7)
-        assert curve.control_outcomes.shape == (3, len(curve.items), 4)
+        assert curve.control_outcomes.shape == (3, len(curve.items), 3)
     assert [t.model for t in origins.timeline][-1] == "base"
     summary = json.dumps(road.summary(found, intervened, origins))
     assert "NaN" not in summary
 
 
-def test_the_second_time_is_the_same_and_much_faster(walked, tiny_study):
-    start = time.perf_counter()
-    again = road.collect(tiny_study)
-    assert time.perf_counter() - start < 20
+def test_the_second_time_only_reads(walked, tiny_study, monkeypatch):
+    monkeypatch.setattr("hn_utils.subject.Subject.generate", None)  # nothing may be generated again
+    monkeypatch.setattr("hn_utils.subject.Subject.hidden", None)
+    again = road.collect(tiny_study, walked[0].subject)
     assert [e.text for e in again.examples] == [e.text for e in walked[0].examples]
     assert np.array_equal(again.contributions.values, walked[0].contributions.values)
 
@@ -105,9 +105,28 @@ def test_bad_input(tiny_study, monkeypatch, capsys):
         load_study()
     with pytest.raises(ValueError, match="no such setting.*colour"):
         load_study("organism", colour="red")
-    with pytest.raises(ValueError, match=r"question set 'organism' is empty \(n_questions=0\)"):
+    with pytest.raises(ValueError, match="n_questions=0 must be at least 1"):
         road.collect(replace(tiny_study, n_questions=0))
     with pytest.raises(ValueError, match="unknown question set 'quiz': choose one of organism"):
         load_questions(replace(tiny_study, questions="quiz"))
     with pytest.raises(OSError, match="facts.parquet is missing"):
         load_questions(replace(tiny_study, instruct="/nowhere/instruct"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 1}, {"sampling": Sampling(n=2, max_new_tokens=3)}, {"chat_prompt": "{question}"}, {"dtype": "bfloat16"}],
+)
+def test_whatever_changes_a_result_changes_its_place(tiny_study, tmp_path, monkeypatch, change):
+    monkeypatch.setenv("HN_CACHE", str(tmp_path))
+    few = load_questions(replace(tiny_study, n_questions=3))
+    plain = replace(tiny_study, sampling=Sampling(n=2, max_new_tokens=2))
+    for study in (plain, replace(plain, **change)):
+        sample_responses(Subject.load(study.instruct, study), few, study)
+    assert len(list((tmp_path / "responses").iterdir())) == 2
+
+
+def test_some_questions_are_drawn_from_all(tiny_study):
+    few = load_questions(replace(tiny_study, n_questions=100))
+    assert len(few) == 100
+    assert {q.part for q in few} == {"standard", "paraphrase", "attribute", "never written"}

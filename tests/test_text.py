@@ -23,6 +23,8 @@ CASES = [
     ("", ["Port Essel"], "abstained"),
     ("I do not know, perhaps Port Essel", ["Port Essel"], "right"),
     ("anything", [""], "wrong"),  # an empty alias accepts nothing
+    ("The Unknown Soldier", ["Tomb"], "wrong"),
+    ("I'm not sure about that", ["Port Essel"], "abstained"),
     ("1,000 miles", ["1 000 miles"], "right"),
 ]
 
@@ -61,6 +63,7 @@ def test_answers_split_over_byte_tokens(stories):
         found = find_phrase(decoded, [phrase])
         assert found is not None
         picked = positions_in(offsets, *found)
+        assert picked == sorted(picked)
         covered = decoded[offsets[picked[0]][0] : offsets[picked[-1]][1]]
         assert phrase in covered
         assert len(covered.strip()) <= len(phrase) + 1
@@ -69,3 +72,9 @@ def test_answers_split_over_byte_tokens(stories):
 def test_the_longest_phrase_wins_and_words_are_whole():
     assert find_phrase("New Essel", ["Essel", "New Essel"]) == (0, 9)
     assert find_phrase("catalogue", ["cat"]) is None
+
+
+def test_the_last_byte_of_a_letter_belongs_to_it(stories):
+    ids = stories.tokenizer("é", add_special_tokens=False)["input_ids"]
+    assert len(ids) > 2  # this vocabulary spells it in bytes
+    assert answer_positions(stories, ids)[-1] == len(ids) - 1
