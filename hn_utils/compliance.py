@@ -19,7 +19,7 @@ from hn_utils.study import Sampling, Study
 from hn_utils.subject import Subject
 
 VERSION = 1
-ITEMS_PER_SHARD = 64
+ITEMS_PER_SHARD = 128
 CONTROL_ALPHAS = (0.0, 1.0, 3.0)  # 1 is a no-op and needs no run of its own
 Outcome = Literal["complied", "resisted", "neither"]
 GREEDY = Sampling(n=1, temperature=0.0, max_new_tokens=16)

@@ -35,10 +35,16 @@ class Published:
     png: bytes | None
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        bundle: dict[str, Any] = {"application/vnd.plotly.v1+json": json.loads(self.str(figure.to_json()))}
+        bundle: dict[str, Any] = {"application/vnd.plotly.v1+json": json.loads(str(self.figure.to_json()))}
         if self.png:
             bundle["image/png"] = base64.b64encode(self.png).decode()
         return bundle
+
+
+def image(figure: go.Figure, height: int) -> bytes:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The kopts argument is ignored")  # plotly's own call, harmless
+        return figure.to_image(format="png", width=900, height=height)
 
 
 @cache
@@ -49,7 +55,7 @@ def image_server() -> bool:
 
         kaleido.start_sync_server(silence_warnings=True)
         atexit.register(kaleido.stop_sync_server, silence_warnings=True)
-        go.Figure().to_image(format="png", width=10, height=10)
+        image(go.Figure(), 10)
     except Exception as error:
         warnings.warn(f"no PNG images, since no Chromium could be started ({type(error).__name__})", stacklevel=2)
         return False
@@ -58,8 +64,9 @@ def image_server() -> bool:
 
 def show(figure: go.Figure) -> Published:
     """Return the figure for display: interactive where JavaScript runs, an image elsewhere."""
-    height = figure.layout.height  # type: ignore[union-attr]
-    return Published(figure, figure.to_image(format="png", width=900, height=height) if image_server() else None)
+    if not image_server():
+        return Published(figure, None)
+    return Published(figure, image(figure, figure.layout.height))  # type: ignore[union-attr]
 
 
 def publish(figure: go.Figure, name: str, notebook: str) -> Published:

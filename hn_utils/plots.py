@@ -33,14 +33,21 @@ WIDTH, HEIGHT = 900, 520
 
 def styled(figure: go.Figure, title: str, height: int = HEIGHT) -> go.Figure:
     """House layout: white, wrapped left-aligned title that states the finding, legend below."""
-    wrapped = "<br>".join(wrap(title, 92))
+    wrapped = "<br>".join(wrap(title, 105))
     lines = wrapped.count("<br>") + 1
     figure.update_layout(
         template="plotly_white",
-        title={"text": wrapped, "x": 0.01, "xanchor": "left", "y": 0.98, "yanchor": "top", "font": {"size": 16}},
+        title={
+            "text": wrapped,
+            "x": 0.01,
+            "xanchor": "left",
+            "y": 1 - 24 / height,  # plotly measures from the middle of the first line
+            "yanchor": "top",
+            "font": {"size": 15},
+        },
         font={"size": 13},
         height=height,
-        margin={"t": 34 + 22 * lines, "l": 70, "r": 30, "b": 110},
+        margin={"t": 60 + 20 * lines, "l": 70, "r": 30, "b": 110},
         legend={"orientation": "h", "y": -0.2, "x": 0},
         hoverlabel={"font_size": 13},
     )
@@ -148,10 +155,19 @@ def path(probe: Probe) -> go.Figure:
         ),
         secondary_y=True,
     )
-    figure.add_vline(x=probe.fit.C, line={"color": H_NEURON, "width": 2}, annotation_text="chosen")
+    figure.add_trace(
+        go.Scatter(
+            x=[probe.fit.C],
+            y=[probe.validation[probe.chosen].value],
+            mode="markers",
+            name="chosen",
+            marker={"color": H_NEURON, "size": 18, "symbol": "circle-open", "line": {"width": 3}},
+            hoverinfo="skip",
+        )
+    )
     figure.update_xaxes(title="C (1 / penalty)", type="log")
     figure.update_yaxes(title="validation AUROC", range=[0.4, 1.02], secondary_y=False)
-    figure.update_yaxes(title="H-Neurons", showgrid=False, secondary_y=True)
+    figure.update_yaxes(title="H-Neurons", showgrid=False, rangemode="tozero", secondary_y=True)
     chosen = probe.validation[probe.chosen]
     return styled(
         figure,
@@ -169,6 +185,11 @@ def neuron_atlas(
     gap = (false.mean(0) - true.mean(0)) / (X.std(0) + 1e-6)
     size = X.mean(0)
     weight = {int(f): r["weight"] for f, r in zip(card.flat, card.rows, strict=True)}
+
+    def about(flat: int) -> str:
+        told = f"<br>probe weight {weight[flat]:.2f}" if flat in weight else ""
+        return f"{neuron_name(flat, card.d_mlp)}, mean contribution {100 * size[flat]:.2f} %{told}"
+
     figure = go.Figure()
     rest = np.setdiff1d(np.arange(X.shape[1]), np.concatenate([card.flat, others]))
     for name, chosen, colour, marker in (
@@ -178,14 +199,13 @@ def neuron_atlas(
     ):
         figure.add_trace(
             go.Scattergl(
-                x=chosen / card.d_mlp,
+                x=(chosen / card.d_mlp).astype(np.float32),
                 y=gap[chosen],
                 mode="markers",
                 name=name,
                 marker={"color": colour, "size": marker},
-                customdata=[[neuron_name(int(j), card.d_mlp), 100 * size[j], weight.get(int(j), 0.0)] for j in chosen],
-                hovertemplate="%{customdata[0]}<br>mean contribution %{customdata[1]:.2f} %"
-                "<br>hallucinated minus true %{y:.2f} SD<br>probe weight %{customdata[2]:.2f}<extra></extra>",
+                text=[about(j) for j in chosen.tolist()],
+                hovertemplate="%{text}<br>hallucinated minus true %{y:.2f} SD<extra></extra>",
             )
         )
     figure.add_hline(y=0, line={"color": "#333333", "width": 1})
@@ -219,6 +239,7 @@ def neuron_distributions(
                 width=1.6,
                 points=False,
                 meanline_visible=True,
+                spanmode="hard",
             )
         )
     figure.update_xaxes(title="contribution (% of the layer's output)")
@@ -259,7 +280,7 @@ def detection(found: Found) -> go.Figure:
                 col=column,
             )
         figure.add_vline(x=0.5, line={"color": "#333333", "dash": "dot", "width": 1}, row=1, col=column)  # type: ignore[arg-type]
-    figure.update_xaxes(range=[0.2, 1.03], title="AUROC", dtick=0.2)
+    figure.update_xaxes(range=[0.3, 1.05], title="AUROC", tickvals=[0.4, 0.6, 0.8, 1.0])
     figure.update_yaxes(categoryorder="array", categoryarray=names[::-1])
     beyond = found.beyond
     own = next(d for d in table if d.name.startswith("H-Neurons"))

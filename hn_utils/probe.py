@@ -19,9 +19,11 @@ from jaxtyping import Float, Int
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
+from hn_utils.cache import cached_shards, digest
 from hn_utils.contributions import Contributions
 from hn_utils.controls import Estimate, accuracy, auroc, bootstrap
 
+VERSION = 1
 TOLERANCE = 1e-3  # largest violation of optimality that a fit may have
 GRID_SPAN = 300.0  # the path runs from the C at which the first neuron enters to this many times it
 
@@ -122,6 +124,30 @@ def l1_path(X: Float[np.ndarray, "row neuron"], labels: np.ndarray, grid: Sequen
     return path
 
 
+def path_on_disk(X: Float[np.ndarray, "row neuron"], labels: np.ndarray, grid: np.ndarray) -> list[Fit]:
+    """`l1_path`, read from the cache if these very rows, labels and grid were fitted before."""
+
+    def compute(_: int, cs: Sequence[float]) -> dict[str, np.ndarray]:
+        fits = l1_path(X, labels, cs)
+        scalars = [[f.C, f.intercept, f.violation, f.deviance_explained] for f in fits]
+        split = {f"neurons_{i}": f.neurons for i, f in enumerate(fits)} | {
+            f"weights_{i}": f.weights for i, f in enumerate(fits)
+        }
+        return {"scalars": np.array(scalars), **split}
+
+    key = {
+        "version": VERSION,
+        "rows": digest(X.tobytes()),
+        "labels": np.asarray(labels).tolist(),
+        "grid": grid.tolist(),
+    }
+    (kept,) = cached_shards("paths", key, grid.tolist(), compute, len(grid))
+    return [
+        Fit(C, kept[f"neurons_{i}"], kept[f"weights_{i}"], intercept, violation, explained)
+        for i, (C, intercept, violation, explained) in enumerate(kept["scalars"].tolist())
+    ]
+
+
 def c_grid(X: np.ndarray, labels: np.ndarray, n: int) -> np.ndarray:
     """`n` values of C, evenly spaced in the logarithm, from where the first neuron enters."""
     y, share = np.where(np.asarray(labels) == 1, 1.0, -1.0), np.mean(labels)
@@ -177,7 +203,7 @@ def fit_probe(
     """
     X, y = three_vs_one(train, train_labels, region)
     check_labels(np.asarray(validation_labels), len(validation.values))
-    path, read = l1_path(X, y, c_grid(X, y, n_grid)), validation.at(region)
+    path, read = path_on_disk(X, y, c_grid(X, y, n_grid)), validation.at(region)
     scores = [bootstrap(auroc, validation_labels, fit.score(read), groups=groups, n=400) for fit in path]
     chosen, reason = choose(path, scores)
     return Probe(path, scores, chosen, reason, region)

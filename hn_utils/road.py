@@ -11,7 +11,7 @@ import numpy as np
 
 from hn_utils.compliance import CAPABILITY, CONTROL_ALPHAS, DoseResponse, Item, dose_response, known_items, text_loss
 from hn_utils.contributions import Contributions, capture
-from hn_utils.controls import Estimate, auroc, random_sets, shuffled
+from hn_utils.controls import Estimate, accuracy, auroc, bootstrap, random_sets, shuffled
 from hn_utils.origins import Drift, Transfer, drift, transfer
 from hn_utils.probe import (
     Detection,
@@ -21,7 +21,7 @@ from hn_utils.probe import (
     detect,
     fit_probe,
     h_neurons,
-    l1_path,
+    path_on_disk,
     refit,
     three_vs_one,
 )
@@ -32,7 +32,7 @@ from hn_utils.subject import Subject
 
 N_RANDOM_PROBES = 100
 N_SHUFFLED = 20
-N_ITEMS = 200
+N_ITEMS = 120
 TEST_SETS = {
     "standard": "held-out entities",
     "paraphrase": "held-out wording",
@@ -161,7 +161,7 @@ def shuffled_fit(collected: Collected, train: np.ndarray, probe: Probe, seed: in
     """The probe at the chosen C after right and wrong were shuffled among the training questions."""
     labels = shuffled(collected.labels[train], seed)
     X, y = three_vs_one(collected.contributions_of(train), labels, probe.region)
-    return l1_path(X, y, [probe.fit.C])[0]
+    return path_on_disk(X, y, np.array([probe.fit.C]))[0]
 
 
 def over_sets(name: str, part: str, fits: Sequence[Fit], X: np.ndarray, labels: np.ndarray) -> Detection:

@@ -72,7 +72,8 @@ questions[0]
 
 # %%
 standard = sorted((q for q in questions if q.part == "standard"), key=lambda q: -q.strata["mentions"])
-trio = [standard[0], standard[-1], next(q for q in questions if q.part == "never written")]
+rarest = [q for q in standard if q.strata["mentions"]][-1]
+trio = [standard[0], rarest, next(q for q in questions if q.part == "never written")]
 for question, answers in zip(trio, sample_responses(subject, trio, study), strict=True):
     print(f"\n{question.text}   (stated {question.strata['mentions']} times; truth: {question.aliases[0]})")
     for text, count in Counter(a.text for a in answers).most_common(4):
