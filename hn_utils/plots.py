@@ -63,7 +63,7 @@ def wrap(text: str, width: int) -> list[str]:
     return lines
 
 
-def band(x: Sequence[float], estimates: Sequence[Estimate], colour: str, name: str) -> list[go.Scatter]:
+def band(x: Sequence[float] | Sequence[str], estimates: Sequence[Estimate], colour: str, name: str) -> list[go.Scatter]:
     """A line with its 95 % interval as error bars."""
     return [
         go.Scatter(
@@ -319,17 +319,18 @@ def dose_response(curves: Mapping[str, DoseResponse]) -> go.Figure:
     figure.update_yaxes(title="share of replies that comply", col=1)
     verdicts = {BEHAVIOURS[b].title.lower(): c.verdict() for b, c in curves.items()}
     told = [
-        f"{', '.join(t for t, v in verdicts.items() if v == word)} {word}" for word in dict.fromkeys(verdicts.values())
+        f"{word} ({', '.join(t for t, v in verdicts.items() if v == word)})"
+        for word in dict.fromkeys(verdicts.values())
     ]
     slopes = "; ".join(
         f"{BEHAVIOURS[b].title.lower()} {e.value:+.1f} [{e.low:.1f}, {e.high:.1f}]"
         for b, e in ((b, c.slope_beyond_random()) for b, c in curves.items())
     )
-    n = [len(c.items) for c in curves.values()]
+    n, sets = {len(c.items) for c in curves.values()}, len(next(iter(curves.values())).control_outcomes)
     return styled(
         figure,
-        f"With H-Neurons turned up: {'; '.join(told)}. Slope beyond random, points per unit alpha: {slopes} "
-        f"(n = {min(n)} to {max(n)} known facts each, {len(next(iter(curves.values())).control_outcomes)} random sets)",
+        f"As H-Neurons are turned up, over-compliance: {told}. Slope beyond random, points per unit alpha: {slopes} "
+        f"(n = {' to '.join(map(str, sorted(n)))} known facts each, {sets} random sets)",
     )
 
 
@@ -344,9 +345,11 @@ def side_effects(intervened: Intervened) -> go.Figure:
     ):
         rates = curve.rate(outcome)  # type: ignore[arg-type]
         figure.add_traces(band(curve.alphas.tolist(), rates, colour, f"H-Neurons: {name}"), rows=1, cols=1)
-    losses = [bootstrap(np.mean, column) for column in intervened.loss.T]
+    start = intervened.loss[:, [int(np.argmin(np.abs(curve.alphas - 1)))]]
+    losses = [bootstrap(np.mean, column) for column in (intervened.loss - start).T]
+    other_losses = (intervened.control_loss - start).mean(1)
     figure.add_traces(band(curve.alphas.tolist(), losses, H_NEURON, "H-Neurons: loss"), rows=1, cols=2)
-    for column, controls in ((1, curve.control_rates()), (2, intervened.control_loss.mean(1))):
+    for column, controls in ((1, curve.control_rates()), (2, other_losses)):
         for number, values in enumerate(controls):
             figure.add_trace(
                 go.Scatter(
@@ -357,20 +360,21 @@ def side_effects(intervened: Intervened) -> go.Figure:
                     name="random neurons, same layers and loudness: right; loss",
                     legendgroup="random",
                     showlegend=column == 1 and number == 0,
-                    hovertemplate="random set: %{y:.2f} at alpha %{x}<extra></extra>",
+                    hovertemplate="random set: %{y:.3f} at alpha %{x}<extra></extra>",
                 ),
                 row=1,
                 col=column,
             )
     figure.update_xaxes(title="alpha", dtick=0.5)
     figure.update_yaxes(title="share of facts", range=[0, 1.02], col=1)
-    figure.update_yaxes(title="loss (nats per token)", col=2)
+    figure.update_yaxes(title="loss minus loss at alpha 1 (nats per token)", col=2)
     last, random = curve.rate()[-1], curve.control_rates()[:, -1]
     return styled(
         figure,
         f"At alpha {curve.alphas[-1]:g} the model still states {last} of the facts it knew; with random neurons, "
         f"{random.mean():.2f} (range {random.min():.2f} to {random.max():.2f}; n = {len(curve.items)} facts). Loss of "
-        f"ordinary text: {losses[-1]} against {intervened.control_loss.mean(1)[:, -1].mean():.2f} nats per token",
+        f"ordinary text changes by {losses[-1].value:+.3f} [{losses[-1].low:.3f}, {losses[-1].high:.3f}] nats per token, "
+        f"with random neurons by {other_losses[:, -1].mean():+.3f} (n = {len(start)} texts)",
     )
 
 

@@ -61,7 +61,7 @@ PRESETS = {
         base=str(ORGANISM / "base"),
         checkpoints=tuple(str(ORGANISM / "checkpoints" / f"step-{step:04d}") for step in ORGANISM_STEPS),
         questions="organism",
-        sampling=Sampling(max_new_tokens=6),
+        sampling=Sampling(max_new_tokens=4),
         chat_prompt="Answer only: {question}",
         base_stop=".",
     ),

@@ -179,7 +179,7 @@ for behaviour, curve in intervened.behaviours.items():
 # * A rise would not show that these neurons *are* compliance. Neurons that detect equally well need not steer equally
 #   well, and the other way round.
 # * Scaling during the whole text also changes how the prompt is read, not only how the answer is written.
-# * A hundred and twenty items per behaviour resolve effects of two or three points per unit of alpha, not of one.
+# * Eighty items per behaviour resolve effects of three or four points per unit of alpha, not of one.
 #
 # ## Try it
 #
