@@ -318,10 +318,8 @@ def dose_response(curves: Mapping[str, DoseResponse]) -> go.Figure:
     figure.update_yaxes(range=[0, 1.02])
     figure.update_yaxes(title="share of replies that comply", col=1)
     verdicts = {BEHAVIOURS[b].title.lower(): c.verdict() for b, c in curves.items()}
-    told = [
-        f"{word} ({', '.join(t for t, v in verdicts.items() if v == word)})"
-        for word in dict.fromkeys(verdicts.values())
-    ]
+    by_verdict = {word: [t for t, v in verdicts.items() if v == word] for word in dict.fromkeys(verdicts.values())}
+    told = "; ".join(f"{word} ({', '.join(titles)})" for word, titles in by_verdict.items())
     slopes = "; ".join(
         f"{BEHAVIOURS[b].title.lower()} {e.value:+.1f} [{e.low:.1f}, {e.high:.1f}]"
         for b, e in ((b, c.slope_beyond_random()) for b, c in curves.items())
@@ -373,7 +371,7 @@ def side_effects(intervened: Intervened) -> go.Figure:
         figure,
         f"At alpha {curve.alphas[-1]:g} the model still states {last} of the facts it knew; with random neurons, "
         f"{random.mean():.2f} (range {random.min():.2f} to {random.max():.2f}; n = {len(curve.items)} facts). Loss of "
-        f"ordinary text changes by {losses[-1].value:+.3f} [{losses[-1].low:.3f}, {losses[-1].high:.3f}] nats per token, "
+        f"ordinary text:  {losses[-1].value:+.3f} [{losses[-1].low:.3f}, {losses[-1].high:.3f}] nats per token; "
         f"with random neurons by {other_losses[:, -1].mean():+.3f} (n = {len(start)} texts)",
     )
 

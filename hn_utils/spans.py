@@ -40,11 +40,10 @@ def answer_positions(subject: Subject, ids: Sequence[int], phrases: Iterable[str
     With `phrases` (the possible answers) their first match; without, the whole response but its outer blanks and
     closing punctuation, which is right for prompts that ask for the answer only. Empty if there is no such token.
     """
-    special = set(subject.tokenizer.all_special_ids)
-    ids = [i for i in ids if i not in special]  # only ever at the end of a response: positions stay as they are
-    text, offsets = subject.decode(ids), token_offsets(subject, ids)
-    if phrases is not None:
-        found = find_phrase(text, phrases)
-        return positions_in(offsets, *found) if found else []
-    stripped = text.rstrip().rstrip(".!?,;:").rstrip()
-    return positions_in(offsets, len(text) - len(text.lstrip()), len(stripped))
+    text, special = subject.decode(ids), set(subject.tokenizer.all_special_ids)
+    if phrases is None:
+        stripped = text.rstrip().rstrip(".!?,;:").rstrip()
+        found = (len(text) - len(text.lstrip()), len(stripped))
+    else:
+        found = find_phrase(text, phrases) or (0, 0)
+    return [i for i in positions_in(token_offsets(subject, ids), *found) if ids[i] not in special]

@@ -54,6 +54,7 @@ def official(folder: str, ids: list[int], answer: list[int]) -> np.ndarray:
     return np.array(values)
 
 
+# Tolerance: 1e-5 of the value, or a millionth of the layer's output where a neuron is all but silent (float32).
 ROWS = ([1, 9, 12, 40, 33, 7, 21], [4, 5]), ([1, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14], [7]), ([1, 50, 60, 70, 80], [4])
 
 
@@ -63,9 +64,9 @@ def test_equals_the_official_formula_padded_or_not(which, request):
     together = mean_contributions(subject, [example(*row) for row in ROWS]).cpu().numpy()
     for i, (ids, answer) in enumerate(ROWS):
         alone = mean_contributions(subject, [example(ids, answer)]).cpu().numpy()[0]
-        np.testing.assert_allclose(together[i], alone, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(together[i], alone, rtol=1e-5, atol=1e-6)
     ids, answer = ROWS[0]
-    np.testing.assert_allclose(together[0], official(subject.name, ids, answer), rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(together[0], official(subject.name, ids, answer), rtol=1e-5, atol=1e-6)
 
 
 def test_capture_keeps_order_and_regions(subject, study):

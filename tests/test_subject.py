@@ -49,7 +49,7 @@ def test_a_chat_prompt_begins_once_and_ends_where_the_assistant_speaks(subject):
     ids = subject.chat([{"role": "user", "content": "Where was Dixo Porvik born?"}])
     tokens = subject.tokenizer.convert_ids_to_tokens(ids)
     assert tokens.count("<|begin|>") == 1
-    assert tokens[-1] == "<|assistant|>"
+    assert tokens[-3:] == ["<|assistant|>", "Answer", ":"]
     assert "<|unknown|>" not in tokens
 
 
