@@ -1,4 +1,6 @@
 # `make notebooks` and `make test` set everything up by themselves.
+# progress bars do not belong into committed notebooks
+QUIET := TQDM_DISABLE=1 PYTHONWARNINGS="ignore:IProgress"
 PYTHON ?= python3
 BIN := .venv/bin
 NOTEBOOKS := 01_collect 02_probe 03_intervene 04_base_vs_instruct
@@ -8,7 +10,7 @@ NOTEBOOKS := 01_collect 02_probe 03_intervene 04_base_vs_instruct
 notebooks: .venv/installed ## run all notebooks on the study named by HN_STUDY, and build the gallery
 	@for n in $(NOTEBOOKS); do \
 		echo "== notebooks/$$n"; \
-		(cd notebooks && TQDM_DISABLE=1 ../$(BIN)/jupytext --quiet --to ipynb --execute $$n.py) || exit 1; \
+		(cd notebooks && $(QUIET) ../$(BIN)/jupytext --quiet --to ipynb --execute $$n.py) || exit 1; \
 	done
 	@echo "open figures/index.html"
 

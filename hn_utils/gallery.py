@@ -27,18 +27,25 @@ NOTEBOOKS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Published:
     """A kept figure, shown interactively where JavaScript runs and as an image elsewhere."""
 
     figure: go.Figure
     png: bytes | None
 
+    def __repr__(self) -> str:
+        return f"Figure: {title_of(self.figure)}"
+
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         bundle: dict[str, Any] = {"application/vnd.plotly.v1+json": json.loads(str(self.figure.to_json()))}
         if self.png:
             bundle["image/png"] = base64.b64encode(self.png).decode()
         return bundle
+
+
+def title_of(figure: go.Figure) -> str:
+    return figure.layout.title.text.replace("<br>", " ")  # type: ignore[union-attr]
 
 
 def image(figure: go.Figure, height: int) -> bytes:
@@ -73,8 +80,7 @@ def publish(figure: go.Figure, name: str, notebook: str) -> Published:
     """Write figures/html/<name>.html and figures/png/<name>.png, and return the figure for display."""
     for folder in ("html", "png"):
         (FIGURES / folder).mkdir(parents=True, exist_ok=True)
-    title = figure.layout.title.text.replace("<br>", " ")  # type: ignore[union-attr]
-    meta = json.dumps({"title": title, "notebook": notebook})
+    meta = json.dumps({"title": title_of(figure), "notebook": notebook})
     page = figure.to_html(include_plotlyjs="directory", config={"displaylogo": False, "responsive": True})
     head = f'<title>{html.escape(name)}</title><meta name="figure" content="{html.escape(meta, quote=True)}">'
     (FIGURES / "html" / f"{name}.html").write_text(page.replace("<head>", f"<head>{head}", 1))

@@ -416,37 +416,30 @@ def drift_ranks(drift: Drift, card: HNeurons) -> go.Figure:
     """Did tuning move the H-Neurons' weights less than those of other neurons?"""
     figure = make_subplots(rows=1, cols=2, subplot_titles=("among all neurons", "among neurons of the same layer"))
     for column, ranks in enumerate((drift.rank, drift.rank_within), start=1):
-        figure.add_trace(
-            go.Histogram(
-                x=ranks,
-                nbinsx=20,
-                marker_color=CONTROL,
-                histnorm="probability density",
-                name="all neurons",
-                showlegend=column == 1,
-            ),
-            row=1,
-            col=column,
-        )
-        figure.add_trace(
-            go.Scatter(
-                x=ranks[card.flat],
-                y=np.full(len(card.flat), -0.12),
-                mode="markers",
-                marker={"color": H_NEURON, "size": 12, "symbol": "line-ns", "line": {"width": 3, "color": H_NEURON}},
-                name="H-Neurons",
-                showlegend=column == 1,
-                text=[neuron_name(int(j), card.d_mlp) for j in card.flat],
-                hovertemplate="%{text}: rank %{x:.2f}<extra></extra>",
-            ),
-            row=1,
-            col=column,
-        )
+        for name, values, colour in (
+            ("all neurons", ranks, CONTROL),
+            ("H-Neurons", ranks[card.flat], H_NEURON),
+        ):
+            figure.add_trace(
+                go.Histogram(
+                    x=values.round(4),
+                    xbins={"start": 0, "end": 1.0001, "size": 0.1},
+                    marker_color=colour,
+                    opacity=0.6,
+                    histnorm="percent",
+                    name=name,
+                    showlegend=column == 1,
+                    hovertemplate="rank %{x}: %{y:.0f} % of " + name + "<extra></extra>",
+                ),
+                row=1,
+                col=column,
+            )
+    figure.update_layout(barmode="overlay")
     figure.update_xaxes(title="rank: 0 moved most, 1 moved least")
-    figure.update_yaxes(title="density", col=1)
+    figure.update_yaxes(title="% of neurons", col=1)
     return styled(
         figure,
         f"H-Neurons' mean drift rank is {drift.mean_rank:.2f} (0.5 is chance; n = {len(card.rows)} neurons): p = "
-        f"{drift.p['none']:.3f} against random neurons, {drift.p['layer']:.3f} against the same layers, "
-        f"{drift.p['magnitude']:.3f} against the same layers and lengths of weights",
+        f"{drift.p['none']:.4f} against random neurons, {drift.p['layer']:.4f} against the same layers, "
+        f"{drift.p['magnitude']:.4f} against the same layers and lengths of weights",
     )

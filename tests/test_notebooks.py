@@ -20,6 +20,7 @@ def code(notebook) -> list[str]:
 @pytest.mark.parametrize("source", NOTEBOOKS, ids=lambda p: p.stem)
 def test_executes(source, monkeypatch):
     monkeypatch.setenv("TQDM_DISABLE", "1")
+    monkeypatch.setenv("PYTHONWARNINGS", "ignore:IProgress")
     notebook = jupytext.read(source)
     client = NotebookClient(
         notebook, timeout=900, kernel_name="python3", resources={"metadata": {"path": source.parent}}
