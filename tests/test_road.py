@@ -62,8 +62,9 @@ def test_balanced_rows_have_as_many_of_each():
     assert np.bincount(labels[rows]).tolist() == [3, 3]
 
 
-def responses(*verdicts: str) -> list[Response]:
-    return [Response("q", [24, 25], [-0.1, -0.2], v, v) for v in verdicts]  # type: ignore[arg-type]
+def responses(subject, *verdicts: str) -> list[Response]:
+    ids = subject.tokenizer("Port Essel", add_special_tokens=False)["input_ids"]
+    return [Response("q", ids, [-0.1, -0.2], v, v) for v in verdicts]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def responses(*verdicts: str) -> list[Response]:
 )
 def test_consistency_filter(subject, study, verdicts, label, dropped):
     question = load_questions(study)[0]
-    example = build_example(subject, question, responses(*verdicts), study)
+    example = build_example(subject, question, responses(subject, *verdicts), study)
     assert (example.label, example.dropped) == (label, dropped)
     assert example.answer == [len(example.prompt_ids), len(example.prompt_ids) + 1]
     assert example.confidence == pytest.approx(-0.15)
