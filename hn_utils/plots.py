@@ -292,26 +292,31 @@ def detection(found: Found) -> go.Figure:
     )
 
 
+def control_lines(figure: go.Figure, values: np.ndarray, column: int, name: str, digits: str) -> None:
+    """One thin grey line for each random set [set, control alpha], named once, in the first column."""
+    for number, line in enumerate(values):
+        figure.add_trace(
+            go.Scatter(
+                x=CONTROL_ALPHAS,
+                y=line,
+                mode="lines",
+                line={"color": CONTROL, "width": 1},
+                name=name,
+                legendgroup="random",
+                showlegend=column == 1 and number == 0,
+                hovertemplate=f"random set: %{{y:{digits}}} at alpha %{{x}}<extra></extra>",
+            ),
+            row=1,
+            col=column,
+        )
+
+
 def dose_response(curves: Mapping[str, DoseResponse]) -> go.Figure:
     """Does scaling the H-Neurons change over-compliance more than scaling random neurons does?"""
     titles = [BEHAVIOURS[b].title for b in curves]
     figure = make_subplots(rows=1, cols=len(curves), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.03)
     for column, curve in enumerate(curves.values(), start=1):
-        for number, rates in enumerate(curve.control_rates()):
-            figure.add_trace(
-                go.Scatter(
-                    x=CONTROL_ALPHAS,
-                    y=rates,
-                    mode="lines",
-                    line={"color": CONTROL, "width": 1},
-                    name="random neurons, same layers and loudness",
-                    legendgroup="random",
-                    showlegend=column == 1 and number == 0,
-                    hovertemplate="random set: %{y:.2f} at alpha %{x}<extra></extra>",
-                ),
-                row=1,
-                col=column,
-            )
+        control_lines(figure, curve.control_rates(), column, "random neurons, same layers and loudness", ".2f")
         (line,) = band(curve.alphas.tolist(), curve.rate(), H_NEURON, "H-Neurons")
         figure.add_trace(line.update(showlegend=column == 1), row=1, col=column)
     figure.update_xaxes(title="alpha", dtick=1)
@@ -348,21 +353,7 @@ def side_effects(intervened: Intervened) -> go.Figure:
     other_losses = (intervened.control_loss - start).mean(1)
     figure.add_traces(band(curve.alphas.tolist(), losses, H_NEURON, "H-Neurons: loss"), rows=1, cols=2)
     for column, controls in ((1, curve.control_rates()), (2, other_losses)):
-        for number, values in enumerate(controls):
-            figure.add_trace(
-                go.Scatter(
-                    x=CONTROL_ALPHAS,
-                    y=values,
-                    mode="lines",
-                    line={"color": CONTROL, "width": 1},
-                    name="random neurons, same layers and loudness: right; loss",
-                    legendgroup="random",
-                    showlegend=column == 1 and number == 0,
-                    hovertemplate="random set: %{y:.3f} at alpha %{x}<extra></extra>",
-                ),
-                row=1,
-                col=column,
-            )
+        control_lines(figure, controls, column, "random neurons, same layers and loudness: right; loss", ".3f")
     figure.update_xaxes(title="alpha", dtick=0.5)
     figure.update_yaxes(title="share of facts", range=[0, 1.02], col=1)
     figure.update_yaxes(title="loss minus loss at alpha 1 (nats per token)", col=2)
