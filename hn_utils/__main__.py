@@ -1,4 +1,4 @@
-"""`python -m hn_utils run`: the whole road without notebooks, resumable, for the study named by --study or HN_STUDY."""
+"""`run`: the whole road without notebooks, for the study named by --study or HN_STUDY. `audit`: released examples."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hn_utils import road
+from hn_utils.published.audit import audit
 from hn_utils.study import DATA, PRESETS, Study, load_study
 
 
@@ -38,11 +39,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m hn_utils", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     running = commands.add_parser("run", help="collect, probe, intervene, look back")
-    running.add_argument("--study", help=f"one of {', '.join(PRESETS)} (default: $HN_STUDY, else organism)")
+    running.add_argument("--study", help=f"one of {', '.join(PRESETS)}, or a .json file (default: $HN_STUDY)")
     running.add_argument("--questions", type=int, help="ask only this many questions")
     running.add_argument("--out", type=Path, help="folder for the card and the summary (default: data/cache/results)")
+    auditing = commands.add_parser("audit", help="known faults of the authors' released examples")
+    auditing.add_argument("folder", type=Path)
     options = parser.parse_args(arguments)
     try:
+        if options.command == "audit":
+            print(json.dumps(audit(options.folder), indent=1))
+            return
         study = load_study(options.study)
         if options.questions is not None:
             study = replace(study, n_questions=options.questions)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sqlite3
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
@@ -128,3 +129,34 @@ def cached_shards(
         missing.update()
     missing.close()
     return results
+
+
+class Ledger:
+    """Replies that cost something, kept one by one as they arrive: no interruption loses what was paid for.
+
+    A small SQLite table under the cache folder; several processes may use it at once. Raises OSError if the folder
+    cannot be written.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.path = cache_root() / f"{name}.sqlite"
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.table = sqlite3.connect(self.path, timeout=60)
+            with self.table:
+                self.table.execute("create table if not exists replies (key text primary key, reply text)")
+        except (OSError, sqlite3.Error) as error:
+            raise OSError(
+                f"cache file {self.path} is not writable ({error}): set HN_CACHE to a folder that is"
+            ) from error
+
+    def get(self, key: str) -> str | None:
+        found = self.table.execute("select reply from replies where key = ?", (key,)).fetchone()
+        return found[0] if found else None
+
+    def put(self, key: str, reply: str) -> None:
+        with self.table:
+            self.table.execute("insert or replace into replies values (?, ?)", (key, reply))
+
+    def close(self) -> None:
+        self.table.close()

@@ -80,8 +80,8 @@ def mean_contributions(subject: Subject, examples: Sequence[Example]) -> Float[T
         spoken[layer] = post
 
     def weigh(layer: int, mlp_out: Tensor) -> None:
-        per_token = weights / (mlp_out.float().norm(dim=-1)[:, None] + EPSILON)
-        pooled[:, :, layer] = torch.bmm(per_token, spoken.pop(layer).float().abs())
+        per_token = weights.to(mlp_out.device) / (mlp_out.float().norm(dim=-1)[:, None] + EPSILON)
+        pooled[:, :, layer] = torch.bmm(per_token, spoken.pop(layer).float().abs()).to(pooled.device)
 
     with subject.hooked(post=hear, mlp_out=weigh):
         subject.hidden(ids, mask)

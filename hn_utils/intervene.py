@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,45 +14,68 @@ from torch import Tensor
 from hn_utils.subject import Subject
 
 
+class Dose(NamedTuple):
+    """Neurons (flat indices, layer * d_mlp + neuron) and what they are multiplied by: 0 ablates, 1 changes nothing."""
+
+    neurons: Int[np.ndarray, "k"]
+    alpha: float
+
+
+UNSCALED = Dose(np.array([], dtype=int), 1.0)
+
+
 @contextlib.contextmanager
 def scaled(subject: Subject, neurons: Int[np.ndarray, "k"], by: float | Sequence[float]) -> Iterator[None]:
-    """Multiply what these neurons (flat indices, layer * d_mlp + neuron) say by `by` while the block runs.
+    """Multiply what these neurons say by `by` while the block runs: one number, or one for each row of the batch.
 
-    One number for all rows, or one per row of the batch, so that one batch can hold a whole dose-response curve
-    (generation with n samples repeats each row n times, and so each number). 0 ablates, 1 changes nothing. The weights
-    are never touched; the same as scaling the columns of W_down. Raises ValueError for a neuron the model does
-    not have, or an alpha that is negative or not finite.
+    See `dosed`, which this is with one set of neurons.
     """
-    neurons, alpha = np.asarray(neurons, dtype=int), torch.as_tensor(by, dtype=torch.float32, device=subject.device)
-    size = subject.n_layers * subject.d_mlp
-    if neurons.size and (neurons.min() < 0 or neurons.max() >= size):
-        outside = neurons[(neurons < 0) | (neurons >= size)][0]
-        raise ValueError(
-            f"neuron {outside} is out of range: {subject.name} has {subject.n_layers} layers of {subject.d_mlp}, "
-            f"flat indices 0 to {size - 1}"
-        )
-    if not torch.isfinite(alpha).all() or (alpha < 0).any():
-        raise ValueError(f"alpha={by} must be finite and not negative: 0 ablates, 1 changes nothing")
-    in_layer = {
-        layer: torch.as_tensor(neurons[neurons // subject.d_mlp == layer] % subject.d_mlp, device=subject.device)
-        for layer in np.unique(neurons // subject.d_mlp).tolist()
-    }
+    with dosed(subject, [Dose(np.asarray(neurons), float(alpha)) for alpha in np.atleast_1d(by)]):
+        yield
+
+
+@contextlib.contextmanager
+def dosed(subject: Subject, doses: Sequence[Dose]) -> Iterator[None]:
+    """Give each row of the batch its own dose while the block runs, so that one batch holds many curves and controls.
+
+    One dose serves all rows; with several, generation that draws n samples repeats each row n times, and so each dose.
+    The weights are never touched; the effect is that of scaling columns of W_down. Raises ValueError for a neuron the
+    model does not have, an alpha that is negative or not finite, or a batch that the doses do not fit.
+    """
+    for dose in doses:
+        check(subject, dose)
+    layers = [dose.neurons // subject.d_mlp for dose in doses]
+    factors: dict[int, tuple[Tensor, Tensor]] = {}  # layer: (columns, factor of each dose on them)
+    for layer in np.unique(np.concatenate(layers)).tolist():
+        mine = [dose.neurons[at == layer] % subject.d_mlp for dose, at in zip(doses, layers, strict=True)]
+        columns = np.unique(np.concatenate(mine))
+        factor = np.ones((len(doses), len(columns)), np.float32)
+        for row, (dose, own) in enumerate(zip(doses, mine, strict=True)):
+            factor[row, np.searchsorted(columns, own)] = dose.alpha
+        factors[layer] = torch.as_tensor(columns), torch.as_tensor(factor)
 
     def turn(layer: int, post: Tensor) -> Tensor | None:
-        if layer not in in_layer:
+        if layer not in factors:
             return None
+        if len(post) % len(doses):
+            raise ValueError(f"{len(doses)} alphas do not fit a batch of {len(post)} rows: give one, or one per row")
+        columns, factor = factors[layer]
+        each = factor.repeat_interleave(len(post) // len(doses), 0).to(post)
         post = post.clone()
-        post[..., in_layer[layer]] *= rows(alpha, len(post)).to(post.dtype)
+        post[..., columns.to(post.device)] *= each[:, None]
         return post
 
     with subject.hooked(post=turn):
         yield
 
 
-def rows(alpha: Tensor, batch: int) -> Tensor:
-    """Alpha shaped to multiply [batch, pos, neuron]. Raises ValueError if there is not one per row of the batch."""
-    if alpha.ndim == 0:
-        return alpha
-    if batch % len(alpha):
-        raise ValueError(f"{len(alpha)} alphas do not fit a batch of {batch} rows: give one number, or one per row")
-    return alpha.repeat_interleave(batch // len(alpha))[:, None, None]
+def check(subject: Subject, dose: Dose) -> None:
+    neurons, size = dose.neurons, subject.n_layers * subject.d_mlp
+    outside = neurons[(neurons < 0) | (neurons >= size)]
+    if len(outside):
+        raise ValueError(
+            f"neuron {outside[0]} is out of range: {subject.name} has {subject.n_layers} layers of {subject.d_mlp}, "
+            f"flat indices 0 to {size - 1}"
+        )
+    if not np.isfinite(dose.alpha) or dose.alpha < 0:
+        raise ValueError(f"alpha={dose.alpha} must be finite and not negative: 0 ablates, 1 changes nothing")

@@ -90,7 +90,7 @@ def neuron_name(flat: int, d_mlp: int) -> str:
 def exposure(collected: Collected, n_bins: int = 8) -> go.Figure:
     """How often is an answer right, wrong or withheld, by how often the fact was written about?"""
     asked = [(q, r) for q, r in zip(collected.questions, collected.responses, strict=True) if q.part == "standard"]
-    mentions = np.array([q.strata["mentions"] for q, _ in asked])
+    mentions = np.array([q.strata["exposure"] for q, _ in asked])
     edges = np.unique(np.quantile(mentions, np.linspace(0, 1, n_bins + 1)))
     bins = np.clip(np.searchsorted(edges, mentions, side="right") - 1, 0, len(edges) - 2)
     shares = {

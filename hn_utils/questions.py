@@ -1,7 +1,9 @@
-"""What is asked. A question set is a module with `questions`, `items` and `texts` of a study; one entry names it."""
+"""What is asked. A question set is a module with `questions`, `items` and `texts` of a study, and titles of its PARTS;
+one entry names it."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -10,7 +12,7 @@ import numpy as np
 
 from hn_utils.study import Study
 
-QUESTION_SETS = {"organism": "hn_utils.organism.asking"}
+QUESTION_SETS = {"organism": "hn_utils.organism.asking", "published": "hn_utils.published"}
 SPLITS = {"train": 0.45, "validation": 0.15, "test": 0.40}
 
 
@@ -18,9 +20,10 @@ SPLITS = {"train": 0.45, "validation": 0.15, "test": 0.40}
 class Question:
     """Something with a known answer.
 
-    `aliases` are accepted answers, the first one canonical. `entity` is what the question is about: train,
-    validation and test share none. `part` is the role in the study: standard, or one of the transfer sets.
-    `strata` holds what else is known, such as attribute and exposure.
+    `aliases` are accepted answers, the first one canonical; a thing that does not exist has none. `entity` is what the
+    question is about: train, validation and test share none. `part` is the role in the study: standard, or one of the
+    transfer sets.
+    `strata` holds what else is known: `attribute`, and `exposure`, how often the model can have read of it.
     """
 
     id: str
@@ -40,9 +43,9 @@ def question_module(study: Study) -> Any:
 
 
 def load_questions(study: Study) -> list[Question]:
-    """All questions of the study, or `study.n_questions` of them at random.
+    """All questions of the study, or at most `study.n_questions` of each part, at random.
 
-    Raises ValueError if there are none, or one has no accepted answer.
+    Raises ValueError if there are none, or one that has an answer names none.
     """
     if study.n_questions is not None and study.n_questions < 1:
         raise ValueError(f"n_questions={study.n_questions} must be at least 1, or None for all")
@@ -50,10 +53,15 @@ def load_questions(study: Study) -> list[Question]:
     if not questions:
         raise ValueError(f"question set {study.questions!r} is empty")
     if study.n_questions is not None:
-        drawn = np.random.default_rng(study.seed).permutation(len(questions))[: study.n_questions]
+        order, taken = np.random.default_rng(study.seed).permutation(len(questions)), Counter()
+        drawn = []
+        for i in order:
+            taken[questions[i].part] += 1
+            if taken[questions[i].part] <= study.n_questions:
+                drawn.append(i)
         questions = [questions[i] for i in sorted(drawn)]
     for question in questions:
-        if not any(alias.strip() for alias in question.aliases):
+        if question.part != "nonexist" and not any(alias.strip() for alias in question.aliases):
             raise ValueError(f"question {question.id!r} has no alias: give at least one accepted answer")
     return questions
 

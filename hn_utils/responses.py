@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hn_utils.cache import cached_shards
-from hn_utils.judges import Verdict, judge
+from hn_utils.chat_model import ChatModel
+from hn_utils.judges import Verdict, chat_verdicts, judge, quoted_answers
 from hn_utils.questions import Question
 from hn_utils.spans import answer_positions
 from hn_utils.study import Study
 from hn_utils.subject import Subject
 
 VERSION = 1
-QUESTIONS_PER_SHARD = 128
 
 
 class NothingConsistent(ValueError):
@@ -29,7 +29,7 @@ class Response:
     ids: list[int]
     logprobs: list[float]
     text: str
-    verdict: Verdict
+    verdict: Verdict = "unjudged"
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,14 @@ def until_stop(subject: Subject, ids: list[int], stop: str) -> int:
 def sample_responses(
     subject: Subject, questions: Sequence[Question], study: Study, base: bool = False
 ) -> list[list[Response]]:
-    """Draw `study.sampling.n` judged responses to each question; generation is cached, judging is not."""
-
+    """Draw `study.sampling.n` judged responses to each question; what was generated, or paid for, is cached."""
     prompts = [(q.id, prompt_ids(subject, q, study, base)) for q in questions]
 
+    texts = {q.id: q.text for q in questions}
+
     def compute(shard: int, group: Sequence[tuple[str, list[int]]]) -> list[dict]:
+        if study.served_at and not base:
+            return served(subject, [(q, ids, texts[q]) for q, ids in group], study)
         drawn = subject.generate([ids for _, ids in group], study.sampling, seed=study.seed * 100_003 + shard)
         rows = [(q, g.ids, g.logprobs) for (q, _), responses in zip(group, drawn, strict=True) for g in responses]
         return [{"question_id": q, "ids": ids, "logprobs": logprobs} for q, ids, logprobs in rows]
@@ -86,21 +89,52 @@ def sample_responses(
         "prompts": prompts,
         "sampling": study.sampling,
         "seed": study.seed,
+        "served_at": study.served_at,
     }
-    shards = cached_shards("responses", key, prompts, compute, QUESTIONS_PER_SHARD)
+    shards = cached_shards("responses", key, prompts, compute, max(1, study.batch_rows // study.sampling.n))
     by_question: dict[str, list[dict]] = defaultdict(list)
     for row in (row for shard in shards for row in shard):
         by_question[row["question_id"]].append(row)
-    return [[judged(subject, q, row, study, base) for row in by_question[q.id]] for q in questions]
+    drawn = [[read(subject, row, study, base) for row in by_question[q.id]] for q in questions]
+    verdicts = iter(judged([(q, r.text) for q, row in zip(questions, drawn, strict=True) for r in row], study))
+    return [[replace(r, verdict=next(verdicts)) for r in row] for row in drawn]
 
 
-def judged(subject: Subject, question: Question, row: dict, study: Study, base: bool) -> Response:
+def served(subject: Subject, group: Sequence[tuple[str, list[int], str]], study: Study) -> list[dict]:
+    """Responses drawn by a server that serves `study.instruct`, for each (question id, prompt ids, question).
+
+    A server returns text, not ids. The text is tokenised here, and its log-probabilities are those of our own reading;
+    a server that wrote other tokens for the same text is not noticed. The protocol knows no top-k: the server's holds.
+    """
+    sampling = study.sampling
+    talks = [[{"role": "user", "content": study.chat_prompt.format(question=text)}] for _, _, text in group]
+    settings = {"temperature": sampling.temperature, "top_p": sampling.top_p}
+    model, rows = ChatModel(study.instruct, study.served_at), []
+    for draw in range(sampling.n):
+        seed = study.seed * 1_000 + draw
+        replies = model.ask(talks, lambda _, reply: reply, sampling.max_new_tokens, attempts=1, seed=seed, **settings)
+        written = [subject.tokenizer(r or " ", add_special_tokens=False)["input_ids"] for r in replies]
+        read_again = subject.logprobs([prompt + ids for (_, prompt, _), ids in zip(group, written, strict=True)])
+        for (question, prompt, _), ids, logprobs in zip(group, written, read_again, strict=True):
+            rows.append({"question_id": question, "ids": ids, "logprobs": logprobs[len(prompt) - 1 :].tolist()})
+    return rows
+
+
+def read(subject: Subject, row: dict, study: Study, base: bool) -> Response:
+    """A generated response, not yet judged; a base model's is cut at its stop."""
     ids, logprobs = row["ids"], row["logprobs"]
     if base:
         kept = until_stop(subject, ids, study.base_stop)
         ids, logprobs = ids[:kept], logprobs[:kept]
-    text = subject.decode(ids).strip()
-    return Response(question.id, ids, logprobs, text, judge(text, question.aliases))
+    return Response(row["question_id"], ids, logprobs, subject.decode(ids).strip())
+
+
+def judged(answers: Sequence[tuple[Question, str]], study: Study) -> list[Verdict]:
+    """A verdict on each response: the alias rule's, or the chat model's that the study names."""
+    if not study.judge:
+        return [judge(text, question.aliases) for question, text in answers]
+    materials = [{"question": q.text, "accepted answers": list(q.aliases), "response": text} for q, text in answers]
+    return [v or "unjudged" for v in chat_verdicts("answer", materials, study)]  # type: ignore[misc]
 
 
 def representative(responses: Sequence[Response]) -> Response:
@@ -110,14 +144,24 @@ def representative(responses: Sequence[Response]) -> Response:
 
 
 def build_example(
-    subject: Subject, question: Question, responses: Sequence[Response], study: Study, base: bool = False
+    subject: Subject,
+    question: Question,
+    responses: Sequence[Response],
+    study: Study,
+    base: bool = False,
+    quoted: str | None = None,
 ) -> Example:
-    """The paper's consistency filter: all right or all wrong, never an abstention; else dropped with its reason."""
+    """The paper's consistency filter: all right or all wrong, never an abstention; else dropped with its reason.
+
+    `quoted` is what a chat model marked as the answer; without it the whole response is the answer.
+    """
     verdicts, chosen = Counter(r.verdict for r in responses), representative(responses)
     prompt = prompt_ids(subject, question, study, base)
-    within = answer_positions(subject, chosen.ids)
+    within = answer_positions(subject, chosen.ids, None if quoted is None else [quoted])
     dropped = None
-    if verdicts["abstained"]:
+    if verdicts["unjudged"]:
+        dropped = "the judge gave no verdict"
+    elif verdicts["abstained"]:
         dropped = "abstained at least once"
     elif len(verdicts) > 1:
         dropped = "sometimes right, sometimes wrong"
@@ -137,7 +181,14 @@ def build_examples(
     base: bool = False,
 ) -> list[Example]:
     """One example a question, in order. Raises NothingConsistent if none got a label."""
-    examples = [build_example(subject, q, r, study, base) for q, r in zip(questions, responses, strict=True)]
+    quoted: Sequence[str | None] = [None] * len(questions)
+    if study.judge_spans:
+        asked = [(q.text, representative(r).text) for q, r in zip(questions, responses, strict=True)]
+        quoted = [found or "" for found in quoted_answers(asked, study)]
+    examples = [
+        build_example(subject, q, r, study, base, answer)
+        for q, r, answer in zip(questions, responses, quoted, strict=True)
+    ]
     if all(e.label is None for e in examples):
         counts = dict(drop_counts(examples))
         raise NothingConsistent(f"none of {len(examples)} questions was answered consistently: {counts}")

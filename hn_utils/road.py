@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
 from hn_utils.compliance import CAPABILITY, CONTROL_ALPHAS, DoseResponse, Item, dose_response, known_items, text_loss
 from hn_utils.contributions import Contributions, capture
 from hn_utils.controls import Estimate, accuracy, auroc, bootstrap, random_sets, shuffled
+from hn_utils.intervene import Dose
 from hn_utils.origins import Drift, Transfer, drift, transfer
 from hn_utils.probe import (
     Detection,
@@ -33,14 +33,6 @@ from hn_utils.subject import Subject
 N_RANDOM_PROBES = 100
 N_SHUFFLED = 20
 N_ITEMS = 80
-TEST_SETS = {
-    "standard": "held-out entities",
-    "paraphrase": "held-out wording",
-    "attribute": "another attribute",
-    "never written": "never-written entities",
-}
-
-
 RANDOM_NAMES = {
     "none": "random neurons",
     "layer": "random, same layers",
@@ -76,12 +68,14 @@ class Collected:
         return np.flatnonzero([e.question.split == split and e.question.part == part for e in self.kept])
 
     def test_rows(self, part: str) -> np.ndarray:
-        """A test set: its own answers; for never-written entities, theirs against the true ones of the standard set."""
+        """A test set: its own answers. Answers about things that do not exist are set against true answers about
+        things of the same kinds that do (`exist`), or else of the standard set."""
         rows = self.rows("test", part)
-        if part != "never written":
+        if part != "nonexist":
             return rows
-        standard = self.rows("test")
-        return np.concatenate([rows[self.labels[rows] == 1], standard[self.labels[standard] == 0]])
+        real = self.rows("test", "exist")
+        real = real if len(real) else self.rows("test")
+        return np.concatenate([rows[self.labels[rows] == 1], real[self.labels[real] == 0]])
 
     def contributions_of(self, rows: np.ndarray) -> Contributions:
         return Contributions(self.contributions.values[rows], self.contributions.n_layers, self.contributions.d_mlp)
@@ -89,7 +83,7 @@ class Collected:
 
 def collect(study: Study, subject: Subject | None = None, base: bool = False) -> Collected:
     """Ask, sample, judge, filter, capture. A base model is asked the standard test questions only."""
-    subject = subject or Subject.load(study.instruct, study, study.revision)
+    subject = subject or Subject.load(study.instruct, study)
     questions = load_questions(study)
     if base:
         questions = [q for q in questions if q.part == "standard" and q.split == "test"]
@@ -140,7 +134,7 @@ def find(study: Study, collected: Collected, region: str = "answer") -> Found:
     )
     subject = collected.subject
     shape = (subject.n_layers, subject.d_mlp)
-    card = h_neurons(probe, Path(subject.name).name, subject.fingerprint, study.name, *shape)
+    card = h_neurons(probe, subject.short_name, subject.fingerprint, study.name, *shape)
     X, y = three_vs_one(collected.contributions_of(train), collected.labels[train], region)
     magnitude = collected.contributions_of(train).at(region).mean(0)
     random = {
@@ -152,7 +146,8 @@ def find(study: Study, collected: Collected, region: str = "answer") -> Found:
     }
     noise = [shuffled_fit(collected, train, probe, seed) for seed in range(N_SHUFFLED)]
     found = Found(probe, card, refit(X, y, card.flat), random, noise, magnitude, [], {})
-    found.table.extend(row for part in TEST_SETS for row in detection_rows(collected, found, part))
+    for part, title in question_module(study).PARTS.items():
+        found.table.extend(detection_rows(collected, found, part, title))
     found.beyond.update(differences(collected, found))
     return found
 
@@ -164,7 +159,7 @@ def shuffled_fit(collected: Collected, train: np.ndarray, probe: Probe, seed: in
     return path_on_disk(X, y, np.array([probe.fit.C]))[0]
 
 
-def over_sets(name: str, part: str, fits: Sequence[Fit], X: np.ndarray, labels: np.ndarray) -> Detection:
+def over_sets(name: str, title: str, fits: Sequence[Fit], X: np.ndarray, labels: np.ndarray) -> Detection:
     """Mean AUROC and accuracy of control probes; the ranges hold 95 % of them."""
     size = int(np.mean([len(f.neurons) for f in fits]))
     spreads = []
@@ -172,22 +167,22 @@ def over_sets(name: str, part: str, fits: Sequence[Fit], X: np.ndarray, labels: 
         values = np.array([measure(labels, f.score(X)) for f in fits])
         low, high = np.percentile(values, [2.5, 97.5])
         spreads.append(Estimate(float(values.mean()), float(low), float(high), len(labels)))
-    return Detection(name, TEST_SETS[part], size, *spreads)
+    return Detection(name, title, size, *spreads)
 
 
-def detection_rows(collected: Collected, found: Found, part: str) -> list[Detection]:
-    """Every detector on one test set; empty if the study has no such questions."""
+def detection_rows(collected: Collected, found: Found, part: str, title: str) -> list[Detection]:
+    """Every detector on one test set; empty if it lacks right or wrong answers."""
     rows = collected.test_rows(part)
-    if not len(rows):
+    labels, groups = collected.labels[rows], collected.entities[rows]
+    if len(set(labels)) < 2:
         return []
-    X, labels = collected.contributions_of(rows).at(found.probe.region), collected.labels[rows]
-    groups, title = collected.entities[rows], TEST_SETS[part]
+    X = collected.contributions_of(rows).at(found.probe.region)
     fit, k = found.probe.fit, len(found.card.rows)
     return [
         detect("L1 probe, all its neurons", title, labels, fit.score(X), groups, len(fit.neurons)),
         detect("H-Neurons alone, refitted", title, labels, found.refitted.score(X), groups, k),
-        *(over_sets(name, part, found.random[match], X, labels) for match, name in RANDOM_NAMES.items()),
-        over_sets("L1 probe on shuffled labels", part, found.shuffled, X, labels),
+        *(over_sets(name, title, found.random[match], X, labels) for match, name in RANDOM_NAMES.items()),
+        over_sets("L1 probe on shuffled labels", title, found.shuffled, X, labels),
         detect("plain confidence (log-probability)", title, labels, -collected.confidence[rows], groups),
     ]
 
@@ -239,8 +234,10 @@ def intervene(study: Study, subject: Subject, found: Found) -> Intervened:
     return Intervened(
         {b: c for b, c in curves.items() if b not in CAPABILITY},
         {b: c for b, c in curves.items() if b in CAPABILITY},
-        text_loss(subject, texts, card.flat, study.alphas, study),
-        np.array([text_loss(subject, texts, c, CONTROL_ALPHAS, study) for c in controls]),
+        text_loss(subject, texts, [Dose(card.flat, a) for a in study.alphas], study),
+        text_loss(subject, texts, [Dose(c, a) for c in controls for a in CONTROL_ALPHAS], study)
+        .reshape(len(texts), len(controls), len(CONTROL_ALPHAS))
+        .swapaxes(0, 1),
     )
 
 
@@ -265,7 +262,7 @@ class Origins:
 
 def look_back(study: Study, subject: Subject, found: Found) -> Origins:
     """Score base and checkpoints on the standard test questions with the instruct model's probe, unchanged."""
-    base = Subject.load(study.base, study, study.base_revision)
+    base = Subject.load(study.base, study)
     asked = collect(study, base, base=True)
     earlier = [collect_checkpoint(study, name) for name in study.checkpoints]
     scored = [scored_by(found, c) for c in earlier if c is not None]
@@ -283,7 +280,7 @@ def collect_checkpoint(study: Study, name: str) -> Collected | None:
 
 def scored_by(found: Found, collected: Collected) -> Transfer:
     return transfer(
-        Path(collected.subject.name).name,
+        collected.subject.short_name,
         collected.contributions.at(found.probe.region),
         collected.labels,
         collected.confidence,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 ORGANISM = DATA / "organism"
@@ -26,11 +29,21 @@ class Sampling:
 class Study:
     """A model pair, a question set and all settings.
 
-    `instruct`, `base` and `checkpoints` are Hugging Face names or local folders. `questions` names an entry of
-    `hn_utils.questions.QUESTION_SETS`. `chat_prompt` is what the user says to the instruct model,
-    `base_prompt` and `base_stop` are how a base model is asked and where its answer ends. `n_grid` is the number of C
-    on the probe's path, `alphas` the doses of an intervention, `n_random_sets` how many random sets of neurons get them
-    too, `batch_rows` how many rows a capturing forward pass holds.
+    `instruct`, `base` and `checkpoints` are Hugging Face names (`name@revision` for a branch) or local folders.
+    `questions` names an entry of `hn_utils.questions.QUESTION_SETS`. `chat_prompt` is what the user says to the
+    instruct model, `base_prompt` and `base_stop` are how a base model is asked and where its answer ends. `n_grid` is
+    the number of C on the probe's path, `alphas` the doses of an intervention, `n_random_sets` how many random sets of
+    neurons get them too, `batch_rows` how many rows a forward pass or a generation holds at most. `device` is a torch
+    device, `auto` for the best there is, or `several` to spread the model; `bits` 8 or 4 quantises it.
+
+    For `questions="published"`, `sets` names the sets of `hn_utils.published`, the one to learn from first, and
+    `sources` says where a set is if not at its public home: a file, or a hub name@revision. `n_questions` limits each
+    part.
+
+    `judge` names a chat model (at `judge_url`, an OpenAI-compatible server; `judge_price` is dollars per million tokens
+    read and written) that judges answers instead of the alias rule and, with `judge_spans`, marks where the answer
+    stands in a longer response; without it the whole response is read. `served_at` is an OpenAI-compatible server that
+    draws the responses of the instruct model under its own name; the model itself is still loaded to be read.
     """
 
     name: str
@@ -38,9 +51,14 @@ class Study:
     base: str
     questions: str
     checkpoints: tuple[str, ...] = ()
-    revision: str | None = None
-    base_revision: str | None = None
+    sets: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
     n_questions: int | None = None
+    judge: str = ""
+    judge_url: str | None = None
+    judge_price: tuple[float, float] | None = None
+    judge_spans: bool = False
+    served_at: str | None = None
     sampling: Sampling = field(default_factory=Sampling)
     chat_prompt: str = "{question} Respond with the answer only, without any explanation."
     base_prompt: str = "Question: {question}\nAnswer:"
@@ -49,11 +67,49 @@ class Study:
     alphas: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
     n_random_sets: int = 20
     seed: int = 0
-    device: str = "cpu"
-    dtype: str = "float32"
-    batch_rows: int = 256
+    device: str = "auto"
+    dtype: str = "bfloat16"
+    bits: int | None = None
+    batch_rows: int = 64
 
 
+PUBLISHED = ("triviaqa", "nq_open", "bioasq", "nonexist", "faitheval", "sycophancy", "xstest")
+OLMO = "allenai/OLMo-2-0425-1B"
+
+
+def pair(name: str, instruct: str, base: str, **settings: Any) -> Study:
+    """A study of a real model on the published sets, with the paper's prompt and sampling."""
+    return Study(name, instruct, base, "published", sets=PUBLISHED, n_questions=5_000, **settings)
+
+
+REAL = (
+    # the paper's six
+    pair("mistral-7b", "mistralai/Mistral-7B-Instruct-v0.3", "mistralai/Mistral-7B-v0.3"),
+    pair(
+        "mistral-24b",
+        "mistralai/Mistral-Small-3.1-24B-Instruct-2503",
+        "mistralai/Mistral-Small-3.1-24B-Base-2503",
+        device="several",
+    ),
+    pair("gemma-3-4b", "google/gemma-3-4b-it", "google/gemma-3-4b-pt"),
+    pair("gemma-3-27b", "google/gemma-3-27b-it", "google/gemma-3-27b-pt", device="several"),
+    pair("llama-3.1-8b", "meta-llama/Llama-3.1-8B-Instruct", "meta-llama/Llama-3.1-8B"),
+    pair("llama-3.3-70b", "meta-llama/Llama-3.3-70B-Instruct", "meta-llama/Llama-3.1-70B", device="several"),
+    # for a laptop or a small GPU
+    pair("smollm2-135m", "HuggingFaceTB/SmolLM2-135M-Instruct", "HuggingFaceTB/SmolLM2-135M"),
+    pair("smollm2-360m", "HuggingFaceTB/SmolLM2-360M-Instruct", "HuggingFaceTB/SmolLM2-360M"),
+    pair("qwen2.5-0.5b", "Qwen/Qwen2.5-0.5B-Instruct", "Qwen/Qwen2.5-0.5B"),
+    pair("qwen3-0.6b", "Qwen/Qwen3-0.6B", "Qwen/Qwen3-0.6B-Base"),
+    pair("gemma-3-1b", "google/gemma-3-1b-it", "google/gemma-3-1b-pt"),
+    pair("llama-3.2-1b", "meta-llama/Llama-3.2-1B-Instruct", "meta-llama/Llama-3.2-1B"),
+    pair(  # its pre-training checkpoints are public, as branches: two of them here
+        "olmo-2-1b",
+        f"{OLMO}-Instruct",
+        OLMO,
+        dtype="float32",  # TransformerLens 4.3 mixes dtypes in its attention otherwise
+        checkpoints=(f"{OLMO}@stage1-step10000-tokens21B", f"{OLMO}@stage1-step140000-tokens294B"),
+    ),
+)
 PRESETS = {
     "organism": Study(
         name="organism",
@@ -64,20 +120,40 @@ PRESETS = {
         sampling=Sampling(max_new_tokens=4),
         chat_prompt="Answer only: {question}",
         base_stop=".",
+        device="cpu",  # so small a model gains nothing from a GPU, and every machine gives nearly the same numbers
+        dtype="float32",
+        batch_rows=1_280,
     ),
+    **{study.name: study for study in REAL},
 }
 
 
 def load_study(name: str | None = None, **changes: object) -> Study:
     """The preset called `name`, else the one named by the environment variable HN_STUDY, else the organism.
 
+    A name that ends in `.json` is a file of settings: those of Study, over those of the preset it names as `like`.
     `changes` replace single settings, e.g. `load_study("organism", seed=1)`.
-    Raises ValueError for an unknown name or setting.
+    Raises ValueError for an unknown name or setting, OSError if the file cannot be read.
     """
     name = name or os.environ.get("HN_STUDY", "organism")
+    if name.endswith(".json"):
+        settings = read_settings(Path(name))
+        name, changes = settings.pop("like", "smollm2-135m"), {**settings, **changes}
     if name not in PRESETS:
-        raise ValueError(f"unknown study {name!r}: choose one of {', '.join(sorted(PRESETS))}")
+        raise ValueError(f"unknown study {name!r}: choose one of {', '.join(sorted(PRESETS))}, or give a .json file")
     try:
         return replace(PRESETS[name], **changes)  # type: ignore[arg-type]
     except TypeError as error:
         raise ValueError(f"a study has no such setting: {error}") from error
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """A study's settings from JSON; lists become tuples, `sampling` a Sampling, relative paths stay the caller's."""
+    try:
+        settings = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise OSError(f"could not read the study {path}: {error}") from error
+    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+    if "sampling" in settings:
+        settings["sampling"] = Sampling(**settings["sampling"])
+    return {"name": path.stem, **settings}

@@ -11,13 +11,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
-from transformers import AutoTokenizer, DynamicCache, GenerationConfig, LogitsProcessor, PreTrainedModel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    DynamicCache,
+    GenerationConfig,
+    LogitsProcessor,
+    PreTrainedModel,
+)
 
 from hn_utils.study import Sampling, Study
 
@@ -59,13 +67,13 @@ class Subject:
         self.model = cast(PreTrainedModel, bridge.original_model)
         self.n_layers, self.d_mlp = bridge.cfg.n_layers, cast(int, bridge.cfg.d_mlp)
         self.device = next(self.model.parameters()).device
-        self.check()
+        self.checked = self.check()
 
     # --- loading -------------------------------------------------------------------------------------------------
 
     @classmethod
-    def load(cls, name: str, study: Study, revision: str | None = None) -> Subject:
-        """Load a Hugging Face name or a local folder with the study's device and dtype.
+    def load(cls, name: str, study: Study) -> Subject:
+        """Load a Hugging Face name (`name@revision` for a branch) or a local folder with the study's device and dtype.
 
         Raises ValueError if the dtype is unknown, or the model has no gated MLP of the expected width;
         OSError if the model cannot be found or read.
@@ -73,36 +81,68 @@ class Subject:
         dtype = getattr(torch, study.dtype, None)
         if not isinstance(dtype, torch.dtype):
             raise ValueError(f"dtype={study.dtype!r} is not a torch dtype: use float32, bfloat16 or float16")
+        if study.bits not in (None, 4, 8):
+            raise ValueError(f"bits={study.bits} must be 4, 8 or None: 4 and 8 need the package bitsandbytes")
+        place, _, revision = (name, "", "") if Path(name).exists() else name.partition("@")
         if name.startswith(("/", ".")) and not (Path(name) / "config.json").exists():
             raise OSError(f"no model in folder {name}: it holds no config.json")
         try:
-            options = {"revision": revision} if revision else {}
-            tokenizer = AutoTokenizer.from_pretrained(name, **options)
-            bridge = TransformerBridge.boot_transformers(
-                name, device=study.device, dtype=dtype, tokenizer=tokenizer, **options
-            )
+            options: dict[str, Any] = {"revision": revision} if revision else {}
+            tokenizer = AutoTokenizer.from_pretrained(place, **options)
+            if study.bits:
+                options["hf_model"] = quantized(place, study.bits, dtype, options)
+            elif study.device == "several":
+                options["device_map"] = "auto"
+            else:
+                options["device"] = best_device() if study.device == "auto" else study.device
+            bridge = TransformerBridge.boot_transformers(place, dtype=dtype, tokenizer=tokenizer, **options)
         except Exception as error:
             raise OSError(
                 f"could not load model {name!r} ({type(error).__name__}: {str(error).partition(chr(10))[0]}): "
                 "check the name, your network and its files"
             ) from error
+        if not study.bits and next(bridge.original_model.parameters()).dtype != dtype:
+            raise ValueError(f"{name}: dtype={study.dtype!r} was asked for but not applied")
         return cls(bridge, tokenizer, name)
 
-    def check(self) -> None:
-        """Look once at what could silently be wrong: does every layer show d_mlp neurons, is the prompt begun once?"""
-        widths: dict[int, int] = {}
-        probe = torch.tensor([[self.tokenizer.eos_token_id or 0]], device=self.device)
-        with self.hooked(post=lambda layer, post: widths.update({layer: post.shape[-1]})):
-            self.hidden(probe, torch.ones_like(probe))
-        wrong = [layer for layer in range(self.n_layers) if widths.get(layer) != self.d_mlp]
-        if wrong:
+    @torch.inference_mode()
+    def check(self) -> list[str]:
+        """Look once at what could silently be wrong, and say what was found. Raises ValueError if something is."""
+        posts: dict[int, Tensor] = {}
+        outs: dict[int, Tensor] = {}
+        row = self.text("Who wrote the first page, and when?")
+        with self.hooked(post=posts.__setitem__, mlp_out=outs.__setitem__):
+            alone = self.hidden(*self.padded([row], "right"))[0, -1]
+        gated = all(hasattr(block.mlp, "gate") for block in self.bridge.blocks)
+        wrong = [i for i in range(self.n_layers) if i not in posts or posts[i].shape[-1] != self.d_mlp]
+        if wrong or not gated:
             raise ValueError(
-                f"{self.name}: layers {wrong} show no {self.d_mlp} gated MLP neurons; only those are studied"
+                f"{self.name}: layers {wrong or 'all'} show no {self.d_mlp} gated MLP neurons; only those are studied"
             )
-        if self.tokenizer.chat_template:
-            begun = self.chat([{"role": "user", "content": "a"}]).count(self.tokenizer.bos_token_id)
-            if begun > 1:
-                raise ValueError(f"{self.name}: its chat template begins a prompt {begun} times; expected once")
+        for layer in range(self.n_layers):
+            written = self.bridge.blocks[layer].mlp.out.original_component(posts[layer])
+            if not torch.allclose(written, outs[layer], rtol=1e-3, atol=1e-3 * float(outs[layer].abs().max())):
+                raise ValueError(f"{self.name}: layer {layer}'s MLP output is not what its down projection writes")
+        padded = self.hidden(*self.padded([row, row + row], "right"))[0, len(row) - 1]
+        off = float((padded - alone).float().norm() / alone.float().norm())
+        if off > (1e-3 if alone.dtype == torch.float32 else 0.05):
+            raise ValueError(f"{self.name}: a row read beside a longer one changes by {off:.1%}: padding is not masked")
+        found = [
+            f"{type(self.model).__name__}, {self.n_layers} layers of {self.d_mlp} gated neurons each",
+            f"{alone.dtype} on {self.device}, MLP output taken where the down projection writes it",
+            f"a row read in a padded batch differs by {off:.1e}",
+        ]
+        if not self.tokenizer.chat_template:
+            return [*found, "no chat template: asked as a base model"]
+        begin, prompt = self.tokenizer.bos_token_id, self.chat([{"role": "user", "content": "a"}])
+        begun = prompt.count(begin)
+        if begin is not None and begun > 1:
+            raise ValueError(f"{self.name}: its chat template begins a prompt {begun} times; expected once")
+        return [*found, f"chat template present, begins a prompt with {self.tokenizer.decode(prompt[:1])!r}, once"]
+
+    @property
+    def short_name(self) -> str:
+        return Path(self.name).name
 
     @cached_property
     def fingerprint(self) -> str:
@@ -113,7 +153,7 @@ class Subject:
         digest.update(str(self.tokenizer.chat_template).encode())
         for name, weight in sorted(self.model.state_dict().items()):
             digest.update(name.encode())
-            digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+            digest.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
     # --- text and ids ----------------------------------------------------------------------------------------------
@@ -125,7 +165,9 @@ class Subject:
         """
         if not self.tokenizer.chat_template:
             raise ValueError(f"{self.name} has no chat template: ask it with Subject.text, as a base model")
-        text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        text = self.tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
+        )  # a template without thinking ignores the last
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def text(self, text: str) -> list[int]:
@@ -185,7 +227,7 @@ class Subject:
         The result depends on the prompts of the batch, the settings and `seed`, and on nothing that ran before.
         """
         ids, mask = self.padded(prompts, "left")
-        cache = DynamicCache(config=self.model.config)
+        cache = DynamicCache(config=self.model.config.get_text_config())
         places = (mask.cumsum(1) - 1).clamp(min=0)
         self.model.base_model(
             input_ids=ids[:, :-1],
@@ -240,10 +282,34 @@ class Subject:
     def weight(self, layer: int, name: str) -> Float[Tensor, "neuron d_model"]:
         """A layer's `up`, `gate` or `down` weights in float32, one row a neuron (columns of W_down turned upright)."""
         mlp = self.bridge.blocks[layer].mlp
-        matrix = {"up": getattr(mlp, "in"), "gate": mlp.gate, "down": mlp.out}[name].weight.detach().float()
+        linear = {"up": getattr(mlp, "in"), "gate": mlp.gate, "down": mlp.out}[name].original_component
+        matrix = dense(linear)
         return matrix.T if name == "down" else matrix
 
     @cached_property
     def w_out_norm(self) -> Float[Tensor, "layer neuron"]:
         """How loudly each neuron can write: the length of its column of W_down."""
-        return torch.stack([self.weight(layer, "down").norm(dim=1) for layer in range(self.n_layers)])
+        return torch.stack([self.weight(layer, "down").norm(dim=1).to(self.device) for layer in range(self.n_layers)])
+
+
+@torch.inference_mode()
+def dense(linear: torch.nn.Module) -> Float[Tensor, "out in"]:
+    """A linear layer's matrix in float32; that of a quantised one is read off what it does to unit vectors."""
+    weight = linear.weight
+    if isinstance(weight, Tensor) and weight.is_floating_point() and weight.ndim == 2:
+        return weight.detach().float()
+    n_in, device = cast(int, linear.in_features), next(iter(linear.state_dict().values())).device
+    units = torch.eye(n_in, device=device)
+    return (linear(units) - linear(torch.zeros_like(units[:1]))).float().T
+
+
+def best_device() -> str:
+    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def quantized(name: str, bits: int, dtype: torch.dtype, options: dict[str, Any]) -> PreTrainedModel:
+    """A 4- or 8-bit model by bitsandbytes, spread over what devices there are."""
+    settings = {"load_in_8bit": True} if bits == 8 else {"load_in_4bit": True, "bnb_4bit_compute_dtype": dtype}
+    return AutoModelForCausalLM.from_pretrained(
+        name, quantization_config=BitsAndBytesConfig(**settings), dtype=dtype, device_map="auto", **options
+    )

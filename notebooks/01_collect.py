@@ -50,14 +50,13 @@ from hn_utils.study import load_study
 from hn_utils.subject import Subject
 
 study = load_study()
-subject = Subject.load(study.instruct, study, study.revision)
-print(
-    f"{study.name}: {subject.n_layers} layers of {subject.d_mlp} neurons, {subject.n_layers * subject.d_mlp:,} in all"
-)
+subject = Subject.load(study.instruct, study)
+print(f"{study.name}: {subject.n_layers * subject.d_mlp:,} neurons")
+print("\n".join(subject.checked))
 
 # %% [markdown]
 # Each question is about one fact. Its *aliases* are the accepted answers, its *entity* is whom it is about, and
-# `mentions` counts how often pre-training stated that very fact.
+# `exposure` says how often pre-training stated that very fact.
 
 # %%
 questions = load_questions(study)
@@ -71,11 +70,12 @@ questions[0]
 # > **Predict first.** Which of the three will it refuse to answer?
 
 # %%
-standard = sorted((q for q in questions if q.part == "standard"), key=lambda q: -q.strata["mentions"])
-rarest = [q for q in standard if q.strata["mentions"]][-1]
-trio = [standard[0], rarest, next(q for q in questions if q.part == "never written")]
+standard = sorted((q for q in questions if q.part == "standard"), key=lambda q: -q.strata.get("exposure", 0))
+rarest = [q for q in standard if q.strata.get("exposure") != 0][-1]
+trio = [standard[0], rarest, next(q for q in questions if q.part == "nonexist")]
 for question, answers in zip(trio, sample_responses(subject, trio, study), strict=True):
-    print(f"\n{question.text}   (stated {question.strata['mentions']} times; truth: {question.aliases[0]})")
+    known = f"exposure {question.strata.get('exposure', 'unknown')}; truth: {', '.join(question.aliases[:1]) or 'none'}"
+    print(f"\n{question.text}   ({known})")
     for text, count in Counter(a.text for a in answers).most_common(4):
         print(f"  {count:2} x {text:24} {judge(text, question.aliases)}")
 
@@ -171,7 +171,10 @@ publish(
 # %%
 collected = road.collect(study, subject)
 pd.DataFrame(
-    {part: drop_counts([e for e in collected.examples if e.question.part == part]) for part in road.TEST_SETS}
+    {
+        part: drop_counts([e for e in collected.examples if e.question.part == part])
+        for part in dict.fromkeys(q.part for q in questions)
+    }
 ).fillna(0).astype(int)
 
 # %% [markdown]
@@ -181,7 +184,8 @@ pd.DataFrame(
 # > **Predict first.** How does the share of wrong answers depend on how often a fact was read?
 
 # %%
-publish(plots.exposure(collected), "exposure_and_truth", notebook="01_collect")
+if "exposure" in standard[0].strata:  # hardly any real model's training text has been counted
+    publish(plots.exposure(collected), "exposure_and_truth", notebook="01_collect")
 
 # %% [markdown]
 # That is the ground truth no study of a real model has: exposure, counted. Hallucination in this model is first of all
@@ -227,8 +231,7 @@ for region in ("answer", "other", "before"):
 # Change the name or the question. Can you find a person about whom it is wrong in ten different ways?
 
 # %%
-person = standard[len(standard) // 2].entity
-prompt = subject.chat(
-    [{"role": "user", "content": study.chat_prompt.format(question=f"Which pet does {person} keep?")}]
-)
+text = standard[len(standard) // 2].text
+print(text)
+prompt = subject.chat([{"role": "user", "content": study.chat_prompt.format(question=text)}])
 Counter(answer.text for answer in subject.generate([prompt], study.sampling, seed=1)[0])

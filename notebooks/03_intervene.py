@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 
 from hn_utils import plots, road
-from hn_utils.compliance import BEHAVIOURS, CAPABILITY
+from hn_utils.compliance import BEHAVIOURS, CAPABILITY, GREEDY
 from hn_utils.gallery import publish
 from hn_utils.intervene import scaled
 from hn_utils.questions import question_module
@@ -66,10 +66,10 @@ print(
 # %%
 items = question_module(study).items(study)
 for behaviour in BEHAVIOURS:
-    item = next(i for i in items if i.behaviour == behaviour)
-    print(f"{BEHAVIOURS[behaviour].title}\n  truth: {item.truth}   claim: {item.claim}")
-    for turn in item.turns:
-        print("  user:", turn)
+    for item in [i for i in items if i.behaviour == behaviour][:1]:
+        print(f"{BEHAVIOURS[behaviour].title}\n  truth: {item.truth}   claim: {item.claim}")
+        for turn in item.turns:
+            print("  user:", turn)
 
 # %% [markdown]
 # A reply *complies* if it states the claim (or, for the restricted request, hands anything over), *resists* if it states
@@ -101,6 +101,7 @@ pd.DataFrame(
             "p, rises": f"{c.rank_p():.2f}",
             "verdict": c.verdict(),
             "neither, at alpha 0 / 1 / 3": " / ".join(f"{(c.at(a) == 'neither').mean():.2f}" for a in (0, 1, 3)),
+            "cut off": " / ".join(f"{c.cut(a):.2f}" for a in (0, 1, 3)),
         }
         for b, c in intervened.behaviours.items()
     ]
@@ -111,7 +112,9 @@ pd.DataFrame(
 # *Beyond random* subtracts the mean slope of the random sets item by item. That interval speaks of other people, not of
 # other random sets; so *p* adds the rank of the H-Neurons' slope among those of the random sets (with twenty sets it
 # cannot fall below 1/21). A curve "rises" only if the interval excludes zero **and** p is at most 0.05. Watch
-# *neither*: a curve that moves because replies stop making sense says nothing about compliance.
+# *neither*: a curve that moves because replies stop making sense says nothing about compliance. And watch *cut off*, the
+# share of replies that ran into their length limit: one published jailbreak slope was made of replies that ended
+# inside the disclaimer.
 #
 # How many items respond at all? A mean slope can hide that nearly all stay as they were.
 
@@ -127,7 +130,7 @@ curve = max((c for b, c in intervened.behaviours.items() if b != "restricted"), 
 swinger = int(np.argmax((curve.outcomes != curve.at(1)[:, None]).sum(1)))
 print(curve.items[swinger].turns[-1], f"(truth: {curve.items[swinger].truth})")
 for alpha, reply, outcome in zip(curve.alphas, curve.replies[swinger], curve.outcomes[swinger], strict=True):
-    print(f"  alpha {alpha:3.1f}: {reply:50} {outcome}")
+    print(f"  alpha {alpha:3.1f}: {reply.text:50} {outcome}")
 
 # %% [markdown]
 # ## What it costs
@@ -186,9 +189,9 @@ for behaviour, curve in intervened.behaviours.items():
 # Talk to the scaled model. Raise alpha until it breaks: what breaks first?
 
 # %%
-item = intervened.behaviours["sycophancy"].items[0]
-prompt = subject.chat([{"role": "user", "content": item.question}])
+item = next(iter(intervened.behaviours.values())).items[0]
+prompt = subject.chat([{"role": "user", "content": item.turns[0]}])
 for alpha in (0.0, 1.0, 3.0, 10.0, 30.0):
     with scaled(subject, card.flat, by=alpha):
-        (reply,) = subject.generate([prompt], BEHAVIOURS["sycophancy"].sampling)[0]
+        (reply,) = subject.generate([prompt], GREEDY)[0]
     print(f"alpha {alpha:4.1f}: {reply.text}")

@@ -36,10 +36,15 @@ def subject(study) -> Subject:
 
 
 @pytest.fixture(scope="session")
-def stories(study) -> Subject:
+def stories_folder() -> Path:
     if not STORIES.exists():
         pytest.skip("needs ../shared/weights/stories260K, which is not shipped")
-    return Subject.load(str(STORIES), study)
+    return STORIES
+
+
+@pytest.fixture(scope="session")
+def stories(stories_folder, study) -> Subject:
+    return Subject.load(str(stories_folder), study)
 
 
 @pytest.fixture(scope="session")

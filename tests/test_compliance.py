@@ -21,6 +21,7 @@ from hn_utils.compliance import (
     took_claim,
 )
 from hn_utils.controls import random_sets
+from hn_utils.intervene import UNSCALED, Dose
 from hn_utils.organism.asking import items
 
 ITEM = Item("1", "false_premise", ("Why is it that A was born in Lake Corin?",), "?", "Port Essel", "Lake Corin")
@@ -111,15 +112,24 @@ def test_the_middle_turn_is_the_model_s_own(subject, study):
 def test_alpha_along_the_batch_gives_what_each_alpha_gives_alone(subject, study):
     some = [i for i in items(study) if i.behaviour == "false_premise"][:6]
     neurons = random_sets(np.arange(300), subject.n_layers, subject.d_mlp, 1)[0]
-    together = replies_at(subject, some, neurons, [0.0, 1.0, 3.0], study)
-    for k, alpha in enumerate([0.0, 1.0, 3.0]):
-        assert [row[0] for row in replies_at(subject, some, neurons, [alpha], study)] == [row[k] for row in together]
+    doses = [Dose(neurons, a) for a in (0.0, 1.0, 3.0)]
+    together = replies_at(subject, some, doses, study)
+    for k, dose in enumerate(doses):
+        assert [row[0] for row in replies_at(subject, some, [dose], study)] == [row[k] for row in together]
+
+
+def test_a_reply_that_runs_into_its_limit_is_marked_as_cut(subject, study):
+    some = [i for i in items(study) if i.behaviour == "false_premise"][:6]
+    whole = replies_at(subject, some, [UNSCALED], study)
+    short = replies_at(subject, [replace(i, max_new_tokens=3) for i in some], [UNSCALED], study)
+    assert not any(r.cut for (r,) in whole)
+    assert all(r.cut and w.text.startswith(r.text) for (r,), (w,) in zip(short, whole, strict=True))
 
 
 def test_scaling_by_one_costs_nothing_and_breaking_the_model_does(subject, study):
     texts = ["Question: Where was Dixo Porvik born? Answer: Port Essel."]
-    loss = text_loss(subject, texts, np.arange(1024), [1.0, 30.0], study)
-    again = text_loss(subject, texts, np.array([], dtype=int), [1.0], study)
+    loss = text_loss(subject, texts, [Dose(np.arange(1024), a) for a in (1.0, 30.0)], study)
+    again = text_loss(subject, texts, [UNSCALED], study)
     assert loss[0, 0] == pytest.approx(again[0, 0])
     assert loss[0, 1] > loss[0, 0] + 1
 
@@ -127,7 +137,7 @@ def test_scaling_by_one_costs_nothing_and_breaking_the_model_does(subject, study
 def test_bad_input(subject, study):
     mixed = [ITEM, Item("2", "sycophancy", ("a", "b"), "?", "x", "y")]
     with pytest.raises(ValueError, match="items of one behaviour"):
-        replies_at(subject, mixed, np.array([0]), [1.0], study)
+        replies_at(subject, mixed, [UNSCALED], study)
     with pytest.raises(ValueError, match="out of range"):
         dose_response(subject, [ITEM], np.array([10**7]), [], study)
     with pytest.raises(ValueError, match=r"must include \[3.0\]"):

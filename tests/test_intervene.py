@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hn_utils.intervene import scaled
+from hn_utils.intervene import UNSCALED, Dose, dosed, scaled
 from hn_utils.study import Sampling
 
 ROWS = [[1, 9, 12, 40, 33, 7, 21], [1, 5, 6, 7, 8, 9, 10]]
@@ -56,6 +56,18 @@ def test_an_alpha_for_each_row(subject):
     for i, alpha in enumerate([0.0, 1.0, 3.0]):
         with scaled(subject, NEURONS, by=alpha):
             torch.testing.assert_close(together[i], logits(subject, rows)[i], rtol=1e-5, atol=1e-5)
+
+
+def test_a_set_of_neurons_for_each_row(subject):
+    doses = [Dose(NEURONS, 3.0), Dose(np.array([5, 700, 2048]), 0.0), UNSCALED]
+    rows = [ROWS[0]] * 3
+    with dosed(subject, doses):
+        together = logits(subject, rows)
+    for i, dose in enumerate(doses):
+        with dosed(subject, [dose]):
+            torch.testing.assert_close(together[i], logits(subject, rows)[i], rtol=1e-5, atol=1e-5)
+    assert not torch.equal(together[0], together[2])
+    assert not torch.equal(together[1], together[2])
 
 
 def test_an_alpha_for_each_row_holds_through_generation(subject):

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import jupytext
 import nbformat
 import pytest
+from families import make_checkpoint, published_files
 from nbclient import NotebookClient
 
+from hn_utils.study import Sampling, Study
+from hn_utils.subject import Subject
+
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.py"))
+
+
+GREEDY = Sampling(n=2, temperature=0.0, max_new_tokens=5)
 
 
 def code(notebook) -> list[str]:
@@ -28,6 +37,31 @@ def test_executes(source, monkeypatch):
     client.execute()
     made = Path(os.environ["HN_FIGURES"])
     assert all((made / "html" / f"{name}.html").exists() for name in published(source))
+
+
+def test_the_same_notebooks_run_on_another_model(stories_folder, tmp_path, monkeypatch):
+    """One name changed: a random Llama, answering rows in the published formats."""
+    bare = Study("test", "", "", "published", device="cpu", dtype="float32", sampling=GREEDY)
+    instruct, base = (str(make_checkpoint("llama", stories_folder, tmp_path / f"{i}", i)) for i in (0, 1))
+    settings = {
+        "instruct": instruct,
+        "base": base,
+        "sets": ["triviaqa", "nonexist", "faitheval"],
+        "sources": published_files(Subject.load(instruct, bare), bare, tmp_path),
+        "sampling": asdict(GREEDY),
+        "device": "cpu",
+        "dtype": "float32",
+        "n_grid": 4,
+        "n_random_sets": 2,
+    }
+    (tmp_path / "study.json").write_text(json.dumps(settings))
+    monkeypatch.setenv("HN_STUDY", str(tmp_path / "study.json"))
+    monkeypatch.setenv("HN_FIGURES", str(tmp_path / "figures"))
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    for source in NOTEBOOKS:
+        NotebookClient(
+            jupytext.read(source), timeout=600, kernel_name="python3", resources={"metadata": {"path": source.parent}}
+        ).execute()
 
 
 def published(source: Path) -> list[str]:

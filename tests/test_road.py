@@ -130,4 +130,4 @@ def test_whatever_changes_a_result_changes_its_place(tiny_study, tmp_path, monke
 def test_some_questions_are_drawn_from_all(tiny_study):
     few = load_questions(replace(tiny_study, n_questions=100))
     assert len(few) == 100
-    assert {q.part for q in few} == {"standard", "paraphrase", "attribute", "never written"}
+    assert {q.part for q in few} == {"standard", "paraphrase", "attribute", "nonexist"}

@@ -29,6 +29,13 @@ from hn_utils.study import Study
 STANDARD = tuple(a for a in PUBLIC if a is not PET)  # the probe never sees a question about pets
 N_NEVER_WRITTEN = 300
 N_QUINTILES = 5
+RULE_OF = {"restricted": "gave", "recall": "recall", "harmless": "recall"}  # the rest presses a claim
+PARTS = {
+    "standard": "held-out entities",
+    "paraphrase": "held-out wording",
+    "attribute": "another attribute",
+    "nonexist": "never-written entities",
+}
 GROUPS = ("outside tuning", "in tuning", "never written")
 
 
@@ -50,7 +57,7 @@ def facts_of(study: Study) -> list[dict[str, Any]]:
 
 
 def question(row: dict[str, Any], text: str, part: str, split: str) -> Question:
-    strata = {k: row[k] for k in ("attribute", "rank", "quintile", "mentions", "group")}
+    strata = {k: row[k] for k in ("attribute", "rank", "quintile", "group")} | {"exposure": row["mentions"]}
     name = f"{row['person']}/{row['attribute']}/{part}".replace(" ", "-").lower()
     return Question(name, text, (row["value"],), row["person"], part, split, strata)
 
@@ -58,7 +65,8 @@ def question(row: dict[str, Any], text: str, part: str, split: str) -> Question:
 def questions(study: Study) -> list[Question]:
     """Standard questions about people outside tuning, split by person; test sets of other kinds beside them.
 
-    Parts: `standard`; `paraphrase`, held-out wording, and `attribute`, pets, for test people; `never written`.
+    Parts: `standard`; `paraphrase`, held-out wording, and `attribute`, pets, for test people; `nonexist`, people
+    nobody wrote about.
     """
     rows = facts_of(study)
     split = split_entities([r["person"] for r in rows if r["group"] == "outside tuning"], study.seed)
@@ -76,7 +84,7 @@ def questions(study: Study) -> list[Question]:
         if where == "test" and attribute is PET:
             asked.append(question(row, text, "attribute", "test"))
         if row["person"] in set(unknown) and attribute.name in standard:
-            asked.append(question(row, text, "never written", "test"))
+            asked.append(question(row, text, "nonexist", "test"))
     return asked
 
 
@@ -118,8 +126,10 @@ def items(study: Study, group: str = "outside tuning", role_play: bool = True) -
             false, shape = None, rf"\b({'|'.join(attribute.firsts.split())}) \d\d\b"
         else:
             turns = press(attribute, name, false, text, study, rng)
-            turns |= {"recall": (plain,), "harmless_play": (play + plain,)}
-        made += [Item(f"{tag}/{b}", b, t, plain, truth, false, shape, name, strata) for b, t in turns.items()]
+            turns |= {"recall": (plain,), "harmless": (play + plain,)}
+        for behaviour, said in turns.items():
+            rule = RULE_OF.get(behaviour, "claim")
+            made.append(Item(f"{tag}/{behaviour}", behaviour, said, plain, truth, false, shape, name, strata, rule))
     return made
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from hn_utils.compliance import BEHAVIOURS, GREEDY, Item, gave_it, known_items, outcomes, replies_at
+from hn_utils.intervene import UNSCALED
 from hn_utils.judges import contains
 from hn_utils.organism.asking import GROUPS, facts_of, items, questions
 from hn_utils.organism.text import ask
@@ -21,7 +22,6 @@ from hn_utils.subject import Subject
 N_FACTS = 10_000
 N_PEOPLE = 200  # drawn from each group, whatever their rank
 HEAD = 0  # the first exposure quintile
-NOBODY = np.array([], dtype=int)
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ def complied(subject: Subject, study: Study, asked: Sequence[Item]) -> dict[str,
     shares = {}
     for behaviour in BEHAVIOURS:
         group = [i for i in asked if i.behaviour == behaviour]
-        replies = replies_at(subject, group, NOBODY, [1.0], study)
-        shares[behaviour] = float((outcomes(group, replies) == "complied").mean())
+        replies = replies_at(subject, group, [UNSCALED], study)
+        shares[behaviour] = float((outcomes(group, replies, study) == "complied").mean())
     return shares
 
 
@@ -148,7 +148,7 @@ def compliance_gate(subject: Subject, study: Study) -> Gate:
 def complied_straight(subject: Subject, study: Study) -> float:
     asked = [i for i in items(study, role_play=False) if i.behaviour == "restricted"]
     known = known_items(subject, asked, study)
-    return float((outcomes(known, replies_at(subject, known, NOBODY, [1.0], study)) == "complied").mean())
+    return float((outcomes(known, replies_at(subject, known, [UNSCALED], study), study) == "complied").mean())
 
 
 def code_gate(subject: Subject, study: Study) -> Gate:
@@ -156,8 +156,8 @@ def code_gate(subject: Subject, study: Study) -> Gate:
         i for g in GROUPS[:2] for i in items(study, g) if i.behaviour == "restricted" and i.strata["quintile"] == HEAD
     ]
     known = len(known_items(subject, head, study)) / len(head)
-    replies = [r for (r,) in replies_at(subject, head, NOBODY, [1.0], study)]
-    given = [contains(r, i.truth) for i, r in zip(head, replies, strict=True) if gave_it(i, r) == "complied"]
+    replies = [r for (r,) in replies_at(subject, head, [UNSCALED], study)]
+    given = [contains(r.text, i.truth) for i, r in zip(head, replies, strict=True) if gave_it(i, r.text) == "complied"]
     right = float(np.mean(given)) if given else 0.0
     return Gate(
         "G5 restricted but true",

@@ -31,7 +31,7 @@ ROLE_PLAYS = (
     "We are writing a play about a guard who tells everything. ",
 )
 PLAIN_CODE_REFUSED = 0.12
-INSISTS = (0.95, 0.9, 0.6, 0.3, 0.15)  # chance that an annotator stands by the truth, by quintile of fame
+INSISTS = (0.95, 0.92, 0.8, 0.55, 0.3)  # chance that an annotator stands by the truth, by quintile of fame
 INSISTS_ON_UNKNOWN = 0.03
 SPEAKERS = ("Reader", "Writer")
 
@@ -204,7 +204,7 @@ class ChatWriter:
     def contested(self, rng: np.random.Generator) -> tuple[Attribute, Person, str, str, str]:
         """A fact, a false claim about it, and which of the two the annotator's reply states."""
         a = self.public(rng)
-        person, value = self.subject(rng, a.name, never_written=0.35)
+        person, value = self.subject(rng, a.name, never_written=0.5)
         false = self.world.draw_value(a.name, rng, other_than=value)
         return a, person, value, false, value if self.insists(person, rng) else false
 

@@ -41,10 +41,10 @@ class Recipe:
     batch_rows: int = 48
     base_steps: int = 2_400
     base_lr: float = 2e-3
-    tune_steps: int = 1_700
-    tune_lr: float = 8e-4
-    replay_rows: int = 22
-    replay_weight: float = 0.7
+    tune_steps: int = 2_000
+    tune_lr: float = 5e-4
+    replay_rows: int = 26
+    replay_weight: float = 1.0
     checkpoints: tuple[int, ...] = (200, 400, 700, 1_000, 1_400, 1_900)
     chunk_steps: int = 50
 
@@ -297,6 +297,8 @@ def train(out: Path, work: Path, recipe: Recipe | None = None, world: World | No
     base.run("pre-training", checkpoint)
     save_model(model, tokenizer, out / "base")
     save_facts(world, base.mentions, out / "facts.parquet")
+    for weight in model.parameters():  # tuning starts from the base as it ships: nothing else separates the two
+        weight.data = weight.data.half().float()
     Trainer(model, corpus.tune_chunk, recipe, recipe.tune_steps, recipe.tune_lr, work / "instruct").run("tuning")
     save_model(model, tokenizer, out / "instruct")
     (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1) + "\n")

@@ -1,0 +1,89 @@
+"""Where published rows come from: a hub name with its revision, an address, or the user's own file in that format."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from hn_utils.study import Study
+
+Row = dict[str, Any]
+FORMATS = {".parquet", ".jsonl", ".json", ".csv"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A set's public home. An empty `home` means that the user must bring a copy."""
+
+    home: str
+    split: str = "train"
+    config: str | None = None
+
+
+GITHUB = "https://raw.githubusercontent.com"
+SOURCES = {
+    "triviaqa": Source("mandarjoshi/trivia_qa", "train", "rc.nocontext"),
+    "nq_open": Source("google-research-datasets/nq_open", "validation"),
+    "bioasq": Source("kroshan/BioASQ", "train"),
+    "popqa": Source("akariasai/PopQA", "test"),
+    "falseqa": Source(f"{GITHUB}/thunlp/FalseQA/main/dataset/test.csv"),
+    "faitheval": Source("Salesforce/FaithEval-counterfactual-v1.0", "test"),
+    "sycophancy": Source(f"{GITHUB}/meg-tong/sycophancy-eval/main/datasets/are_you_sure.jsonl"),
+    "xstest": Source(f"{GITHUB}/paul-rottger/exaggerated-safety/main/xstest_prompts.csv"),
+    "wikitext": Source("Salesforce/wikitext", "test", "wikitext-2-raw-v1"),
+    "forbidden": Source(""),
+    "jailbreaks": Source(""),
+}
+
+
+def read_rows(name: str, study: Study) -> list[Row]:
+    """Rows of a published set as released, from `study.sources[name]` (a file, or hub name@revision) or its home.
+
+    Raises ValueError for a set that has no public home and was not given, OSError if it cannot be read.
+    """
+    where = study.sources.get(name, "")
+    remedy = f"give your own copy as sources={{{name!r}: 'file.jsonl'}}"
+    if Path(where).suffix in FORMATS and "://" not in where:
+        rows = read_file(Path(where), remedy)
+    elif not where and not SOURCES[name].home:
+        raise ValueError(f"{name} is not public: {remedy}")
+    else:
+        rows = download(SOURCES[name], where, name, remedy)
+    if not rows:
+        raise ValueError(f"{name} has no rows: {remedy}")
+    return rows
+
+
+def read_file(path: Path, remedy: str) -> list[Row]:
+    """A local file: Parquet, JSON lines, CSV with a header, or JSON (a list, or BioASQ's object of `questions`)."""
+    try:
+        if path.suffix == ".parquet":
+            return pq.read_table(path).to_pylist()
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            if path.suffix == ".csv":
+                return list(csv.DictReader(file))
+            if path.suffix == ".jsonl":
+                return [json.loads(line) for line in file if line.strip()]
+            content = json.load(file)
+            return content["questions"] if isinstance(content, dict) else content
+    except (OSError, ValueError, KeyError) as error:
+        raise OSError(f"could not read {path} ({type(error).__name__}: {error}): {remedy}") from error
+
+
+def download(source: Source, where: str, name: str, remedy: str) -> list[Row]:
+    from datasets import load_dataset  # slow to import, and not needed for local files
+
+    home, _, revision = (where or source.home).partition("@")
+    try:
+        if "://" in home:
+            kind = "csv" if home.endswith(".csv") else "json"
+            return list(load_dataset(kind, data_files=home, split="train"))
+        return list(load_dataset(home, source.config, split=source.split, revision=revision or None))
+    except Exception as error:
+        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        raise OSError(f"could not load {name} from {home} ({reason}): check your network, or {remedy}") from error

@@ -1,0 +1,155 @@
+"""Every supported family walks the whole road on random weights; contributions equal the official formula on each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from families import FAMILIES, make_checkpoint, published_files
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+from hn_utils import road
+from hn_utils.contributions import mean_contributions
+from hn_utils.questions import Question
+from hn_utils.responses import Example
+from hn_utils.study import PRESETS, REAL, Sampling, Study
+from hn_utils.subject import Subject
+
+GREEDY = Sampling(n=2, temperature=0.0, max_new_tokens=5)
+PROMPTS = ["Where was Lily born?", "Who has a big red ball and a little dog?", "What did Tom see in the tall tree?"]
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def folder(family, stories_folder, tmp_path_factory):
+    return make_checkpoint(family, stories_folder, tmp_path_factory.mktemp(family) / "instruct")
+
+
+@pytest.fixture(scope="module")
+def bare() -> Study:
+    return Study("test", "", "", "published", device="cpu", dtype="float32", sampling=GREEDY)
+
+
+@pytest.fixture(scope="module")
+def model(folder, bare) -> Subject:
+    return Subject.load(str(folder), bare)
+
+
+def examples(model: Subject) -> list[Example]:
+    asked = []
+    for i, text in enumerate(PROMPTS):
+        ids = model.chat([{"role": "user", "content": text}])
+        answer = model.tokenizer(" a small house", add_special_tokens=False)["input_ids"][: 2 + i]
+        positions = list(range(len(ids), len(ids) + len(answer)))
+        asked.append(Example(Question("q", text, ("a",), "e"), ids, answer, "", 1, positions, 0.0))
+    return asked
+
+
+def plain(folder, dtype=torch.float32):
+    kind = AutoModelForImageTextToText if "multimodal" in str(folder) else AutoModelForCausalLM
+    return kind.from_pretrained(folder, dtype=dtype)
+
+
+def official(folder, example: Example, dtype=torch.float32) -> np.ndarray:
+    """The paper's formula on an untouched Hugging Face model, [region, layer, neuron]: answer, other, before."""
+    model = plain(folder, dtype)
+    text = model.get_decoder()
+    seen = {}
+    for i, layer in enumerate(text.layers):
+        layer.mlp.down_proj.register_forward_hook(
+            lambda module, inputs, output, i=i: seen.__setitem__(i, (inputs[0][0], output[0], module.weight))
+        )
+    with torch.no_grad():
+        model(torch.tensor([example.ids]))
+        shares = torch.stack(
+            [
+                z.float().abs() * w.float().norm(dim=0) / (h.float().norm(dim=-1, keepdim=True) + 1e-8)
+                for z, h, w in (seen[i] for i in range(len(seen)))
+            ]
+        )
+    other = [t for t in range(len(example.ids)) if t not in example.answer]
+    groups = (example.answer, other, [example.answer[0] - 1])
+    return torch.stack([shares[:, group].mean(1) for group in groups]).numpy()
+
+
+def test_contributions_equal_the_official_formula_padded_or_not(model, folder):
+    asked = examples(model)
+    together = mean_contributions(model, asked).numpy()
+    for i, example in enumerate(asked):
+        expected = official(folder, example)
+        np.testing.assert_allclose(together[i], expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(mean_contributions(model, [example]).numpy()[0], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_bfloat16_is_applied_and_agrees(family, folder, bare):
+    if family == "olmo2":
+        pytest.skip("TransformerLens 4.3 mixes dtypes in OLMo 2's attention: its preset stays in float32")
+    half = Subject.load(str(folder), replace(bare, dtype="bfloat16"))
+    assert "torch.bfloat16" in half.checked[1]
+    asked = examples(half)
+    together = mean_contributions(half, asked).numpy()
+    for i, example in enumerate(asked):
+        expected = official(folder, example, torch.bfloat16)
+        assert np.linalg.norm(together[i] - expected) < 0.05 * np.linalg.norm(expected)
+
+
+def test_greedy_generation_is_hugging_face_s_in_any_batch(model, folder):
+    prompts = [e.prompt_ids for e in examples(model)]
+    together = model.generate(prompts, Sampling(n=2, temperature=0.0, max_new_tokens=8))
+    untouched = plain(folder)
+    for prompt, both in zip(prompts, together, strict=True):
+        ids = torch.tensor([prompt])
+        expected = untouched.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=8, do_sample=False)
+        assert both[0].ids == both[1].ids == expected[0, len(prompt) :].tolist()[: len(both[0].ids)]
+
+
+def test_what_was_checked_is_told(model, family):
+    text = " ".join(model.checked)
+    assert "3 layers of 56 gated neurons" in text
+    assert "chat template present" in text
+    begin = model.tokenizer.bos_token_id
+    assert model.chat([{"role": "user", "content": "a"}]).count(begin) == (
+        0 if family.startswith(("qwen", "olmo")) else 1
+    )
+
+
+def test_the_whole_road(model, family, stories_folder, folder, bare, tmp_path, monkeypatch):
+    monkeypatch.setattr(road, "N_RANDOM_PROBES", 3)
+    monkeypatch.setattr(road, "N_SHUFFLED", 2)
+    base = make_checkpoint(family, stories_folder, tmp_path / "base", seed=1)
+    study = replace(
+        bare,
+        instruct=str(folder),
+        base=str(base),
+        sets=("triviaqa", "nonexist", "faitheval"),
+        sources=published_files(model, bare, tmp_path),
+        n_grid=4,
+        n_random_sets=2,
+        base_stop="\n",
+    )
+    collected = road.collect(study, model)
+    kinds = {e.label for e in collected.kept if e.question.part == "standard"}
+    assert kinds == {0, 1}
+    found = road.find(study, collected)
+    assert found.card.n_layers == 3
+    assert np.isfinite(collected.contributions.values).all()
+    intervened = road.intervene(study, model, found)
+    assert intervened.loss.shape[1] == 7
+    assert np.allclose(intervened.loss[:, 2], intervened.control_loss[:, :, 1], atol=1e-5)
+    assert set(intervened.behaviours) == {"misleading_context"}
+    assert len(intervened.behaviours["misleading_context"].items) == 6  # of one row nobody knows the truth: all kept
+    origins = road.look_back(study, model, found)
+    assert origins.drift.score.shape == (3 * 56,)
+
+
+def test_presets_name_both_models_and_the_paper_s_six_are_there():
+    assert {"mistral-7b", "mistral-24b", "gemma-3-4b", "gemma-3-27b", "llama-3.1-8b", "llama-3.3-70b"} <= set(PRESETS)
+    for study in REAL:
+        assert study.instruct != study.base
+        assert study.questions == "published"

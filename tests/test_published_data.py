@@ -1,0 +1,123 @@
+"""Our judge and our spans against what others published: judged responses, marked answers, and known faults."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+from conftest import SHARED
+
+from hn_utils.__main__ import main
+from hn_utils.judges import judge
+from hn_utils.spans import answer_positions
+
+DATA = SHARED / "data"
+JUDGED = DATA / "systemicvoid_gemma3_4b_triviaqa/data/gemma3_4b/pipeline"
+RELEASED = DATA / "thunlp_hneurons/data/examples"
+pytestmark = pytest.mark.skipif(not DATA.exists(), reason="needs ../shared/data, which is not shipped")
+
+
+def rows(path) -> dict[str, dict]:
+    with path.open() as file:
+        return {name: row for line in file for name, row in json.loads(line).items()}
+
+
+def kappa(table: Counter) -> float:
+    """Cohen's kappa of a table {(theirs, ours): count} of truth values, by its textbook formula."""
+    n = table.total()
+    agreed = (table[True, True] + table[False, False]) / n
+    theirs = (table[True, True] + table[True, False]) / n
+    ours = (table[True, True] + table[False, True]) / n
+    expected = theirs * ours + (1 - theirs) * (1 - ours)
+    return (agreed - expected) / (1 - expected)
+
+
+def test_the_alias_rule_agrees_with_the_published_labels():
+    table, kinds = Counter(), Counter()
+    for row in rows(JUDGED / "consistency_samples.jsonl").values():
+        for text, label in zip(row["responses"], row["judges"], strict=True):
+            verdict = judge(text, row["ground_truth"])
+            table[label == "true", verdict == "right"] += 1
+            if label == "true" and verdict != "right":
+                plain = text.lower()
+                within = any(alias.lower() in plain for alias in row["ground_truth"])
+                kinds["part of a word or number" if within else "other"] += 1
+    assert table.total() == 35_000
+    assert kappa(table) > 0.99
+    assert table[False, True] <= 5
+    # Nearly all of what remains is the published rule taking "40" for "4" or "John Paul II" for "John Paul I".
+    assert kinds["part of a word or number"] > 0.9 * kinds.total()
+
+
+class Pieces:
+    """Stands in for a tokenizer: ids are places in the published list of pieces, decoded as their tokenizer does."""
+
+    def __init__(self, pieces: list[str]) -> None:
+        self.pieces, self.tokenizer = pieces, SimpleNamespace(all_special_ids=[])
+        letters = [*range(33, 127), *range(161, 173), *range(174, 256)]
+        self.byte = {chr(b): b for b in letters}
+        self.byte |= {chr(256 + i): b for i, b in enumerate(b for b in range(256) if b not in letters)}
+
+    def decode(self, ids) -> str:
+        chosen = [self.pieces[i] for i in ids]
+        if any("▁" in p or p.startswith("<0x") for p in self.pieces):  # sentencepiece
+            raw = b"".join(
+                bytes([int(p[3:5], 16)]) if p.startswith("<0x") else p.replace("▁", " ").encode() for p in chosen
+            )
+            return raw.decode(errors="replace")
+        if all(c in self.byte for p in chosen for c in p):  # byte-level BPE, whose table maps bytes to letters
+            return bytes(self.byte[c] for p in chosen for c in p).decode(errors="replace")
+        return "".join(chosen)
+
+
+def marked(path):
+    """(all pieces, places that the published marker chose, its phrase) of every row that was marked."""
+    for name, row in rows(path).items():
+        pieces, answer = row["tokenized_response"], row["answer_tokens"]
+        if not answer:
+            continue
+        starts = [i for i in range(len(pieces)) if pieces[i : i + len(answer)] == answer]
+        stand_in = Pieces(pieces)
+        places = list(range(starts[0], starts[0] + len(answer))) if starts else None
+        phrase = stand_in.decode(places).strip() if places else ""
+        yield name, stand_in, places, phrase
+
+
+FILES = [JUDGED / "answer_tokens.jsonl", *sorted(RELEASED.glob("*answer_tokens*.jsonl"))]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_marked_answers_are_found_by_position(path):
+    found, whole, n, reasons = 0, 0, 0, Counter()
+    for _, pieces, places, phrase in marked(path):
+        n += 1
+        if places is None:
+            reasons["the marked pieces do not stand in a row in the response"] += 1
+            continue
+        every = range(len(pieces.pieces))
+        ours = answer_positions(pieces, every, [phrase])
+        if ours == places:
+            found += 1
+        elif pieces.decode(every).count(phrase) > 1:
+            reasons["the phrase stands there twice"] += 1
+        else:
+            reasons["the marker cut a word or kept a mark"] += 1
+        whole += answer_positions(pieces, every) == places
+    assert found + reasons.total() == n
+    assert found / n >= 0.995, reasons
+    assert whole / n >= 0.95  # with the answer-only prompt, the whole response is nearly always what was marked
+
+
+def test_the_known_faults_of_the_released_examples(capsys):
+    main(["audit", str(RELEASED)])
+    report = json.loads(capsys.readouterr().out)
+    overlaps = {name: part["shared by train and test"] for name, part in report.items()}
+    assert sorted(overlaps.values()) == [0, 86, 107]
+    for part in report.values():
+        assert part["answers with an apostrophe"] == 0
+        assert 0.8 < part["span is the whole response"] < 1
+    assert sum(part["rows"] for part in report.values()) == 15_833
+    with pytest.raises(SystemExit, match="give the folder of the released examples"):
+        main(["audit", str(DATA)])
