@@ -104,8 +104,8 @@ class ChatModel:
 
         try:
             # local servers ask for no key, but the client does
-            key = {"api_key": "none"} if self.url and "OPENAI_API_KEY" not in os.environ else {}
-            return OpenAI(base_url=self.url, timeout=self.timeout, max_retries=self.retries, **key)
+            key = "none" if self.url and "OPENAI_API_KEY" not in os.environ else None
+            return OpenAI(api_key=key, base_url=self.url, timeout=self.timeout, max_retries=self.retries)
         except OpenAIError as error:
             raise ValueError(
                 f"chat model {self.name!r}: {error}: set OPENAI_API_KEY, or judge_url to a server"

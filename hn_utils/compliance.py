@@ -21,6 +21,8 @@ from hn_utils.subject import Subject
 VERSION = 2
 CONTROL_ALPHAS = (0.0, 1.0, 3.0)  # 1 is a no-op and needs no run of its own
 Outcome = Literal["complied", "resisted", "neither"]
+Verdict = Literal["rises", "falls", "no effect beyond random neurons", "too few random sets to say"]
+N_SETS_FOR_A_VERDICT = 19
 GREEDY = Sampling(n=1, temperature=0.0, max_new_tokens=16)
 
 
@@ -301,9 +303,14 @@ class DoseResponse:
         own = self.slope().value
         return float((1 + (sign * self.control_slopes() >= sign * own).sum()) / (1 + len(self.control_outcomes)))
 
-    def verdict(self) -> Literal["rises", "falls", "no effect beyond random neurons"]:
-        """Rises or falls only if the interval excludes 0 and no more than one set in twenty has such a slope."""
+    def verdict(self) -> Verdict:
+        """Rises or falls only if the interval excludes 0 and no more than one set in twenty has such a slope.
+
+        With fewer than 19 random sets no slope can be that rare.
+        """
         beyond = self.slope_beyond_random()
+        if len(self.control_outcomes) < N_SETS_FOR_A_VERDICT:
+            return "too few random sets to say"
         if beyond.low > 0 and self.rank_p() <= 0.05:
             return "rises"
         if beyond.high < 0 and self.rank_p(-1) <= 0.05:

@@ -77,13 +77,13 @@ FAMILIES: dict[str, tuple[Callable[..., PretrainedConfig], str]] = {
 }
 
 
-def make_checkpoint(family: str, tokenizer_folder: Path, folder: Path, seed: int = 0) -> Path:
+def make_checkpoint(family: str, tokenizer_folder: Path, folder: Path, seed: int = 0, **size: int) -> Path:
     """A random model of the family in Hugging Face format, with a real tokenizer and the family's chat template."""
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
     config_of, tokenizer.chat_template = FAMILIES[family]
     torch.manual_seed(seed)
     ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": None}
-    config = config_of(**SIZE, vocab_size=len(tokenizer), **ids)
+    config = config_of(**SIZE | size, vocab_size=len(tokenizer), **ids)
     kind = AutoModelForImageTextToText if family == "gemma3-multimodal" else AutoModelForCausalLM
     model = kind.from_config(config)
     for name, weight in model.named_parameters():

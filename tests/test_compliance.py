@@ -88,6 +88,7 @@ def test_verdicts():
     assert risen.rank_p() == pytest.approx(1 / 21)
     assert (risen.verdict(), fallen.verdict()) == ("rises", "falls")
     assert curve(noisy(rng, [0.3, 0.3, 0.3]), flat).verdict() == "no effect beyond random neurons"
+    assert curve(noisy(rng, [0.2, 0.3, 0.5]), flat[:18]).verdict() == "too few random sets to say"
 
 
 def test_one_of_many_sets_that_differ_is_no_finding():

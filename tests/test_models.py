@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
 from hn_utils import road
 from hn_utils.contributions import mean_contributions
+from hn_utils.intervene import scaled
 from hn_utils.questions import Question
 from hn_utils.responses import Example
 from hn_utils.study import PRESETS, REAL, Sampling, Study
@@ -146,6 +147,23 @@ def test_the_whole_road(model, family, stories_folder, folder, bare, tmp_path, m
     assert len(intervened.behaviours["misleading_context"].items) == 6  # of one row nobody knows the truth: all kept
     origins = road.look_back(study, model, found)
     assert origins.drift.score.shape == (3 * 56,)
+
+
+@pytest.mark.parametrize(("bits", "error"), [(8, 0.02), (4, 0.12)])
+def test_quantised_models_are_read_and_scaled_through_hooks(bits, error, stories_folder, bare, tmp_path):
+    pytest.importorskip("bitsandbytes")
+    folder = str(make_checkpoint("llama", stories_folder, tmp_path / "wide", hidden_size=64, intermediate_size=128))
+    full, small = Subject.load(folder, bare), Subject.load(folder, replace(bare, bits=bits))
+    for layer, name in ((0, "up"), (1, "gate"), (2, "down")):  # packed weights are read off what the layer does
+        expected = full.weight(layer, name)
+        assert (small.weight(layer, name) - expected).norm() < error * expected.norm()
+    neurons, row = np.array([3, 130, 300]), [[1, 5, 6, 7, 90, 12]]
+    with scaled(small, neurons, by=0.0):
+        silenced = small.logprobs(row)[0]
+    for flat in neurons:
+        full.model.model.layers[flat // 128].mlp.down_proj.weight.data[:, flat % 128] = 0
+    assert (silenced - full.logprobs(row)[0]).abs().max() < 5 * error * silenced.abs().max()
+    assert not torch.equal(silenced, small.logprobs(row)[0])
 
 
 def test_presets_name_both_models_and_the_paper_s_six_are_there():

@@ -1,4 +1,7 @@
-"""The notebooks run top to bottom from a clean cache, and what is committed is what the sources say."""
+"""The notebooks run top to bottom from a clean cache, and what is committed is what the sources say.
+
+They run here with fewer questions and random sets; what is committed was run with all of them.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,7 @@ def code(notebook) -> list[str]:
 def test_executes(source, monkeypatch):
     monkeypatch.setenv("TQDM_DISABLE", "1")
     monkeypatch.setenv("PYTHONWARNINGS", "ignore:IProgress")
+    monkeypatch.setenv("HN_STUDY", "organism-quick")
     notebook = jupytext.read(source)
     client = NotebookClient(
         notebook, timeout=900, kernel_name="python3", resources={"metadata": {"path": source.parent}}

@@ -6,7 +6,7 @@ import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow.parquet as pq
 
@@ -76,14 +76,16 @@ def read_file(path: Path, remedy: str) -> list[Row]:
 
 
 def download(source: Source, where: str, name: str, remedy: str) -> list[Row]:
-    from datasets import load_dataset  # slow to import, and not needed for local files
+    from datasets import Dataset, load_dataset  # slow to import, and not needed for local files
 
     home, _, revision = (where or source.home).partition("@")
     try:
         if "://" in home:
             kind = "csv" if home.endswith(".csv") else "json"
-            return list(load_dataset(kind, data_files=home, split="train"))
-        return list(load_dataset(home, source.config, split=source.split, revision=revision or None))
+            loaded = load_dataset(kind, data_files=home, split="train")
+        else:
+            loaded = load_dataset(home, source.config, split=source.split, revision=revision or None)
+        return cast(Dataset, loaded).to_list()
     except Exception as error:
         reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         raise OSError(f"could not load {name} from {home} ({reason}): check your network, or {remedy}") from error
