@@ -22,6 +22,12 @@ ABSTENTIONS = re.compile(
     r"|\bi (am|m) (not (sure|able|certain)|unable)\b|\bno idea\b"
 )
 
+NOTHING_KNOWN = re.compile(
+    r"\b(does not|doesn t|do not|don t|did not|didn t) exist\b|\bno such\b|\b(fictional|fabricated|nonexistent)\b"
+    r"|\bnot (aware|familiar)\b|\bno (information|record|records|evidence)\b|\b(could not|couldn t|cannot|can t) find\b"
+    r"|^(unknown|none|n a|unsure|uncertain|nobody|no one|not (known|applicable|available|sure))$"
+)
+
 
 def normalise(text: str) -> str:
     """Lower case, accents folded, articles and punctuation gone, single spaces: the TriviaQA convention."""
@@ -43,7 +49,8 @@ def judge(text: str, aliases: Iterable[str]) -> Verdict:
     """
     if any(contains(text, alias) for alias in aliases):
         return "right"
-    return "abstained" if not normalise(text) or ABSTENTIONS.search(normalise(text)) else "wrong"
+    said = normalise(text)
+    return "abstained" if not said or ABSTENTIONS.search(said) or NOTHING_KNOWN.search(said) else "wrong"
 
 
 @dataclass(frozen=True)

@@ -96,12 +96,12 @@ REAL = (
     pair("llama-3.1-8b", "meta-llama/Llama-3.1-8B-Instruct", "meta-llama/Llama-3.1-8B"),
     pair("llama-3.3-70b", "meta-llama/Llama-3.3-70B-Instruct", "meta-llama/Llama-3.1-70B", device="several"),
     # for a laptop or a small GPU
-    pair("smollm2-135m", "HuggingFaceTB/SmolLM2-135M-Instruct", "HuggingFaceTB/SmolLM2-135M"),
-    pair("smollm2-360m", "HuggingFaceTB/SmolLM2-360M-Instruct", "HuggingFaceTB/SmolLM2-360M"),
-    pair("qwen2.5-0.5b", "Qwen/Qwen2.5-0.5B-Instruct", "Qwen/Qwen2.5-0.5B"),
-    pair("qwen3-0.6b", "Qwen/Qwen3-0.6B", "Qwen/Qwen3-0.6B-Base"),
-    pair("gemma-3-1b", "google/gemma-3-1b-it", "google/gemma-3-1b-pt"),
-    pair("llama-3.2-1b", "meta-llama/Llama-3.2-1B-Instruct", "meta-llama/Llama-3.2-1B"),
+    pair("smollm2-135m", "HuggingFaceTB/SmolLM2-135M-Instruct", "HuggingFaceTB/SmolLM2-135M", dtype="float32"),
+    pair("smollm2-360m", "HuggingFaceTB/SmolLM2-360M-Instruct", "HuggingFaceTB/SmolLM2-360M", dtype="float32"),
+    pair("qwen2.5-0.5b", "Qwen/Qwen2.5-0.5B-Instruct", "Qwen/Qwen2.5-0.5B", dtype="float32"),
+    pair("qwen3-0.6b", "Qwen/Qwen3-0.6B", "Qwen/Qwen3-0.6B-Base", dtype="float32"),
+    pair("gemma-3-1b", "google/gemma-3-1b-it", "google/gemma-3-1b-pt", dtype="float32"),
+    pair("llama-3.2-1b", "meta-llama/Llama-3.2-1B-Instruct", "meta-llama/Llama-3.2-1B", dtype="float32"),
     pair(  # its pre-training checkpoints are public, as branches: two of them here
         "olmo-2-1b",
         f"{OLMO}-Instruct",

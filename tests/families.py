@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,9 +79,16 @@ FAMILIES: dict[str, tuple[Callable[..., PretrainedConfig], str]] = {
 
 
 def make_checkpoint(family: str, tokenizer_folder: Path, folder: Path, seed: int = 0, **size: int) -> Path:
-    """A random model of the family in Hugging Face format, with a real tokenizer and the family's chat template."""
+    """A random model of the family in Hugging Face format, with a real tokenizer and the family's chat template.
+
+    For a name that is no family, the tokenizer's own pretrained model with a chat template.
+    """
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
-    config_of, tokenizer.chat_template = FAMILIES[family]
+    config_of, tokenizer.chat_template = FAMILIES.get(family, (None, LLAMA))
+    if config_of is None:  # the tokenizer's own model: real, trained weights
+        shutil.copytree(tokenizer_folder, folder)
+        tokenizer.save_pretrained(folder)
+        return folder
     torch.manual_seed(seed)
     ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": None}
     config = config_of(**SIZE | size, vocab_size=len(tokenizer), **ids)

@@ -1,4 +1,5 @@
-"""Every supported family walks the whole road on random weights; contributions equal the official formula on each."""
+"""Every supported family walks the whole road, on random weights and one on trained ones; contributions equal the
+official formula on each."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ GREEDY = Sampling(n=2, temperature=0.0, max_new_tokens=5)
 PROMPTS = ["Where was Lily born?", "Who has a big red ball and a little dog?", "What did Tom see in the tall tree?"]
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(scope="module", params=[*FAMILIES, "stories260K"])
 def family(request):
     return request.param
 
@@ -112,7 +113,7 @@ def test_greedy_generation_is_hugging_face_s_in_any_batch(model, folder):
 
 def test_what_was_checked_is_told(model, family):
     text = " ".join(model.checked)
-    assert "3 layers of 56 gated neurons" in text
+    assert f"{model.n_layers} layers of {model.d_mlp} gated neurons" in text
     assert "chat template present" in text
     begin = model.tokenizer.bos_token_id
     assert model.chat([{"role": "user", "content": "a"}]).count(begin) == (
@@ -138,7 +139,7 @@ def test_the_whole_road(model, family, stories_folder, folder, bare, tmp_path, m
     kinds = {e.label for e in collected.kept if e.question.part == "standard"}
     assert kinds == {0, 1}
     found = road.find(study, collected)
-    assert found.card.n_layers == 3
+    assert found.card.n_layers == model.n_layers
     assert np.isfinite(collected.contributions.values).all()
     intervened = road.intervene(study, model, found)
     assert intervened.loss.shape[1] == 7
@@ -146,7 +147,7 @@ def test_the_whole_road(model, family, stories_folder, folder, bare, tmp_path, m
     assert set(intervened.behaviours) == {"misleading_context"}
     assert len(intervened.behaviours["misleading_context"].items) == 6  # of one row nobody knows the truth: all kept
     origins = road.look_back(study, model, found)
-    assert origins.drift.score.shape == (3 * 56,)
+    assert origins.drift.score.shape == (model.n_layers * model.d_mlp,)
 
 
 @pytest.mark.parametrize(("bits", "error"), [(8, 0.02), (4, 0.12)])

@@ -26,6 +26,13 @@ CASES = [
     ("The Unknown Soldier", ["Tomb"], "wrong"),
     ("I'm not sure about that", ["Port Essel"], "abstained"),
     ("1,000 miles", ["1 000 miles"], "right"),
+    ("Unknown", [], "abstained"),
+    ("N/A", [], "abstained"),
+    ("The town of Brunar does not exist.", [], "abstained"),
+    ("I could not find a river of that name.", [], "abstained"),
+    ("The Unknown Citizen", [], "wrong"),
+    ("None of the Above", [], "wrong"),
+    ("Nobody", ["Nobody"], "right"),
 ]
 
 
