@@ -25,7 +25,7 @@ ABSTENTIONS = re.compile(
 NOTHING_KNOWN = re.compile(
     r"\b(does not|doesn t|do not|don t|did not|didn t) exist\b|\bno such\b|\b(fictional|fabricated|nonexistent)\b"
     r"|\bnot (aware|familiar)\b|\bno (information|record|records|evidence)\b|\b(could not|couldn t|cannot|can t) find\b"
-    r"|^(unknown|none|n a|unsure|uncertain|nobody|no one|not (known|applicable|available|sure))$"
+    r"|^(unknown|none|unsure|uncertain|nobody|no one|not (known|applicable|available|sure))$"
 )
 
 
