@@ -19,8 +19,12 @@ def run(study: Study, out: Path) -> Path:
     found = road.find(study, collected)
     found.card.save(out / "h_neurons.json")
     print(f"{len(found.card.rows)} H-Neurons ({found.card.per_mille:.2f} per mille): {found.probe.reason}")
-    for row in found.table:
+    compared = road.compare(study, collected, found)
+    for row in compared.table:
         print(f"  {row.test_set:24} {row.name:36} AUROC {row.auroc}")
+    print(
+        f"  H-Neurons added to confidence: {compared.added.beyond}; {compared.added.n_pairs} pairs of equal confidence"
+    )
     for control, difference in found.beyond.items():
         print(f"  H-Neurons beyond {control}: {difference}")
     intervened = road.intervene(study, collected.subject, found)
@@ -31,7 +35,7 @@ def run(study: Study, out: Path) -> Path:
     for t in origins.timeline:
         print(f"  {t.model:12} {t.n_right} right {t.n_wrong} wrong  AUROC {t.h_neurons}  confidence {t.confidence}")
     path = out / "summary.json"
-    path.write_text(json.dumps(road.summary(found, intervened, origins), indent=1) + "\n")
+    path.write_text(json.dumps(road.summary(found, compared, intervened, origins), indent=1) + "\n")
     return path
 
 

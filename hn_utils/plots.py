@@ -16,8 +16,8 @@ from hn_utils.compliance import BEHAVIOURS, CONTROL_ALPHAS, DoseResponse
 from hn_utils.contributions import Contributions
 from hn_utils.controls import Estimate, bootstrap
 from hn_utils.origins import Drift, Transfer
-from hn_utils.probe import HNeurons, Probe
-from hn_utils.road import Collected, Found, Intervened
+from hn_utils.probe import Detection, Fit, HNeurons, Probe
+from hn_utils.road import Collected, Found, Intervened, PaperRule
 
 H_NEURON, CONTROL, TRUE, FALSE, BASE, INSTRUCT, ABSTAINED = (
     "#D55E00",
@@ -176,6 +176,40 @@ def path(probe: Probe) -> go.Figure:
     )
 
 
+def paper_rule(rule: PaperRule, own: Fit) -> go.Figure:
+    """What would the paper's rule choose: the probe's accuracy, and what the model still knows without its neurons."""
+    counts = [len(fit.h_neurons) for fit in rule.fits]
+    told = [f"C = {fit.C:.3g}<br>{n} H-Neurons" for fit, n in zip(rule.fits, counts, strict=True)]
+    figure = go.Figure()
+    for name, values, colour in (
+        ("accuracy of the probe", rule.accuracy, H_NEURON),
+        ("recall with its H-Neurons suppressed", rule.recall, TRUE),
+        ("recall, nothing suppressed", [rule.recall_unscaled] * len(counts), CONTROL),
+    ):
+        figure.add_trace(
+            go.Scatter(
+                x=[fit.C for fit in rule.fits],
+                y=values,
+                name=name,
+                mode="lines+markers",
+                line={"color": colour, "width": 3},
+                text=told,
+                hovertemplate="%{text}<br>%{y:.2f}<extra>" + name + "</extra>",
+            )
+        )
+    chosen = rule.fits[rule.chosen]
+    for fit, label in ((own, "ours"), (chosen, "the paper's")):
+        figure.add_vline(x=fit.C, line={"dash": "dot", "width": 1}, annotation_text=label)
+    figure.update_xaxes(title="C", type="log")
+    figure.update_yaxes(title="share", range=[0, 1.02])
+    return styled(
+        figure,
+        f"The paper's rule (accuracy + recall under suppression, validation people) takes C = {chosen.C:.3g} with "
+        f"{len(chosen.h_neurons)} H-Neurons; ours C = {own.C:.3g} with {len(own.h_neurons)}. Suppressing them leaves "
+        f"recall at {min(rule.recall):.2f} to {max(rule.recall):.2f} of {rule.recall_unscaled:.2f}",
+    )
+
+
 def neuron_atlas(
     contributions: Contributions, labels: np.ndarray, card: HNeurons, others: np.ndarray, region: str
 ) -> go.Figure:
@@ -252,16 +286,16 @@ def neuron_distributions(
     )
 
 
-def detection(found: Found) -> go.Figure:
+def detection(found: Found, table: Sequence[Detection]) -> go.Figure:
     """How well does each detector tell hallucinated from true answers, on each test set?"""
-    table = found.table
     names = list(dict.fromkeys(d.name for d in table))
     sets = list(dict.fromkeys(d.test_set for d in table))
     figure = make_subplots(cols=len(sets), rows=1, shared_yaxes=True, subplot_titles=sets, horizontal_spacing=0.02)
     for column, test_set in enumerate(sets, start=1):
         for row in (d for d in table if d.test_set == test_set):
             control = "random" in row.name or "shuffled" in row.name
-            colour = CONTROL if control else H_NEURON if "confidence" not in row.name else TRUE
+            own = row.name.startswith(("H-Neurons", "L1 probe, all"))
+            colour = CONTROL if control else H_NEURON if own else TRUE
             figure.add_trace(
                 go.Scatter(
                     x=[row.auroc.value],
@@ -288,7 +322,7 @@ def detection(found: Found) -> go.Figure:
         figure,
         f"On {sets[0]} (n = {own.auroc.n}) {own.n_neurons} H-Neurons reach AUROC {own.auroc}. Minus random neurons of "
         f"the same layers and loudness: {beyond['random']}; minus confidence: {beyond['confidence']}",
-        height=500,
+        height=640,
     )
 
 

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from hn_utils.compliance import CAPABILITY, CONTROL_ALPHAS, DoseResponse, Item, dose_response, known_items, text_loss
+from hn_utils.baselines import Added, added, l2_probe, read, residual_probe
+from hn_utils.compliance import (
+    CAPABILITY,
+    CONTROL_ALPHAS,
+    DoseResponse,
+    Item,
+    dose_response,
+    known_items,
+    outcomes,
+    replies_at,
+    text_loss,
+)
 from hn_utils.contributions import Contributions, capture
 from hn_utils.controls import Estimate, accuracy, auroc, bootstrap, random_sets, shuffled
-from hn_utils.intervene import Dose
+from hn_utils.intervene import UNSCALED, Dose
 from hn_utils.origins import Drift, Transfer, drift, transfer
 from hn_utils.probe import (
     Detection,
@@ -211,6 +222,81 @@ def differences(collected: Collected, found: Found) -> dict[str, Estimate]:
 
 
 @dataclass(frozen=True)
+class PaperRule:
+    """The paper's own way of choosing C, on validation people, for every fit of the path that has H-Neurons.
+
+    `accuracy` is balanced, at score 0; `recall` the share of questions that the model still answers rightly with that
+    fit's H-Neurons suppressed, `recall_unscaled` without. The paper adds the first two and takes the best sum; how
+    strongly it suppressed, and on which questions, it does not say: here alpha is 0.
+    """
+
+    fits: list[Fit]
+    accuracy: list[float]
+    recall: list[float]
+    recall_unscaled: float
+
+    @property
+    def chosen(self) -> int:
+        return int(np.argmax(np.add(self.accuracy, self.recall)))
+
+
+def by_paper_rule(study: Study, collected: Collected, found: Found) -> PaperRule:
+    """Suppress each fit's H-Neurons in turn and ask validation questions again."""
+    fits = [fit for fit in found.probe.path if len(fit.h_neurons)]
+    rows = collected.rows("validation")
+    X, labels = collected.contributions_of(rows).at(found.probe.region), collected.labels[rows]
+    asked = [q for q in collected.questions if q.part == "standard" and q.split == "validation"]
+    items = [
+        Item(q.id, "recall", (study.chat_prompt.format(question=q.text),), truth=q.aliases[0], also=q.aliases[1:])
+        for q in asked
+    ]
+    items = [replace(item, rule="recall", max_new_tokens=study.sampling.max_new_tokens) for item in items]
+    doses = [UNSCALED, *(Dose(fit.h_neurons, 0.0) for fit in fits)]
+    right = outcomes(items, replies_at(collected.subject, items, doses, study), study) == "complied"
+    unscaled, *suppressed = right.mean(0).tolist()
+    return PaperRule(fits, [accuracy(labels, fit.score(X)) for fit in fits], suppressed, unscaled)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The detection table with what stands beside H-Neurons, and whether they add to confidence."""
+
+    table: list[Detection]
+    added: Added
+
+
+def compare(study: Study, collected: Collected, found: Found) -> Compared:
+    """Read every baseline on the test sets: dense probes on all neurons and on the residual stream, uncertainty,
+    answer length, and exposure where it is known. What has to be chosen is chosen on validation."""
+    train = balanced(collected.rows("train"), collected.labels, study.seed)
+    validation, labels = collected.rows("validation"), collected.labels
+    readings = read(collected.subject, collected.kept, study)
+    X = collected.contributions.at(found.probe.region)
+    layer, residual = residual_probe(readings.residual, labels, train, validation)
+    dense = l2_probe(X[train], labels[train], X[validation], labels[validation])[1]
+    longer = 1 if auroc(labels[train], readings.length[train]) >= 0.5 else -1
+    scores = {
+        "all neurons, L2 probe": dense(X),
+        f"residual stream, L2 probe (layer {layer})": residual(readings.residual),
+        "entropy": readings.entropy,
+        "margin of the likeliest token": -readings.margin,
+        f"answer length ({'longer' if longer > 0 else 'shorter'} is made up)": longer * readings.length,
+    }
+    exposures = [e.question.strata.get("exposure") for e in collected.kept]
+    if None not in exposures:
+        scores["oracle: exposure in training"] = -np.array(exposures, float)
+    table = list(found.table)
+    for part, title in question_module(study).PARTS.items():
+        rows = collected.test_rows(part)
+        if len(set(labels[rows])) == 2:
+            groups = collected.entities[rows]
+            table += [detect(name, title, labels[rows], s[rows], groups) for name, s in scores.items()]
+    own, sure, test = found.refitted.score(X), collected.confidence, collected.test_rows("standard")
+    before = (own[validation], sure[validation], labels[validation])
+    return Compared(table, added(own[test], sure[test], labels[test], collected.entities[test], before))
+
+
+@dataclass(frozen=True)
 class Intervened:
     """Dose-response of the four behaviours and of the capability checks, and what scaling does to ordinary text.
 
@@ -291,7 +377,7 @@ def scored_by(found: Found, collected: Collected) -> Transfer:
     )
 
 
-def summary(found: Found, intervened: Intervened, origins: Origins) -> dict:
+def summary(found: Found, compared: Compared, intervened: Intervened, origins: Origins) -> dict:
     """The study in numbers, each with its control, ready for JSON."""
     return {
         "h_neurons": len(found.card.rows),
@@ -299,8 +385,9 @@ def summary(found: Found, intervened: Intervened, origins: Origins) -> dict:
         "beyond": {k: asdict(v) for k, v in found.beyond.items()},
         "detection": [
             {"test_set": d.test_set, "detector": d.name, "neurons": d.n_neurons, "auroc": asdict(d.auroc)}
-            for d in found.table
+            for d in compared.table
         ],
+        "added_to_confidence": asdict(compared.added),
         "slopes": {
             b: {
                 "h_neurons": asdict(c.slope()),

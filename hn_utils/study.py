@@ -139,7 +139,7 @@ def load_study(name: str | None = None, **changes: object) -> Study:
         settings = read_settings(Path(name))
         name, changes = settings.pop("like", "smollm2-135m"), {**settings, **changes}
     if name not in PRESETS:
-        raise ValueError(f"unknown study {name!r}: choose one of {', '.join(sorted(PRESETS))}, or give a .json file")
+        raise ValueError(f"unknown study {name!r}: choose one of {', '.join(PRESETS)}, or give a .json file")
     try:
         return replace(PRESETS[name], **changes)  # type: ignore[arg-type]
     except TypeError as error:

@@ -222,6 +222,16 @@ class Subject:
         return [chosen[i, : len(row) - 1] for i, row in enumerate(rows)]
 
     @torch.inference_mode()
+    def streams(
+        self, rows: Sequence[Sequence[int]]
+    ) -> tuple[Float[Tensor, "batch layer pos d_model"], Float[Tensor, "batch pos vocab"]]:
+        """The residual stream after every layer, and the log-probabilities of what comes next, of right-padded rows."""
+        ids, mask = self.padded(rows, "right")
+        out = self.model(input_ids=ids, attention_mask=mask, use_cache=False, output_hidden_states=True)
+        streams = torch.stack([h.to(self.device) for h in out.hidden_states[1:]], 1)
+        return streams, out.logits.float().log_softmax(-1)
+
+    @torch.inference_mode()
     def generate(self, prompts: Sequence[Sequence[int]], sampling: Sampling, seed: int = 0) -> list[list[Generated]]:
         """Draw `sampling.n` responses to each prompt, all in one batch; the prompt is read once and its cache repeated.
 

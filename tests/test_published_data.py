@@ -6,10 +6,13 @@ import json
 from collections import Counter
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from conftest import SHARED
 
 from hn_utils.__main__ import main
+from hn_utils.compliance import CONTROL_ALPHAS, DoseResponse, Item, slope
+from hn_utils.controls import bootstrap
 from hn_utils.judges import judge
 from hn_utils.spans import answer_positions
 
@@ -121,3 +124,37 @@ def test_the_known_faults_of_the_released_examples(capsys):
     assert sum(part["rows"] for part in report.values()) == 15_833
     with pytest.raises(SystemExit, match="give the folder of the released examples"):
         main(["audit", str(DATA)])
+
+
+FALSEQA = DATA / "systemicvoid_falseqa/data/gemma3_4b/intervention/falseqa"
+
+
+def complied(folder, alphas) -> np.ndarray:
+    """Published compliance, [item, alpha]."""
+    columns = []
+    for alpha in alphas:
+        with (folder / f"alpha_{alpha:.1f}.jsonl").open() as file:
+            columns.append({row["id"]: bool(row["compliance"]) for row in map(json.loads, file)})
+    return np.array([[column[name] for column in columns] for name in columns[0]], dtype=int)
+
+
+def test_our_slopes_of_the_published_curves_are_the_published_slopes():
+    alphas = [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
+    everything = complied(FALSEQA / "experiment", alphas)
+    own = bootstrap(lambda c: slope(c, alphas), everything)
+    # published: +1.62 [0.52, 2.74] points per unit of alpha over seven alphas, 687 items
+    assert own.n == 687
+    assert own.value == pytest.approx(1.62, abs=0.005)
+    assert (own.low, own.high) == pytest.approx((0.52, 2.74), abs=0.12)
+    sets = np.array([complied(FALSEQA / f"control/seed_{i}_unconstrained", CONTROL_ALPHAS) for i in range(3)])
+    words = np.array(["resisted", "complied"])
+    items = [Item(str(i), "false_premise", (), entity=str(i)) for i in range(687)]
+    curve = DoseResponse("false_premise", items, np.array(alphas), [], words[everything], words[sets])
+    assert curve.slope().value == pytest.approx(1.55, abs=0.005)  # published, over alphas 0, 1 and 3
+    published = json.loads((FALSEQA / "control/comparison_summary.json").read_text())["unconstrained_random"][
+        "per_seed"
+    ]
+    theirs = [published[f"seed_{i}_unconstrained"]["slope_per_alpha"] for i in range(3)]
+    assert curve.control_slopes() == pytest.approx(theirs, abs=0.006)
+    assert curve.slope_beyond_random().low > 0
+    assert curve.verdict() == "too few random sets to say"  # three sets, as published, cannot carry a p-value

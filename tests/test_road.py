@@ -10,6 +10,8 @@ import pytest
 
 from hn_utils import road
 from hn_utils.__main__ import main
+from hn_utils.intervene import scaled
+from hn_utils.judges import judge
 from hn_utils.questions import load_questions, split_entities
 from hn_utils.responses import Response, build_example, drop_counts, sample_responses
 from hn_utils.study import Sampling, load_study
@@ -21,11 +23,17 @@ def walked(tiny_study):
     collected = road.collect(tiny_study)
     found = road.find(tiny_study, collected)
     intervened = road.intervene(tiny_study, collected.subject, found)
-    return collected, found, intervened, road.look_back(tiny_study, collected.subject, found)
+    return (
+        collected,
+        found,
+        road.compare(tiny_study, collected, found),
+        intervened,
+        road.look_back(tiny_study, collected.subject, found),
+    )
 
 
 def test_the_whole_road(walked, tiny_study):
-    collected, found, intervened, origins = walked
+    collected, found, compared, intervened, origins = walked
     assert len(collected.examples) == len(load_questions(tiny_study))
     assert sum(drop_counts(collected.examples).values()) == len(collected.examples)
     assert {d.name for d in found.table} >= {"H-Neurons alone, refitted", "plain confidence (log-probability)"}
@@ -38,8 +46,38 @@ def test_the_whole_road(walked, tiny_study):
         assert curve.outcomes.shape == (len(curve.items), 7)
         assert curve.control_outcomes.shape == (3, len(curve.items), 3)
     assert [t.model for t in origins.timeline][-1] == "base"
-    summary = json.dumps(road.summary(found, intervened, origins))
+    summary = json.dumps(road.summary(found, compared, intervened, origins))
     assert "NaN" not in summary
+
+
+def test_the_paper_s_rule_weighs_accuracy_and_what_the_model_still_knows(walked, tiny_study):
+    collected, found = walked[:2]
+    rule = road.by_paper_rule(tiny_study, collected, found)
+    assert len(rule.fits) == len(rule.accuracy) == len(rule.recall)
+    sums = [a + r for a, r in zip(rule.accuracy, rule.recall, strict=True)]
+    assert sums[rule.chosen] == max(sums)
+    fit, rows = rule.fits[-1], collected.rows("validation")
+    asked = [q for q in collected.questions if q.part == "standard" and q.split == "validation"]
+    prompts = [
+        collected.subject.chat([{"role": "user", "content": tiny_study.chat_prompt.format(question=q.text)}])
+        for q in asked
+    ]
+    with scaled(collected.subject, fit.h_neurons, by=0.0):
+        replies = collected.subject.generate(prompts, Sampling(n=1, temperature=0.0, max_new_tokens=4))
+    right = [judge(r.text, q.aliases) == "right" for (r,), q in zip(replies, asked, strict=True)]
+    assert rule.recall[-1] == pytest.approx(np.mean(right), abs=0.01)
+    said = fit.score(collected.contributions_of(rows).at("answer")) > 0
+    labels = collected.labels[rows]
+    assert rule.accuracy[-1] == pytest.approx((said[labels == 1].mean() + (~said[labels == 0]).mean()) / 2)
+
+
+def test_every_baseline_is_read_on_every_test_set(walked):
+    compared = walked[2]
+    names = {d.name for d in compared.table if d.test_set == "held-out entities"}
+    assert {"entropy", "all neurons, L2 probe", "oracle: exposure in training"} <= names
+    assert any(n.startswith("residual stream") for n in names)
+    for name in names:
+        assert len({d.test_set for d in compared.table if d.name == name}) == len({d.test_set for d in walked[1].table})
 
 
 def test_the_second_time_only_reads(walked, tiny_study, monkeypatch):

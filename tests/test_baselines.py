@@ -1,0 +1,83 @@
+"""Baselines against hand-worked numbers and plain transformers; nested models on planted truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from hn_utils.baselines import added, l2_probe, matched_pairs, read, residual_probe
+from hn_utils.controls import auroc
+from hn_utils.questions import Question
+from hn_utils.responses import Example
+
+ROWS = [([1, 9, 12, 40, 33, 7, 21], [4, 5]), ([1, 5, 6, 7, 8, 9, 10, 11, 12], [7])]
+
+
+def test_readings_are_those_of_plain_transformers(subject, study):
+    examples = [Example(Question("q", "?", ("a",), "e"), ids[:4], ids[4:], "", 1, at, 0.0) for ids, at in ROWS]
+    ours = read(subject, examples, study)
+    model = AutoModelForCausalLM.from_pretrained(study.instruct, dtype=torch.float32)
+    for i, (ids, answer) in enumerate(ROWS):
+        with torch.no_grad():
+            out = model(torch.tensor([ids]), output_hidden_states=True)
+        for layer, stream in enumerate(out.hidden_states[1:]):
+            np.testing.assert_allclose(ours.residual[i, layer], stream[0, answer].mean(0), rtol=1e-4, atol=1e-5)
+        entropies, margins = [], []
+        for position in answer:  # the prediction of a token stands one position before it
+            p = np.sort(out.logits[0, position - 1].double().softmax(-1).numpy())
+            entropies.append(-sum(x * np.log(x) for x in p if x > 0))
+            margins.append(np.log(p[-1] / p[-2]))
+        assert ours.entropy[i] == pytest.approx(np.mean(entropies), rel=1e-4)
+        assert ours.margin[i] == pytest.approx(np.mean(margins), rel=1e-3)
+        assert ours.length[i] == len(answer)
+
+
+def test_pairs_are_of_equal_confidence_and_used_once():
+    sure = np.array([-0.1, -0.2, -3.0, -0.12, -0.21, -9.0])
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    assert sorted(matched_pairs(sure, labels)) == [(0, 3), (1, 4)]  # -3 and -9 have no partner
+
+
+def planted(seed: int, adds: bool):
+    """Right and wrong answers that differ in confidence; a score that knows confidence, or knows more."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, 600)
+    sure = -1.0 * labels + rng.normal(size=600)
+    own = -sure + rng.normal(size=600) + (1.5 * labels if adds else 0)
+    return labels, sure, own
+
+
+@pytest.mark.parametrize("adds", [True, False])
+def test_what_is_added_to_confidence(adds):
+    labels, sure, own = planted(0, adds)
+    validation = tuple(planted(1, adds)[i] for i in (2, 1, 0))
+    result = added(own, sure, labels, np.arange(600), validation)
+    assert result.n_pairs > 50
+    if adds:
+        assert result.beyond.low > 0
+        assert result.matched.low > 0.5
+    else:
+        assert result.beyond.low <= 0 <= result.beyond.high + 0.005
+        assert result.matched.low < 0.5 < result.matched.high
+
+
+def test_without_overlap_it_cannot_be_said():
+    labels = np.repeat([0, 1], 100)
+    sure, own = -5.0 * labels, np.random.default_rng(0).normal(size=200)
+    result = added(own, sure, labels, np.arange(200), (own, sure, labels))
+    assert (result.n_pairs, result.matched) == (0, None)
+
+
+def test_dense_probes_find_a_planted_direction_and_nothing_in_noise():
+    rng = np.random.default_rng(0)
+    labels, residual = rng.integers(0, 2, 300), rng.normal(size=(300, 3, 20))
+    residual[:, 1] += 1.2 * labels[:, None] * (np.arange(20) < 4)  # layer 1 knows
+    train, validation, test = np.arange(150), np.arange(150, 200), np.arange(200, 300)
+    layer, score = residual_probe(residual, labels, train, validation)
+    assert layer == 1
+    assert auroc(labels[test], score(residual[test])) > 0.85
+    noise = rng.permutation(labels)
+    value = l2_probe(residual[train, 0], noise[train], residual[validation, 0], noise[validation])[1]
+    assert 0.35 < auroc(noise[test], value(residual[test, 0])) < 0.65
