@@ -198,10 +198,11 @@ def paper_rule(rule: PaperRule, own: Fit) -> go.Figure:
             )
         )
     chosen = rule.fits[rule.chosen]
-    for fit, label in ((own, "ours"), (chosen, "the paper's")):
-        figure.add_vline(x=fit.C, line={"dash": "dot", "width": 1}, annotation_text=label)
+    for fit, label, dash in ((own, "chosen by our rule", "dot"), (chosen, "chosen by the paper's rule", "dash")):
+        line = {"color": "#333333", "dash": dash, "width": 1}
+        figure.add_trace(go.Scatter(x=[fit.C] * 2, y=[0, 1], name=label, mode="lines", line=line, hoverinfo="skip"))
     figure.update_xaxes(title="C", type="log")
-    figure.update_yaxes(title="share", range=[0, 1.02])
+    figure.update_yaxes(title="share of questions", range=[0, 1.02])
     return styled(
         figure,
         f"The paper's rule (accuracy + recall under suppression, validation people) takes C = {chosen.C:.3g} with "
@@ -314,7 +315,7 @@ def detection(found: Found, table: Sequence[Detection]) -> go.Figure:
                 col=column,
             )
         figure.add_vline(x=0.5, line={"color": "#333333", "dash": "dot", "width": 1}, row=1, col=column)  # type: ignore[arg-type]
-    figure.update_xaxes(range=[0.3, 1.05], title="AUROC", tickvals=[0.4, 0.6, 0.8, 1.0])
+    figure.update_xaxes(range=[0.25, 1.05], title="AUROC", tickvals=[0.4, 0.6, 0.8, 1.0])
     figure.update_yaxes(categoryorder="array", categoryarray=names[::-1])
     beyond = found.beyond
     own = next(d for d in table if d.name.startswith("H-Neurons"))

@@ -38,6 +38,7 @@ from hn_utils.probe import (
 )
 from hn_utils.questions import Question, load_questions, question_module
 from hn_utils.responses import Example, NothingConsistent, Response, build_examples, sample_responses
+from hn_utils.stability import Stability, stability
 from hn_utils.study import Study
 from hn_utils.subject import Subject
 
@@ -219,6 +220,19 @@ def differences(collected: Collected, found: Found) -> dict[str, Estimate]:
         "random": bootstrap(beyond_random, labels, own, random, groups=groups, n=200),
         "confidence": bootstrap(beyond_confidence, labels, own, sure, groups=groups),
     }
+
+
+def find_again(study: Study, collected: Collected, found: Found) -> tuple[Stability, Stability]:
+    """Stability of the probe's neurons over halves of the training people, up to the chosen C; the same with right and
+    wrong shuffled, which leaves only the neurons that know where answers stand."""
+    train = balanced(collected.rows("train"), collected.labels, study.seed)
+    grid = np.array([fit.C for fit in found.probe.path if fit.C <= found.probe.fit.C])
+    groups, results = np.tile(collected.entities[train], 2), []
+    for labels in (collected.labels[train], shuffled(collected.labels[train], study.seed)):
+        X, y = three_vs_one(collected.contributions_of(train), labels, found.probe.region)
+        results.append(stability(X, y, groups, grid, seed=study.seed))
+    own, noise = results
+    return own, noise
 
 
 @dataclass(frozen=True)

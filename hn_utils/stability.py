@@ -1,0 +1,103 @@
+"""Which neurons would be found again? Stability selection (Meinshausen & Bühlmann 2010; Shah & Samworth 2013).
+
+The path is fitted again and again on random halves of the people. A neuron's inclusion probability is the share of
+halves in which it gets a positive weight, at any C up to where the expected number of false discoveries reaches
+FALSE_DISCOVERIES. L1 takes one of several interchangeable neurons and silences the
+rest, so a low probability does not say that a neuron knows nothing: only that it need not be the one that is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from hn_utils.cache import cached_shards, digest
+from hn_utils.probe import l1_path
+
+VERSION = 1
+N_PAIRS = 10  # pairs of complementary halves
+THRESHOLD = 0.75
+FALSE_DISCOVERIES = 0.05  # so that anything at all is found in pure noise one time in twenty, at most
+
+
+@dataclass(frozen=True)
+class Stability:
+    """Inclusion over halves, of which 2i and 2i + 1 share nobody.
+
+    `entry` is the place on the grid of C, which has `n_grid` values, at which a neuron first got a positive weight
+    (`n_grid` if it never did).
+    """
+
+    entry: Int[np.ndarray, "half neuron"]
+    n_grid: int
+
+    @property
+    def reach(self) -> int:
+        """How many values of C count: as many as keep the bound q^2 / ((2 * THRESHOLD - 1) * p) on false discoveries,
+        q being the mean number of neurons found on a half and p that of all neurons."""
+        p = self.entry.shape[1]
+        q = np.array([(self.entry < c).sum(1).mean() for c in range(self.n_grid + 1)])
+        return int(np.flatnonzero(q**2 / ((2 * THRESHOLD - 1) * p) <= FALSE_DISCOVERIES)[-1])
+
+    @property
+    def chosen(self) -> Bool[np.ndarray, "half neuron"]:
+        return self.entry < self.reach
+
+    @property
+    def probability(self) -> Float[np.ndarray, "neuron"]:
+        return self.chosen.mean(0)
+
+    @property
+    def stable(self) -> Int[np.ndarray, "k"]:
+        """Neurons found in at least THRESHOLD of the halves."""
+        return np.flatnonzero(self.probability >= THRESHOLD)
+
+    @property
+    def agreement(self) -> float:
+        """Mean Jaccard index of the sets found on the two halves of a pair: shared by both / found by either."""
+        first, second = self.chosen[0::2], self.chosen[1::2]
+        either = (first | second).sum(1)
+        return float(np.mean((first & second).sum(1) / np.maximum(either, 1)))
+
+
+def stability(
+    X: Float[np.ndarray, "row neuron"],
+    labels: np.ndarray,
+    groups: Sequence[str] | np.ndarray,
+    grid: np.ndarray,
+    n_pairs: int = N_PAIRS,
+    seed: int = 0,
+) -> Stability:
+    """Fit the path on `n_pairs` random splits of the groups into halves. Cached half by half.
+
+    Raises ValueError if there are fewer than four groups, or a half lacks a class.
+    """
+    groups, labels = np.asarray(groups), np.asarray(labels)
+    names, rng = np.unique(groups), np.random.default_rng(seed)
+    if len(names) < 4:
+        raise ValueError(f"stability needs at least 4 groups to split, got {len(names)}")
+    halves = []
+    for _ in range(n_pairs):
+        first = np.isin(groups, rng.permutation(names)[: len(names) // 2])
+        halves += [first, ~first]
+
+    def compute(_: int, group: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        (rows,) = group
+        entry = np.full(X.shape[1], len(grid))
+        for place, fit in reversed(list(enumerate(l1_path(X[rows], labels[rows], grid)))):
+            entry[fit.h_neurons] = place
+        return {"entry": entry}
+
+    key = {
+        "version": VERSION,
+        "rows": digest(X.tobytes()),
+        "labels": labels.tolist(),
+        "groups": groups.tolist(),
+        "grid": np.asarray(grid).tolist(),
+        "seed": seed,
+    }
+    shards = cached_shards("stability", key, halves, compute, 1)
+    return Stability(np.array([s["entry"] for s in shards]), len(grid))
