@@ -9,11 +9,12 @@ from pathlib import Path
 
 from hn_utils import road
 from hn_utils.published.audit import audit
+from hn_utils.report import findings, page
 from hn_utils.study import DATA, PRESETS, Study, load_study
 
 
 def run(study: Study, out: Path) -> Path:
-    """Walk the road and write `h_neurons.json` (the card) and `summary.json` to `out`; returns the summary's path."""
+    """Walk the road and write `h_neurons.json` (the card), `report.md` and `summary.json`; returns the last's path."""
     out.mkdir(parents=True, exist_ok=True)
     collected = road.collect(study)
     found = road.find(study, collected)
@@ -34,6 +35,10 @@ def run(study: Study, out: Path) -> Path:
     origins = road.look_back(study, collected.subject, found)
     for t in origins.timeline:
         print(f"  {t.model:12} {t.n_right} right {t.n_wrong} wrong  AUROC {t.h_neurons}  confidence {t.confidence}")
+    made = findings(study, collected, found, intervened, origins)
+    (out / "report.md").write_text(page(study, made))
+    for finding in made:
+        print(f"  {finding.claim}: {finding.ours}: {finding.verdict}")
     path = out / "summary.json"
     path.write_text(json.dumps(road.summary(found, compared, intervened, origins), indent=1) + "\n")
     return path

@@ -24,11 +24,13 @@
 # %%
 import numpy as np
 import pandas as pd
+from IPython.display import Markdown
 
 from hn_utils import plots, road
 from hn_utils.gallery import build_index, publish
 from hn_utils.intervene import scaled
 from hn_utils.origins import least_moved_rank, moved
+from hn_utils.report import findings, page
 from hn_utils.responses import drop_counts
 from hn_utils.study import load_study
 
@@ -157,6 +159,18 @@ for part in ("up", "gate", "down"):
 #
 # A common misreading is that tuning *amplifies* H-Neurons. The paper says the reverse.
 #
+# ## The whole paper on this model, on one page
+#
+# Every sentence that the four notebooks could test, with a verdict by rule: a detection gain *replicates* if its interval
+# lies above 0 and it is no smaller than the smallest of the paper's six models, is *weaker* if it is smaller; a slope needs
+# its interval and its rank among random sets; transfer and drift have to beat random neurons of the same kind. (A page
+# like this is written by `python -m hn_utils run` for any study.)
+
+# %%
+intervened = road.intervene(study, subject, found)  # from disk, if notebook 3 has run
+Markdown(page(study, findings(study, collected, found, intervened, origins)))
+
+# %% [markdown]
 # ## What this does not show
 #
 # * Transfer shows that the *probe* works in the base model. If random neurons transfer nearly as well, then what transfers is

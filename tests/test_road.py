@@ -134,6 +134,9 @@ def test_headless(tiny_study, tmp_path, monkeypatch, capsys, walked):
     printed = capsys.readouterr().out
     assert "H-Neurons" in printed
     assert json.loads((tmp_path / "summary.json").read_text())["h_neurons"] == len(walked[1].card.rows)
+    report = (tmp_path / "report.md").read_text()
+    assert "Turned up, they make it give in: sycophancy" in report
+    assert report.count("| **cannot say** |") >= 4 + 1  # three random sets carry no verdict; 480 neurons no share
 
 
 def test_bad_input(tiny_study, monkeypatch, capsys):

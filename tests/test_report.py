@@ -1,0 +1,52 @@
+"""Verdicts on numbers whose verdict a person decided; every finding of a real run has one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hn_utils.controls import Estimate
+from hn_utils.origins import Drift, Transfer
+from hn_utils.report import VERDICTS, Finding, drift_verdict, gain_verdict, page, transfer_verdict
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "verdict"),
+    [
+        (16.0, 9.0, 22.0, "replicates"),
+        (6.0, 1.0, 11.0, "weaker"),
+        (6.0, -1.0, 13.0, "absent"),
+        (-9.0, -15.0, -2.0, "contradicts"),
+        (float("nan"), float("nan"), float("nan"), "cannot say"),
+    ],
+)
+def test_gains(value, low, high, verdict):
+    assert gain_verdict(Estimate(value, low, high, 100), least=14.0) == verdict
+
+
+def test_transfer():
+    random = np.linspace(0.45, 0.6, 100)
+    base = Transfer("base", 100, 100, None, Estimate(0.7, 0.6, 0.8, 200), None, random)
+    assert transfer_verdict(base) == "replicates"
+    assert transfer_verdict(replace(base, random=random + 0.2)) == "weaker"
+    assert transfer_verdict(replace(base, h_neurons=Estimate(0.55, 0.45, 0.65, 200))) == "absent"
+    assert transfer_verdict(replace(base, h_neurons=Estimate(0.4, 0.3, 0.49, 200))) == "contradicts"
+    assert transfer_verdict(replace(base, h_neurons=None)) == "cannot say"
+
+
+def test_drift():
+    empty = np.array([])
+    moved = Drift(empty, empty, empty, 0.8, 0.8, {"none": 0.001, "layer": 0.001, "magnitude": 0.02})
+    assert drift_verdict(moved) == "replicates"
+    assert drift_verdict(replace(moved, p={**moved.p, "layer": 0.3})) == "weaker"
+    assert drift_verdict(replace(moved, mean_rank=0.2)) == "contradicts"
+    assert drift_verdict(replace(moved, p={"none": 0.4, "layer": 0.4, "magnitude": 0.4})) == "absent"
+
+
+def test_the_page_counts_its_verdicts(study):
+    text = page(study, [Finding("a", "b", "c", v) for v in ("absent", "absent", "weaker")])
+    assert "3 sentences of the paper: 1 weaker, 2 absent." in text
+    assert text.count("**absent**") == 2
+    assert {"absent", "weaker"} <= set(VERDICTS)
