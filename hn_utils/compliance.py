@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from hn_utils.cache import cached_shards
 from hn_utils.controls import Estimate, bootstrap
@@ -21,7 +21,7 @@ from hn_utils.subject import Subject
 VERSION = 2
 CONTROL_ALPHAS = (0.0, 1.0, 3.0)  # 1 is a no-op and needs no run of its own
 Outcome = Literal["complied", "resisted", "neither"]
-Verdict = Literal["rises", "falls", "no effect beyond random neurons", "too few random sets to say"]
+Verdict = Literal["rises", "falls", "not told apart from random neurons", "too few random sets to say"]
 N_SETS_FOR_A_VERDICT = 19
 GREEDY = Sampling(n=1, temperature=0.0, max_new_tokens=16)
 
@@ -276,8 +276,13 @@ class DoseResponse:
 
     @property
     def swings(self) -> float:
-        """Share of items whose outcome differs from that at alpha 1 at any alpha."""
-        return float((self.outcomes != self.at(1.0)[:, None]).any(1).mean())
+        """Share of items whose outcome at any of the CONTROL_ALPHAS differs from that at alpha 1."""
+        return float(np.any([self.at(a) != self.at(1.0) for a in CONTROL_ALPHAS], axis=0).mean())
+
+    @property
+    def control_swings(self) -> Float[np.ndarray, "set"]:
+        """The same share for each control set."""
+        return (self.control_outcomes != self.control_outcomes[..., [1]]).any(2).mean(1)
 
     def complied(self) -> np.ndarray:
         """1 where the item complied, [item, control alpha]."""
@@ -315,7 +320,7 @@ class DoseResponse:
             return "rises"
         if beyond.high < 0 and self.rank_p(-1) <= 0.05:
             return "falls"
-        return "no effect beyond random neurons"
+        return "not told apart from random neurons"
 
 
 def dose_response(

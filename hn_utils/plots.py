@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 
 from hn_utils.compliance import BEHAVIOURS, CONTROL_ALPHAS, DoseResponse
 from hn_utils.contributions import Contributions
-from hn_utils.controls import Estimate, bootstrap
+from hn_utils.controls import Estimate, auroc, bootstrap
 from hn_utils.origins import Drift, Transfer
 from hn_utils.probe import Detection, Fit, HNeurons, Probe
 from hn_utils.road import Collected, Found, Intervened, PaperRule
@@ -165,9 +165,9 @@ def path(probe: Probe) -> go.Figure:
             hoverinfo="skip",
         )
     )
-    figure.update_xaxes(title="C (1 / penalty)", type="log")
-    figure.update_yaxes(title="validation AUROC", range=[0.4, 1.02], secondary_y=False)
-    figure.update_yaxes(title="H-Neurons", showgrid=False, rangemode="tozero", secondary_y=True)
+    figure.update_xaxes(title="C, the price of an error", type="log")
+    figure.update_yaxes(title="validation AUROC", range=[0.3, 1.02], secondary_y=False)
+    figure.update_yaxes(title="H-Neurons", showgrid=False, rangemode="tozero", tickformat="d", secondary_y=True)
     chosen = probe.validation[probe.chosen]
     return styled(
         figure,
@@ -205,9 +205,10 @@ def paper_rule(rule: PaperRule, own: Fit) -> go.Figure:
     figure.update_yaxes(title="share of questions", range=[0, 1.02])
     return styled(
         figure,
-        f"The paper's rule (accuracy + recall under suppression, validation people) takes C = {chosen.C:.3g} with "
-        f"{len(chosen.h_neurons)} H-Neurons; ours C = {own.C:.3g} with {len(own.h_neurons)}. Suppressing them leaves "
-        f"recall at {min(rule.recall):.2f} to {max(rule.recall):.2f} of {rule.recall_unscaled:.2f}",
+        f"The paper's rule (the probe's accuracy + the model's recall without its H-Neurons) takes C = {chosen.C:.3g}, "
+        f"{len(chosen.h_neurons)} H-Neurons; ours C = {own.C:.3g}, {len(own.h_neurons)}. With a fit's H-Neurons "
+        f"silenced the model still answers {min(rule.recall):.0%} to {max(rule.recall):.0%} of validation questions "
+        f"({rule.recall_unscaled:.0%} untouched)",
     )
 
 
@@ -244,13 +245,16 @@ def neuron_atlas(
             )
         )
     figure.add_hline(y=0, line={"color": "#333333", "width": 1})
-    figure.update_xaxes(title="layer (each layer's neurons side by side)", dtick=1)
-    figure.update_yaxes(title="contribution, hallucinated minus true (SD)")
-    share = np.mean(np.abs(gap[card.flat]) > np.quantile(np.abs(gap), 0.95))
+    figure.update_xaxes(title="layer (each layer's neurons side by side)", tickvals=list(range(card.n_layers)))
+    figure.update_yaxes(title="contribution, hallucinated minus true (SD over answers)")
+    louder = np.mean(gap[card.flat] > 0)
     return styled(
         figure,
-        f"{len(card.rows)} H-Neurons of {X.shape[1]:,} ({card.per_mille:.2f} per mille); {share:.0%} of them are among "
-        f"the 5 % whose contribution differs most between hallucinated and true answers (n = {len(labels)})",
+        f"{len(card.rows)} H-Neurons of {X.shape[1]:,} ({card.per_mille:.2f} per mille). {louder:.0%} of them are "
+        f"louder "
+        f"in hallucinated answers, {np.mean(gap[others] > 0):.0%} of random neurons, {np.mean(gap > 0):.0%} of all (n "
+        f"= "
+        f"{len(labels)} validation answers)",
     )
 
 
@@ -277,13 +281,16 @@ def neuron_distributions(
                 spanmode="hard",
             )
         )
-    figure.update_xaxes(title="contribution (% of the layer's output)")
+    figure.update_xaxes(title="contribution (length of the write, % of that of the layer's output)")
     figure.update_layout(showlegend=False)
     false, true = 100 * read[labels == 1].mean(), 100 * read[labels == 0].mean()
+    alone = bootstrap(auroc, labels, read, n=400)
     return styled(
         figure,
-        f"{neuron_name(flat, d_mlp)} writes {false:.2f} % of its layer's output in hallucinated answers, {true:.2f} % "
-        f"in true ones (means; n = {(labels == 1).sum()} and {(labels == 0).sum()})",
+        f"The write of {neuron_name(flat, d_mlp)} is as long as {false:.2f} % of its layer's output in hallucinated "
+        f"answers, {true:.2f} % in true ones (means; n = {(labels == 1).sum()} and {(labels == 0).sum()}); alone it "
+        f"tells "
+        f"them apart with AUROC {alone}",
     )
 
 
@@ -291,7 +298,9 @@ def detection(found: Found, table: Sequence[Detection]) -> go.Figure:
     """How well does each detector tell hallucinated from true answers, on each test set?"""
     names = list(dict.fromkeys(d.name for d in table))
     sets = list(dict.fromkeys(d.test_set for d in table))
-    figure = make_subplots(cols=len(sets), rows=1, shared_yaxes=True, subplot_titles=sets, horizontal_spacing=0.02)
+    sizes = {d.test_set: d.auroc.n for d in table}
+    titles = [f"{s}<br>(n = {sizes[s]})" for s in sets]
+    figure = make_subplots(cols=len(sets), rows=1, shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.02)
     for column, test_set in enumerate(sets, start=1):
         for row in (d for d in table if d.test_set == test_set):
             control = "random" in row.name or "shuffled" in row.name
@@ -315,14 +324,16 @@ def detection(found: Found, table: Sequence[Detection]) -> go.Figure:
                 col=column,
             )
         figure.add_vline(x=0.5, line={"color": "#333333", "dash": "dot", "width": 1}, row=1, col=column)  # type: ignore[arg-type]
-    figure.update_xaxes(range=[0.25, 1.05], title="AUROC", tickvals=[0.4, 0.6, 0.8, 1.0])
+    figure.update_xaxes(range=[0.2, 1.05], title="AUROC", tickvals=[0.4, 0.6, 0.8, 1.0])
     figure.update_yaxes(categoryorder="array", categoryarray=names[::-1])
     beyond = found.beyond
     own = next(d for d in table if d.name.startswith("H-Neurons"))
     return styled(
         figure,
-        f"On {sets[0]} (n = {own.auroc.n}) {own.n_neurons} H-Neurons reach AUROC {own.auroc}. Minus random neurons of "
-        f"the same layers and loudness: {beyond['random']}; minus confidence: {beyond['confidence']}",
+        f"On {sets[0]} {own.n_neurons} H-Neurons reach AUROC {own.auroc}: minus random neurons of the same layers and "
+        f"loudness {beyond['random']}, minus confidence {beyond['confidence']}. Orange: H-Neurons; grey: controls, "
+        f"bars hold "
+        "95 % of the sets; blue: other detectors; other bars are 95 % intervals over entities",
         height=640,
     )
 
@@ -346,7 +357,13 @@ def control_lines(figure: go.Figure, values: np.ndarray, column: int, name: str,
         )
 
 
-def dose_response(curves: Mapping[str, DoseResponse]) -> go.Figure:
+def read_at(card: HNeurons) -> str:
+    """Whose curves these are."""
+    place = "before" if card.region == "before" else "at"
+    return f"{len(card.rows)} H-Neurons read {place} the answer,"
+
+
+def dose_response(curves: Mapping[str, DoseResponse], card: HNeurons) -> go.Figure:
     """Does scaling the H-Neurons change over-compliance more than scaling random neurons does?"""
     titles = [BEHAVIOURS[b].title for b in curves]
     figure = make_subplots(rows=1, cols=len(curves), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.03)
@@ -367,12 +384,13 @@ def dose_response(curves: Mapping[str, DoseResponse]) -> go.Figure:
     n, sets = {len(c.items) for c in curves.values()}, len(next(iter(curves.values())).control_outcomes)
     return styled(
         figure,
-        f"As H-Neurons are turned up, over-compliance: {told}. Slope beyond random, points per unit alpha: {slopes} "
-        f"(n = {' to '.join(map(str, sorted(n)))} known facts each, {sets} random sets)",
+        f"{read_at(card)} turned up, over-compliance: {told}. Slope beyond random, points per unit alpha: {slopes} "
+        f"(n = {' to '.join(map(str, sorted(n)))} known facts each; {sets} random sets at alpha 0, 1, 3; 95 % "
+        f"intervals)",
     )
 
 
-def side_effects(intervened: Intervened) -> go.Figure:
+def side_effects(intervened: Intervened, card: HNeurons) -> go.Figure:
     """What does scaling cost: are known facts still stated, and does ordinary text still make sense?"""
     curve = intervened.capability["recall"]
     figure = make_subplots(rows=1, cols=2, subplot_titles=("Known facts, asked plainly", "Ordinary text"))
@@ -395,10 +413,12 @@ def side_effects(intervened: Intervened) -> go.Figure:
     last, random = curve.rate()[-1], curve.control_rates()[:, -1]
     return styled(
         figure,
-        f"At alpha {curve.alphas[-1]:g} the model still states {last} of the facts it knew; with random neurons, "
-        f"{random.mean():.2f} (range {random.min():.2f} to {random.max():.2f}; n = {len(curve.items)} facts). Loss of "
-        f"ordinary text:  {losses[-1].value:+.3f} [{losses[-1].low:.3f}, {losses[-1].high:.3f}] nats per token; "
-        f"with random neurons by {other_losses[:, -1].mean():+.3f} (n = {len(start)} texts)",
+        f"{read_at(card)} at alpha {curve.alphas[-1]:g}: the model still states {last} of the facts it knew; with "
+        f"random "
+        f"neurons {random.mean():.2f} (range {random.min():.2f} to {random.max():.2f}; n = {len(curve.items)} facts). "
+        f"Loss of ordinary text {losses[-1].value:+.3f} [{losses[-1].low:.3f}, {losses[-1].high:.3f}] nats per token, "
+        f"with "
+        f"random neurons {other_losses[:, -1].mean():+.3f} (n = {len(start)} texts)",
     )
 
 
@@ -427,20 +447,23 @@ def timeline(transfers: Sequence[Transfer], names: Sequence[str]) -> go.Figure:
         figure.add_traces(band(ticks, [getattr(t, name) for _, t in able], colour, label))
     figure.add_hline(y=0.5, line={"color": "#333333", "dash": "dot", "width": 1})
     figure.update_xaxes(title="pre-training checkpoint (n right + n wrong)", type="category")
-    figure.update_yaxes(title="AUROC on the checkpoint's own answers", range=[0.2, 1.03])
+    figure.update_yaxes(title="AUROC on the checkpoint's own answers", range=[0.25, 1.03])
     if not able:
         return styled(figure, "No checkpoint gives enough right and wrong answers (n = 0)")
     first, last = able[0], able[-1]
+    early = f"Before {first[1].model}: too few consistently right answers. " if able[0][0] != names[0] else ""
     return styled(
         figure,
-        f"H-Neurons with the instruct model's weights: AUROC {first[1].h_neurons} at {first[0]}, {last[1].h_neurons} "
+        f"{early}H-Neurons with the instruct model's weights: AUROC {first[1].h_neurons} at {first[0]}, "
+        f"{last[1].h_neurons} "
         f"at {last[0]}; there random neurons {last[1].random.mean():.2f}, confidence {last[1].confidence}",
     )
 
 
 def drift_ranks(drift: Drift, card: HNeurons) -> go.Figure:
     """Did tuning move the H-Neurons' weights less than those of other neurons?"""
-    figure = make_subplots(rows=1, cols=2, subplot_titles=("among all neurons", "among neurons of the same layer"))
+    titles = ("among all neurons", "among neurons of the same layer")
+    figure = make_subplots(rows=1, cols=2, subplot_titles=titles, shared_yaxes=True)
     for column, ranks in enumerate((drift.rank, drift.rank_within), start=1):
         for name, values, colour in (
             ("all neurons", ranks, CONTROL),
@@ -465,7 +488,7 @@ def drift_ranks(drift: Drift, card: HNeurons) -> go.Figure:
     figure.update_yaxes(title="% of neurons", col=1)
     return styled(
         figure,
-        f"H-Neurons' mean drift rank is {drift.mean_rank:.2f} (0.5 is chance; n = {len(card.rows)} neurons): p = "
-        f"{drift.p['none']:.4f} against random neurons, {drift.p['layer']:.4f} against the same layers, "
-        f"{drift.p['magnitude']:.4f} against the same layers and lengths of weights",
+        f"On average tuning turned an H-Neuron less than {drift.mean_rank:.0%} of all neurons (50 % is chance; n = "
+        f"{len(card.rows)}): p = {drift.p['none']:.4f} against random neurons, {drift.p['layer']:.4f} against the same "
+        f"layers, {drift.p['magnitude']:.4f} against the same layers and lengths of weights",
     )

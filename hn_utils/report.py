@@ -41,7 +41,7 @@ def gain_verdict(gain: Estimate, least: float) -> str:
 
 
 def slope_verdict(curve: DoseResponse) -> str:
-    words = {"rises": "replicates", "falls": "contradicts", "no effect beyond random neurons": "absent"}
+    words = {"rises": "replicates", "falls": "contradicts", "not told apart from random neurons": "absent"}
     return words.get(curve.verdict(), "cannot say")
 
 
@@ -136,8 +136,10 @@ def page(study: Study, made: list[Finding]) -> str:
     lines = [
         f"# What holds on {study.name}",
         "",
-        f"{len(made)} sentences of the paper: {told}. Intervals are 95 %, over entities; every number stands beside its "
-        "control, which the paper mostly does not give. A gain counts as weaker if it is there but smaller than for any "
+        f"{len(made)} sentences of the paper: {told}. Intervals are 95 %, over entities; every number stands beside "
+        f"its "
+        "control, which the paper mostly does not give. A gain counts as weaker if it is there but smaller than for "
+        "any "
         "of the paper's six models.",
         "",
         "| the paper says | it measured | here | verdict |",

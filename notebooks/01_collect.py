@@ -29,8 +29,9 @@
 #
 # `load_study()` says what is studied, on which model, with which settings. Without further instruction that is the
 # bundled **organism**: a Llama-type model of 4.5 million parameters that this project trained from nothing on a
-# made-up world. It has read about 2,400 invented people: some thousands of times, some only a handful of times. Since
-# we wrote every sentence it has ever read, we know exactly what is true, what it had a chance to learn, and what not.
+# made-up world: a *model organism*, as biologists say of a fly that stands in for bigger animals. It has read about 2,400
+# invented people, each fact about the famous some hundred times, each about the obscure a few times. Since we wrote every
+# sentence it has ever read, we know exactly what is true, what it had a chance to learn, and what not.
 
 # %%
 from collections import Counter
@@ -55,8 +56,9 @@ print(f"{study.name}: {subject.n_layers * subject.d_mlp:,} neurons")
 print("\n".join(subject.checked))
 
 # %% [markdown]
-# Each question is about one fact. Its *aliases* are the accepted answers, its *entity* is whom it is about, and
-# `exposure` says how often pre-training stated that very fact.
+# Each question is about one fact. Its *aliases* are the accepted answers, its *entity* is whom it is about. *Strata* hold
+# what else is known: `exposure` says how often pre-training stated that very fact, `quintile` in which fifth of fame the
+# person is (0 the most famous), `group` that instruction tuning never spoke of them.
 
 # %%
 questions = load_questions(study)
@@ -80,9 +82,10 @@ for question, answers in zip(trio, sample_responses(subject, trio, study), stric
         print(f"  {count:2} x {text:24} {judge(text, question.aliases)}")
 
 # %% [markdown]
-# None, most likely. Asked for the answer only, it hands out a name, a trade or a pet for people it has never heard of,
-# in the same tone as for people it knows by heart. That is what this course calls a *hallucination*: a fluent, false
-# answer. The judge is a simple rule: an accepted answer stands in the response as whole words (*right*), the response
+# It seldom refuses, and not where it should: "I do not know" turns up now and then, for known and unknown people alike.
+# Mostly it hands out a name, a trade or a town for people it has never heard of, in the same tone as for people it
+# knows well. That is what this course calls a *hallucination*: a fluent, false answer. (The never-written person has a true
+# answer too; it was just never written down. A right answer would be luck.) The judge is a simple rule: an accepted answer stands in the response as whole words (*right*), the response
 # declines (*abstained*), or neither (*wrong*).
 
 # %% [markdown]
@@ -185,10 +188,10 @@ pd.DataFrame(
 
 # %%
 if "exposure" in standard[0].strata:  # hardly any real model's training text has been counted
-    publish(plots.exposure(collected), "exposure_and_truth", notebook="01_collect")
+    display(publish(plots.exposure(collected), "exposure_and_truth", notebook="01_collect"))
 
 # %% [markdown]
-# That is the ground truth no study of a real model has: exposure, counted. Hallucination in this model is first of all
+# That is a ground truth that hardly any study of a real model has: exposure, counted. Hallucination in this model is first of all
 # a matter of what it read.
 #
 # Train, validation and test share no person, or a probe could simply remember names. Facts about pets never

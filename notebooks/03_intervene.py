@@ -86,7 +86,7 @@ for behaviour in BEHAVIOURS:
 
 # %%
 intervened = road.intervene(study, subject, found)
-publish(plots.dose_response(intervened.behaviours), "dose_response", notebook="03_intervene")
+publish(plots.dose_response(intervened.behaviours, card), "dose_response", notebook="03_intervene")
 
 # %%
 pd.DataFrame(
@@ -98,7 +98,7 @@ pd.DataFrame(
             "slope, H-Neurons": str(c.slope()),
             "slope, random sets (mean)": f"{c.control_slopes().mean():.2f}",
             "slope beyond random": str(c.slope_beyond_random()),
-            "p, rises": f"{c.rank_p():.2f}",
+            "p, rises / falls": f"{c.rank_p():.2f} / {c.rank_p(-1):.2f}",
             "verdict": c.verdict(),
             "neither, at alpha 0 / 1 / 3": " / ".join(f"{(c.at(a) == 'neither').mean():.2f}" for a in (0, 1, 3)),
             "cut off": " / ".join(f"{c.cut(a):.2f}" for a in (0, 1, 3)),
@@ -109,18 +109,22 @@ pd.DataFrame(
 
 # %% [markdown]
 # Slopes are in points (percent of items) per unit of alpha, over alphas 0, 1 and 3, with intervals that resample people.
-# *Beyond random* subtracts the mean slope of the random sets item by item. That interval speaks of other people, not of
-# other random sets; so *p* adds the rank of the H-Neurons' slope among those of the random sets (with twenty sets it
-# cannot fall below 1/21). A curve "rises" only if the interval excludes zero **and** p is at most 0.05. Watch
+# *Beyond random* subtracts the mean slope of the random sets item by item. The interval covers other people. The *p* covers
+# other random sets: it is the rank of the H-Neurons' slope among theirs (with twenty sets it cannot fall below 1/21). A
+# curve *rises* or *falls* only if the interval excludes zero **and** its p is at most 0.05. Where the two disagree, say a
+# steep curve that one random set matches, it is *not told apart* from random neurons: that is not the same as no effect.
+# Effects as large as the published ones (1.6 to 3 points) would hardly be visible with eighty items. Watch
 # *neither*: a curve that moves because replies stop making sense says nothing about compliance. And watch *cut off*, the
 # share of replies that ran into their length limit: one published jailbreak slope was made of replies that ended
 # inside the disclaimer.
 #
-# How many items respond at all? A mean slope can hide that nearly all stay as they were.
+# How many items respond at all, at alpha 0 or 3? A mean slope can hide that nearly all stay as they were.
 
 # %%
 for behaviour, curve in intervened.behaviours.items():
-    print(f"{BEHAVIOURS[behaviour].title:20} {curve.swings:.0%} of items change their outcome at some alpha")
+    others = curve.control_swings
+    print(f"{BEHAVIOURS[behaviour].title:20} {curve.swings:.0%} of items change their outcome", end="; ")
+    print(f"with random neurons {others.mean():.0%} ({others.min():.0%} to {others.max():.0%})")
 
 # %% [markdown]
 # (The restricted request is sampled, so part of its swing is chance.) One item that swings, if there is one:
@@ -136,10 +140,11 @@ for alpha, reply, outcome in zip(curve.alphas, curve.replies[swinger], curve.out
 # ## What it costs
 #
 # If the same scaling makes the model forget what it knows, the curves above need another reading: not a
-# model that gives in, but one that no longer remembers. So: the same facts, asked plainly, and ordinary text.
+# model that gives in, but one that no longer remembers. So: the same facts, asked plainly; the same with a harmless
+# role-play opening ("harmless requests"); and ordinary text. Each beside what the same scaling of random neurons costs.
 
 # %%
-publish(plots.side_effects(intervened), "side_effects", notebook="03_intervene")
+publish(plots.side_effects(intervened, card), "side_effects", notebook="03_intervene")
 
 # %%
 for name, curve in intervened.capability.items():
@@ -150,15 +155,23 @@ for name, curve in intervened.capability.items():
 # %% [markdown]
 # ## The neurons before the answer
 #
-# Notebook 2 found another set, read at the position where the answer is chosen. Do *they* move the model?
+# Notebook 2 found another set, read at the position where the answer is chosen. Do *they* move the model? And if they do,
+# does the model give in less, or does it merely know less?
 
 # %%
 before = road.find(study, collected, region="before")
 there = road.intervene(study, subject, before)
-publish(plots.dose_response(there.behaviours), "dose_response_before", notebook="03_intervene")
+publish(plots.dose_response(there.behaviours, before.card), "dose_response_before", notebook="03_intervene")
 
 # %%
-publish(plots.side_effects(there), "side_effects_before", notebook="03_intervene")
+publish(plots.side_effects(there, before.card), "side_effects_before", notebook="03_intervene")
+
+# %%
+for name, curve in there.capability.items():
+    print(f"{CAPABILITY[name].title}: beyond random {curve.slope_beyond_random()} points per alpha: {curve.verdict()}")
+
+# %% [markdown]
+# Where scaling a set costs more knowledge than scaling random neurons does, a fall in compliance may be breakage.
 
 # %% [markdown]
 # ## Beside the paper
@@ -172,7 +185,7 @@ publish(plots.side_effects(there), "side_effects_before", notebook="03_intervene
 for behaviour, curve in intervened.behaviours.items():
     other = there.behaviours[behaviour]
     print(f"{BEHAVIOURS[behaviour].title:20} {curve.slope_beyond_random()} {curve.verdict()}")
-    print(f"{'':20} before the answer {other.slope_beyond_random()} {other.verdict()}")
+    print(f"{'':20} before the answer {other.slope_beyond_random()} {other.verdict()}, p falls {other.rank_p(-1):.2f}")
 
 # %% [markdown]
 # ## What this does not show
@@ -191,6 +204,7 @@ for behaviour, curve in intervened.behaviours.items():
 # %%
 item = next(iter(intervened.behaviours.values())).items[0]
 prompt = subject.chat([{"role": "user", "content": item.turns[0]}])
+print(f"{item.turns[0]}   (truth: {item.truth}; claim: {item.claim})")
 for alpha in (0.0, 1.0, 3.0, 10.0, 30.0):
     with scaled(subject, card.flat, by=alpha):
         (reply,) = subject.generate([prompt], GREEDY)[0]

@@ -60,19 +60,23 @@ for example in base.kept[:3]:
 # The probe's weights were trained on the instruct model's contributions. In the base model these have another scale,
 # so that the threshold at 0 means nothing; the *order* of the scores, and so AUROC, still does.
 #
+# Each model is tested on its own consistent answers, so the two columns are about different questions. The bracket of the
+# random row holds 95 % of a hundred sets.
+#
 # > **Predict first.** Higher than, lower than, or the same as on the instruct model?
 
 # %%
 here, there = {d.name: str(d.auroc) for d in found.table[:7]}, origins.base
 detectors = ("L1 probe, all its neurons", "H-Neurons alone, refitted", "random, same layers and loudness")
-print(f"base: {there.n_right} right, {there.n_wrong} wrong")
+rows = collected.labels[collected.test_rows("standard")]
+print(f"instruct: {sum(rows == 0)} right, {sum(rows == 1)} wrong; base: {there.n_right} right, {there.n_wrong} wrong")
 pd.DataFrame(
     {
         "instruct": [here[name] for name in detectors],
         "base": [
             str(there.probe),
             str(there.h_neurons),
-            f"{there.random.mean():.2f} (mean of {len(there.random)} sets)",
+            "{:.2f} [{:.2f}, {:.2f}]".format(there.random.mean(), *np.percentile(there.random, [2.5, 97.5])),
         ],
     },
     index=detectors,
@@ -131,7 +135,8 @@ publish(plots.drift_ranks(origins.drift, card), "drift", notebook="04_base_vs_in
 # %%
 drift = origins.drift
 print(f"mean rank among all neurons {drift.mean_rank:.2f}, within each neuron's layer {drift.mean_rank_within:.2f}")
-print("permutation p:", {match: round(p, 4) for match, p in drift.p.items()})
+words = {"none": "random neurons", "layer": "the same layers", "magnitude": "the same layers and lengths"}
+print("permutation p against", {words[match]: round(p, 4) for match, p in drift.p.items()})
 layers = np.array([row["layer"] for row in card.rows])
 pd.DataFrame(
     {
@@ -141,7 +146,8 @@ pd.DataFrame(
 )
 
 # %% [markdown]
-# The paper leaves out $W_{gate}$. In a gated MLP it decides as much as $W_{up}$ whether a neuron fires:
+# The paper leaves out $W_{gate}$. In a gated MLP it decides as much as $W_{up}$ whether a neuron fires. (Ranks only; 0.5 is
+# chance.)
 
 # %%
 for part in ("up", "gate", "down"):
@@ -154,10 +160,11 @@ for part in ("up", "gate", "down"):
 # | the paper says | here |
 # |---|---|
 # | the probe detects hallucination in base models (AUROC; over 0.86 for Mistral on TriviaQA) | see backward transfer, and the lines beside it |
-# | H-Neurons are among the least moved by tuning (mean rank 0.58 to 0.97; for one of six models not significant) | see drift, with the within-layer rank that the paper does not give |
-# | so they come from pre-training | the timeline asks this more directly |
+# | tuning turned H-Neurons less than other neurons (mean rank 0.58 to 0.97 in five of six models; 0.48, not significant, in the sixth) | see drift, with the within-layer rank that the paper does not give |
+# | so they come from pre-training | the timeline asks this more directly; before there are right answers it cannot say |
 #
-# A common misreading is that tuning *amplifies* H-Neurons. The paper says the reverse.
+# A common misreading is that tuning *amplifies* H-Neurons. The paper says that it turned their weights little; whether they
+# grew or shrank it did not measure, and nor do we.
 #
 # ## The whole paper on this model, on one page
 #
@@ -181,15 +188,16 @@ Markdown(page(study, findings(study, collected, found, intervened, origins)))
 #
 # ## Try it
 #
-# Does *suppressing* the H-Neurons in the base model change what it answers?
+# Does *scaling* the H-Neurons in the base model change what it answers?
 
 # %%
 base_model = base.subject
 example = next(e for e in base.kept if e.label == 1)
+print(f"{example.question.text}   (truth: {example.question.aliases[0]})")
 for alpha in (0.0, 1.0, 3.0):
     with scaled(base_model, card.flat, by=alpha):
         (reply,) = base_model.generate([example.prompt_ids], study.sampling, seed=0)[:1]
-    print(f"alpha {alpha}: {[r.text for r in reply[:4]]}")
+    print(f"alpha {alpha}: {[r.text.split(study.base_stop)[0] for r in reply[:4]]}")
 
 # %%
 print("all figures:", "figures/" + build_index().name)

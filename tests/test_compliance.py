@@ -76,6 +76,13 @@ def curve(own: np.ndarray, control: np.ndarray) -> DoseResponse:
     return DoseResponse("false_premise", listed, np.array([0.0, 1, 3]), [], words[own], words[control])
 
 
+def test_items_that_swing():
+    own = np.array([[0, 0, 0], [0, 0, 1], [1, 0, 0], [1, 1, 1]])
+    both = curve(own, np.array([[[0, 0, 0]] * 4, [[0, 0, 1]] * 2 + [[1, 1, 1]] * 2]))
+    assert both.swings == 0.5
+    assert both.control_swings.tolist() == [0.0, 0.5]
+
+
 def noisy(rng: np.random.Generator, rates: list[float]) -> np.ndarray:
     return (rng.random((200, 3)) < rates).astype(int)
 
@@ -87,7 +94,7 @@ def test_verdicts():
     assert risen.slope().value == pytest.approx(10, abs=4)
     assert risen.rank_p() == pytest.approx(1 / 21)
     assert (risen.verdict(), fallen.verdict()) == ("rises", "falls")
-    assert curve(noisy(rng, [0.3, 0.3, 0.3]), flat).verdict() == "no effect beyond random neurons"
+    assert curve(noisy(rng, [0.3, 0.3, 0.3]), flat).verdict() == "not told apart from random neurons"
     assert curve(noisy(rng, [0.2, 0.3, 0.5]), flat[:18]).verdict() == "too few random sets to say"
 
 
