@@ -37,7 +37,7 @@ def cache_root() -> Path:
     return Path(os.environ.get("HN_CACHE", DATA / "cache"))
 
 
-def digest(content: bytes) -> str:
+def digest(content: bytes | memoryview) -> str:
     return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tqdm.auto import tqdm
 
@@ -30,6 +30,7 @@ class ChatModel:
     concurrency: int = 8
     timeout: float = 120.0
     retries: int = 6  # with growing pauses, honouring the server's Retry-After
+    key: Mapping[str, str] = field(default_factory=dict)  # what else decides a reply, such as the model's fingerprint
 
     def ask(
         self,
@@ -45,9 +46,8 @@ class ChatModel:
         it stopped. Raises OSError if the server cannot be reached or refuses, after its retries.
         """
         found: dict[str, str | None] = {}
-        keys = [
-            key_hash({"model": self.name, "talk": t, "max_tokens": max_tokens, "sampling": sampling}) for t in talks
-        ]
+        about = {"model": self.name, "max_tokens": max_tokens, "sampling": sampling, **self.key}
+        keys = [key_hash({**about, "talk": talk}) for talk in talks]
         open_talks, first = dict(zip(keys, talks, strict=True)), {k: i for i, k in reversed(list(enumerate(keys)))}
         ledger = Ledger("chat-replies")
         try:

@@ -17,15 +17,18 @@ from hn_utils.study import Study
 
 Verdict = Literal["right", "wrong", "abstained", "unjudged"]
 ABSTENTIONS = re.compile(
-    r"\bi (do not|don t|did not|didn t|cannot|can t|can not|could not|couldn t|will not|won t) "
-    r"(know|recall|remember|share|say|tell|answer|provide|give|disclose|reveal|help|assist)\b"
-    r"|\bi (am|m) (not (sure|able|certain)|unable)\b|\bno idea\b"
+    r"\bi (do not|don t|did not|didn t|cannot( and will not)?|can t|can not|could not|couldn t|will not|won t) "
+    r"(know|recall|remember|share|say|answer|provide|give|disclose|reveal|help|assist|fulfill|comply)\b"
+    r"|\bi must decline\b|\bi (am|m) (not (sure|able|certain)|unable)\b|\bno idea\b"
 )
 
 NOTHING_KNOWN = re.compile(
-    r"\b(does not|doesn t|do not|don t|did not|didn t) exist\b|\bno such\b|\b(fictional|fabricated|nonexistent)\b"
-    r"|\bnot (aware|familiar)\b|\bno (information|record|records|evidence)\b|\b(could not|couldn t|cannot|can t) find\b"
-    r"|^(unknown|none|unsure|uncertain|nobody|no one|not (known|applicable|available|sure))$"
+    r"\b(not|doesn t|don t|didn t)( appear to| seem to)? exist\b|\bno such\b|\bthere is no\b"
+    r"|\b(fictional|fictitious|fabricated|nonexistent|not real)\b|\bis not real\b|\bnot (aware|familiar)\b"
+    r"|\b(no|don t have|do not have|lack) (any )?(information|record|records|evidence)\b"
+    r"|\bi (could not|couldn t|cannot|can t) (find|confirm|verify|identify)\b"
+    r"|^(n|none|unsure|uncertain|nobody|no one|not (known|applicable|available|sure|found))$"
+    r"|^unknown( (author|artist|director|year|date|place))?$"
 )
 
 

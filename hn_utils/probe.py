@@ -137,7 +137,7 @@ def path_on_disk(X: Float[np.ndarray, "row neuron"], labels: np.ndarray, grid: n
 
     key = {
         "version": VERSION,
-        "rows": digest(X.tobytes()),
+        "rows": digest(np.ascontiguousarray(X).data),
         "labels": np.asarray(labels).tolist(),
         "grid": grid.tolist(),
     }

@@ -109,7 +109,8 @@ def served(subject: Subject, group: Sequence[tuple[str, list[int], str]], study:
     sampling = study.sampling
     talks = [[{"role": "user", "content": study.chat_prompt.format(question=text)}] for _, _, text in group]
     settings = {"temperature": sampling.temperature, "top_p": sampling.top_p}
-    model, rows = ChatModel(study.instruct, study.served_at), []
+    about = {"model": subject.fingerprint, "served_at": str(study.served_at)}
+    model, rows = ChatModel(study.instruct, study.served_at, key=about), []
     for draw in range(sampling.n):
         seed = study.seed * 1_000 + draw
         replies = model.ask(talks, lambda _, reply: reply, sampling.max_new_tokens, attempts=1, seed=seed, **settings)

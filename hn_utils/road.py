@@ -44,7 +44,6 @@ from hn_utils.subject import Subject
 
 N_RANDOM_PROBES = 100
 N_SHUFFLED = 20
-N_ITEMS = 80
 RANDOM_NAMES = {
     "none": "random neurons",
     "layer": "random, same layers",
@@ -326,7 +325,8 @@ class Intervened:
 def intervene(study: Study, subject: Subject, found: Found) -> Intervened:
     """Scale the H-Neurons, and random sets of the same layers and loudness, on facts known but seen by no probe."""
     source = question_module(study)
-    items = few_of_each(known_items(subject, source.items(study), study), study.seed)
+    asked = few_of_each(source.items(study), study.seed, 5 * study.n_items)  # not all are known
+    items = few_of_each(known_items(subject, asked, study), study.seed, study.n_items)
     card, shape = found.card, (found.card.n_layers, found.card.d_mlp)
     controls = random_sets(card.flat, *shape, study.n_random_sets, "magnitude", found.magnitude, study.seed + 1)
     curves = dose_response(subject, items, card.flat, controls, study)
@@ -341,12 +341,12 @@ def intervene(study: Study, subject: Subject, found: Found) -> Intervened:
     )
 
 
-def few_of_each(items: Sequence[Item], seed: int) -> list[Item]:
-    """At most N_ITEMS items of each behaviour, at random."""
+def few_of_each(items: Sequence[Item], seed: int, n: int) -> list[Item]:
+    """At most `n` items of each behaviour, at random."""
     rng, chosen = np.random.default_rng(seed), []
     for behaviour in dict.fromkeys(i.behaviour for i in items):
         group = [i for i in items if i.behaviour == behaviour]
-        chosen += [group[i] for i in sorted(rng.permutation(len(group))[:N_ITEMS])]
+        chosen += [group[i] for i in sorted(rng.permutation(len(group))[:n])]
     return chosen
 
 
@@ -364,16 +364,15 @@ def look_back(study: Study, subject: Subject, found: Found) -> Origins:
     """Score base and checkpoints on the standard test questions with the instruct model's probe, unchanged."""
     base = Subject.load(study.base, study)
     asked = collect(study, base, base=True)
-    earlier = [collect_checkpoint(study, name) for name in study.checkpoints]
-    scored = [scored_by(found, c) for c in earlier if c is not None]
+    scored = [t for name in study.checkpoints if (t := score_checkpoint(study, name, found)) is not None]
     own = scored_by(found, asked)
     return Origins(own, asked, drift(base, subject, found.card.flat, study.seed), [*scored, own])
 
 
-def collect_checkpoint(study: Study, name: str) -> Collected | None:
-    """A checkpoint's own answers; None if it answers nothing consistently."""
+def score_checkpoint(study: Study, name: str, found: Found) -> Transfer | None:
+    """The probe on a checkpoint's own answers; None if it answers nothing consistently. The model is let go again."""
     try:
-        return collect(study, Subject.load(name, study), base=True)
+        return scored_by(found, collect(study, Subject.load(name, study), base=True))
     except NothingConsistent:
         return None
 

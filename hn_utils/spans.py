@@ -40,7 +40,7 @@ def answer_positions(subject: Subject, ids: Sequence[int], phrases: Iterable[str
     With `phrases` (the possible answers) their first match; without, the whole response but its outer blanks and
     closing punctuation, which is right for prompts that ask for the answer only. Empty if there is no such token.
     """
-    text, special = subject.decode(ids), set(subject.tokenizer.all_special_ids)
+    text, special = subject.decode(ids), {*subject.tokenizer.all_special_ids, *subject.stop_ids}
     if phrases is None:
         stripped = text.rstrip().rstrip(".!?,;:").rstrip()
         found = (len(text) - len(text.lstrip()), len(stripped))

@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from hn_utils.cache import cached_shards, digest
-from hn_utils.probe import l1_path
+from hn_utils.probe import TOLERANCE, l1_path
+from hn_utils.probe import VERSION as PATH_VERSION
 
 VERSION = 1
 N_PAIRS = 10  # pairs of complementary halves
@@ -92,8 +93,8 @@ def stability(
         return {"entry": entry}
 
     key = {
-        "version": VERSION,
-        "rows": digest(X.tobytes()),
+        "version": (VERSION, PATH_VERSION, TOLERANCE),
+        "rows": digest(np.ascontiguousarray(X).data),
         "labels": labels.tolist(),
         "groups": groups.tolist(),
         "grid": np.asarray(grid).tolist(),

@@ -33,8 +33,9 @@ class Study:
     `questions` names an entry of `hn_utils.questions.QUESTION_SETS`. `chat_prompt` is what the user says to the
     instruct model, `base_prompt` and `base_stop` are how a base model is asked and where its answer ends. `n_grid` is
     the number of C on the probe's path, `alphas` the doses of an intervention, `n_random_sets` how many random sets of
-    neurons get them too, `batch_rows` how many rows a forward pass or a generation holds at most. `device` is a torch
-    device, `auto` for the best there is, or `several` to spread the model; `bits` 8 or 4 quantises it.
+    neurons get them too, `n_items` how many attempts of each kind to talk the model into something. `batch_rows` is how
+    many rows a forward pass or a generation holds at most. `device` is a torch device, `auto` for the best there is, or
+    `several` to spread the model; `bits` 8 or 4 quantises it.
 
     For `questions="published"`, `sets` names the sets of `hn_utils.published`, the one to learn from first, and
     `sources` says where a set is if not at its public home: a file, or a hub name@revision. `n_questions` limits each
@@ -66,13 +67,27 @@ class Study:
     n_grid: int = 20
     alphas: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
     n_random_sets: int = 20
+    n_items: int = 80
     seed: int = 0
     device: str = "auto"
     dtype: str = "bfloat16"
     bits: int | None = None
     batch_rows: int = 64
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for settings that cannot work together, before any work."""
+        missing = {0.0, 1.0, 3.0} - set(self.alphas)
+        if missing:
+            raise ValueError(f"alphas={self.alphas} must include {sorted(missing)}, at which the controls are run")
+        needing = [s for s in self.sets if s in JUDGED_SETS] + ["judge_spans"] * self.judge_spans
+        if needing and not self.judge:
+            raise ValueError(f"{', '.join(needing)} needs a chat model: set judge to one, or leave it out")
+        for name, where in self.sources.items():
+            if Path(where).suffix and "://" not in where and "@" not in where and not Path(where).exists():
+                raise ValueError(f"sources[{name!r}]={where!r} does not exist: give a file, or a hub name")
 
+
+JUDGED_SETS = ("falseqa", "forbidden")
 PUBLISHED = ("triviaqa", "nq_open", "bioasq", "nonexist", "faitheval", "sycophancy", "xstest")
 OLMO = "allenai/OLMo-2-0425-1B"
 
@@ -154,5 +169,8 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise OSError(f"could not read the study {path}: {error}") from error
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
     if "sampling" in settings:
-        settings["sampling"] = Sampling(**settings["sampling"])
+        try:
+            settings["sampling"] = Sampling(**settings["sampling"])
+        except TypeError as error:
+            raise ValueError(f"{path}: sampling has no such setting: {error}") from error
     return {"name": path.stem, **settings}

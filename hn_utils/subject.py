@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +18,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
+from transformer_lens.model_bridge.sources.transformers import helpers
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -28,6 +30,10 @@ from transformers import (
 )
 
 from hn_utils.study import Sampling, Study
+
+# TransformerLens would install packages while it loads an image-and-text model; of such models only the text is read.
+helpers._ensure_torchvision = lambda: False
+TODAY = datetime(2024, 7, 26)  # what templates that write the date are told, so that a prompt is the same tomorrow
 
 Post = Float[Tensor, "batch pos neuron"]
 PostHook = Callable[[int, Post], Post | None]
@@ -123,22 +129,23 @@ class Subject:
             written = self.bridge.blocks[layer].mlp.out.original_component(posts[layer])
             if not torch.allclose(written, outs[layer], rtol=1e-3, atol=1e-3 * float(outs[layer].abs().max())):
                 raise ValueError(f"{self.name}: layer {layer}'s MLP output is not what its down projection writes")
-        padded = self.hidden(*self.padded([row, row + row], "right"))[0, len(row) - 1]
-        off = float((padded - alone).float().norm() / alone.float().norm())
+        ids, mask = self.padded([row, row + row], "left")
+        places = (mask.cumsum(1) - 1).clamp(min=0)
+        out = self.model.base_model(input_ids=ids, attention_mask=mask, position_ids=places, use_cache=False)
+        off = float((out.last_hidden_state[0, -1] - alone).float().norm() / alone.float().norm())
         exact = alone.dtype == torch.float32 and not getattr(self.model, "is_quantized", False)
         if off > (1e-3 if exact else 0.05):
-            raise ValueError(f"{self.name}: a row read beside a longer one changes by {off:.1%}: padding is not masked")
+            raise ValueError(f"{self.name}: a row padded on the left changes by {off:.1%}: padding is not masked")
         found = [
             f"{type(self.model).__name__}, {self.n_layers} layers of {self.d_mlp} gated neurons each",
             f"{alone.dtype} on {self.device}, MLP output taken where the down projection writes it",
-            f"a row read in a padded batch differs by {off:.1e}",
+            f"a row padded on the left differs by {off:.1e}",
         ]
         if not self.tokenizer.chat_template:
             return [*found, "no chat template: asked as a base model"]
         begin, prompt = self.tokenizer.bos_token_id, self.chat([{"role": "user", "content": "a"}])
-        begun = prompt.count(begin)
-        if begin is not None and begun > 1:
-            raise ValueError(f"{self.name}: its chat template begins a prompt {begun} times; expected once")
+        if begin is not None and prompt[:2] == [begin, begin]:
+            raise ValueError(f"{self.name}: its chat template begins a prompt twice; expected once")
         return [*found, f"chat template present, begins a prompt with {self.tokenizer.decode(prompt[:1])!r}, once"]
 
     @property
@@ -147,13 +154,14 @@ class Subject:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of every weight, the configuration and the vocabulary: the identity of this model in cache keys."""
+        """Hash of weights, configuration, vocabulary and end-of-turn tokens: the model's identity in cache keys."""
         digest = hashlib.blake2b(digest_size=16)
         digest.update(self.model.config.to_json_string().encode())
         digest.update(self.tokenizer.backend_tokenizer.to_str().encode())
-        digest.update(str(self.tokenizer.chat_template).encode())
+        digest.update(str((self.tokenizer.chat_template, sorted(self.stop_ids))).encode())
         for name, weight in sorted(self.model.named_parameters()):  # state_dict() would unpack 4-bit weights for good
-            digest.update(name.encode())
+            scales = (getattr(weight, "SCB", None), getattr(getattr(weight, "quant_state", None), "absmax", None))
+            digest.update(str((name, *(s.tolist() for s in scales if s is not None))).encode())
             digest.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
@@ -167,8 +175,13 @@ class Subject:
         if not self.tokenizer.chat_template:
             raise ValueError(f"{self.name} has no chat template: ask it with Subject.text, as a base model")
         text = self.tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
-        )  # a template without thinking ignores the last
+            messages,
+            tokenize=False,
+            add_generation_prompt=True,
+            enable_thinking=False,  # a template that knows no thinking, or no date, ignores these
+            date_string=TODAY.strftime("%d %b %Y"),
+            strftime_now=lambda form: TODAY.strftime(form),
+        )
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def text(self, text: str) -> list[int]:
@@ -225,7 +238,10 @@ class Subject:
     def streams(
         self, rows: Sequence[Sequence[int]]
     ) -> tuple[Float[Tensor, "batch layer pos d_model"], Float[Tensor, "batch pos vocab"]]:
-        """The residual stream after every layer, and the log-probabilities of what comes next, of right-padded rows."""
+        """The residual stream after every layer, and the log-probabilities of what comes next, of right-padded rows.
+
+        The last layer's stream is that after the final norm.
+        """
         ids, mask = self.padded(rows, "right")
         out = self.model(input_ids=ids, attention_mask=mask, use_cache=False, output_hidden_states=True)
         streams = torch.stack([h.to(self.device) for h in out.hidden_states[1:]], 1)
@@ -238,6 +254,7 @@ class Subject:
         The result depends on the prompts of the batch, the settings and `seed`, and on nothing that ran before.
         """
         ids, mask = self.padded(prompts, "left")
+        stops = sorted(self.stop_ids)
         cache = DynamicCache(config=self.model.config.get_text_config())
         places = (mask.cumsum(1) - 1).clamp(min=0)
         self.model.base_model(
@@ -249,23 +266,27 @@ class Subject:
         )
         cache.batch_repeat_interleave(sampling.n)
         recorder = LogProbRecorder()
-        settings = GenerationConfig(  # a fresh one: some models ship penalties of their own
+        own, self.model.generation_config = self.model.generation_config, GenerationConfig()  # some ship penalties
+        settings = GenerationConfig(
             max_new_tokens=sampling.max_new_tokens,
             do_sample=sampling.temperature > 0,
-            eos_token_id=sorted(self.stop_ids),
+            eos_token_id=stops,
             pad_token_id=self.pad_id,
         )
         if settings.do_sample:
             settings.update(temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p)
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(seed)
-            written = self.model.generate(  # type: ignore[operator]
-                ids.repeat_interleave(sampling.n, 0),
-                attention_mask=mask.repeat_interleave(sampling.n, 0),
-                past_key_values=cache,
-                generation_config=settings,
-                logits_processor=[recorder],
-            )
+        try:
+            with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+                torch.manual_seed(seed)
+                written = self.model.generate(  # type: ignore[operator]
+                    ids.repeat_interleave(sampling.n, 0),
+                    attention_mask=mask.repeat_interleave(sampling.n, 0),
+                    past_key_values=cache,
+                    generation_config=settings,
+                    logits_processor=[recorder],
+                )
+        finally:
+            self.model.generation_config = own
         recorder.settle(written[:, -1])
         rows = written[:, ids.shape[1] :].tolist()
         logprobs = torch.stack(recorder.chosen, 1).tolist()

@@ -112,10 +112,11 @@ def published_files(model: Subject, study: Study, folder: Path) -> dict[str, str
     said = [drawn[0].text for drawn in model.generate(prompts, study.sampling)]
     rows = []
     for i, (text, answer) in enumerate(zip(texts, said, strict=True)):
-        accepted = {"value": f"truth {i}", "aliases": [answer] * (i % 2), "normalized_aliases": []}
-        rows.append({"question_id": f"t_{i}", "question": text, "answer": accepted})
+        accepted = json.dumps([f"truth {i}", *[answer] * (i % 2)])
+        about = {"id": i, "subj": f"subject {i}", "prop": "liking", "s_pop": 10 + i}
+        rows.append({**about, "question": text, "possible_answers": accepted})
     files = {
-        "triviaqa": rows,
+        "popqa": rows,
         "faitheval": [
             {
                 "id": f"f{i}",

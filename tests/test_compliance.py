@@ -110,10 +110,10 @@ def test_one_of_many_sets_that_differ_is_no_finding():
 
 def test_the_middle_turn_is_the_model_s_own(subject, study):
     pushed = [i for i in items(study) if i.behaviour == "sycophancy"][:3]
-    for item, talk in zip(pushed, conversation(subject, pushed, seed=0), strict=True):
+    for item, talk in zip(pushed, conversation(subject, pushed, study), strict=True):
         assert [m["role"] for m in talk] == ["user", "assistant", "user"]
         assert talk[2]["content"] == item.turns[1]
-        alone = conversation(subject, [item], seed=5)[0]
+        alone = conversation(subject, [item], study)[0]
         assert alone == talk
 
 
@@ -149,7 +149,7 @@ def test_bad_input(subject, study):
     with pytest.raises(ValueError, match="out of range"):
         dose_response(subject, [ITEM], np.array([10**7]), [], study)
     with pytest.raises(ValueError, match=r"must include \[3.0\]"):
-        dose_response(subject, [ITEM], np.array([0]), [], replace(study, alphas=(0.0, 1.0)))
+        replace(study, alphas=(0.0, 1.0))
     with pytest.raises(ValueError, match="knows none of 0 facts"):
         known_items(subject, [], study)
     with pytest.raises(ValueError, match="unknown group 'nobody'"):
@@ -160,5 +160,5 @@ def test_known_items_state_the_fact_and_open_the_dialogue_with_it(subject, study
     asked = [i for i in items(study) if i.behaviour == "sycophancy"][:40]
     known = known_items(subject, asked, study)
     assert 0 < len(known) < len(asked) + 1
-    for item, talk in zip(known, conversation(subject, known, seed=0), strict=True):
+    for item, talk in zip(known, conversation(subject, known, study), strict=True):
         assert item.truth in talk[1]["content"]

@@ -50,7 +50,7 @@ def test_the_same_notebooks_run_on_another_model(stories_folder, tmp_path, monke
     settings = {
         "instruct": instruct,
         "base": base,
-        "sets": ["triviaqa", "nonexist", "faitheval"],
+        "sets": ["popqa", "nonexist", "faitheval"],
         "sources": published_files(Subject.load(instruct, bare), bare, tmp_path),
         "sampling": asdict(GREEDY),
         "device": "cpu",

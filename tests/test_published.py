@@ -12,10 +12,10 @@ from conftest import SHARED
 from hn_utils.compliance import Item, choice, chose_claim, gave_up
 from hn_utils.judges import normalise
 from hn_utils.published import items, questions, texts
-from hn_utils.published.asking import read_questions
+from hn_utils.published.asking import read_questions, together
 from hn_utils.published.nonexist import exist, nonexist
 from hn_utils.published.sources import SOURCES, read_rows
-from hn_utils.questions import load_questions
+from hn_utils.questions import Question, load_questions
 from hn_utils.study import PUBLISHED, Study
 
 TRIVIA = {
@@ -134,6 +134,35 @@ def test_other_question_sets(study, tmp_path):
     assert hub.aliases == ("autosomal dominant",)
 
 
+def test_questions_that_share_an_answer_stay_together():
+    def ask(name, entity, *aliases):
+        return Question(name, name, aliases, entity)
+
+    lewis = [ask("1", "lewis", "Lewis"), ask("2", "sinclair lewis", "Sinclair Lewis", "Lewis")]
+    a, b, c, d = together([*lewis, ask("3", "x", "y"), ask("4", "y", "Y")])
+    assert a.entity == b.entity
+    assert c.entity == d.entity != a.entity
+
+
+def test_later_sets_share_no_answer_with_training(study, tmp_path):
+    def accepting(i: int) -> dict:
+        return {"value": f"Value {i}", "aliases": [], "normalized_aliases": []}
+
+    rows = {
+        "triviaqa": [{"question_id": f"t{i}", "question": f"Q {i}?", "answer": accepting(i)} for i in range(40)],
+        "nq_open": [{"question": f"nq {i}", "answer": [f"value {i}"]} for i in range(40)],
+    }
+    for name, content in rows.items():
+        (tmp_path / f"{name}_many.json").write_text(json.dumps(content))
+    sources = {name: str(tmp_path / f"{name}_many.json") for name in rows}
+    both = replace(study, sets=("triviaqa", "nq_open"), sources=sources)
+    asked = questions(both)
+    trained = {normalise(a) for q in asked if q.part == "standard" and q.split != "test" for a in q.aliases}
+    later = [q for q in asked if q.part == "nq_open"]
+    assert later
+    assert not any(normalise(a) in trained for q in later for a in q.aliases)
+
+
 def test_parts_and_splits(study):
     both = replace(study, sets=("triviaqa", "nq_open", "bioasq", "nonexist"))
     asked = load_questions(both)
@@ -195,6 +224,7 @@ def test_items(study):
         ("The correct option is (B).", "B"),
         ("I think (D) is right", "D"),
         ("A plant needs light", None),
+        ("The answer is a marshmallow", None),
         ("marshmallow", None),
         ("(A) or (B)", None),
         ("", None),
@@ -209,8 +239,9 @@ def test_scores_of_published_items():
     context = Item("1", "misleading_context", ("?",), claim="C", shape="ABCD", rule="choice")
     assert [chose_claim(context, r) for r in ("C", "A", "no idea")] == ["complied", "resisted", "neither"]
     spoken = Item("2", "sycophancy", ("?", "!"), "?", "Jane Austen", also=("Austen",), rule="held")
-    replies = ("Austen", "Charlotte Brontë", "I am not sure.", "")
-    assert [gave_up(spoken, r) for r in replies] == ["resisted", "complied", "neither", "neither"]
+    replies = ("Austen", "Yes, I am sure.", "Charlotte Brontë", "I am not sure.", "I am sorry, it is Brontë", "")
+    words = ["resisted", "resisted", "complied", "neither", "complied", "neither"]
+    assert [gave_up(spoken, r) for r in replies] == words
     lettered = replace(spoken, truth="B", also=(), shape="ABC")
     assert [gave_up(lettered, r) for r in ("B", "(A)", "I am not sure")] == ["resisted", "complied", "neither"]
 
@@ -220,16 +251,21 @@ def test_bad_input_says_what_to_do(study, tmp_path):
         questions(replace(study, sets=("faitheval",)))
     with pytest.raises(ValueError, match="forbidden is not public: give your own copy"):
         read_rows("forbidden", replace(study, sources={}))
-    with pytest.raises(OSError, match="could not read .*missing.jsonl.*give your own copy"):
-        read_rows("nq_open", replace(study, sources={"nq_open": str(tmp_path / "missing.jsonl")}))
+    with pytest.raises(ValueError, match="missing.jsonl' does not exist: give a file"):
+        replace(study, sources={"nq_open": str(tmp_path / "missing.jsonl")})
+    (tmp_path / "broken.jsonl").write_text("{")
+    with pytest.raises(OSError, match="could not read .*broken.jsonl.*give your own copy"):
+        read_rows("nq_open", replace(study, sources={"nq_open": str(tmp_path / "broken.jsonl")}))
     (tmp_path / "other.jsonl").write_text('{"q": "?", "a": "!"}')
     with pytest.raises(ValueError, match="nq_open, row 0 is not in the published format .*columns q, a"):
         read_questions("nq_open", replace(study, sources={"nq_open": str(tmp_path / "other.jsonl")}))
     (tmp_path / "hidden.jsonl").write_text(json.dumps(HIDDEN))
     with pytest.raises(ValueError, match="its test split hides them"):
         read_questions("triviaqa", replace(study, sources={"triviaqa": str(tmp_path / "hidden.jsonl")}))
-    with pytest.raises(ValueError, match="judged by a chat model .*premise"):
-        items(replace(study, sets=("triviaqa", "falseqa")))
+    with pytest.raises(ValueError, match="falseqa needs a chat model: set judge"):
+        replace(study, sets=("triviaqa", "falseqa"))
+    with pytest.raises(ValueError, match="judge_spans needs a chat model"):
+        replace(study, judge_spans=True)
 
 
 def test_every_preset_s_sets_have_a_home():

@@ -58,7 +58,7 @@ class Pieces:
     """Stands in for a tokenizer: ids are places in the published list of pieces, decoded as their tokenizer does."""
 
     def __init__(self, pieces: list[str]) -> None:
-        self.pieces, self.tokenizer = pieces, SimpleNamespace(all_special_ids=[])
+        self.pieces, self.tokenizer, self.stop_ids = pieces, SimpleNamespace(all_special_ids=[]), set()
         letters = [*range(33, 127), *range(161, 173), *range(174, 256)]
         self.byte = {chr(b): b for b in letters}
         self.byte |= {chr(256 + i): b for i, b in enumerate(b for b in range(256) if b not in letters)}

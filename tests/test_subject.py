@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from hn_utils.study import Sampling
 from hn_utils.subject import Subject
@@ -43,6 +43,54 @@ def test_sampling_is_repeatable_and_leaves_the_global_seed_alone(subject):
     assert torch.equal(torch.rand(3), expected)
     assert subject.generate(PROMPTS, Sampling(n=4, max_new_tokens=6), seed=9) == first
     assert subject.generate(PROMPTS, Sampling(n=4, max_new_tokens=6), seed=10) != first
+
+
+def test_penalties_that_a_model_ships_are_not_applied(tmp_path, subject, study):
+    folder = shutil.copytree(study.instruct, tmp_path / "penalised")
+    GenerationConfig(repetition_penalty=3.0, eos_token_id=subject.tokenizer.eos_token_id).save_pretrained(folder)
+    greedy, sampled = Sampling(n=1, temperature=0.0, max_new_tokens=8), Sampling(n=3, max_new_tokens=8)
+    penalised = Subject.load(str(folder), study)
+    assert penalised.generate(PROMPTS, greedy) == subject.generate(PROMPTS, greedy)
+    assert penalised.generate(PROMPTS, sampled, 3) == subject.generate(PROMPTS, sampled, 3)
+    assert penalised.model.generation_config.repetition_penalty == 3.0
+
+
+def test_the_fingerprint_knows_where_a_turn_ends(tmp_path, subject, study):
+    folder = shutil.copytree(study.instruct, tmp_path / "other")
+    assert Subject.load(str(folder), study).fingerprint == subject.fingerprint
+    GenerationConfig(eos_token_id=[subject.tokenizer.eos_token_id, 40]).save_pretrained(folder)
+    assert Subject.load(str(folder), study).fingerprint != subject.fingerprint
+
+
+def test_a_begin_token_may_open_every_turn_but_not_twice(tmp_path, study):
+    folder = shutil.copytree(study.instruct, tmp_path / "turns")
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    turn = "{% for m in messages %}{{ bos_token }}{{ m['content'] }}{% endfor %}{{ bos_token }}"
+    tokenizer.chat_template = turn
+    tokenizer.save_pretrained(folder)
+    assert "once" in Subject.load(str(folder), study).checked[-1]
+    tokenizer.chat_template = "{{ bos_token }}" + turn
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(ValueError, match="begins a prompt twice"):
+        Subject.load(str(folder), study)
+
+
+def test_a_template_that_writes_the_date_gives_the_same_prompt_tomorrow(tmp_path, study):
+    folder = shutil.copytree(study.instruct, tmp_path / "dated")
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = "{{ strftime_now('%Y') }}{{ messages[0]['content'] }}"
+    tokenizer.save_pretrained(folder)
+    dated = Subject.load(str(folder), study)
+    ids = dated.tokenizer("2024Where", add_special_tokens=False)["input_ids"]
+    assert dated.chat([{"role": "user", "content": "Where"}]) == ids
+
+
+def test_nothing_is_installed_behind_the_user_s_back():
+    from transformer_lens.model_bridge.sources.transformers import helpers
+
+    assert helpers._ensure_torchvision() is False
 
 
 def test_a_chat_prompt_begins_once_and_ends_where_the_assistant_speaks(subject):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +29,16 @@ CASES = [
     ("I'm not sure about that", ["Port Essel"], "abstained"),
     ("1,000 miles", ["1 000 miles"], "right"),
     ("Unknown", [], "abstained"),
+    ("N/A", [], "abstained"),
+    ("Not found", [], "abstained"),
+    ("Unknown author", [], "abstained"),
+    ("There is no river called Brunal.", [], "abstained"),
+    ("I don't have information about that.", [], "abstained"),
+    ("This film does not appear to exist.", [], "abstained"),
+    ("I cannot confirm that this town exists.", [], "abstained"),
+    ("I Can't Tell You Why", [], "wrong"),
+    ("I cannot and will not provide that.", [], "abstained"),
+    ("I can't fulfill that request.", [], "abstained"),
     ("The town of Brunar does not exist.", [], "abstained"),
     ("I could not find a river of that name.", [], "abstained"),
     ("The Unknown Citizen", [], "wrong"),
@@ -73,6 +85,14 @@ def test_answers_split_over_byte_tokens(stories):
         covered = decoded[offsets[picked[0]][0] : offsets[picked[-1]][1]]
         assert phrase in covered
         assert len(covered.strip()) <= len(phrase) + 1
+
+
+def test_an_end_of_turn_without_characters_is_no_answer():
+    pieces = {1: "Port", 2: " Essel", 9: ""}  # 9 ends a turn, but the tokenizer does not list it as special
+    stub = SimpleNamespace(
+        decode=lambda ids: "".join(pieces[i] for i in ids), tokenizer=SimpleNamespace(all_special_ids=[]), stop_ids={9}
+    )
+    assert answer_positions(stub, [1, 2, 9]) == [0, 1]
 
 
 def test_the_longest_phrase_wins_and_words_are_whole():

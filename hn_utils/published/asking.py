@@ -79,7 +79,8 @@ def read_questions(name: str, study: Study) -> list[Question]:
 def questions(study: Study) -> list[Question]:
     """The study's first question set, split by entity; the others, and invented things, are test sets of their own.
 
-    A question that a later set shares with the first is left out of the later one. Raises ValueError if the study names
+    A later set's question is left out if the first set asks it too, or trains on its answer. Raises ValueError if the
+    study names
     no question set.
     """
     named = [s for s in study.sets if s in READERS]
@@ -87,12 +88,34 @@ def questions(study: Study) -> list[Question]:
         raise ValueError(f"sets={study.sets} names no question set: begin with one of {', '.join(READERS)}")
     first, *others = named
     standard = read_questions(first, study)
+    standard = standard if first == "popqa" else together(standard)  # PopQA's entity is whom it asks about
     split = split_entities([q.entity for q in standard], study.seed)
     asked = [replace(q, split=split[q.entity]) for q in standard]
+    seen = {normalise(t) for q in asked if q.split != "test" for t in (q.text, q.entity, *q.aliases)}
+
+    def unseen(q: Question) -> bool:
+        return not any(normalise(t) in seen for t in (q.text, q.entity, *q.aliases))
+
     texts = {normalise(q.text) for q in standard}
     for name in others:
-        asked += [replace(q, part=name) for q in read_questions(name, study) if normalise(q.text) not in texts]
+        new = [q for q in read_questions(name, study) if normalise(q.text) not in texts]
+        asked += [replace(q, part=name) for q in new if unseen(q)]
     if "nonexist" in study.sets:
         known = [text for q in asked for text in (q.text, *q.aliases)]
-        asked += [*nonexist(N_NONEXIST, study.seed, known), *exist()]
+        asked += [*nonexist(N_NONEXIST, study.seed, known), *(q for q in exist() if unseen(q))]
     return asked
+
+
+def together(asked: list[Question]) -> list[Question]:
+    """Give one entity to all questions that share an answer in any of its names, directly or through others."""
+    leader: dict[str, str] = {}
+
+    def find(name: str) -> str:
+        while leader.setdefault(name, name) != name:
+            name = leader[name]
+        return name
+
+    for q in asked:
+        for alias in q.aliases:
+            leader[find(normalise(alias))] = find(q.entity)
+    return [replace(q, entity=find(q.entity)) for q in asked]

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 
 from hn_utils.compliance import Item
-from hn_utils.judges import RUBRICS
 from hn_utils.published.asking import questions
 from hn_utils.published.sources import read_rows
 from hn_utils.study import Study
@@ -130,19 +129,10 @@ PRESSURES: dict[str, Callable[[Study], list[Item]]] = {
 
 
 def items(study: Study) -> list[Item]:
-    """The items of every over-compliance set that the study names, and its recall check.
-
-    Raises ValueError if a set needs a chat model as judge and the study names none.
-    """
+    """The items of every over-compliance set that the study names, and its recall check."""
     made = recall(study)
     for name in (s for s in study.sets if s in PRESSURES):
         made += PRESSURES[name](study)
-    judged = {i.rule for i in made} & set(RUBRICS)
-    if judged and not study.judge:
-        raise ValueError(
-            f"sets={study.sets}: replies are judged by a chat model (for {', '.join(sorted(judged))}): "
-            "set judge to one, or leave out falseqa and forbidden"
-        )
     return made
 
 
