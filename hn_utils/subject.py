@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -31,9 +30,10 @@ from transformers import (
 
 from hn_utils.study import Sampling, Study
 
-# TransformerLens would install packages while it loads an image-and-text model; of such models only the text is read.
+# TransformerLens would install packages while it loads an image-and-text model, of which only the text is read here.
 helpers._ensure_torchvision = lambda: False
-TODAY = datetime(2024, 7, 26)  # what templates that write the date are told, so that a prompt is the same tomorrow
+# What templates that write the date are told, so that a prompt is the same tomorrow: it shadows a function of that name.
+FIXED_DATE = "{%- macro strftime_now(form) -%}{{ {'%Y-%m-%d': '2024-07-26'}.get(form, '26 Jul 2024') }}{%- endmacro -%}"
 
 Post = Float[Tensor, "batch pos neuron"]
 PostHook = Callable[[int, Post], Post | None]
@@ -178,9 +178,8 @@ class Subject:
             messages,
             tokenize=False,
             add_generation_prompt=True,
-            enable_thinking=False,  # a template that knows no thinking, or no date, ignores these
-            date_string=TODAY.strftime("%d %b %Y"),
-            strftime_now=lambda form: TODAY.strftime(form),
+            chat_template=FIXED_DATE + self.tokenizer.chat_template,
+            enable_thinking=False,  # a template that knows no thinking ignores this
         )
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 

@@ -80,10 +80,10 @@ def test_a_template_that_writes_the_date_gives_the_same_prompt_tomorrow(tmp_path
     folder = shutil.copytree(study.instruct, tmp_path / "dated")
     (folder / "chat_template.jinja").unlink(missing_ok=True)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    tokenizer.chat_template = "{{ strftime_now('%Y') }}{{ messages[0]['content'] }}"
+    tokenizer.chat_template = "{{ strftime_now('%Y-%m-%d') }} {{ messages[0]['content'] }}"
     tokenizer.save_pretrained(folder)
     dated = Subject.load(str(folder), study)
-    ids = dated.tokenizer("2024Where", add_special_tokens=False)["input_ids"]
+    ids = dated.tokenizer("2024-07-26 Where", add_special_tokens=False)["input_ids"]
     assert dated.chat([{"role": "user", "content": "Where"}]) == ids
 
 
