@@ -30,9 +30,9 @@ from transformers import (
 
 from hn_utils.study import Sampling, Study
 
-# TransformerLens would install packages while it loads an image-and-text model, of which only the text is read here.
+# TransformerLens would install packages while it loads an image-and-text model, of which only text is read here.
 helpers._ensure_torchvision = lambda: False
-# What templates that write the date are told, so that a prompt is the same tomorrow: it shadows a function of that name.
+# What templates that write the date are told, so that a prompt is the same tomorrow: it shadows such a function.
 FIXED_DATE = "{%- macro strftime_now(form) -%}{{ {'%Y-%m-%d': '2024-07-26'}.get(form, '26 Jul 2024') }}{%- endmacro -%}"
 
 Post = Float[Tensor, "batch pos neuron"]

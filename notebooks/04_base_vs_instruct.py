@@ -170,8 +170,9 @@ for part in ("up", "gate", "down"):
 #
 # Every sentence that the four notebooks could test, with a verdict by rule: a detection gain *replicates* if its interval
 # lies above 0 and it is no smaller than the smallest of the paper's six models, is *weaker* if it is smaller; a slope needs
-# its interval and its rank among random sets; transfer and drift have to beat random neurons of the same kind. (A page
-# like this is written by `python -m hn_utils run` for any study.)
+# its interval and its rank among random sets; transfer and drift have to beat random neurons of the same kind. *Absent*
+# is said only where the interval leaves no room for an effect like the paper's. (A page like this is written by
+# `python -m hn_utils run` for any study.)
 
 # %%
 intervened = road.intervene(study, subject, found)  # from disk, if notebook 3 has run

@@ -18,6 +18,7 @@ from hn_utils.report import VERDICTS, Finding, drift_verdict, gain_verdict, page
         (16.0, 9.0, 22.0, "replicates"),
         (6.0, 1.0, 11.0, "weaker"),
         (6.0, -1.0, 13.0, "absent"),
+        (6.0, -9.0, 21.0, "cannot say"),  # there is still room for a gain like the paper's
         (-9.0, -15.0, -2.0, "contradicts"),
         (float("nan"), float("nan"), float("nan"), "cannot say"),
     ],
