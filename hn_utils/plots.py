@@ -205,10 +205,12 @@ def paper_rule(rule: PaperRule, own: Fit) -> go.Figure:
     figure.update_yaxes(title="share of questions", range=[0, 1.02])
     return styled(
         figure,
-        f"The paper's rule (the probe's accuracy + the model's recall without its H-Neurons) takes C = {chosen.C:.3g}, "
-        f"{len(chosen.h_neurons)} H-Neurons; ours C = {own.C:.3g}, {len(own.h_neurons)}. With a fit's H-Neurons "
-        f"silenced the model still answers {min(rule.recall):.0%} to {max(rule.recall):.0%} of validation questions "
-        f"({rule.recall_unscaled:.0%} untouched)",
+        f"The paper's rule (the probe's accuracy, n = {rule.n_answers} answers, + the model's recall without its "
+        f"H-Neurons, "
+        f"n = {rule.n_questions} questions) takes C = {chosen.C:.3g}, {len(chosen.h_neurons)} H-Neurons; ours C = "
+        f"{own.C:.3g}, {len(own.h_neurons)}. With a fit's H-Neurons silenced the model still answers "
+        f"{min(rule.recall):.0%} to {max(rule.recall):.0%} of validation questions ({rule.recall_unscaled:.0%} "
+        f"untouched)",
     )
 
 

@@ -240,13 +240,16 @@ class PaperRule:
 
     `accuracy` is balanced, at score 0; `recall` the share of questions that the model still answers rightly with that
     fit's H-Neurons suppressed, `recall_unscaled` without. The paper adds the first two and takes the best sum; how
-    strongly it suppressed, and on which questions, it does not say: here alpha is 0.
+    strongly it suppressed, and on which questions, it does not say: here alpha is 0. Accuracy is over `n_answers`
+    consistent answers, recall over `n_questions` questions.
     """
 
     fits: list[Fit]
     accuracy: list[float]
     recall: list[float]
     recall_unscaled: float
+    n_answers: int
+    n_questions: int
 
     @property
     def chosen(self) -> int:
@@ -267,7 +270,8 @@ def by_paper_rule(study: Study, collected: Collected, found: Found) -> PaperRule
     doses = [UNSCALED, *(Dose(fit.h_neurons, 0.0) for fit in fits)]
     right = outcomes(items, replies_at(collected.subject, items, doses, study), study) == "complied"
     unscaled, *suppressed = right.mean(0).tolist()
-    return PaperRule(fits, [accuracy(labels, fit.score(X)) for fit in fits], suppressed, unscaled)
+    accuracies = [accuracy(labels, fit.score(X)) for fit in fits]
+    return PaperRule(fits, accuracies, suppressed, unscaled, len(rows), len(asked))
 
 
 @dataclass(frozen=True)
