@@ -35,6 +35,14 @@ class Transfer:
     confidence: Estimate | None
     random: Float[np.ndarray, "set"]
 
+    @property
+    def random_spread(self) -> Estimate | None:
+        """Mean of the random sets, and the range that holds 95 % of them."""
+        if not len(self.random):
+            return None
+        low, high = np.percentile(self.random, [2.5, 97.5])
+        return Estimate(float(self.random.mean()), float(low), float(high), self.n_right + self.n_wrong)
+
 
 def transfer(
     model: str,

@@ -73,11 +73,7 @@ print(f"instruct: {sum(rows == 0)} right, {sum(rows == 1)} wrong; base: {there.n
 pd.DataFrame(
     {
         "instruct": [here[name] for name in detectors],
-        "base": [
-            str(there.probe),
-            str(there.h_neurons),
-            "{:.2f} [{:.2f}, {:.2f}]".format(there.random.mean(), *np.percentile(there.random, [2.5, 97.5])),
-        ],
+        "base": [str(e or "too few answers") for e in (there.probe, there.h_neurons, there.random_spread)],
     },
     index=detectors,
 )
@@ -107,7 +103,7 @@ pd.DataFrame(
             "right": t.n_right,
             "wrong": t.n_wrong,
             "H-Neurons": str(t.h_neurons or "too few"),
-            "random neurons (mean)": f"{t.random.mean():.2f}" if len(t.random) else "",
+            "random neurons": str(t.random_spread or ""),
             "confidence": str(t.confidence or ""),
         }
         for t in origins.timeline
