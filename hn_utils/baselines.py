@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from hn_utils.cache import cached_shards
 from hn_utils.controls import Estimate, auroc, bootstrap
 from hn_utils.responses import Example
+from hn_utils.rows import BLOCK, Rows
 from hn_utils.study import Study
 from hn_utils.subject import Subject
 
@@ -63,33 +64,48 @@ def read(subject: Subject, examples: Sequence[Example], study: Study) -> Reading
     return Readings(**joined, length=np.array([len(e.answer) for e in examples], float))
 
 
-Score = Callable[[np.ndarray], np.ndarray]
+def standardized(values: Float[np.ndarray, "example column"], train: np.ndarray) -> Float[np.ndarray, "example column"]:
+    """Columns of mean 0 and variance 1 over the training rows; a constant one becomes 0."""
+    spread = values[train].std(0)
+    return (values - values[train].mean(0)) / np.where(spread == 0, 1, spread)
+
+
+def coordinates(X: Rows, train: np.ndarray) -> Float[np.ndarray, "example train"]:
+    """Rows of any width in as many numbers as there are training rows, without loss for a dense probe.
+
+    A probe with an L2 penalty sees only inner products, and never weighs a direction in which no training row lies. So
+    the inner products of all rows with the training rows say it all; they are added up over blocks of standardised
+    columns.
+    """
+    products, height = np.zeros((len(X), len(train))), max(1, BLOCK // len(X))
+    for start in range(0, X.shape[1], height):
+        block = standardized(X.columns(np.arange(start, min(start + height, X.shape[1]))), train)
+        products += block @ block[train].T
+    size, axes = np.linalg.eigh(products[train])
+    spanned = size > 1e-8 * size[-1]
+    return products @ (axes[:, spanned] / np.sqrt(size[spanned]))
 
 
 def l2_probe(
-    X: np.ndarray, labels: np.ndarray, validation: np.ndarray, validation_labels: np.ndarray
-) -> tuple[float, Score]:
+    features: Float[np.ndarray, "example feature"], labels: np.ndarray, train: np.ndarray, validation: np.ndarray
+) -> tuple[float, Float[np.ndarray, "example"]]:
     """A dense linear probe, its strength chosen on validation: (validation AUROC, log-odds of a hallucination)."""
-    best: tuple[float, Score] | None = None
+    best = (-1.0, np.empty(0))
     for C in STRENGTHS:
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=300)).fit(X, labels)
-        value = auroc(validation_labels, model.decision_function(validation))
-        if best is None or value > best[0]:
-            best = value, model.decision_function
-    assert best is not None
+        model = LogisticRegression(C=C, max_iter=300).fit(features[train], labels[train])
+        scores = model.decision_function(features)
+        best = max(best, (auroc(labels[validation], scores[validation]), scores), key=lambda pair: pair[0])
     return best
 
 
 def residual_probe(
-    residual: np.ndarray, labels: np.ndarray, train: np.ndarray, validation: np.ndarray
-) -> tuple[int, Score]:
-    """The residual-stream probe of the layer best on validation: (layer, score of [example, layer, d_model])."""
-    probes = [
-        l2_probe(residual[train, layer], labels[train], residual[validation, layer], labels[validation])
-        for layer in range(residual.shape[1])
-    ]
+    residual: Float[np.ndarray, "example layer d_model"], labels: np.ndarray, train: np.ndarray, validation: np.ndarray
+) -> tuple[int, Float[np.ndarray, "example"]]:
+    """The residual-stream probe of the layer best on validation: (layer, log-odds of a hallucination)."""
+    streams = [standardized(stream, train) for stream in residual.swapaxes(0, 1)]
+    probes = [l2_probe(stream, labels, train, validation) for stream in streams]
     layer = int(np.argmax([value for value, _ in probes]))
-    return layer, lambda streams: probes[layer][1](streams[:, layer])
+    return layer, probes[layer][1]
 
 
 @dataclass(frozen=True)

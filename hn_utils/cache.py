@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from safetensors.numpy import load as load_arrays
+from safetensors import safe_open
 from safetensors.numpy import save as save_arrays
 from tqdm.auto import tqdm
 
@@ -37,8 +37,18 @@ def cache_root() -> Path:
     return Path(os.environ.get("HN_CACHE", DATA / "cache"))
 
 
-def digest(content: bytes | memoryview) -> str:
+def hasher() -> hashlib.blake2b:
+    return hashlib.blake2b(digest_size=8)
+
+
+def digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=8).hexdigest()
+
+
+def mapped(path: Path) -> Arrays:
+    """The arrays of a safetensors file, as they lie there: pages are read when they are looked at."""
+    with safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118 (it is no dict)
 
 
 def key_hash(key: Mapping[str, Any]) -> str:
@@ -53,7 +63,10 @@ def key_hash(key: Mapping[str, Any]) -> str:
 
 
 class Stage:
-    """One stage's shards. Raises OSError, before any work, if the folder cannot be written."""
+    """One stage's shards; arrays come back mapped from their file.
+
+    Raises OSError, before any work, if the folder cannot be written.
+    """
 
     def __init__(self, name: str, key: Mapping[str, Any]) -> None:
         self.name, self.key = name, key
@@ -85,13 +98,14 @@ class Stage:
         path = self.shard(index)
         if path is None:
             return None
-        content = path.read_bytes()
         _, written_digest, kind = path.name.split(".")
-        if digest(content) != written_digest:
+        with path.open("rb") as file:
+            intact = hashlib.file_digest(file, hasher).hexdigest() == written_digest
+        if not intact:
             tqdm.write(f"cache: {path} is damaged and will be computed again")
             path.unlink(missing_ok=True)
             return None
-        return load_arrays(content) if kind == "safetensors" else pq.read_table(pa.BufferReader(content)).to_pylist()
+        return mapped(path) if kind == "safetensors" else pq.read_table(path).to_pylist()
 
     def save(self, index: int, result: Arrays | Records) -> None:
         header = {"header": json.dumps({"stage": self.name, "shard": index, "key": key_hash(self.key)})}

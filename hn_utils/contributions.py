@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,32 +12,45 @@ from torch import Tensor
 
 from hn_utils.cache import cached_shards
 from hn_utils.responses import Example
+from hn_utils.rows import Rows
 from hn_utils.study import Study
 from hn_utils.subject import Subject
 
 VERSION = 1
 EPSILON = 1e-8
 REGIONS = ("answer", "other", "before")
-EXAMPLES_PER_SHARD = 256
+EXAMPLES_PER_SHARD = 64
 
 
 @dataclass(frozen=True)
 class Contributions:
-    """Mean contributions [example, region, layer * neuron], float16 as stored, layer-major as in the paper.
+    """Mean contributions by region, rows of [example, layer * neuron], layer-major as in the paper; float16 on disk.
 
     Regions: `answer`, the answer tokens; `other`, every other position, template included; `before`, the one position
     that predicts the first answer token.
     """
 
-    values: Float[np.ndarray, "example region layer_neuron"]
+    regions: Mapping[str, Rows]
     n_layers: int
     d_mlp: int
 
-    def at(self, region: str) -> Float[np.ndarray, "example layer_neuron"]:
-        """One region in float32. Raises ValueError for an unknown region."""
-        if region not in REGIONS:
-            raise ValueError(f"unknown region {region!r}: choose one of {', '.join(REGIONS)}")
-        return self.values[:, REGIONS.index(region)].astype(np.float32)
+    def __len__(self) -> int:
+        return len(self.regions["answer"])
+
+    def __getitem__(self, rows: np.ndarray) -> Contributions:
+        """Some of the examples, by index or mask."""
+        return Contributions({region: read[rows] for region, read in self.regions.items()}, self.n_layers, self.d_mlp)
+
+    def at(self, region: str) -> Rows:
+        """One region. Raises ValueError if it is unknown."""
+        if region not in self.regions:
+            raise ValueError(f"unknown region {region!r}: choose one of {', '.join(self.regions)}")
+        return self.regions[region]
+
+
+def by_region(arrays: Sequence[Float[np.ndarray, "example region layer_neuron"]]) -> dict[str, Rows]:
+    """The rows of each region, from arrays that hold all regions."""
+    return {region: Rows([a[:, place] for a in arrays]) for place, region in enumerate(REGIONS)}
 
 
 def contribution(
@@ -113,4 +126,4 @@ def capture(subject: Subject, examples: Sequence[Example], study: Study) -> Cont
         "examples": [(e.ids, e.answer) for e in examples],
     }
     shards = cached_shards("contributions", key, examples, compute, EXAMPLES_PER_SHARD)
-    return Contributions(np.concatenate([s["values"] for s in shards]), subject.n_layers, subject.d_mlp)
+    return Contributions(by_region([s["values"] for s in shards]), subject.n_layers, subject.d_mlp)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.stats import rankdata
 
 N_BOOTSTRAP = 1_000
 
@@ -27,12 +26,12 @@ class Estimate:
 
 def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
     """Chance that a random positive scores above a random negative, ties counting half; nan if a class is missing."""
-    positive = np.asarray(labels) == 1
-    n_pos, n_neg = positive.sum(), (~positive).sum()
-    if not n_pos or not n_neg:
+    labels, scores = np.asarray(labels), np.asarray(scores)
+    positive, negative = scores[labels == 1], np.sort(scores[labels != 1])
+    if not len(positive) or not len(negative):
         return float("nan")
-    ranks = rankdata(scores)
-    return float((ranks[positive].sum() - n_pos * (n_pos + 1) / 2) / (n_pos * n_neg))
+    below, up_to = (np.searchsorted(negative, positive, side).sum() for side in ("left", "right"))
+    return float((below + up_to) / 2 / (len(positive) * len(negative)))
 
 
 def accuracy(labels: np.ndarray, scores: np.ndarray) -> float:
@@ -98,11 +97,17 @@ def random_sets(
     if match == "magnitude":
         near = max(len(chosen) + 1, d_mlp // 20)
         pools = [p[np.argsort(np.abs(magnitude[p] - magnitude[c]))[:near]] for p, c in zip(pools, chosen, strict=True)]
+    pools = [np.sort(pool).tolist() for pool in pools]
+    places = [{neuron: place for place, neuron in enumerate(pool)} for pool in pools]
     sets = []
     for _ in range(n_sets):
         drawn: list[int] = []
-        for pool in pools:
-            drawn.append(int(rng.choice(np.setdiff1d(pool, drawn))))
+        for pool, place in zip(pools, places, strict=True):
+            taken = sorted(place[d] for d in drawn if d in place)
+            pick = int(rng.integers(len(pool) - len(taken)))
+            for t in taken:  # count past those that are taken
+                pick += pick >= t
+            drawn.append(pool[pick])
         sets.append(np.sort(drawn))
     return sets
 

@@ -24,6 +24,7 @@ NOTEBOOKS = {
     "02_probe": "Probe",
     "03_intervene": "Intervene",
     "04_base_vs_instruct": "Base against instruct",
+    "bench": "Speed and size",
 }
 
 
@@ -109,7 +110,7 @@ def read_meta(page: Path) -> dict[str, str]:
 
 CARD = """<article><a href="html/{name}.html"><img src="png/{name}.png" alt="{title}" loading="lazy"></a>
 <p>{title}</p>
-<p class="from"><a href="html/{name}.html">Open the interactive figure</a>, from notebook {notebook}</p></article>"""
+<p class="from"><a href="html/{name}.html">Open the interactive figure</a>, from {source}</p></article>"""
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>H-Neurons: the figures</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>
 body{{font:16px/1.5 system-ui,sans-serif;max-width:1180px;margin:2rem auto;padding:0 1rem;color:#222}}
@@ -128,9 +129,10 @@ def build_index() -> Path:
     cards = []
     for notebook, heading in NOTEBOOKS.items():
         mine = {name: meta for name, meta in pages.items() if meta["notebook"] == notebook}
+        source = "<code>make bench</code>" if notebook == "bench" else f"notebook {notebook}"
         if mine:
             cards.append(f"<h2>{heading}</h2>")
-        cards += [CARD.format(name=n, title=html.escape(m["title"]), notebook=notebook) for n, m in mine.items()]
+        cards += [CARD.format(name=n, title=html.escape(m["title"]), source=source) for n, m in mine.items()]
     index = FIGURES / "index.html"
     index.write_text(PAGE.format(cards="\n".join(cards)))
     return index

@@ -11,7 +11,8 @@ from scipy.stats import zscore
 from torch.nn.functional import cosine_similarity
 
 from hn_utils.controls import Estimate, auroc, bootstrap, random_sets
-from hn_utils.probe import Fit
+from hn_utils.path import Fit
+from hn_utils.rows import Rows
 from hn_utils.subject import Subject
 
 N_PERMUTATIONS = 2_000
@@ -46,7 +47,7 @@ class Transfer:
 
 def transfer(
     model: str,
-    read: Float[np.ndarray, "example neuron"],
+    read: Rows,
     labels: np.ndarray,
     confidence: np.ndarray,
     groups: Sequence[str] | np.ndarray,

@@ -220,8 +220,8 @@ def neuron_atlas(
     """Where are the H-Neurons, how much do they contribute, and how differently for hallucinated answers?"""
     X = contributions.at(region)
     false, true = X[labels == 1], X[labels == 0]
-    gap = (false.mean(0) - true.mean(0)) / (X.std(0) + 1e-6)
-    size = X.mean(0)
+    gap = (false.mean() - true.mean()) / (X.std() + 1e-6)
+    size = X.mean()
     weight = {int(f): r["weight"] for f, r in zip(card.flat, card.rows, strict=True)}
 
     def about(flat: int) -> str:
@@ -264,7 +264,7 @@ def neuron_distributions(
     contributions: Contributions, labels: np.ndarray, flat: int, d_mlp: int, region: str
 ) -> go.Figure:
     """How does one neuron's contribution differ between hallucinated answers, true answers and all other tokens?"""
-    read, other = contributions.at(region)[:, flat], contributions.at("other")[:, flat]
+    read, other = (contributions.at(r).columns(np.array([flat]))[:, 0] for r in (region, "other"))
     figure = go.Figure()
     for name, values, colour in (
         ("hallucinated answers", read[labels == 1], FALSE),
@@ -494,3 +494,22 @@ def drift_ranks(drift: Drift, card: HNeurons) -> go.Figure:
         f"{len(card.rows)}): p = {drift.p['none']:.4f} against random neurons, {drift.p['layer']:.4f} against the same "
         f"layers, {drift.p['magnitude']:.4f} against the same layers and lengths of weights",
     )
+
+
+def log_slope(sizes: Sequence[float], costs: Sequence[float]) -> float:
+    """By which power cost grows with size."""
+    return float(np.polyfit(np.log(sizes), np.log(costs), 1)[0])
+
+
+def growth(panels: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> go.Figure:
+    """How does cost grow with size? One log-log panel each: (sizes, seconds)."""
+    figure = make_subplots(rows=2, cols=2, subplot_titles=list(panels), vertical_spacing=0.2)
+    for place, (sizes, costs) in enumerate(panels.values()):
+        row, col = place // 2 + 1, place % 2 + 1
+        line = {"color": TRUE, "width": 3}
+        figure.add_trace(go.Scatter(x=sizes, y=costs, mode="lines+markers", line=line, showlegend=False), row, col)
+        figure.update_xaxes(type="log", tickvals=sizes, ticktext=[f"{s:,}" for s in sizes], row=row, col=col)
+        figure.update_yaxes(type="log", title="seconds", dtick=1, row=row, col=col)
+    told = "; ".join(f"{title} {log_slope(*panel):.2f}" for title, panel in panels.items())
+    n = sum(len(sizes) for sizes, _ in panels.values())
+    return styled(figure, f"Seconds grow with this power of the size (n = {n} sizes measured). {told}", 700)

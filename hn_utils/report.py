@@ -75,7 +75,7 @@ def gain(collected: Collected, found: Found, part: str) -> Estimate | None:
     labels = collected.labels[rows]
     if len(set(labels)) < 2:
         return None
-    X = collected.contributions_of(rows).at(found.probe.region)
+    X = collected.contributions[rows].at(found.probe.region)
     random = np.stack([fit.score(X) for fit in found.random["none"]], 1)
 
     def points(y: np.ndarray, own: np.ndarray, others: np.ndarray) -> float:

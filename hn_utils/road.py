@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from hn_utils.baselines import Added, added, l2_probe, read, residual_probe
+from hn_utils.baselines import Added, added, coordinates, l2_probe, read, residual_probe
 from hn_utils.compliance import (
     CAPABILITY,
     CONTROL_ALPHAS,
@@ -24,20 +24,20 @@ from hn_utils.contributions import Contributions, capture
 from hn_utils.controls import Estimate, accuracy, auroc, bootstrap, random_sets, shuffled
 from hn_utils.intervene import UNSCALED, Dose
 from hn_utils.origins import Drift, Transfer, drift, transfer
+from hn_utils.path import Fit, path_on_disk
 from hn_utils.probe import (
     Detection,
-    Fit,
     HNeurons,
     Probe,
     detect,
     fit_probe,
     h_neurons,
-    path_on_disk,
     refit,
     three_vs_one,
 )
 from hn_utils.questions import Question, load_questions, question_module
 from hn_utils.responses import Example, NothingConsistent, Response, build_examples, sample_responses
+from hn_utils.rows import Rows
 from hn_utils.stability import Stability, stability
 from hn_utils.study import Study
 from hn_utils.subject import Subject
@@ -88,9 +88,6 @@ class Collected:
         real = real if len(real) else self.rows("test")
         return np.concatenate([rows[self.labels[rows] == 1], real[self.labels[real] == 0]])
 
-    def contributions_of(self, rows: np.ndarray) -> Contributions:
-        return Contributions(self.contributions.values[rows], self.contributions.n_layers, self.contributions.d_mlp)
-
 
 def collect(study: Study, subject: Subject | None = None, base: bool = False) -> Collected:
     """Ask, sample, judge, filter, capture. A base model is asked the standard test questions only."""
@@ -135,9 +132,9 @@ def find(study: Study, collected: Collected, region: str = "answer") -> Found:
     train = balanced(collected.rows("train"), collected.labels, study.seed)
     validation = collected.rows("validation")
     probe = fit_probe(
-        collected.contributions_of(train),
+        collected.contributions[train],
         collected.labels[train],
-        collected.contributions_of(validation),
+        collected.contributions[validation],
         collected.labels[validation],
         groups=collected.entities[validation],
         n_grid=study.n_grid,
@@ -146,8 +143,8 @@ def find(study: Study, collected: Collected, region: str = "answer") -> Found:
     subject = collected.subject
     shape = (subject.n_layers, subject.d_mlp)
     card = h_neurons(probe, subject.short_name, subject.fingerprint, study.name, *shape)
-    X, y = three_vs_one(collected.contributions_of(train), collected.labels[train], region)
-    magnitude = collected.contributions_of(train).at(region).mean(0)
+    X, y = three_vs_one(collected.contributions[train], collected.labels[train], region)
+    magnitude = collected.contributions[train].at(region).mean()
     random = {
         match: [
             refit(X, y, neurons)
@@ -166,11 +163,11 @@ def find(study: Study, collected: Collected, region: str = "answer") -> Found:
 def shuffled_fit(collected: Collected, train: np.ndarray, probe: Probe, seed: int) -> Fit:
     """The probe at the chosen C after right and wrong were shuffled among the training questions."""
     labels = shuffled(collected.labels[train], seed)
-    X, y = three_vs_one(collected.contributions_of(train), labels, probe.region)
+    X, y = three_vs_one(collected.contributions[train], labels, probe.region)
     return path_on_disk(X, y, np.array([probe.fit.C]))[0]
 
 
-def over_sets(name: str, title: str, fits: Sequence[Fit], X: np.ndarray, labels: np.ndarray) -> Detection:
+def over_sets(name: str, title: str, fits: Sequence[Fit], X: Rows, labels: np.ndarray) -> Detection:
     """Mean AUROC and accuracy of control probes; the ranges hold 95 % of them."""
     size = int(np.mean([len(f.neurons) for f in fits]))
     spreads = []
@@ -187,7 +184,7 @@ def detection_rows(collected: Collected, found: Found, part: str, title: str) ->
     labels, groups = collected.labels[rows], collected.entities[rows]
     if len(set(labels)) < 2:
         return []
-    X = collected.contributions_of(rows).at(found.probe.region)
+    X = collected.contributions[rows].at(found.probe.region)
     fit, k = found.probe.fit, len(found.card.rows)
     return [
         detect("L1 probe, all its neurons", title, labels, fit.score(X), groups, len(fit.neurons)),
@@ -202,7 +199,7 @@ def differences(collected: Collected, found: Found) -> dict[str, Estimate]:
     """AUROC of the H-Neurons minus that of controls, paired: both are read on the same resampled questions."""
     rows = collected.test_rows("standard")
     X, labels, groups = (
-        collected.contributions_of(rows).at(found.probe.region),
+        collected.contributions[rows].at(found.probe.region),
         collected.labels[rows],
         collected.entities[rows],
     )
@@ -228,7 +225,7 @@ def find_again(study: Study, collected: Collected, found: Found) -> tuple[Stabil
     grid = np.array([fit.C for fit in found.probe.path if fit.C <= found.probe.fit.C])
     groups, results = np.tile(collected.entities[train], 2), []
     for labels in (collected.labels[train], shuffled(collected.labels[train], study.seed)):
-        X, y = three_vs_one(collected.contributions_of(train), labels, found.probe.region)
+        X, y = three_vs_one(collected.contributions[train], labels, found.probe.region)
         results.append(stability(X, y, groups, grid, seed=study.seed))
     own, noise = results
     return own, noise
@@ -260,7 +257,7 @@ def by_paper_rule(study: Study, collected: Collected, found: Found) -> PaperRule
     """Suppress each fit's H-Neurons in turn and ask validation questions again."""
     fits = [fit for fit in found.probe.path if len(fit.h_neurons)]
     rows = collected.rows("validation")
-    X, labels = collected.contributions_of(rows).at(found.probe.region), collected.labels[rows]
+    X, labels = collected.contributions[rows].at(found.probe.region), collected.labels[rows]
     asked = [q for q in collected.questions if q.part == "standard" and q.split == "validation"]
     items = [
         Item(q.id, "recall", (study.chat_prompt.format(question=q.text),), truth=q.aliases[0], also=q.aliases[1:])
@@ -290,11 +287,11 @@ def compare(study: Study, collected: Collected, found: Found) -> Compared:
     readings = read(collected.subject, collected.kept, study)
     X = collected.contributions.at(found.probe.region)
     layer, residual = residual_probe(readings.residual, labels, train, validation)
-    dense = l2_probe(X[train], labels[train], X[validation], labels[validation])[1]
+    _, dense = l2_probe(coordinates(X, train), labels, train, validation)
     longer = 1 if auroc(labels[train], readings.length[train]) >= 0.5 else -1
     scores = {
-        "all neurons, L2 probe": dense(X),
-        f"residual stream, L2 probe (layer {layer})": residual(readings.residual),
+        "all neurons, L2 probe": dense,
+        f"residual stream, L2 probe (layer {layer})": residual,
         "entropy": readings.entropy,
         "margin of the likeliest token": -readings.margin,
         f"answer length ({'longer' if longer > 0 else 'shorter'} is made up)": longer * readings.length,

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from hn_utils.cache import cached_shards, digest
-from hn_utils.probe import TOLERANCE, l1_path
-from hn_utils.probe import VERSION as PATH_VERSION
+from hn_utils.cache import cached_shards
+from hn_utils.path import VERSION as PATH_VERSION
+from hn_utils.path import l1_path
+from hn_utils.rows import Rows
 
 VERSION = 1
 N_PAIRS = 10  # pairs of complementary halves
@@ -65,7 +66,7 @@ class Stability:
 
 
 def stability(
-    X: Float[np.ndarray, "row neuron"],
+    X: Rows,
     labels: np.ndarray,
     groups: Sequence[str] | np.ndarray,
     grid: np.ndarray,
@@ -93,8 +94,8 @@ def stability(
         return {"entry": entry}
 
     key = {
-        "version": (VERSION, PATH_VERSION, TOLERANCE),
-        "rows": digest(np.ascontiguousarray(X).data),
+        "version": (VERSION, PATH_VERSION),
+        "rows": X.digest,
         "labels": labels.tolist(),
         "groups": groups.tolist(),
         "grid": np.asarray(grid).tolist(),

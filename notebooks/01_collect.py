@@ -36,7 +36,6 @@
 # %%
 from collections import Counter
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -213,12 +212,9 @@ pd.DataFrame(rows).rename(index={0: "consistently right", 1: "consistently wrong
 # does not grow with the text.
 
 # %%
-values = collected.contributions.values
-print("examples, regions, neurons:", values.shape, values.dtype, f"{values.nbytes / 1e6:.0f} MB")
-for region in ("answer", "other", "before"):
-    print(
-        f"{region:7} mean contribution {100 * np.nanmean(collected.contributions.at(region)):.2f} % of the layer's output"
-    )
+for region, read in collected.contributions.regions.items():
+    size = f"{100 * read.mean().mean():.2f} % of the layer's output"
+    print(f"{region:7} {read.shape[0]} examples, {read.shape[1]:,} neurons, mean contribution {size}")
 
 # %% [markdown]
 # ## What this does not show

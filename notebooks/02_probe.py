@@ -49,7 +49,7 @@ collected = road.collect(study)  # from disk, if notebook 1 has run
 
 # %%
 train = road.balanced(collected.rows("train"), collected.labels, study.seed)
-X, y = three_vs_one(collected.contributions_of(train), collected.labels[train])
+X, y = three_vs_one(collected.contributions[train], collected.labels[train])
 print(
     f"{len(train)} training questions, half hallucinated -> {X.shape[0]} rows of {X.shape[1]:,} neurons, {y.mean():.0%} positive"
 )
@@ -132,7 +132,7 @@ pd.DataFrame(found.card.rows).assign(found_again=again.probability[found.card.fl
 
 # %%
 card, validation = found.card, collected.rows("validation")
-seen, truth = collected.contributions_of(validation), collected.labels[validation]
+seen, truth = collected.contributions[validation], collected.labels[validation]
 others = random_sets(card.flat, card.n_layers, card.d_mlp, 1, "layer", seed=study.seed)[0]
 publish(
     plots.neuron_atlas(seen, truth, card, others, "answer"),

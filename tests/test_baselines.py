@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from transformers import AutoModelForCausalLM
 
-from hn_utils.baselines import added, l2_probe, matched_pairs, read, residual_probe
+from hn_utils.baselines import added, coordinates, l2_probe, matched_pairs, read, residual_probe
 from hn_utils.controls import auroc
 from hn_utils.questions import Question
 from hn_utils.responses import Example
+from hn_utils.rows import Rows
 
 ROWS = [([1, 9, 12, 40, 33, 7, 21], [4, 5]), ([1, 5, 6, 7, 8, 9, 10, 11, 12], [7])]
 
@@ -75,9 +79,23 @@ def test_dense_probes_find_a_planted_direction_and_nothing_in_noise():
     labels, residual = rng.integers(0, 2, 300), rng.normal(size=(300, 3, 20))
     residual[:, 1] += 1.2 * labels[:, None] * (np.arange(20) < 4)  # layer 1 knows
     train, validation, test = np.arange(150), np.arange(150, 200), np.arange(200, 300)
-    layer, score = residual_probe(residual, labels, train, validation)
+    layer, scores = residual_probe(residual, labels, train, validation)
     assert layer == 1
-    assert auroc(labels[test], score(residual[test])) > 0.85
+    assert auroc(labels[test], scores[test]) > 0.85
     noise = rng.permutation(labels)
-    value = l2_probe(residual[train, 0], noise[train], residual[validation, 0], noise[validation])[1]
-    assert 0.35 < auroc(noise[test], value(residual[test, 0])) < 0.65
+    _, scores = l2_probe(residual[:, 0], noise, train, validation)
+    assert 0.35 < auroc(noise[test], scores[test]) < 0.65
+
+
+def test_a_dense_probe_on_coordinates_is_the_one_on_all_columns(monkeypatch):
+    monkeypatch.setattr("hn_utils.baselines.BLOCK", 7_000)  # several blocks of columns
+    rng = np.random.default_rng(1)
+    X = rng.lognormal(size=(120, 400)).astype(np.float32)
+    X[:, 7] = 3.0  # a dead neuron
+    labels, train = rng.integers(0, 2, 120), rng.permutation(120)[:70]
+    plain = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, tol=1e-8, max_iter=2_000))
+    expected = plain.fit(X[train], labels[train]).decision_function(X)
+    features = coordinates(Rows([X]), train)
+    assert features.shape[1] < 70
+    model = LogisticRegression(C=0.1, tol=1e-8, max_iter=2_000).fit(features[train], labels[train])
+    np.testing.assert_allclose(model.decision_function(features), expected, rtol=1e-3, atol=1e-3)

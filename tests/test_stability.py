@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hn_utils.probe import c_grid
+from hn_utils.path import c_grid
+from hn_utils.rows import Rows
 from hn_utils.stability import Stability, stability
 
 N_NEURONS = 3_000
@@ -19,7 +20,7 @@ def contributions(seed: int, strength: float, n: int = 240, correlated: float = 
     common = rng.normal(size=(n, N_NEURONS // 50)).repeat(50, 1)  # blocks of 50 that share a cause
     logs = np.sqrt(1 - correlated) * rng.normal(size=(n, N_NEURONS)) + np.sqrt(correlated) * common
     logs[:, PLANTED] += strength * labels[:, None]
-    return np.exp(0.7 * logs).astype(np.float32), labels, np.arange(n).astype(str)
+    return Rows([np.exp(0.7 * logs).astype(np.float32)]), labels, np.arange(n).astype(str)
 
 
 def found(X, labels, groups) -> Stability:

@@ -1,0 +1,59 @@
+"""Rows in blocks, in parts and on disk are the plain matrix."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hn_utils.cache import Stage
+from hn_utils.rows import Rows
+
+
+@pytest.fixture
+def matrix() -> np.ndarray:
+    return np.random.default_rng(0).lognormal(size=(23, 11)).astype(np.float16)
+
+
+@pytest.fixture(params=[2**25, 30, 1], ids=["one block", "two rows a block", "a row a block"])
+def rows(request, matrix, monkeypatch) -> Rows:
+    monkeypatch.setattr("hn_utils.rows.BLOCK", request.param)
+    return Rows([matrix[:4], matrix[4:5], matrix[5:]])
+
+
+def test_is_the_matrix(rows, matrix):
+    full, chosen = matrix.astype(np.float32), np.array([9, 0, 3])
+    assert rows.shape == full.shape
+    assert np.array_equal(rows.columns(chosen), full[:, chosen])
+    assert np.array_equal(np.concatenate([b.copy() for _, b in rows.blocks()]), full)
+    vectors = np.random.default_rng(1).normal(size=(23, 2))
+    np.testing.assert_allclose(rows.times_transposed(vectors), vectors.T @ full, rtol=1e-4)
+    np.testing.assert_allclose(rows.mean(), full.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(rows.std(), full.std(0), rtol=1e-4)
+
+
+def test_some_rows_and_rows_above_rows(rows, matrix):
+    picked = np.array([22, 0, 4, 4])
+    both = rows[picked].above(rows[np.arange(23) < 2])
+    expected = np.concatenate([matrix[picked], matrix[:2]]).astype(np.float32)
+    assert np.array_equal(both.columns(np.arange(11)), expected)
+    np.testing.assert_allclose(both.mean(), expected.mean(0), rtol=1e-5)
+
+
+def test_the_digest_is_of_the_content_alone(rows, matrix):
+    assert rows.digest == Rows([matrix]).digest == Rows([matrix[::-1]])[np.arange(23)[::-1]].digest
+    assert rows.digest != rows[np.arange(22)].digest
+
+
+def test_rows_on_disk_are_mapped_not_read(tmp_path, monkeypatch, matrix):
+    monkeypatch.setenv("HN_CACHE", str(tmp_path))
+    stage = Stage("s", {})
+    stage.save(0, {"values": matrix})
+    kept = stage.read(0)
+    assert isinstance(kept, dict)
+    assert not kept["values"].flags.owndata  # the pages of the file itself
+    assert np.array_equal(Rows([kept["values"]]).columns(np.arange(11)), matrix.astype(np.float32))
+
+
+def test_different_widths():
+    with pytest.raises(ValueError, match=r"different widths: \[2, 3\]"):
+        Rows([np.ones((1, 2)), np.ones((1, 3))])
