@@ -1,0 +1,486 @@
+"""Speed and size against a floor or a rival, as ratios measured in one run: `make bench`, or some rows by name.
+
+Every ratio is measured several times, ours and the rival in turn, and given as its median [smallest, largest].
+The table goes into bench/README.md, the plots of cost against size into figures/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers.utils import logging
+
+from hn_utils import plots
+from hn_utils.cache import Stage
+from hn_utils.compliance import BEHAVIOURS, replies_at
+from hn_utils.contributions import capture, mean_contributions
+from hn_utils.gallery import build_index, publish
+from hn_utils.intervene import Dose
+from hn_utils.path import c_grid, l1_path
+from hn_utils.questions import Question, load_questions, question_module
+from hn_utils.responses import Example, prompt_ids
+from hn_utils.road import few_of_each
+from hn_utils.rows import Rows
+from hn_utils.study import load_study
+from hn_utils.subject import Subject
+
+HERE = Path(__file__).resolve().parent
+MARK = "<!-- measured -->"
+Row = tuple[str, str, str, str]  # what; against; measured; aim
+WORK = Path(tempfile.mkdtemp(prefix="hn-bench-"))
+
+
+# --- measuring -------------------------------------------------------------------------------------------------------
+
+
+def seconds(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    start = clock()
+    work()
+    return clock() - start
+
+
+def in_turn(ours: Callable[[], object], rival: Callable[[], object], n: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """Wall-clock seconds of both, n times in turn after one round to warm up."""
+    ours(), rival()
+    pairs = np.array([[seconds(ours), seconds(rival)] for _ in range(n)])
+    return pairs[:, 0], pairs[:, 1]
+
+
+def spread(ratios: np.ndarray) -> str:
+    return f"{np.median(ratios):.2f} [{ratios.min():.2f}, {ratios.max():.2f}]"
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        yield
+    torch.set_num_threads(before)
+
+
+def own_memory() -> float:
+    """Megabytes that belong to this process alone; pages of mapped files do not count."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024
+
+
+def peak_memory(work: Callable[[], object]) -> float:
+    """How far `own_memory` rises above where it stood, in megabytes."""
+    before, highest, done = own_memory(), [0.0], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.005):
+            highest.append(own_memory())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    work()
+    done.set()
+    watcher.join()
+    return max(highest) - before
+
+
+@contextmanager
+def empty_cache() -> Iterator[None]:
+    before = os.environ.get("HN_CACHE")
+    with tempfile.TemporaryDirectory(dir=WORK) as folder:
+        os.environ["HN_CACHE"] = folder
+        yield
+    os.environ.pop("HN_CACHE") if before is None else os.environ.update(HN_CACHE=before)
+
+
+# --- material --------------------------------------------------------------------------------------------------------
+
+
+def random_llama(n_layers: int = 16, d_model: int = 512, d_mlp: int = 2048) -> tuple[Subject, LlamaForCausalLM]:
+    """A Llama with random weights behind a Subject, and the same, plain."""
+    study, folder = load_study("organism"), WORK / f"llama-{n_layers}-{d_model}"
+    tokenizer = AutoTokenizer.from_pretrained(study.instruct)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=d_model,
+        intermediate_size=d_mlp,
+        num_hidden_layers=n_layers,
+        num_attention_heads=d_model // 64,
+        num_key_value_heads=d_model // 64,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return Subject.load(str(folder), study), LlamaForCausalLM.from_pretrained(folder).eval()
+
+
+def some_examples(n: int, shortest: int = 20, longest: int = 60) -> list[Example]:
+    """Rows of random ids, shortest first, with an answer of two tokens near the end."""
+    rng, question = np.random.default_rng(0), Question("q", "?", ("a",), "e")
+    rows = sorted((rng.integers(5, 1_000, rng.integers(shortest, longest + 1)).tolist() for _ in range(n)), key=len)
+    return [Example(question, r[:-4], r[-4:], "", 1, [len(r) - 3, len(r) - 2], 0.0) for r in rows]
+
+
+def answer_labels(n: int) -> np.ndarray:
+    """One in four rows is a hallucinated answer, as in 3-vs-1."""
+    return (np.arange(n) % 4 == 0).astype(int)
+
+
+def contributions(n: int, p: int, height: int = 256) -> Iterator[np.ndarray]:
+    """Half-precision rows like contributions, some at a time: heavy-tailed, a little correlated, and 40 neurons are
+    louder in hallucinated answers."""
+    generator, labels = torch.Generator().manual_seed(0), torch.from_numpy(answer_labels(n))
+    loud, mix = torch.randperm(p, generator=generator)[:40], torch.randn(20, p, generator=generator) * 0.07
+    for some in labels.split(height):
+        logs = torch.randn(len(some), 20, generator=generator) @ mix + torch.randn(len(some), p, generator=generator)
+        logs[:, loud] += 0.5 * some[:, None]
+        yield (logs - 4).exp_().half().numpy()
+
+
+def on_disk(n: int, p: int) -> Rows:
+    """The same, in shards of 64 rows, mapped."""
+    stage, mapped = Stage("rows", {"n": n, "p": p}), []
+    for index, values in enumerate(contributions(n, p, 64)):
+        stage.save(index, {"values": values})
+        kept = stage.read(index)
+        assert isinstance(kept, dict)
+        mapped.append(kept["values"])
+    return Rows(mapped)
+
+
+def liblinear(X: np.ndarray, labels: np.ndarray, C: float) -> np.ndarray:
+    """The official fit."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = LogisticRegression(C=C, l1_ratio=1, solver="liblinear", tol=1e-4, max_iter=1_000, random_state=42)
+        model.fit(X, labels)
+    return np.append(model.coef_[0], model.intercept_)
+
+
+def objective(w: np.ndarray, X: np.ndarray, labels: np.ndarray, C: float) -> float:
+    margins = np.where(labels == 1, 1, -1) * (X @ w[:-1] + w[-1])
+    return float(np.abs(w).sum() + C * np.logaddexp(0, -margins).sum())
+
+
+# --- the rows --------------------------------------------------------------------------------------------------------
+
+
+def official_capture(model: LlamaForCausalLM, examples: list[Example], folder: Path) -> None:
+    """As the official code: a forward pass per example, every activation kept, one float32 file per example."""
+    norms = torch.stack([layer.mlp.down_proj.weight.norm(dim=0) for layer in model.model.layers])
+    for i, example in enumerate(examples):
+        kept: list[tuple[torch.Tensor, torch.Tensor]] = []
+        hooks = [
+            layer.mlp.down_proj.register_forward_hook(lambda _, z, h, kept=kept: kept.append((z[0][0], h[0])))
+            for layer in model.model.layers
+        ]
+        with torch.inference_mode():
+            model(torch.tensor([example.ids]))
+            z, h = torch.stack([z for z, _ in kept]), torch.stack([h for _, h in kept])
+            shares = z.abs() * norms[:, None] / (h.norm(dim=-1, keepdim=True) + 1e-8)
+            rest = [t for t in range(len(example.ids)) if t not in example.answer]
+            for name, positions in (("answer", example.answer), ("other", rest)):
+                np.save(folder / f"{i}-{name}.npy", shares[:, positions].mean(1).numpy())
+        for hook in hooks:
+            hook.remove()
+
+
+def bench_capture() -> list[Row]:
+    subject, plain = random_llama()
+    examples = some_examples(64)
+    batches = [examples[:32], examples[32:]]
+    padded = [subject.padded([e.ids for e in batch], "right") for batch in batches]
+
+    def forward() -> None:
+        with torch.inference_mode():
+            for ids, mask in padded:
+                plain.model(input_ids=ids, attention_mask=mask, use_cache=False)
+
+    def ours() -> None:
+        for batch in batches:
+            mean_contributions(subject, batch)
+
+    def captured() -> None:
+        with empty_cache():
+            capture(subject, examples, load_study("organism", batch_rows=32))
+
+    mine, floor = in_turn(ours, forward, 7)
+    whole, theirs = in_turn(captured, lambda: official_capture(plain, examples, WORK), 3)
+    shapes = "random Llama, 16 layers, 64 prompts of 20-60 tokens"
+    return [
+        (f"capture, {shapes}", "plain batched forward without lm_head", f"{spread(mine / floor)} x", "<= 1.25 x"),
+        ("the same, written to disk", "the official way", f"{spread(whole / theirs)} x", "<= 0.33 x"),
+    ]
+
+
+def bench_memory() -> list[Row]:
+    rows = []
+    for n_layers, n in ((4, 64), (16, 64), (16, 512)):
+        subject, _ = random_llama(n_layers)
+        study = load_study("organism", batch_rows=32)
+        with empty_cache():
+            capture(subject, some_examples(32), study)  # torch takes its working memory
+            peak = peak_memory(lambda s=subject, n=n, study=study: capture(s, some_examples(n, 40, 60), study))
+        kept = 64 * 3 * n_layers * 2048 * 2 / 1e6
+        rows.append((f"capture memory, {n_layers} layers, {n} examples", "", f"{peak:.0f} MB", f"shard: {kept:.0f} MB"))
+    return rows
+
+
+def bench_path() -> list[Row]:
+    n, p, rows = 2_000, 50_000, []
+    parts, labels = list(contributions(n, p)), answer_labels(n)
+    X, dense = Rows(parts), np.concatenate(parts).astype(np.float64)
+    with one_core():
+        grid = c_grid(X, labels, 20)
+        for depth, places in ((7, (1, 3, 5)), (20, (1, 7, 12, 18))):
+            ours = [
+                seconds(lambda d=depth: l1_path(X, labels, c_grid(X, labels, 20)[:d]), time.process_time)
+                for _ in range(3)
+            ]
+            fits, theirs, better = l1_path(X, labels, grid[:depth]), [], []
+            for place in places:
+                start = time.process_time()
+                rival = liblinear(dense, labels, grid[place])
+                theirs.append(time.process_time() - start)
+                w = np.zeros(p + 1)
+                w[fits[place].neurons], w[-1] = fits[place].weights, fits[place].intercept
+                better.append(objective(rival, dense, labels, grid[place]) / objective(w, dense, labels, grid[place]))
+            factor = depth * np.mean(theirs) / np.array(ours)
+            told = f"0 to {len(fits[-1].neurons)} neurons, {np.median(ours):.1f} s"
+            rows.append(
+                (
+                    f"L1 path of {depth} C, {n:,} x {p:,}, one core: {told}",
+                    f"{depth} liblinear fits, tol 1e-4 ({len(places)} timed, {min(theirs):.0f} to {max(theirs):.0f} s)",
+                    f"{spread(factor)} x faster; violation <= {max(f.violation for f in fits):.0e}; "
+                    f"liblinear's objective {min(better):.4f} to {max(better):.4f} x ours",
+                    ">= 50 x, <= 1e-4, never worse",
+                )
+            )
+    return rows
+
+
+def bench_deep() -> list[Row]:
+    parts, labels = list(contributions(2_000, 8_000)), answer_labels(2_000)
+    X, dense = Rows(parts), np.concatenate(parts).astype(np.float64)
+    C = c_grid(X, labels, 20)[13]
+    with one_core():
+        ours = seconds(lambda: l1_path(X, labels, [C]), time.process_time)
+        theirs = seconds(lambda: liblinear(dense, labels, C), time.process_time)
+    k = len(l1_path(X, labels, [C])[0].neurons)
+    return [(f"one deep C ({k} neurons), from nothing", "liblinear", f"{theirs / ours:.1f} x faster", "never slower")]
+
+
+def bench_large(name: str, n: int, p: int, aim: str) -> list[Row]:
+    with empty_cache():
+        X, labels = on_disk(n, p), answer_labels(n)
+        with one_core():
+            took: list[float] = []
+            work = lambda: took.append(  # noqa: E731
+                seconds(lambda: l1_path(X, labels, c_grid(X, labels, 20)), time.process_time)
+            )
+            peak = peak_memory(work)
+    return [(f"L1 path of 20 C at {name} size ({n:,} x {p:,}, one core)", "", f"{took[0]:.0f} s, {peak:.0f} MB", aim)]
+
+
+def bench_sampling() -> list[Row]:
+    study = load_study("organism")
+    subject = Subject.load(study.instruct, study)
+    prompts = [prompt_ids(subject, q, study, False) for q in load_questions(study)[:48]]
+    once = load_study("organism", sampling=type(study.sampling)(n=1, max_new_tokens=4)).sampling
+
+    def separately() -> None:
+        for prompt in prompts:
+            for draw in range(10):
+                subject.generate([prompt], once, draw)
+
+    ours, theirs = in_turn(lambda: subject.generate(prompts, study.sampling), separately, 3)
+    return [("10 responses to 48 questions", "10 calls a question", f"{spread(theirs / ours)} x faster", ">= 6 x")]
+
+
+def bench_doses() -> list[Row]:
+    study = load_study("organism")
+    subject = Subject.load(study.instruct, study)
+    items = few_of_each(question_module(study).items(study), 0, 20)
+    groups = [[i for i in items if i.behaviour == b] for b in BEHAVIOURS]
+    doses = [Dose(np.arange(0, 6_000, 200), alpha) for alpha in study.alphas]
+
+    def together() -> None:
+        with empty_cache():
+            for group in groups:
+                replies_at(subject, group, doses, study)
+
+    def one_after_another() -> None:
+        for group in groups:
+            for dose in doses:
+                with empty_cache():
+                    replies_at(subject, group, [dose], study)
+
+    ours, theirs = in_turn(together, one_after_another, 3)
+    return [
+        (
+            "7 alphas x 4 behaviours, 20 items each",
+            "one alpha after another",
+            f"{spread(theirs / ours)} x faster",
+            ">= 3 x",
+        )
+    ]
+
+
+def bench_storage() -> list[Row]:
+    values = next(contributions(64, 459_000, 64))
+    single = values.astype(np.float32)
+    folder = WORK / "single"
+    folder.mkdir()
+
+    def write_single() -> None:
+        for i, row in enumerate(single):
+            np.save(folder / f"{i}.npy", row)
+
+    def read_single() -> float:
+        return sum(float(np.load(folder / f"{i}.npy").sum()) for i in range(64))
+
+    with empty_cache():
+        stage = Stage("storage", {})
+        wrote, wrote_single = in_turn(lambda: stage.save(0, {"values": values}), write_single)
+        size = stage.shard(0).stat().st_size / sum(f.stat().st_size for f in folder.iterdir())
+        read, read_singly = in_turn(lambda: Rows([stage.read(0)["values"]]).columns(np.arange(500)), read_single)
+    what = "64 examples of 459,000 neurons"
+    return [
+        (f"{what}: size", "a float32 .npy each", f"{size:.2f} x", "0.5 x"),
+        (
+            f"{what}: written, synced and hashed",
+            "a float32 .npy each",
+            f"{spread(wrote_single / wrote)} x faster",
+            ">= 10 x",
+        ),
+        (
+            f"{what}: verified, 500 columns read",
+            "a float32 .npy each",
+            f"{spread(read_singly / read)} x faster",
+            ">= 8 x",
+        ),
+    ]
+
+
+def bench_import() -> list[Row]:
+    took = [seconds(lambda: subprocess.run([sys.executable, "-c", "import hn_utils"], check=True)) for _ in range(3)]
+    return [("import hn_utils", "", f"{np.median(took):.2f} s", "< 1 s")]
+
+
+def bench_notebooks() -> list[Row]:
+    """All notebooks in a copy of the project, so that nothing here changes."""
+    root, copy = HERE.parent, WORK / "project"
+    shutil.copytree(root, copy, ignore=shutil.ignore_patterns(".git", "cache", ".venv", "__pycache__"))
+    rows = []
+    for name, aim in (("cold", "<= 300 s"), ("warm", "<= 60 s")):
+        took = 0.0
+        for source in sorted((copy / "notebooks").glob("*.py")):
+            command = [sys.executable, "-m", "jupytext", "--quiet", "--to", "ipynb", "--execute", source.name]
+            environment = os.environ | {
+                "TQDM_DISABLE": "1",
+                "HN_CACHE": str(WORK / "notebooks"),
+                "PYTHONPATH": str(copy),
+            }
+            took += seconds(
+                lambda c=command, e=environment, s=source: subprocess.run(
+                    c, cwd=s.parent, env=e, check=True, stderr=subprocess.DEVNULL
+                )
+            )
+        rows.append((f"the four notebooks, {name}", "", f"{took:.0f} s", aim))
+    return rows
+
+
+def bench_growth() -> list[Row]:
+    """How cost grows: figures, and the slopes of log cost against log size."""
+    panels: dict[str, tuple[list[int], list[float]]] = {}
+    with one_core():
+        for title, sizes, shape in (
+            ("L1 path: neurons", (10_000, 30_000, 100_000, 300_000), lambda p: (1_000, p)),
+            ("L1 path: examples", (250, 500, 1_000, 2_000, 4_000), lambda n: (n, 20_000)),
+        ):
+            took = []
+            for size in sizes:
+                X, labels = Rows(list(contributions(*shape(size)))), answer_labels(shape(size)[0])
+                took.append(seconds(lambda X=X, y=labels: l1_path(X, y, c_grid(X, y, 20)[:12]), time.process_time))
+            panels[title] = list(sizes), took
+
+    def captured(subject: Subject, examples: list[Example]) -> float:
+        mean_contributions(subject, examples)
+        return float(np.median([seconds(lambda: mean_contributions(subject, examples)) for _ in range(3)]))
+
+    subject, lengths = random_llama(8, 256, 1024)[0], (16, 32, 64, 128, 256)
+    panels["capture of 32: tokens"] = list(lengths), [captured(subject, some_examples(32, n, n)) for n in lengths]
+    depths = (4, 8, 16, 32)
+    panels["capture of 32: layers"] = (
+        list(depths),
+        [captured(random_llama(d, 256, 1024)[0], some_examples(32, 40, 40)) for d in depths],
+    )
+    publish(plots.growth(panels), "growth", notebook="bench")
+    build_index()
+    slopes = [f"{title} {plots.log_slope(x, y):.2f}" for title, (x, y) in panels.items()]
+    return [("cost against size", "log-log slopes", "; ".join(slopes), "<= 1 in neurons, tokens and layers")]
+
+
+ROWS: dict[str, Callable[[], list[Row]]] = {
+    "capture": bench_capture,
+    "memory": bench_memory,
+    "path": bench_path,
+    "deep": bench_deep,
+    "large": lambda: bench_large("Llama-3.1-8B", 4_000, 459_000, "<= 40 s, <= 500 MB beyond the mapped files"),
+    "largest": lambda: bench_large("Llama-3.3-70B", 2_000, 2_294_000, "runs within 24 GB"),
+    "sampling": bench_sampling,
+    "doses": bench_doses,
+    "storage": bench_storage,
+    "import": bench_import,
+    "notebooks": bench_notebooks,
+    "growth": bench_growth,
+}
+
+
+def table(rows: list[Row]) -> str:
+    machine = (
+        f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}, Python {platform.python_version()}"
+    )
+    lines = ["| what | against | measured | aim |", "|---|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
+    return "\n".join([f"Measured on {machine}.", "", *lines])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rows", nargs="*", help=f"some of {', '.join(ROWS)}; without: all, and the table is kept")
+    names = parser.parse_args().rows
+    unknown = set(names) - set(ROWS)
+    if unknown:
+        raise SystemExit(f"error: unknown rows {sorted(unknown)}: choose from {', '.join(ROWS)}")
+    logging.disable_progress_bar()
+    rows = []
+    try:
+        for name in names or ROWS:
+            for row in ROWS[name]():
+                print(" | ".join(row), flush=True)
+                rows.append(row)
+    finally:
+        shutil.rmtree(WORK)
+    if not names:
+        page = HERE / "README.md"
+        before, _, after = page.read_text().split(MARK)
+        page.write_text(f"{before}{MARK}\n{table(rows)}\n{MARK}{after}")
+
+
+if __name__ == "__main__":
+    main()
