@@ -87,7 +87,7 @@ def refit(X: Rows, labels: np.ndarray, neurons: np.ndarray) -> Fit:
     """Logistic regression with next to no penalty on a given set of neurons: what a control set gets."""
     read = X.columns(neurons)
     scale = read.std(0) + 1e-8
-    model = LogisticRegression(C=100.0, max_iter=1_000).fit(read / scale, labels)
+    model = LogisticRegression(C=100.0, solver="newton-cholesky").fit(read / scale, labels)
     return Fit(float("inf"), np.asarray(neurons), model.coef_[0] / scale, float(model.intercept_[0]), 0.0, 0.0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -63,7 +64,7 @@ def prompt_ids(subject: Subject, question: Question, study: Study, base: bool) -
 
 def until_stop(subject: Subject, ids: list[int], stop: str) -> int:
     """How many tokens a base model wrote before its text reached `stop`."""
-    return next((i for i in range(1, len(ids) + 1) if stop in subject.decode(ids[:i])), len(ids))
+    return bisect_left(range(len(ids)), True, key=lambda n: stop in subject.decode(ids[:n]))
 
 
 def sample_responses(
