@@ -7,9 +7,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from hn_utils import road
+from hn_utils import evidence, road
 from hn_utils.published.audit import audit
-from hn_utils.report import findings, page
+from hn_utils.report import findings, page, summary
 from hn_utils.study import DATA, PRESETS, Study, load_study
 
 
@@ -20,7 +20,7 @@ def run(study: Study, out: Path) -> Path:
     found = road.find(study, collected)
     found.card.save(out / "h_neurons.json")
     print(f"{len(found.card.rows)} H-Neurons ({found.card.per_mille:.2f} per mille): {found.probe.reason}")
-    compared = road.compare(study, collected, found)
+    compared = evidence.compare(study, collected, found)
     for row in compared.table:
         print(f"  {row.test_set:24} {row.name:36} AUROC {row.auroc}")
     print(
@@ -40,7 +40,7 @@ def run(study: Study, out: Path) -> Path:
     for finding in made:
         print(f"  {finding.claim}: {finding.ours}: {finding.verdict}")
     path = out / "summary.json"
-    path.write_text(json.dumps(road.summary(found, compared, intervened, origins), indent=1) + "\n")
+    path.write_text(json.dumps(summary(found, compared, intervened, origins), indent=1) + "\n")
     return path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -106,6 +107,14 @@ def residual_probe(
     probes = [l2_probe(stream, labels, train, validation) for stream in streams]
     layer = int(np.argmax([value for value, _ in probes]))
     return layer, probes[layer][1]
+
+
+def share_by_kind(texts: Sequence[str], labels: np.ndarray, train: np.ndarray) -> Float[np.ndarray, "example"]:
+    """What the kind of an answer (with digits, of one word, of several) tells: the share of training answers of that
+    kind that are made up."""
+    kinds = np.array(["digits" if re.search(r"\d", t) else "word" if len(t.split()) == 1 else "words" for t in texts])
+    shares = {kind: labels[train][kinds[train] == kind].mean() for kind in set(kinds[train])}
+    return np.array([shares.get(kind, labels[train].mean()) for kind in kinds])
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from hn_utils.study import Sampling, Study
 from hn_utils.subject import Subject
 
 VERSION = 2
+ABLATION, AMPLIFICATION = slice(0, 2), slice(1, 3)  # of the alphas that follow
 CONTROL_ALPHAS = (0.0, 1.0, 3.0)  # a study must have them; 1 is a no-op and needs no run of its own
 Outcome = Literal["complied", "resisted", "neither"]
 Verdict = Literal["rises", "falls", "not told apart from random neurons", "too few random sets to say"]
@@ -318,13 +319,13 @@ class DoseResponse:
     def control_slopes(self) -> np.ndarray:
         return np.array([slope(o == "complied", CONTROL_ALPHAS) for o in self.control_outcomes])
 
-    def slope_beyond_random(self) -> Estimate:
-        """Slope minus the mean slope of the random sets, paired item by item.
+    def slope_beyond_random(self, among: slice = slice(None)) -> Estimate:
+        """Slope minus the mean slope of the random sets, paired item by item, over `among` of the CONTROL_ALPHAS.
 
         The interval speaks of other items, not of other random sets: a verdict needs `rank_p` as well.
         """
-        difference = self.complied() - (self.control_outcomes == "complied").mean(0)
-        return bootstrap(lambda d: slope(d, CONTROL_ALPHAS), difference, groups=self.entities)
+        difference, alphas = self.complied() - (self.control_outcomes == "complied").mean(0), CONTROL_ALPHAS[among]
+        return bootstrap(lambda d: slope(d, alphas), difference[:, among], groups=self.entities)
 
     def rank_p(self, sign: int = 1) -> float:
         """One-sided permutation p: share of sets, this one included, with a slope as large (sign -1: as small)."""

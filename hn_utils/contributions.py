@@ -16,9 +16,9 @@ from hn_utils.rows import Rows
 from hn_utils.study import Study
 from hn_utils.subject import Subject
 
-VERSION = 1
+VERSION = 2
 EPSILON = 1e-8
-REGIONS = ("answer", "other", "before")
+REGIONS = ("answer", "other", "before", "body")
 EXAMPLES_PER_SHARD = 64
 
 
@@ -27,7 +27,7 @@ class Contributions:
     """Mean contributions by region, rows of [example, layer * neuron], layer-major as in the paper; float16 on disk.
 
     Regions: `answer`, the answer tokens; `other`, every other position, template included; `before`, the one position
-    that predicts the first answer token.
+    that predicts the first answer token; `body`, `other` without the first position, where a begin token stands.
     """
 
     regions: Mapping[str, Rows]
@@ -76,6 +76,7 @@ def region_weights(examples: Sequence[Example], width: int) -> Float[Tensor, "ba
         weights[i, 1, : len(example.ids)] = 1
         weights[i, 1, example.answer] = 0
         weights[i, 2, example.answer[0] - 1] = 1
+        weights[i, 3, 1:] = weights[i, 1, 1:]
     return weights / weights.sum(-1, keepdim=True).clamp(min=1)
 
 

@@ -34,6 +34,16 @@ def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
     return float((below + up_to) / 2 / (len(positive) * len(negative)))
 
 
+def average_precision(labels: np.ndarray, scores: np.ndarray) -> float:
+    """AUPRC: mean precision at each positive, ties taken together; a random score gets the share of positives."""
+    labels, scores = np.asarray(labels), np.asarray(scores)
+    order = np.argsort(-scores, kind="stable")
+    last_of_tie = np.append(np.diff(scores[order]) != 0, True)
+    found = np.cumsum(labels[order] == 1)[last_of_tie]
+    precision = found / (np.flatnonzero(last_of_tie) + 1)
+    return float((np.diff(found, prepend=0) * precision).sum() / found[-1]) if found[-1] else float("nan")
+
+
 def accuracy(labels: np.ndarray, scores: np.ndarray) -> float:
     """Mean of sensitivity and specificity at score 0: accuracy as if both classes were equally common."""
     positive = np.asarray(labels) == 1

@@ -12,21 +12,24 @@ from jaxtyping import Int
 from sklearn.linear_model import LogisticRegression
 
 from hn_utils.contributions import Contributions
-from hn_utils.controls import Estimate, accuracy, auroc, bootstrap
+from hn_utils.controls import Estimate, accuracy, auroc, average_precision, bootstrap
 from hn_utils.path import TOLERANCE, Fit, c_grid, check_labels, path_on_disk
 from hn_utils.rows import Rows
 
 
 def three_vs_one(
-    contributions: Contributions, labels: np.ndarray, region: str = "answer"
+    contributions: Contributions, labels: np.ndarray, region: str = "answer", other: str | None = "other"
 ) -> tuple[Rows, Int[np.ndarray, "row"]]:
     """The paper's training rows: 1 for hallucinated answers; 0 for true answers and for all other tokens of both.
 
+    `other` is the region of these other tokens; None leaves them out (1-vs-1).
     Raises ValueError if the labels lack a class or do not fit the contributions.
     """
     labels = np.asarray(labels)
     check_labels(labels, len(contributions))
-    rows = contributions.at(region).above(contributions.at("other"))
+    if other is None:
+        return contributions.at(region), labels
+    rows = contributions.at(region).above(contributions.at(other))
     return rows, np.concatenate([labels, np.zeros_like(labels)])
 
 
@@ -39,6 +42,7 @@ class Probe:
     chosen: int
     reason: str
     region: str
+    other: str | None
 
     @property
     def fit(self) -> Fit:
@@ -70,17 +74,18 @@ def fit_probe(
     groups: Sequence[str] | np.ndarray | None = None,
     n_grid: int = 20,
     region: str = "answer",
+    other: str | None = "other",
 ) -> Probe:
     """Train the path on 3-vs-1 rows and choose C on the validation answers; `groups` are validation entities.
 
     Raises ValueError if either set lacks a class, the region is unknown, or no fit has a positive weight.
     """
-    X, y = three_vs_one(train, train_labels, region)
+    X, y = three_vs_one(train, train_labels, region, other)
     check_labels(np.asarray(validation_labels), len(validation))
     path, read = path_on_disk(X, y, c_grid(X, y, n_grid)), validation.at(region)
     scores = [bootstrap(auroc, validation_labels, fit.score(read), groups=groups, n=400) for fit in path]
     chosen, reason = choose(path, scores)
-    return Probe(path, scores, chosen, reason, region)
+    return Probe(path, scores, chosen, reason, region, other)
 
 
 def refit(X: Rows, labels: np.ndarray, neurons: np.ndarray) -> Fit:
@@ -93,12 +98,13 @@ def refit(X: Rows, labels: np.ndarray, neurons: np.ndarray) -> Fit:
 
 @dataclass(frozen=True)
 class Detection:
-    """One way of telling hallucinations: AUROC and balanced accuracy with intervals over entities."""
+    """One way of telling hallucinations: AUROC, AUPRC and balanced accuracy with intervals over entities."""
 
     name: str
     test_set: str
     n_neurons: int | None
     auroc: Estimate
+    auprc: Estimate
     accuracy: Estimate | None
 
 
@@ -112,7 +118,8 @@ def detect(
 ) -> Detection:
     """Score one detector on one test set. Scores without a natural zero (n_neurons None) get no accuracy."""
     at_zero = None if n_neurons is None else bootstrap(accuracy, labels, scores, groups=groups)
-    return Detection(name, test_set, n_neurons, bootstrap(auroc, labels, scores, groups=groups), at_zero)
+    roc, precision = (bootstrap(area, labels, scores, groups=groups) for area in (auroc, average_precision))
+    return Detection(name, test_set, n_neurons, roc, precision, at_zero)
 
 
 @dataclass(frozen=True)

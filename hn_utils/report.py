@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from hn_utils.compliance import BEHAVIOURS, DoseResponse
 from hn_utils.controls import Estimate, accuracy, bootstrap
+from hn_utils.evidence import Compared
 from hn_utils.origins import Drift, Transfer
 from hn_utils.questions import question_module
 from hn_utils.road import Collected, Found, Intervened, Origins
@@ -153,3 +154,40 @@ def page(study: Study, made: list[Finding]) -> str:
         *(f"| {f.claim} | {f.paper} | {f.ours} | **{f.verdict}** |" for f in made),
     ]
     return "\n".join(lines) + "\n"
+
+
+def summary(found: Found, compared: Compared, intervened: Intervened, origins: Origins) -> dict:
+    """The study in numbers, each with its control, ready for JSON."""
+    return {
+        "h_neurons": len(found.card.rows),
+        "per_mille": found.card.per_mille,
+        "beyond": {k: asdict(v) for k, v in found.beyond.items()},
+        "detection": [
+            {"test_set": d.test_set, "detector": d.name, "neurons": d.n_neurons, "auroc": asdict(d.auroc)}
+            for d in compared.table
+        ],
+        "added_to_confidence": asdict(compared.added),
+        "slopes": {
+            b: {
+                "h_neurons": asdict(c.slope()),
+                "random": c.control_slopes().tolist(),
+                "beyond_random": asdict(c.slope_beyond_random()),
+                "p": c.rank_p(),
+                "verdict": c.verdict(),
+            }
+            for b, c in {**intervened.behaviours, **intervened.capability}.items()
+        },
+        "transfer": [
+            {
+                "model": t.model,
+                "right": t.n_right,
+                "wrong": t.n_wrong,
+                "probe": t.probe and asdict(t.probe),
+                "h_neurons": t.h_neurons and asdict(t.h_neurons),
+                "random": t.random.tolist(),
+                "confidence": t.confidence and asdict(t.confidence),
+            }
+            for t in origins.timeline
+        ],
+        "drift": {k: getattr(origins.drift, k) for k in ("mean_rank", "mean_rank_within", "p")},
+    }

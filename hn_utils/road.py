@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from hn_utils.baselines import Added, added, coordinates, l2_probe, read, residual_probe
 from hn_utils.compliance import (
     CAPABILITY,
     CONTROL_ALPHAS,
@@ -16,13 +15,11 @@ from hn_utils.compliance import (
     Item,
     dose_response,
     known_items,
-    outcomes,
-    replies_at,
     text_loss,
 )
 from hn_utils.contributions import Contributions, capture
-from hn_utils.controls import Estimate, accuracy, auroc, bootstrap, random_sets, shuffled
-from hn_utils.intervene import UNSCALED, Dose
+from hn_utils.controls import Estimate, accuracy, auroc, average_precision, bootstrap, random_sets, shuffled
+from hn_utils.intervene import Dose
 from hn_utils.origins import Drift, Transfer, drift, transfer
 from hn_utils.path import Fit, path_on_disk
 from hn_utils.probe import (
@@ -38,7 +35,6 @@ from hn_utils.probe import (
 from hn_utils.questions import Question, load_questions, question_module
 from hn_utils.responses import Example, NothingConsistent, Response, build_examples, sample_responses
 from hn_utils.rows import Rows
-from hn_utils.stability import Stability, stability
 from hn_utils.study import Study
 from hn_utils.subject import Subject
 
@@ -89,12 +85,14 @@ class Collected:
         return np.concatenate([rows[self.labels[rows] == 1], real[self.labels[real] == 0]])
 
 
-def collect(study: Study, subject: Subject | None = None, base: bool = False) -> Collected:
-    """Ask, sample, judge, filter, capture. A base model is asked the standard test questions only."""
+def collect(
+    study: Study, subject: Subject | None = None, base: bool = False, base_splits: Sequence[str] = ("test",)
+) -> Collected:
+    """Ask, sample, judge, filter, capture. A base model is asked standard questions of `base_splits` only."""
     subject = subject or Subject.load(study.instruct, study)
     questions = load_questions(study)
     if base:
-        questions = [q for q in questions if q.part == "standard" and q.split == "test"]
+        questions = [q for q in questions if q.part == "standard" and q.split in base_splits]
     responses = sample_responses(subject, questions, study, base)
     examples = build_examples(subject, questions, responses, study, base)
     kept = [e for e in examples if e.label is not None]
@@ -127,8 +125,11 @@ class Found:
     beyond: dict[str, Estimate]
 
 
-def find(study: Study, collected: Collected, region: str = "answer") -> Found:
-    """Fit the probe on train, choose C on validation, read every test set once; the same for the controls."""
+def find(study: Study, collected: Collected, region: str = "answer", other: str | None = "other") -> Found:
+    """Fit the probe on train, choose C on validation, read every test set once; the same for the controls.
+
+    `region` is read at answers, `other` against them (None: right against wrong answers alone).
+    """
     train = balanced(collected.rows("train"), collected.labels, study.seed)
     validation = collected.rows("validation")
     probe = fit_probe(
@@ -139,11 +140,12 @@ def find(study: Study, collected: Collected, region: str = "answer") -> Found:
         groups=collected.entities[validation],
         n_grid=study.n_grid,
         region=region,
+        other=other,
     )
     subject = collected.subject
     shape = (subject.n_layers, subject.d_mlp)
     card = h_neurons(probe, subject.short_name, subject.fingerprint, study.name, *shape)
-    X, y = three_vs_one(collected.contributions[train], collected.labels[train], region)
+    X, y = three_vs_one(collected.contributions[train], collected.labels[train], region, other)
     magnitude = collected.contributions[train].at(region).mean()
     random = {
         match: [
@@ -163,15 +165,15 @@ def find(study: Study, collected: Collected, region: str = "answer") -> Found:
 def shuffled_fit(collected: Collected, train: np.ndarray, probe: Probe, seed: int) -> Fit:
     """The probe at the chosen C after right and wrong were shuffled among the training questions."""
     labels = shuffled(collected.labels[train], seed)
-    X, y = three_vs_one(collected.contributions[train], labels, probe.region)
+    X, y = three_vs_one(collected.contributions[train], labels, probe.region, probe.other)
     return path_on_disk(X, y, np.array([probe.fit.C]))[0]
 
 
 def over_sets(name: str, title: str, fits: Sequence[Fit], X: Rows, labels: np.ndarray) -> Detection:
-    """Mean AUROC and accuracy of control probes; the ranges hold 95 % of them."""
+    """Mean AUROC, AUPRC and accuracy of control probes; the ranges hold 95 % of them."""
     size = int(np.mean([len(f.neurons) for f in fits]))
     spreads = []
-    for measure in (auroc, accuracy):
+    for measure in (auroc, average_precision, accuracy):
         values = np.array([measure(labels, f.score(X)) for f in fits])
         low, high = np.percentile(values, [2.5, 97.5])
         spreads.append(Estimate(float(values.mean()), float(low), float(high), len(labels)))
@@ -216,98 +218,6 @@ def differences(collected: Collected, found: Found) -> dict[str, Estimate]:
         "random": bootstrap(beyond_random, labels, own, random, groups=groups, n=200),
         "confidence": bootstrap(beyond_confidence, labels, own, sure, groups=groups),
     }
-
-
-def find_again(study: Study, collected: Collected, found: Found) -> tuple[Stability, Stability]:
-    """Stability of the probe's neurons over halves of the training people, up to the chosen C; the same with right and
-    wrong shuffled, which leaves only the neurons that know where answers stand."""
-    train = balanced(collected.rows("train"), collected.labels, study.seed)
-    grid = np.array([fit.C for fit in found.probe.path if fit.C <= found.probe.fit.C])
-    groups, results = np.tile(collected.entities[train], 2), []
-    for labels in (collected.labels[train], shuffled(collected.labels[train], study.seed)):
-        X, y = three_vs_one(collected.contributions[train], labels, found.probe.region)
-        results.append(stability(X, y, groups, grid, seed=study.seed))
-    own, noise = results
-    return own, noise
-
-
-@dataclass(frozen=True)
-class PaperRule:
-    """The paper's own way of choosing C, on validation people, for every fit of the path that has H-Neurons.
-
-    `accuracy` is balanced, at score 0; `recall` the share of questions that the model still answers rightly with that
-    fit's H-Neurons suppressed, `recall_unscaled` without. The paper adds the first two and takes the best sum; how
-    strongly it suppressed, and on which questions, it does not say: here alpha is 0. Accuracy is over `n_answers`
-    consistent answers, recall over `n_questions` questions.
-    """
-
-    fits: list[Fit]
-    accuracy: list[float]
-    recall: list[float]
-    recall_unscaled: float
-    n_answers: int
-    n_questions: int
-
-    @property
-    def chosen(self) -> int:
-        return int(np.argmax(np.add(self.accuracy, self.recall)))
-
-
-def by_paper_rule(study: Study, collected: Collected, found: Found) -> PaperRule:
-    """Suppress each fit's H-Neurons in turn and ask validation questions again."""
-    fits = [fit for fit in found.probe.path if len(fit.h_neurons)]
-    rows = collected.rows("validation")
-    X, labels = collected.contributions[rows].at(found.probe.region), collected.labels[rows]
-    asked = [q for q in collected.questions if q.part == "standard" and q.split == "validation"]
-    items = [
-        Item(q.id, "recall", (study.chat_prompt.format(question=q.text),), truth=q.aliases[0], also=q.aliases[1:])
-        for q in asked
-    ]
-    items = [replace(item, rule="recall", max_new_tokens=study.sampling.max_new_tokens) for item in items]
-    doses = [UNSCALED, *(Dose(fit.h_neurons, 0.0) for fit in fits)]
-    right = outcomes(items, replies_at(collected.subject, items, doses, study), study) == "complied"
-    unscaled, *suppressed = right.mean(0).tolist()
-    accuracies = [accuracy(labels, fit.score(X)) for fit in fits]
-    return PaperRule(fits, accuracies, suppressed, unscaled, len(rows), len(asked))
-
-
-@dataclass(frozen=True)
-class Compared:
-    """The detection table with what stands beside H-Neurons, and whether they add to confidence."""
-
-    table: list[Detection]
-    added: Added
-
-
-def compare(study: Study, collected: Collected, found: Found) -> Compared:
-    """Read every baseline on the test sets: dense probes on all neurons and on the residual stream, uncertainty,
-    answer length, and exposure where it is known. What has to be chosen is chosen on validation."""
-    train = balanced(collected.rows("train"), collected.labels, study.seed)
-    validation, labels = collected.rows("validation"), collected.labels
-    readings = read(collected.subject, collected.kept, study)
-    X = collected.contributions.at(found.probe.region)
-    layer, residual = residual_probe(readings.residual, labels, train, validation)
-    _, dense = l2_probe(coordinates(X, train), labels, train, validation)
-    longer = 1 if auroc(labels[train], readings.length[train]) >= 0.5 else -1
-    scores = {
-        "all neurons, L2 probe": dense,
-        f"residual stream, L2 probe (layer {layer})": residual,
-        "entropy": readings.entropy,
-        "margin of the likeliest token": -readings.margin,
-        f"answer length ({'longer' if longer > 0 else 'shorter'} is made up)": longer * readings.length,
-    }
-    exposures = [e.question.strata.get("exposure") for e in collected.kept]
-    if None not in exposures:
-        scores["oracle: exposure in training"] = -np.array(exposures, float)
-    table = list(found.table)
-    for part, title in question_module(study).PARTS.items():
-        rows = collected.test_rows(part)
-        if len(set(labels[rows])) == 2:
-            groups = collected.entities[rows]
-            table += [detect(name, title, labels[rows], s[rows], groups) for name, s in scores.items()]
-    own, sure, test = found.refitted.score(X), collected.confidence, collected.test_rows("standard")
-    before = (own[validation], sure[validation], labels[validation])
-    return Compared(table, added(own[test], sure[test], labels[test], collected.entities[test], before))
 
 
 @dataclass(frozen=True)
@@ -389,40 +299,3 @@ def scored_by(found: Found, collected: Collected) -> Transfer:
         found.refitted,
         found.random["magnitude"],
     )
-
-
-def summary(found: Found, compared: Compared, intervened: Intervened, origins: Origins) -> dict:
-    """The study in numbers, each with its control, ready for JSON."""
-    return {
-        "h_neurons": len(found.card.rows),
-        "per_mille": found.card.per_mille,
-        "beyond": {k: asdict(v) for k, v in found.beyond.items()},
-        "detection": [
-            {"test_set": d.test_set, "detector": d.name, "neurons": d.n_neurons, "auroc": asdict(d.auroc)}
-            for d in compared.table
-        ],
-        "added_to_confidence": asdict(compared.added),
-        "slopes": {
-            b: {
-                "h_neurons": asdict(c.slope()),
-                "random": c.control_slopes().tolist(),
-                "beyond_random": asdict(c.slope_beyond_random()),
-                "p": c.rank_p(),
-                "verdict": c.verdict(),
-            }
-            for b, c in {**intervened.behaviours, **intervened.capability}.items()
-        },
-        "transfer": [
-            {
-                "model": t.model,
-                "right": t.n_right,
-                "wrong": t.n_wrong,
-                "probe": t.probe and asdict(t.probe),
-                "h_neurons": t.h_neurons and asdict(t.h_neurons),
-                "random": t.random.tolist(),
-                "confidence": t.confidence and asdict(t.confidence),
-            }
-            for t in origins.timeline
-        ],
-        "drift": {k: getattr(origins.drift, k) for k in ("mean_rank", "mean_rank_within", "p")},
-    }

@@ -103,3 +103,13 @@ def stability(
     }
     shards = cached_shards("stability", key, halves, compute, 1)
     return Stability(np.array([s["entry"] for s in shards]), len(grid))
+
+
+def twins(X: Rows, chosen: Int[np.ndarray, "k"]) -> tuple[Int[np.ndarray, "k"], Float[np.ndarray, "k"]]:
+    """For each chosen neuron the other one, not chosen, whose contribution goes with its own most closely, and how
+    closely (Pearson's r): who might have been taken in its place."""
+    own, spread = X.columns(chosen), X.std()
+    centred = (own - own.mean(0)) / (own.std(0) * len(X))
+    r = X.times_transposed(centred) / np.where(spread == 0, np.inf, spread)
+    r[:, chosen] = -1
+    return r.argmax(1), r.max(1)

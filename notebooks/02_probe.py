@@ -20,12 +20,12 @@
 # * read an L1 path: how many neurons each C keeps, and what guarantees that a fit is the optimum;
 # * judge a detection claim by its controls.
 #
-# About 30 minutes to read, 2 to run. Sections 2 and 6.1 of the [paper](https://arxiv.org/abs/2512.01797).
+# About 40 minutes to read, 2 to run. Sections 2 and 6.1 of the [paper](https://arxiv.org/abs/2512.01797).
 
 # %%
 import pandas as pd
 
-from hn_utils import plots, road
+from hn_utils import evidence, plots, road
 from hn_utils.controls import random_sets
 from hn_utils.gallery import publish, show
 from hn_utils.probe import three_vs_one
@@ -86,7 +86,7 @@ publish(plots.path(found.probe), "path_over_C", notebook="02_probe")
 # asked again.
 
 # %%
-rule = road.by_paper_rule(study, collected, found)
+rule = evidence.by_paper_rule(study, collected, found)
 publish(plots.paper_rule(rule, found.probe.fit), "paper_rule", notebook="02_probe")
 
 # %%
@@ -96,8 +96,25 @@ print(f"the paper's rule: {len(theirs)} H-Neurons; ours: {len(ours)}; in both: {
 # %% [markdown]
 # Which rule is right cannot be read off here; how much hangs on it can. If the two sets are nearly the same, little does,
 # in this model; the replication above shows that it can be otherwise. (AUROC below 0.5 at small C: the first neurons to
-# enter only tell answers from other tokens.) We go on with ours, fixed before anything was seen.
-#
+# enter only tell answers from other tokens.) We go on with ours, fixed before anything was seen. Its neighbours on the
+# path, and how many of our H-Neurons each of them keeps:
+
+# %%
+chosen, nearby = set(found.probe.fit.h_neurons), range(found.probe.chosen - 3, found.probe.chosen + 4)
+pd.DataFrame(
+    [
+        {
+            "C": f"{fit.C:.3g}",
+            "H-Neurons": len(fit.h_neurons),
+            "of ours": f"{len(chosen & set(fit.h_neurons))} of {len(chosen)}",
+            "validation AUROC": str(found.probe.validation[i]),
+        }
+        for i, fit in enumerate(found.probe.path)
+        if i in nearby
+    ]
+)
+
+# %% [markdown]
 # ## The H-Neurons
 #
 # A neuron is an **H-Neuron** if its weight is positive: the more it contributes, *the other neurons being equal*, the
@@ -118,12 +135,21 @@ print(f"{len(found.card.rows)} H-Neurons of {X.shape[1]:,}: {found.card.per_mill
 # > **Predict first.** How many of the H-Neurons will be found in three quarters of the halves? How many if labels are shuffled?
 
 # %%
-again, noise = road.find_again(study, collected, found)
+again, noise = evidence.find_again(study, collected, found)
 stable, ours = set(again.stable), set(found.card.flat)
 print(f"found in 75 % of halves: {len(stable)} neurons, {len(stable & ours)} of them among the {len(ours)} H-Neurons")
 print(f"with shuffled labels: {len(noise.stable)}, {len(stable & set(noise.stable))} of them the same neurons")
 print(f"two halves agree on {again.agreement:.0%} of what they find; with shuffled labels on {noise.agreement:.0%}")
 pd.DataFrame(found.card.rows).assign(found_again=again.probability[found.card.flat]).round(2).head(12)
+
+# %% [markdown]
+# And if each H-Neuron is replaced by its *twin*, the other neuron whose contribution goes with its own most closely?
+
+# %%
+r, own, theirs = evidence.swapped(study, collected, found)
+print(
+    f"twins go together with r = {r:.2f} on average; validation AUROC of the H-Neurons {own}, of their twins {theirs}"
+)
 
 # %% [markdown]
 # If shuffled labels leave nearly as many stable neurons, then most of the stable ones know where answers stand, and not
@@ -172,7 +198,7 @@ publish(
 # > **Predict first.** Where in this order will the H-Neurons stand?
 
 # %%
-compared = road.compare(study, collected, found)
+compared = evidence.compare(study, collected, found)
 publish(plots.detection(found, compared.table), "detection", notebook="02_probe")
 
 # %%
@@ -182,6 +208,7 @@ pd.DataFrame(
             "neurons": d.n_neurons or "",
             **{e.test_set: str(e.auroc) for e in compared.table if e.name == d.name},
             "accuracy, " + d.test_set: str(d.accuracy or ""),
+            "AUPRC, " + d.test_set: str(d.auprc),
         }
         for d in reversed(compared.table)
     }
@@ -211,7 +238,7 @@ for control, difference in found.beyond.items():
 # Not to beat confidence is one thing, to add nothing to it another. Two tests of the second. *Nested models*: does a
 # detector that knows both do better than one that knows confidence alone? *Matched pairs*: among true and made-up answers
 # that were given with the same confidence (within a tenth of its standard deviation), do the H-Neurons still tell which is
-# which? If hardly any such pairs exist, the question cannot be answered on data filtered like this.
+# which? If hardly any such pairs exist, the question cannot be answered on data filtered like this: see the next section.
 
 # %%
 added = compared.added
@@ -220,18 +247,72 @@ print(f"[{added.beyond.low:+.3f}, {added.beyond.high:+.3f}]")
 print(f"{added.n_pairs} pairs of equal confidence; H-Neurons on them: {added.matched or 'too few pairs to say'}")
 
 # %% [markdown]
-# ## Where to read
+# ## Everyday answers
 #
-# The paper reads at the answer tokens, when the answer has already been chosen. The position just *before* is where the
-# choice is made. A second probe, trained and chosen on that position; this is a second look at the test people. (An
-# interval beyond random that holds 0 means: not told apart from random neurons.)
+# Nobody who uses a detector has ten samples that all agree. So take one sampled answer to each question as it comes, right
+# or wrong, sure or wavering, and leave out only refusals to say. The probes stay as they are, trained on filtered answers;
+# the people are again the test people. Now confidence has no help from the filter.
+#
+# Two more questions can be asked here. *Can a score be read as a probability?* The probe was trained where one row in four
+# was made up; if the real share is another, its log-odds are off by a constant, the **prior shift**, which validation
+# people give. The **calibration error** is the mean gap between predicted and observed share. And *what does it buy to
+# stay silent?* If only the answers that look safest are given, fewer of them are made up, if the score is any good.
+#
+# > **Predict first.** Will confidence still be perfect? Will the H-Neurons add anything to it?
 
 # %%
-before = road.find(study, collected, region="before")
-print(f"{len(before.card.rows)} H-Neurons there, {len(set(before.card.flat) & set(card.flat))} of them the same")
-for at, result in (("answer", found), ("before", before)):
-    own = next(d for d in result.table if d.name.startswith("H-Neurons"))
-    print(f"{at:7} H-Neurons {own.auroc}   beyond random, same layers and loudness: {result.beyond['random']}")
+day = evidence.everyday(study, collected, found)
+day and publish(plots.everyday(day), "everyday", notebook="02_probe")
+
+# %%
+if day:
+    print(f"nested models, both minus confidence alone: {day.added.beyond.value:+.3f}", end=" ")
+    print(f"[{day.added.beyond.low:+.3f}, {day.added.beyond.high:+.3f}]")
+    print(f"{day.added.n_pairs} pairs of equal confidence; H-Neurons on them: {day.added.matched or 'too few to say'}")
+pd.DataFrame([{"detector": d.name, "AUROC": str(d.auroc), "AUPRC": str(d.auprc)} for d in (day.table if day else [])])
+
+# %% [markdown]
+# AUPRC, the area under precision against recall, equals the share of made-up answers for a score that knows nothing.
+#
+# ## Across kinds of fact
+#
+# The paper trains on one question set and tests on others. Here each kind of fact gets its own probe (its own people, its
+# own C), and is tested on every other kind. On the diagonal is what a probe can do at home; beside it, what carries over.
+
+# %%
+crossed = evidence.across_domains(study, collected)
+crossed and publish(plots.domains(crossed), "domains", notebook="02_probe")
+
+# %%
+if crossed:
+    everyone = [set(neurons.tolist()) for neurons in crossed.sets.values()]
+    print(f"{len(set.union(*everyone))} neurons in any of the sets, {len(set.intersection(*everyone))} in all of them")
+else:
+    print("too few kinds of fact with right and wrong answers")
+
+# %% [markdown]
+# ## Where to read, and against what
+#
+# The paper reads at the answer tokens, when the answer has already been chosen; the position just *before* is where the
+# choice is made. It sets answers against all other tokens, the first one included, on which contributions are odd in many
+# models; one could leave that out, or train on right against wrong answers alone (*1-vs-1*). Each of these choices again,
+# from the start, with its own C and its own random sets. This is a second look at the test people. (An interval beyond
+# random that holds 0 means: not told apart from random neurons.)
+
+# %%
+elsewhere = evidence.read_elsewhere(study, collected, found)
+pd.DataFrame(
+    [
+        {
+            "rows": name,
+            "H-Neurons": len(result.card.rows),
+            "also the paper's": len(set(result.card.flat) & set(card.flat)),
+            "AUROC": str(next(d for d in result.table if d.name.startswith("H-Neurons")).auroc),
+            "beyond random, same layers and loudness": str(result.beyond["random"]),
+        }
+        for name, result in elsewhere.items()
+    ]
+)
 
 # %% [markdown]
 # ## Beside the paper
@@ -252,8 +333,8 @@ for at, result in (("answer", found), ("before", before)):
 #   another half of the people or another C gives another set.
 # * Nor are they "millions of neurons", nor, as far as anyone has reported, "concentrated in the upper-middle layers":
 #   both have been said of the paper, which says neither.
-# * The classes differ in confidence by construction. What the probe would add on unfiltered, everyday answers is not
-#   shown here.
+# * The filtered classes differ in confidence by construction; everyday answers are the fairer test, and this world has
+#   only names and short phrases to be wrong about.
 #
 # ## Try it
 #

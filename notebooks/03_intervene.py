@@ -26,8 +26,8 @@
 import numpy as np
 import pandas as pd
 
-from hn_utils import plots, road
-from hn_utils.compliance import BEHAVIOURS, CAPABILITY, GREEDY
+from hn_utils import evidence, plots, road
+from hn_utils.compliance import ABLATION, AMPLIFICATION, BEHAVIOURS, CAPABILITY, GREEDY
 from hn_utils.gallery import publish
 from hn_utils.intervene import scaled
 from hn_utils.questions import question_module
@@ -118,6 +118,14 @@ pd.DataFrame(
 # share of replies that ran into their length limit: one published jailbreak slope was made of replies that ended
 # inside the disclaimer.
 #
+# Silencing and shouting need not be two ends of one line. The slopes beyond random neurons, separately below and above 1:
+
+# %%
+for behaviour, curve in intervened.behaviours.items():
+    silenced, turned_up = curve.slope_beyond_random(ABLATION), curve.slope_beyond_random(AMPLIFICATION)
+    print(f"{BEHAVIOURS[behaviour].title:20} ablation (0 to 1) {silenced}   amplification (1 to 3) {turned_up}")
+
+# %% [markdown]
 # How many items respond at all, at alpha 0 or 3? A mean slope can hide that nearly all stay as they were.
 
 # %%
@@ -151,6 +159,31 @@ for name, curve in intervened.capability.items():
     print(
         f"{CAPABILITY[name].title}: slope {curve.slope()} points per alpha, beyond random {curve.slope_beyond_random()}"
     )
+
+# %% [markdown]
+# The paper stops at alpha 3. Beyond it, which breaks first, what the model knows or how it writes? And do H-Neurons break
+# it sooner than random neurons?
+
+# %%
+broken = evidence.until_it_breaks(study, subject, found)
+publish(plots.breaking(broken, card), "breaking", notebook="03_intervene")
+
+# %% [markdown]
+# One more thing the paper takes for granted: that scaling a neuron by alpha scales its *contribution* by alpha. What
+# neurons say depends on those before them, which are scaled too, and the contribution is relative to the layer's
+# whole output. Measured, as multiples of the contribution at alpha 1:
+
+# %%
+alphas = (0.0, 0.5, 1.0, 2.0, 3.0)
+factors = evidence.joint_scaling(collected, found, alphas)
+pd.DataFrame(
+    {
+        "alpha": alphas,
+        "median neuron": np.median(factors, 1).round(2),
+        "smallest": factors.min(1).round(2),
+        "largest": factors.max(1).round(2),
+    }
+)
 
 # %% [markdown]
 # ## The neurons before the answer

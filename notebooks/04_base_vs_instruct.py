@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from hn_utils import plots, road
+from hn_utils import evidence, plots, road
 from hn_utils.gallery import build_index, publish
 from hn_utils.intervene import scaled
 from hn_utils.origins import least_moved_rank, moved
@@ -83,6 +83,18 @@ print(f"plain confidence: instruct {here['plain confidence (log-probability)']},
 if there.h_neurons:
     better = (there.random >= there.h_neurons.value).mean()
     print(f"{better:.0%} of random sets do at least as well on the base model")
+
+# %% [markdown]
+# What could one hope for? A probe trained on the base model's *own* answers, from the start, tested on the same people:
+
+# %%
+own = evidence.retrained_on_base(study, base.subject, found)
+if own is None:
+    print("the base model gives too few consistent answers to train on")
+else:
+    print(
+        f"{len(own.probe.fit.h_neurons)} H-Neurons of its own, {own.shared} of them the instruct model's: {own.h_neurons}"
+    )
 
 # %% [markdown]
 # ## Since when?

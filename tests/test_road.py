@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hn_utils import road
+from hn_utils import evidence, road
 from hn_utils.__main__ import main
 from hn_utils.intervene import scaled
 from hn_utils.judges import judge
 from hn_utils.questions import load_questions, split_entities
+from hn_utils.report import summary
 from hn_utils.responses import Response, build_example, drop_counts, sample_responses
 from hn_utils.study import Sampling, load_study
 from hn_utils.subject import Subject
@@ -26,7 +27,7 @@ def walked(tiny_study):
     return (
         collected,
         found,
-        road.compare(tiny_study, collected, found),
+        evidence.compare(tiny_study, collected, found),
         intervened,
         road.look_back(tiny_study, collected.subject, found),
     )
@@ -46,13 +47,13 @@ def test_the_whole_road(walked, tiny_study):
         assert curve.outcomes.shape == (len(curve.items), 7)
         assert curve.control_outcomes.shape == (3, len(curve.items), 3)
     assert [t.model for t in origins.timeline][-1] == "base"
-    summary = json.dumps(road.summary(found, compared, intervened, origins))
-    assert "NaN" not in summary
+    written = json.dumps(summary(found, compared, intervened, origins))
+    assert "NaN" not in written
 
 
 def test_the_paper_s_rule_weighs_accuracy_and_what_the_model_still_knows(walked, tiny_study):
     collected, found = walked[:2]
-    rule = road.by_paper_rule(tiny_study, collected, found)
+    rule = evidence.by_paper_rule(tiny_study, collected, found)
     assert len(rule.fits) == len(rule.accuracy) == len(rule.recall)
     sums = [a + r for a, r in zip(rule.accuracy, rule.recall, strict=True)]
     assert sums[rule.chosen] == max(sums)

@@ -1,0 +1,384 @@
+"""What a claim is put to besides its random sets: other rules, other places to read, other domains, other strengths,
+everyday answers. Each takes what the road left behind; each has its place in a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from hn_utils import road
+from hn_utils.baselines import Added, added, coordinates, l2_probe, read, residual_probe, share_by_kind
+from hn_utils.calibration import Reliability, prior_shifted, reliability, risk_coverage
+from hn_utils.compliance import Item, known_items, outcomes, replies_at, text_loss
+from hn_utils.contributions import REGIONS, capture, mean_contributions
+from hn_utils.controls import Estimate, accuracy, auroc, bootstrap, random_sets, shuffled
+from hn_utils.intervene import UNSCALED, Dose, dosed
+from hn_utils.path import Fit
+from hn_utils.probe import Detection, Probe, detect, fit_probe, refit, three_vs_one
+from hn_utils.questions import question_module
+from hn_utils.responses import NothingConsistent, build_examples
+from hn_utils.road import Collected, Found, balanced, few_of_each, over_sets
+from hn_utils.stability import Stability, stability, twins
+from hn_utils.study import Study
+from hn_utils.subject import Subject
+
+MIN_PER_CLASS = 15  # answers of either kind, below which a domain is left out
+BREAKING = (1.0, 3.0, 5.0, 10.0, 20.0, 40.0)
+N_BREAKING_SETS = 5
+
+
+def find_again(study: Study, collected: Collected, found: Found) -> tuple[Stability, Stability]:
+    """Stability of the probe's neurons over halves of the training people, up to the chosen C; the same with right and
+    wrong shuffled, which leaves only the neurons that know where answers stand."""
+    train = balanced(collected.rows("train"), collected.labels, study.seed)
+    grid = np.array([fit.C for fit in found.probe.path if fit.C <= found.probe.fit.C])
+    groups, results = np.tile(collected.entities[train], 2), []
+    for labels in (collected.labels[train], shuffled(collected.labels[train], study.seed)):
+        X, y = three_vs_one(collected.contributions[train], labels, found.probe.region, found.probe.other)
+        results.append(stability(X, y, groups, grid, seed=study.seed))
+    own, noise = results
+    return own, noise
+
+
+@dataclass(frozen=True)
+class PaperRule:
+    """The paper's own way of choosing C, on validation people, for every fit of the path that has H-Neurons.
+
+    `accuracy` is balanced, at score 0; `recall` the share of questions that the model still answers rightly with that
+    fit's H-Neurons suppressed, `recall_unscaled` without. The paper adds the first two and takes the best sum; how
+    strongly it suppressed, and on which questions, it does not say: here alpha is 0. Accuracy is over `n_answers`
+    consistent answers, recall over `n_questions` questions.
+    """
+
+    fits: list[Fit]
+    accuracy: list[float]
+    recall: list[float]
+    recall_unscaled: float
+    n_answers: int
+    n_questions: int
+
+    @property
+    def chosen(self) -> int:
+        return int(np.argmax(np.add(self.accuracy, self.recall)))
+
+
+def by_paper_rule(study: Study, collected: Collected, found: Found) -> PaperRule:
+    """Suppress each fit's H-Neurons in turn and ask validation questions again."""
+    fits = [fit for fit in found.probe.path if len(fit.h_neurons)]
+    rows = collected.rows("validation")
+    X, labels = collected.contributions[rows].at(found.probe.region), collected.labels[rows]
+    asked = [q for q in collected.questions if q.part == "standard" and q.split == "validation"]
+    items = [
+        Item(q.id, "recall", (study.chat_prompt.format(question=q.text),), truth=q.aliases[0], also=q.aliases[1:])
+        for q in asked
+    ]
+    items = [replace(item, rule="recall", max_new_tokens=study.sampling.max_new_tokens) for item in items]
+    doses = [UNSCALED, *(Dose(fit.h_neurons, 0.0) for fit in fits)]
+    right = outcomes(items, replies_at(collected.subject, items, doses, study), study) == "complied"
+    unscaled, *suppressed = right.mean(0).tolist()
+    accuracies = [accuracy(labels, fit.score(X)) for fit in fits]
+    return PaperRule(fits, accuracies, suppressed, unscaled, len(rows), len(asked))
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The detection table with what stands beside H-Neurons, and whether they add to confidence."""
+
+    table: list[Detection]
+    added: Added
+
+
+def compare(study: Study, collected: Collected, found: Found) -> Compared:
+    """Read every baseline on the test sets: dense probes on all neurons and on the residual stream, uncertainty,
+    answer length, and exposure where it is known. What has to be chosen is chosen on validation."""
+    train = balanced(collected.rows("train"), collected.labels, study.seed)
+    validation, labels = collected.rows("validation"), collected.labels
+    readings = read(collected.subject, collected.kept, study)
+    X = collected.contributions.at(found.probe.region)
+    layer, residual = residual_probe(readings.residual, labels, train, validation)
+    _, dense = l2_probe(coordinates(X, train), labels, train, validation)
+    kinds = share_by_kind([e.text for e in collected.kept], labels, train)
+    longer = 1 if auroc(labels[train], readings.length[train]) >= 0.5 else -1
+    scores = {
+        "all neurons, L2 probe": dense,
+        f"residual stream, L2 probe (layer {layer})": residual,
+        "entropy": readings.entropy,
+        "margin of the likeliest token": -readings.margin,
+        f"answer length ({'longer' if longer > 0 else 'shorter'} is made up)": longer * readings.length,
+        "kind of answer (digits, words)": kinds,
+    }
+    exposures = [e.question.strata.get("exposure") for e in collected.kept]
+    if None not in exposures:
+        scores["oracle: exposure in training"] = -np.array(exposures, float)
+    table = list(found.table)
+    for part, title in question_module(study).PARTS.items():
+        rows = collected.test_rows(part)
+        if len(set(labels[rows])) == 2:
+            groups = collected.entities[rows]
+            table += [detect(name, title, labels[rows], s[rows], groups) for name, s in scores.items()]
+    own, sure, test = found.refitted.score(X), collected.confidence, collected.test_rows("standard")
+    before = (own[validation], sure[validation], labels[validation])
+    return Compared(table, added(own[test], sure[test], labels[test], collected.entities[test], before))
+
+
+# --- how much hangs on the choices ----------------------------------------------------------------------------------
+
+
+def swapped(study: Study, collected: Collected, found: Found) -> tuple[float, Estimate, Estimate]:
+    """Take every H-Neuron's twin in its place: (mean correlation of the pairs, AUROC of the H-Neurons and of the twins,
+    both refitted alike, on validation answers)."""
+    train, validation = balanced(collected.rows("train"), collected.labels, study.seed), collected.rows("validation")
+    X, y = three_vs_one(collected.contributions[train], collected.labels[train], found.probe.region, found.probe.other)
+    others, r = twins(X, found.card.flat)
+    seen = collected.contributions[validation].at(found.probe.region)
+    labels, groups = collected.labels[validation], collected.entities[validation]
+    own, theirs = (
+        bootstrap(auroc, labels, refit(X, y, neurons).score(seen), groups=groups)
+        for neurons in (found.card.flat, np.unique(others))
+    )
+    return float(r.mean()), own, theirs
+
+
+def read_elsewhere(study: Study, collected: Collected, found: Found) -> dict[str, Found]:
+    """The road's second step again with other rows: other places to read, and other things to set answers against."""
+    return {
+        "answer, 3-vs-1 (the paper's)": found,
+        "answer, 3-vs-1 without the first token": road.find(study, collected, other="body"),
+        "answer, 1-vs-1": road.find(study, collected, other=None),
+        "before the answer, 3-vs-1": road.find(study, collected, region="before"),
+    }
+
+
+@dataclass(frozen=True)
+class Domains:
+    """A probe for each domain, tested on all: AUROC of its H-Neurons [trained on, tested on], refitted on the training
+    domain, and the mean of as many random neurons of the same layers and loudness. `sets` are the H-Neurons."""
+
+    names: list[str]
+    sets: dict[str, np.ndarray]
+    auroc: list[list[Estimate]]
+    random: Float[np.ndarray, "trained tested"]
+
+    def mean(self, within: bool) -> tuple[float, float]:
+        """Mean AUROC of H-Neurons and of random neurons over the diagonal, or off it."""
+        chosen = np.eye(len(self.names), dtype=bool) == within
+        own = np.array([[e.value for e in row] for row in self.auroc])
+        return float(own[chosen].mean()), float(self.random[chosen].mean())
+
+
+def across_domains(study: Study, collected: Collected, n_sets: int = 20) -> Domains | None:
+    """Train on one kind of fact (`attribute`), test on every other, among the standard questions.
+
+    Domains with fewer than MIN_PER_CLASS right or wrong answers to train or test on, or none to choose C on, are left
+    out, and those where no neuron has a positive weight. None if fewer than two are left.
+    """
+    domain = np.array([str(e.question.strata.get("attribute")) for e in collected.kept])
+    labels, shape = collected.labels, (collected.subject.n_layers, collected.subject.d_mlp)
+    rows = {
+        name: [
+            balanced(s[domain[s] == name], labels, study.seed) if split == "train" else s[domain[s] == name]
+            for split, s in ((s, collected.rows(s)) for s in ("train", "validation", "test"))
+        ]
+        for name in sorted(set(domain[collected.rows("train")]))
+    }
+    sets, fits, controls = {}, {}, {}
+    for name, (train, validation, test) in rows.items():
+        counts = [min(np.bincount(labels[some], minlength=2)) for some in (train, validation, test)]
+        if min(counts[0], counts[2]) < MIN_PER_CLASS or not counts[1]:
+            continue
+        read_at = collected.contributions
+        X, y = three_vs_one(read_at[train], labels[train])
+        groups = collected.entities[validation]
+        try:
+            probe = fit_probe(
+                read_at[train], labels[train], read_at[validation], labels[validation], groups, study.n_grid
+            )
+        except ValueError:  # no neuron with a positive weight
+            continue
+        sets[name] = probe.fit.h_neurons
+        fits[name] = refit(X, y, sets[name])
+        loudness = read_at[train].at("answer").mean()
+        others = random_sets(sets[name], *shape, n_sets, "magnitude", loudness, study.seed)
+        controls[name] = [refit(X, y, other) for other in others]
+    if len(sets) < 2:
+        return None
+    estimates, random = [], np.zeros((len(sets), len(sets)))
+    for i, name in enumerate(sets):
+        estimates.append([])
+        for j, other in enumerate(sets):
+            test = rows[other][2]
+            X, truth, groups = collected.contributions[test].at("answer"), labels[test], collected.entities[test]
+            estimates[i].append(bootstrap(auroc, truth, fits[name].score(X), groups=groups, n=400))
+            random[i, j] = np.mean([auroc(truth, fit.score(X)) for fit in controls[name]])
+    return Domains(list(sets), sets, estimates, random)
+
+
+# --- everyday answers -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Everyday:
+    """One answer a question as it came, consistent or not, about validation and test people; test ones in `table`.
+
+    `share` is how many of the validation answers are made up. `calibrated` holds, by how the H-Neurons' log-odds were
+    turned into probabilities, how well these fit the test answers; `risk` the share made up among the k safest.
+    """
+
+    answers: Collected
+    table: list[Detection]
+    added: Added
+    share: float
+    calibrated: dict[str, Reliability]
+    risk: dict[str, Float[np.ndarray, "answered"]]
+
+
+def everyday(study: Study, collected: Collected, found: Found) -> Everyday | None:
+    """The consistency filter keeps the extremes, and with them makes confidence a perfect judge. Here the first sampled
+    answer to each question is taken as it is, unless it abstains; the probes stay those of the filtered answers.
+
+    None if the validation or test answers lack right or wrong ones.
+    """
+    asked = [i for i, q in enumerate(collected.questions) if q.part == "standard" and q.split != "train"]
+    questions, first = [collected.questions[i] for i in asked], [collected.responses[i][:1] for i in asked]
+    examples = build_examples(collected.subject, questions, first, study)
+    kept = [e for e in examples if e.label is not None]
+    answers = Collected(collected.subject, questions, first, examples, kept, capture(collected.subject, kept, study))
+    validation, test, labels = answers.rows("validation"), answers.rows("test"), answers.labels
+    if any(len(set(labels[rows])) < 2 for rows in (validation, test)):
+        return None
+    X, fit, region = answers.contributions.at(found.probe.region), found.refitted, found.probe.region
+    own, sure, groups = fit.score(X), answers.confidence, answers.entities[test]
+    title, k = "everyday answers", len(found.card.rows)
+    exposures = [e.question.strata.get("exposure") for e in kept]
+    scores = {"plain confidence (log-probability)": -sure}
+    if None not in exposures:
+        scores["oracle: exposure in training"] = -np.array(exposures, float)
+    table = [
+        detect(
+            "L1 probe, all its neurons",
+            title,
+            labels[test],
+            found.probe.fit.score(X[test]),
+            groups,
+            len(found.probe.fit.neurons),
+        ),
+        detect("H-Neurons alone, refitted", title, labels[test], own[test], groups, k),
+        over_sets(road.RANDOM_NAMES["magnitude"], title, found.random["magnitude"], X[test], labels[test]),
+        *(detect(name, title, labels[test], s[test], groups) for name, s in scores.items()),
+    ]
+    share, of_rows = float(labels[validation].mean()), three_vs_one_share(collected, study, region, found.probe.other)
+    random = np.mean([f.score(X[test]) for f in found.random["magnitude"]], 0)
+    return Everyday(
+        answers,
+        table,
+        added(own[test], sure[test], labels[test], groups, (own[validation], sure[validation], labels[validation])),
+        share,
+        {
+            "as trained": reliability(labels[test], own[test]),
+            "prior shifted": reliability(labels[test], prior_shifted(own[test], of_rows, share)),
+        },
+        {
+            f"{k} H-Neurons": risk_coverage(labels[test], own[test]),
+            "random neurons (mean score)": risk_coverage(labels[test], random),
+            **{name: risk_coverage(labels[test], s[test]) for name, s in scores.items()},
+        },
+    )
+
+
+def three_vs_one_share(collected: Collected, study: Study, region: str, other: str | None) -> float:
+    """Share of the probe's training rows that are hallucinated answers."""
+    train = balanced(collected.rows("train"), collected.labels, study.seed)
+    return float(three_vs_one(collected.contributions[train], collected.labels[train], region, other)[1].mean())
+
+
+# --- how far the intervention goes ----------------------------------------------------------------------------------
+
+
+def joint_scaling(
+    collected: Collected, found: Found, alphas: Sequence[float] = (0.0, 0.5, 1.0, 2.0, 3.0), n: int = 200
+) -> Float[np.ndarray, "alpha neuron"]:
+    """Mean contribution of each H-Neuron at the answer while all are scaled, relative to that at alpha 1.
+
+    The paper takes it to grow in proportion to alpha. It need not: what a neuron says depends on those before it, and
+    the layer's whole output, which the contribution is relative to, changes as well.
+    """
+    examples = [collected.kept[i] for i in collected.test_rows("standard")[:n]]
+    means = []
+    for alpha in alphas:
+        with dosed(collected.subject, [Dose(found.card.flat, alpha)]):
+            read_at = mean_contributions(collected.subject, examples)[:, REGIONS.index("answer")]
+        means.append(read_at.flatten(1)[:, found.card.flat].mean(0).cpu().numpy())
+    return np.array(means) / means[list(alphas).index(1.0)]
+
+
+@dataclass(frozen=True)
+class Breaking:
+    """What is left at strengths far beyond the paper's.
+
+    `recall` is the share of known facts still stated, `loss` that of ordinary text above its value at alpha 1 (nats
+    per token), by alpha; `control_recall` and `control_loss` [set, alpha] are the same for random sets.
+    """
+
+    alphas: tuple[float, ...]
+    recall: list[Estimate]
+    control_recall: Float[np.ndarray, "set alpha"]
+    loss: list[Estimate]
+    control_loss: Float[np.ndarray, "set alpha"]
+
+
+def until_it_breaks(study: Study, subject: Subject, found: Found) -> Breaking:
+    """Turn the H-Neurons, and random sets of the same layers and loudness, up until the model breaks."""
+    source, card = question_module(study), found.card
+    asked = [i for i in source.items(study) if i.behaviour == "recall"]
+    items = few_of_each(
+        known_items(subject, few_of_each(asked, study.seed, 5 * study.n_items), study), study.seed, study.n_items
+    )
+    shape = (card.n_layers, card.d_mlp)
+    controls = random_sets(card.flat, *shape, N_BREAKING_SETS, "magnitude", found.magnitude, study.seed + 1)
+    doses = [Dose(neurons, alpha) for neurons in (card.flat, *controls) for alpha in BREAKING]
+    right = outcomes(items, replies_at(subject, items, doses, study), study) == "complied"
+    loss = text_loss(subject, source.texts(study), doses, study)
+    above = (loss - loss[:, :1]).reshape(len(loss), -1, len(BREAKING))  # at alpha 1 every set is the same
+    own, groups = right[:, : len(BREAKING)].astype(float), [i.entity for i in items]
+    return Breaking(
+        BREAKING,
+        [bootstrap(np.mean, column, groups=groups) for column in own.T],
+        right.reshape(len(items), -1, len(BREAKING))[:, 1:].mean(0),
+        [bootstrap(np.mean, column) for column in above[:, 0].T],
+        above[:, 1:].mean(0),
+    )
+
+
+# --- the base model's own -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class OnBase:
+    """A probe trained on the base model's own answers: what one could hope for there. `shared` of its H-Neurons are
+    also the instruct model's."""
+
+    probe: Probe
+    h_neurons: Estimate
+    shared: int
+
+
+def retrained_on_base(study: Study, base: Subject, found: Found) -> OnBase | None:
+    """None if the base model gives too few consistent answers, or no neuron a positive weight."""
+    try:
+        own = road.collect(study, base, base=True, base_splits=("train", "validation", "test"))
+        train = balanced(own.rows("train"), own.labels, study.seed)
+        validation, test = own.rows("validation"), own.rows("test")
+        groups = own.entities[validation]
+        there = own.contributions
+        probe = fit_probe(
+            there[train], own.labels[train], there[validation], own.labels[validation], groups, study.n_grid
+        )
+    except (NothingConsistent, ValueError):
+        return None
+    X, y = three_vs_one(there[train], own.labels[train])
+    scores = refit(X, y, probe.fit.h_neurons).score(there[test].at("answer"))
+    shared = len(set(probe.fit.h_neurons) & set(found.card.flat))
+    return OnBase(probe, bootstrap(auroc, own.labels[test], scores, groups=own.entities[test]), shared)
