@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
+from sklearn.linear_model import LogisticRegression
 
 from hn_utils import road
 from hn_utils.baselines import Added, added, coordinates, l2_probe, read, residual_probe, share_by_kind
@@ -249,8 +250,8 @@ def everyday(study: Study, collected: Collected, found: Found) -> Everyday | Non
     validation, test, labels = answers.rows("validation"), answers.rows("test"), answers.labels
     if any(len(set(labels[rows])) < 2 for rows in (validation, test)):
         return None
-    X, fit, region = answers.contributions.at(found.probe.region), found.refitted, found.probe.region
-    own, sure, groups = fit.score(X), answers.confidence, answers.entities[test]
+    X = answers.contributions.at(found.probe.region)
+    own, sure, groups = found.refitted.score(X), answers.confidence, answers.entities[test]
     title, k = "everyday answers", len(found.card.rows)
     exposures = [e.question.strata.get("exposure") for e in kept]
     scores = {"plain confidence (log-probability)": -sure}
@@ -269,29 +270,26 @@ def everyday(study: Study, collected: Collected, found: Found) -> Everyday | Non
         over_sets(road.RANDOM_NAMES["magnitude"], title, found.random["magnitude"], X[test], labels[test]),
         *(detect(name, title, labels[test], s[test], groups) for name, s in scores.items()),
     ]
-    share, of_rows = float(labels[validation].mean()), three_vs_one_share(collected, study, region, found.probe.other)
-    random = np.mean([f.score(X[test]) for f in found.random["magnitude"]], 0)
+    share = float(labels[validation].mean())
+    fitted = LogisticRegression(C=100.0).fit(own[validation, None], labels[validation])
+    log_odds = {
+        "as trained": own[test],
+        "prior shifted": prior_shifted(own[test], 0.5, share),  # of the answers it was trained on half were made up
+        "fitted to validation people": fitted.decision_function(own[test, None]),
+    }
+    random = [risk_coverage(labels[test], f.score(X[test])) for f in found.random["magnitude"]]
     return Everyday(
         answers,
         table,
         added(own[test], sure[test], labels[test], groups, (own[validation], sure[validation], labels[validation])),
         share,
-        {
-            "as trained": reliability(labels[test], own[test]),
-            "prior shifted": reliability(labels[test], prior_shifted(own[test], of_rows, share)),
-        },
+        {name: reliability(labels[test], values) for name, values in log_odds.items()},
         {
             f"{k} H-Neurons": risk_coverage(labels[test], own[test]),
-            "random neurons (mean score)": risk_coverage(labels[test], random),
+            "as many random neurons, same layers and loudness (mean)": np.mean(random, 0),
             **{name: risk_coverage(labels[test], s[test]) for name, s in scores.items()},
         },
     )
-
-
-def three_vs_one_share(collected: Collected, study: Study, region: str, other: str | None) -> float:
-    """Share of the probe's training rows that are hallucinated answers."""
-    train = balanced(collected.rows("train"), collected.labels, study.seed)
-    return float(three_vs_one(collected.contributions[train], collected.labels[train], region, other)[1].mean())
 
 
 # --- how far the intervention goes ----------------------------------------------------------------------------------

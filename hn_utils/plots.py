@@ -536,7 +536,7 @@ def domains(crossed: Domains) -> go.Figure:
 def everyday(day: Everyday) -> go.Figure:
     """On unfiltered answers: are the probabilities right, and what does it buy to stay silent where a score is high?"""
     figure = make_subplots(rows=1, cols=2, subplot_titles=("Predicted and observed", "Answering only the safest"))
-    for (name, fit), colour in zip(day.calibrated.items(), (CONTROL, H_NEURON), strict=True):
+    for (name, fit), colour in zip(day.calibrated.items(), (CONTROL, BASE, H_NEURON), strict=True):
         figure.add_trace(
             go.Scatter(
                 x=fit.predicted,
@@ -567,6 +567,7 @@ def everyday(day: Everyday) -> go.Figure:
     figure.update_yaxes(title="share made up", range=[0, 1], row=1, col=1)
     figure.update_xaxes(title="share of questions answered", range=[0, 1.02], row=1, col=2)
     figure.update_yaxes(title="share made up among them", range=[0, 1], row=1, col=2)
+    errors = ", ".join(f"{fit.ece:.2f} {name}" for name, fit in day.calibrated.items())
     own, random, sure = (
         next(d for d in day.table if d.name.startswith(start)) for start in ("H-Neurons", "random", "plain confidence")
     )
@@ -574,8 +575,7 @@ def everyday(day: Everyday) -> go.Figure:
         figure,
         f"On everyday answers (n = {own.auroc.n}, {day.risk[sure.name][-1]:.0%} made "
         f"up) H-Neurons reach AUROC {own.auroc}, random neurons {random.auroc.value:.2f}, confidence {sure.auroc}. "
-        f"Shifted to the real share, the calibration error falls from {day.calibrated['as trained'].ece:.2f} to "
-        f"{day.calibrated['prior shifted'].ece:.2f}",
+        f"Calibration error {errors}",
         560,
     )
 

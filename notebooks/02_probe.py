@@ -253,10 +253,11 @@ print(f"{added.n_pairs} pairs of equal confidence; H-Neurons on them: {added.mat
 # or wrong, sure or wavering, and leave out only refusals to say. The probes stay as they are, trained on filtered answers;
 # the people are again the test people. Now confidence has no help from the filter.
 #
-# Two more questions can be asked here. *Can a score be read as a probability?* The probe was trained where one row in four
-# was made up; if the real share is another, its log-odds are off by a constant, the **prior shift**, which validation
-# people give. The **calibration error** is the mean gap between predicted and observed share. And *what does it buy to
-# stay silent?* If only the answers that look safest are given, fewer of them are made up, if the score is any good.
+# Two more questions can be asked here. *Can a score be read as a probability?* Half of the answers that the probe was
+# trained on were made up; if the real share is another, its log-odds are off by a constant, the **prior shift**. Or two
+# numbers, a shift and a stretch, are fitted to validation people. The **calibration error** is the mean gap between
+# predicted and observed share. And *what does it buy to stay silent?* If only the answers that look safest are given,
+# fewer of them are made up, if the score is any good.
 #
 # > **Predict first.** Will confidence still be perfect? Will the H-Neurons add anything to it?
 

@@ -37,7 +37,8 @@ def official(folder: str, ids: list[int], answer: list[int]) -> np.ndarray:
         )
     with torch.no_grad():
         model(torch.tensor([ids]))
-    groups = (answer, [t for t in range(len(ids)) if t not in answer], [answer[0] - 1])
+    others = [t for t in range(len(ids)) if t not in answer]
+    groups = (answer, others, [answer[0] - 1], [t for t in others if t != 0])
     values = []
     for group in groups:
         per_layer = []

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score
 
-from hn_utils.controls import accuracy, auroc, bootstrap, random_sets, shuffled
+from hn_utils.controls import accuracy, auroc, average_precision, bootstrap, random_sets, shuffled
 
 CHOSEN = np.array([3, 4, 150, 399])  # layers 0, 0, 1, 3 of width 100
 
@@ -19,6 +19,7 @@ def test_auroc_and_accuracy_are_the_textbook_s(seed):
     rng = np.random.default_rng(seed)
     labels, scores = np.append(rng.integers(0, 2, 40), [0, 1]), rng.integers(-3, 4, 42).astype(float)
     assert auroc(labels, scores) == pytest.approx(roc_auc_score(labels, scores))
+    assert average_precision(labels, scores) == pytest.approx(average_precision_score(labels, scores))
     assert accuracy(labels, scores) == pytest.approx(balanced_accuracy_score(labels, scores > 0))
 
 

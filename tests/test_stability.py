@@ -7,7 +7,7 @@ import pytest
 
 from hn_utils.path import c_grid
 from hn_utils.rows import Rows
-from hn_utils.stability import Stability, stability
+from hn_utils.stability import Stability, stability, twins
 
 N_NEURONS = 3_000
 PLANTED = np.array([5, 700, 1_400, 2_100, 2_800])
@@ -70,3 +70,14 @@ def test_halves_are_of_people_not_of_rows():
     X, labels, _ = contributions(2, 1.6, n=40)
     with pytest.raises(ValueError, match="at least 4 groups to split, got 3"):
         stability(X, labels, np.arange(40) % 3, np.array([1.0]))
+
+
+def test_twins_are_those_who_say_the_same():
+    rng = np.random.default_rng(0)
+    values = rng.lognormal(size=(300, 40)).astype(np.float32)
+    values[:, 30] = 2 * values[:, 4] + 1 + 0.01 * rng.normal(size=300)
+    values[:, 31] = 1.0  # a dead neuron goes with nobody
+    others, r = twins(Rows([values]), np.array([4, 9]))
+    table = np.corrcoef(values[:, [4, 9]].T, np.delete(values, [4, 9, 31], 1).T)[:2, 2:]
+    assert others[0] == 30
+    assert r == pytest.approx(table.max(1), abs=1e-4)

@@ -1,0 +1,119 @@
+"""What a claim is put to, on planted arrays with a known answer and on the tiny organism."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from hn_utils import evidence, road
+from hn_utils.contributions import Contributions, by_region
+from hn_utils.questions import Question
+from hn_utils.responses import Example
+from hn_utils.study import load_study
+
+KINDS = ("trade", "dish")
+OWN = {"trade": [3, 40], "dish": [77, 140]}  # neurons that are louder in made-up answers of one kind only
+EVERYWHERE = [10, 90]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """All that these functions ask of a model when nothing runs."""
+
+    n_layers: int = 2
+    d_mlp: int = 100
+    short_name: str = "planted"
+    fingerprint: str = "planted"
+
+
+def planted(shared: bool, seed: int = 0, n: int = 900) -> road.Collected:
+    """Answers of two kinds; what tells made-up ones is either the same for both or each kind's own."""
+    rng = np.random.default_rng(seed)
+    labels, kinds = rng.integers(0, 2, n), rng.integers(0, 2, n)
+    values = 0.05 * rng.lognormal(0, 0.5, (n, 4, 200))
+    for i in range(n):
+        louder = EVERYWHERE if shared else OWN[KINDS[kinds[i]]]
+        values[i, 0, louder] *= np.exp(1.0 * labels[i])
+    kept = []
+    for i in range(n):
+        split = ("train", "validation", "test")[i % 3]
+        question = Question(str(i), "?", ("a",), f"e{i}", "standard", split, {"attribute": KINDS[kinds[i]]})
+        kept.append(Example(question, [1, 2], [3], "x", int(labels[i]), [2], -rng.random()))
+    regions = by_region([values.astype(np.float16)])
+    return road.Collected(Shape(), [e.question for e in kept], [], kept, kept, Contributions(regions, 2, 100))
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_what_is_shared_between_domains_carries_over_and_nothing_else(shared):
+    crossed = evidence.across_domains(load_study("organism"), planted(shared), n_sets=10)
+    assert crossed is not None
+    assert crossed.names == sorted(KINDS)
+    (within, by_chance), (across, across_chance) = crossed.mean(True), crossed.mean(False)
+    assert within > 0.85
+    assert abs(by_chance - 0.5) < 0.1
+    assert abs(across_chance - 0.5) < 0.1
+    for name in KINDS:
+        assert set(EVERYWHERE if shared else OWN[name]) <= set(crossed.sets[name].tolist())
+    assert (across > 0.85) if shared else (abs(across - 0.5) < 0.15)
+
+
+def test_domains_with_too_little_are_left_out():
+    assert evidence.across_domains(load_study("organism"), planted(True, n=60)) is None
+
+
+@pytest.fixture(scope="module")
+def walked_evidence(tiny_study):
+    collected = road.collect(tiny_study)
+    found = road.find(tiny_study, collected)
+    day = evidence.everyday(tiny_study, collected, found)
+    return collected, day, evidence.until_it_breaks(tiny_study, collected.subject, found)
+
+
+def test_joint_scaling_of_one_neuron_by_hand(subject, study):
+    ids, answer, layer, neuron = [1, 9, 12, 40, 33, 7, 21], [4, 5], 0, 17
+    example = Example(Question("q", "?", ("a",), "e"), ids[:4], ids[4:], "", 1, answer, 0.0)
+    model, seen = AutoModelForCausalLM.from_pretrained(study.instruct, dtype=torch.float32), {}
+    model.model.layers[layer].mlp.down_proj.register_forward_hook(
+        lambda module, z, h: seen.update(z=z[0][0].detach(), h=h[0].detach(), w=module.weight.detach())
+    )
+    model(torch.tensor([ids]))
+    column = seen["w"][:, neuron]
+
+    def contribution(alpha: float) -> float:
+        """In the first layer nothing before the neuron changes: only what it says itself, and so the layer's sum."""
+        said = seen["z"][answer, neuron]
+        total = seen["h"][answer] + (alpha - 1) * said[:, None] * column
+        return float((alpha * said.abs() * column.norm() / (total.norm(dim=1) + 1e-8)).mean())
+
+    found = SimpleNamespace(card=SimpleNamespace(flat=np.array([neuron])))
+    collected = SimpleNamespace(subject=subject, kept=[example], test_rows=lambda _: np.array([0]))
+    factors = evidence.joint_scaling(collected, found, (0.0, 1.0, 3.0))
+    assert factors[:, 0] == pytest.approx([0, 1, contribution(3) / contribution(1)], rel=1e-4)
+
+
+def test_everyday_answers_are_the_first_ones_and_keep_what_the_filter_drops(walked_evidence):
+    collected, day, _ = walked_evidence
+    asked = [i for i, q in enumerate(collected.questions) if q.part == "standard" and q.split != "train"]
+    assert [r[0].text for r in day.answers.responses] == [collected.responses[i][0].text for i in asked]
+    verdicts = {q.id: r[0].verdict for q, r in zip(day.answers.questions, day.answers.responses, strict=True)}
+    assert all(e.label == (verdicts[e.question.id] == "wrong") for e in day.answers.kept)
+    consistent = {e.question.id for e in collected.kept}
+    assert any(e.question.id not in consistent for e in day.answers.kept)
+    own = next(d for d in day.table if d.name.startswith("H-Neurons"))
+    assert all(
+        risk[-1] == pytest.approx(np.mean(day.answers.labels[day.answers.rows("test")])) for risk in day.risk.values()
+    )
+    assert own.auroc.n == len(day.answers.rows("test"))
+
+
+def test_breaking_starts_from_the_untouched_model(walked_evidence):
+    broken = walked_evidence[2]
+    assert broken.recall[0].value == 1  # only known facts are asked, and alpha 1 changes nothing
+    assert (broken.control_recall[:, 0] == 1).all()
+    assert broken.loss[0].value == pytest.approx(0, abs=1e-6)
+    assert broken.loss[-1].value > 0.1  # forty times as loud
