@@ -59,7 +59,7 @@ def plain(folder, dtype=torch.float32):
 
 
 def official(folder, example: Example, dtype=torch.float32) -> np.ndarray:
-    """The paper's formula on an untouched Hugging Face model, [region, layer, neuron]: answer, other, before."""
+    """The paper's formula on an untouched Hugging Face model, [region, layer, neuron]: answer, other, before, body."""
     model = plain(folder, dtype)
     text = model.get_decoder()
     seen = {}
@@ -76,7 +76,7 @@ def official(folder, example: Example, dtype=torch.float32) -> np.ndarray:
             ]
         )
     other = [t for t in range(len(example.ids)) if t not in example.answer]
-    groups = (example.answer, other, [example.answer[0] - 1])
+    groups = (example.answer, other, [example.answer[0] - 1], [t for t in other if t != 0])
     return torch.stack([shares[:, group].mean(1) for group in groups]).numpy()
 
 
