@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 from jaxtyping import Float
@@ -17,11 +18,12 @@ from hn_utils.compliance import Item, known_items, outcomes, replies_at, text_lo
 from hn_utils.contributions import REGIONS, capture, mean_contributions
 from hn_utils.controls import Estimate, accuracy, auroc, bootstrap, random_sets, shuffled
 from hn_utils.intervene import UNSCALED, Dose, dosed
-from hn_utils.path import Fit
+from hn_utils.path import Fit, c_grid
 from hn_utils.probe import Detection, Probe, detect, fit_probe, refit, three_vs_one
 from hn_utils.questions import question_module
 from hn_utils.responses import NothingConsistent, build_examples
 from hn_utils.road import Collected, Found, balanced, few_of_each, over_sets
+from hn_utils.rows import Rows
 from hn_utils.stability import Stability, stability, twins
 from hn_utils.study import Study
 from hn_utils.subject import Subject
@@ -29,6 +31,7 @@ from hn_utils.subject import Subject
 MIN_PER_CLASS = 15  # answers of either kind, below which a domain is left out
 BREAKING = (1.0, 3.0, 5.0, 10.0, 20.0, 40.0)
 N_BREAKING_SETS = 5
+N_MADE_UP, N_PLANTED = 3_000, 5
 
 
 def find_again(study: Study, collected: Collected, found: Found) -> tuple[Stability, Stability]:
@@ -123,6 +126,55 @@ def compare(study: Study, collected: Collected, found: Found) -> Compared:
     own, sure, test = found.refitted.score(X), collected.confidence, collected.test_rows("standard")
     before = (own[validation], sure[validation], labels[validation])
     return Compared(table, added(own[test], sure[test], labels[test], collected.entities[test], before))
+
+
+# --- can the instrument be trusted? -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Planted:
+    """What stability selection found among made-up contributions of which N_PLANTED neurons know.
+
+    `recall` is the share of these that was found, `false` how many others were: means over a few draws.
+    """
+
+    n: int
+    strength: float
+    correlated: float
+    recall: float
+    false: float
+
+
+def plant(n: int, strength: float, correlated: float, seed: int) -> tuple[Rows, np.ndarray, np.ndarray]:
+    """`n` answers, half of them made up, of N_MADE_UP neurons: heavy-tailed sizes, of which blocks of fifty share a
+    cause to the degree `correlated`. N_PLANTED of them, far apart, are larger in made-up answers, by `strength`
+    standard deviations of their logarithm. Returns rows, labels and the planted neurons."""
+    rng = np.random.default_rng(seed)
+    labels, chosen = rng.permutation(np.repeat([0, 1], n // 2)), np.arange(N_PLANTED) * (N_MADE_UP // N_PLANTED) + 5
+    common = rng.normal(size=(len(labels), N_MADE_UP // 50)).repeat(50, 1)
+    logs = np.sqrt(1 - correlated) * rng.normal(size=common.shape) + np.sqrt(correlated) * common
+    logs[:, chosen] += strength * labels[:, None]
+    return Rows([np.exp(0.7 * logs).astype(np.float16)]), labels, chosen
+
+
+def planted_truth(
+    ns: Sequence[int] = (100, 300, 900),
+    strengths: Sequence[float] = (0.0, 0.5, 1.0, 1.5),
+    correlations: Sequence[float] = (0.0, 0.5),
+    seeds: int = 3,
+) -> list[Planted]:
+    """Recall and false discoveries of stability selection where the truth is known, against size, signal and
+    correlation. At strength 0 nothing is there to be found."""
+    results = []
+    for correlated, strength, n in product(correlations, strengths, ns):
+        hits, others = [], []
+        for seed in range(seeds):
+            X, labels, chosen = plant(n, strength, correlated, seed)
+            stable = stability(X, labels, np.arange(len(labels)), c_grid(X, labels, 30)[:12], 6, seed).stable
+            hits.append(np.isin(chosen, stable).mean() if strength else np.nan)
+            others.append(np.isin(stable, chosen, invert=True).sum() if strength else len(stable))
+        results.append(Planted(n, strength, correlated, float(np.mean(hits)), float(np.mean(others))))
+    return results
 
 
 # --- how much hangs on the choices ----------------------------------------------------------------------------------

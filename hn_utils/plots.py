@@ -15,7 +15,7 @@ from plotly.subplots import make_subplots
 from hn_utils.compliance import BEHAVIOURS, CONTROL_ALPHAS, DoseResponse
 from hn_utils.contributions import Contributions
 from hn_utils.controls import Estimate, auroc, bootstrap
-from hn_utils.evidence import Breaking, Domains, Everyday, PaperRule
+from hn_utils.evidence import N_MADE_UP, N_PLANTED, Breaking, Domains, Everyday, PaperRule, Planted
 from hn_utils.origins import Drift, Transfer
 from hn_utils.probe import Detection, Fit, HNeurons, Probe
 from hn_utils.road import Collected, Found, Intervened
@@ -494,6 +494,44 @@ def drift_ranks(drift: Drift, card: HNeurons) -> go.Figure:
         f"On average tuning turned an H-Neuron less than {drift.mean_rank:.0%} of all neurons (50 % is chance; n = "
         f"{len(card.rows)}): p = {drift.p['none']:.4f} against random neurons, {drift.p['layer']:.4f} against the same "
         f"layers, {drift.p['magnitude']:.4f} against the same layers and lengths of weights",
+    )
+
+
+def planted_truth(results: Sequence[Planted]) -> go.Figure:
+    """How much of what is there does stability selection find, and how much that is not?"""
+    correlations = sorted({r.correlated for r in results})
+    titles = [f"correlation {c:g} within blocks" for c in correlations]
+    figure = make_subplots(rows=1, cols=len(correlations), shared_yaxes=True, subplot_titles=titles)
+    hues = (BASE, TRUE, H_NEURON)
+    strengths = sorted({r.strength for r in results if r.strength})
+    for column, correlated in enumerate(correlations, start=1):
+        for strength, colour in zip(strengths, hues, strict=True):
+            mine = [r for r in results if (r.correlated, r.strength) == (correlated, strength)]
+            figure.add_trace(
+                go.Scatter(
+                    x=[r.n for r in mine],
+                    y=[r.recall for r in mine],
+                    mode="lines+markers+text",
+                    text=[f"{r.false:.1f}" for r in mine],
+                    textposition="top center",
+                    name=f"signal of {strength:g} SD",
+                    line={"color": colour, "width": 3},
+                    showlegend=column == 1,
+                    hovertemplate="n = %{x}: %{y:.0%} of the planted found, %{text} others<extra></extra>",
+                ),
+                row=1,
+                col=column,
+            )
+    sizes = sorted({r.n for r in results})
+    figure.update_xaxes(title="answers", type="log", tickvals=sizes, ticktext=[str(n) for n in sizes])
+    figure.update_yaxes(title="share of the planted neurons found", range=[-0.05, 1.15], col=1)
+    nothing = [r.false for r in results if not r.strength]
+    wrong = np.mean([r.false for r in results if r.strength])
+    return styled(
+        figure,
+        f"Where {N_PLANTED} of {N_MADE_UP:,} made-up neurons know, stability selection finds them if there are enough "
+        f"answers; beside them {wrong:.2f} others on average (numbers at the points). Where none knows it finds "
+        f"{np.mean(nothing):.2f} (n = {len(results)} settings)",
     )
 
 

@@ -143,6 +143,13 @@ print(f"two halves agree on {again.agreement:.0%} of what they find; with shuffl
 pd.DataFrame(found.card.rows).assign(found_again=again.probability[found.card.flat]).round(2).head(12)
 
 # %% [markdown]
+# How far can such an instrument be trusted? Ask it where the truth is known: made-up contributions, heavy-tailed like real
+# ones, in which five of three thousand neurons know.
+
+# %%
+publish(plots.planted_truth(evidence.planted_truth()), "planted_truth", notebook="02_probe")
+
+# %% [markdown]
 # And if each H-Neuron is replaced by its *twin*, the other neuron whose contribution goes with its own most closely?
 
 # %%

@@ -21,16 +21,16 @@ def planted(n: int, seed: int, shift: float = 1.2) -> tuple[Contributions, np.nd
     """Heavy-tailed contributions of 2 layers x 200 neurons; three of them speak louder in hallucinated answers."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, n)
-    values = 0.05 * rng.lognormal(0, 0.5, (n, 3, 400))
+    values = 0.05 * rng.lognormal(0, 0.5, (n, 4, 400))
     values[:, 0, PLANTED] *= np.exp(shift * labels)[:, None]
     return Contributions(by_region([values.astype(np.float16)]), 2, 200), labels
 
 
 def test_three_vs_one_rows():
-    values = np.arange(2 * 3 * 2, dtype=np.float16).reshape(2, 3, 2)  # example, region, neuron
+    values = np.arange(2 * 4 * 2, dtype=np.float16).reshape(2, 4, 2)  # example, region, neuron
     X, y = three_vs_one(Contributions(by_region([values]), 1, 2), np.array([1, 0]))
     assert y.tolist() == [1, 0, 0, 0]  # hallucinated answer; true answer; others of both
-    assert X.columns(np.arange(2)).tolist() == [[0, 1], [6, 7], [2, 3], [8, 9]]
+    assert X.columns(np.arange(2)).tolist() == [[0, 1], [8, 9], [2, 3], [10, 11]]
 
 
 def test_recovers_planted_neurons_and_detects_unseen_answers():
