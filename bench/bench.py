@@ -132,7 +132,7 @@ def random_llama(n_layers: int = 16, d_model: int = 512, d_mlp: int = 2048) -> t
 def some_examples(n: int, shortest: int = 20, longest: int = 60) -> list[Example]:
     """Rows of random ids, shortest first, with an answer of two tokens near the end."""
     rng, question = np.random.default_rng(0), Question("q", "?", ("a",), "e")
-    rows = sorted((rng.integers(5, 1_000, rng.integers(shortest, longest + 1)).tolist() for _ in range(n)), key=len)
+    rows = sorted((rng.integers(5, 500, rng.integers(shortest, longest + 1)).tolist() for _ in range(n)), key=len)
     return [Example(question, r[:-4], r[-4:], "", 1, [len(r) - 3, len(r) - 2], 0.0) for r in rows]
 
 

@@ -502,7 +502,7 @@ def planted_truth(results: Sequence[Planted]) -> go.Figure:
     correlations = sorted({r.correlated for r in results})
     titles = [f"correlation {c:g} within blocks" for c in correlations]
     figure = make_subplots(rows=1, cols=len(correlations), shared_yaxes=True, subplot_titles=titles)
-    hues = (BASE, TRUE, H_NEURON)
+    hues = (BASE, TRUE)
     strengths = sorted({r.strength for r in results if r.strength})
     for column, correlated in enumerate(correlations, start=1):
         for strength, colour in zip(strengths, hues, strict=True):
@@ -511,9 +511,8 @@ def planted_truth(results: Sequence[Planted]) -> go.Figure:
                 go.Scatter(
                     x=[r.n for r in mine],
                     y=[r.recall for r in mine],
-                    mode="lines+markers+text",
+                    mode="lines+markers",
                     text=[f"{r.false:.1f}" for r in mine],
-                    textposition="top center",
                     name=f"signal of {strength:g} SD",
                     line={"color": colour, "width": 3},
                     showlegend=column == 1,
@@ -530,8 +529,8 @@ def planted_truth(results: Sequence[Planted]) -> go.Figure:
     return styled(
         figure,
         f"Where {N_PLANTED} of {N_MADE_UP:,} made-up neurons know, stability selection finds them if there are enough "
-        f"answers; beside them {wrong:.2f} others on average (numbers at the points). Where none knows it finds "
-        f"{np.mean(nothing):.2f} (n = {len(results)} settings)",
+        f"answers; beside them {wrong:.2f} others on average. Where none knows it finds {np.mean(nothing):.2f} "
+        f"(n = {len(results)} settings)",
     )
 
 
