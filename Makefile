@@ -24,7 +24,7 @@ lint: .venv/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright
 
 bench: .venv/installed ## speed and size, as ratios (about 20 minutes; needs 12 GB of free disk)
-	$(BIN)/python bench/bench.py
+	TQDM_DISABLE=1 $(BIN)/python bench/bench.py
 
 organism: .venv/installed ## train the bundled model again from nothing (about 35 minutes on two cores)
 	$(BIN)/python -m hn_utils.organism train
