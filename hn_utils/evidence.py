@@ -3,6 +3,7 @@ everyday answers. Each takes what the road left behind; each has its place in a 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -19,7 +20,7 @@ from hn_utils.contributions import REGIONS, capture, mean_contributions
 from hn_utils.controls import Estimate, accuracy, auroc, bootstrap, random_sets, shuffled
 from hn_utils.intervene import UNSCALED, Dose, dosed
 from hn_utils.path import Fit, c_grid
-from hn_utils.probe import Detection, Probe, detect, fit_probe, refit, three_vs_one
+from hn_utils.probe import Detection, NoHNeurons, Probe, detect, fit_probe, refit, three_vs_one
 from hn_utils.questions import question_module
 from hn_utils.responses import NothingConsistent, build_examples
 from hn_utils.road import Collected, Found, balanced, few_of_each, over_sets
@@ -196,13 +197,19 @@ def swapped(study: Study, collected: Collected, found: Found) -> tuple[float, Es
 
 
 def read_elsewhere(study: Study, collected: Collected, found: Found) -> dict[str, Found]:
-    """The road's second step again with other rows: other places to read, and other things to set answers against."""
-    return {
-        "answer, 3-vs-1 (the paper's)": found,
-        "answer, 3-vs-1 without the first token": road.find(study, collected, other="body"),
-        "answer, 1-vs-1": road.find(study, collected, other=None),
-        "before the answer, 3-vs-1": road.find(study, collected, region="before"),
-    }
+    """The road's second step again with other rows: other places to read, and other things to set answers against.
+
+    Left out are those where no neuron has a positive weight.
+    """
+    results = {"answer, 3-vs-1 (the paper's)": found}
+    for name, rows in {
+        "answer, 3-vs-1 without the first token": {"other": "body"},
+        "answer, 1-vs-1": {"other": None},
+        "before the answer, 3-vs-1": {"region": "before"},
+    }.items():
+        with contextlib.suppress(NoHNeurons):
+            results[name] = road.find(study, collected, **rows)
+    return results
 
 
 @dataclass(frozen=True)
@@ -249,7 +256,7 @@ def across_domains(study: Study, collected: Collected, n_sets: int = 20) -> Doma
             probe = fit_probe(
                 read_at[train], labels[train], read_at[validation], labels[validation], groups, study.n_grid
             )
-        except ValueError:  # no neuron with a positive weight
+        except NoHNeurons:
             continue
         sets[name] = probe.fit.h_neurons
         fits[name] = refit(X, y, sets[name])
@@ -419,16 +426,18 @@ def retrained_on_base(study: Study, base: Subject, found: Found) -> OnBase | Non
     """None if the base model gives too few consistent answers, or no neuron a positive weight."""
     try:
         own = road.collect(study, base, base=True, base_splits=("train", "validation", "test"))
-        train = balanced(own.rows("train"), own.labels, study.seed)
-        validation, test = own.rows("validation"), own.rows("test")
-        groups = own.entities[validation]
-        there = own.contributions
-        probe = fit_probe(
-            there[train], own.labels[train], there[validation], own.labels[validation], groups, study.n_grid
-        )
-    except (NothingConsistent, ValueError):
+    except NothingConsistent:
         return None
-    X, y = three_vs_one(there[train], own.labels[train])
+    labels, there = own.labels, own.contributions
+    train, validation, test = (own.rows(split) for split in ("train", "validation", "test"))
+    if any(min(np.bincount(labels[rows], minlength=2)) < MIN_PER_CLASS for rows in (train, validation, test)):
+        return None
+    train, groups = balanced(train, labels, study.seed), own.entities[validation]
+    try:
+        probe = fit_probe(there[train], labels[train], there[validation], labels[validation], groups, study.n_grid)
+    except NoHNeurons:
+        return None
+    X, y = three_vs_one(there[train], labels[train])
     scores = refit(X, y, probe.fit.h_neurons).score(there[test].at("answer"))
     shared = len(set(probe.fit.h_neurons) & set(found.card.flat))
-    return OnBase(probe, bootstrap(auroc, own.labels[test], scores, groups=own.entities[test]), shared)
+    return OnBase(probe, bootstrap(auroc, labels[test], scores, groups=own.entities[test]), shared)

@@ -17,6 +17,10 @@ from hn_utils.path import TOLERANCE, Fit, c_grid, check_labels, path_on_disk
 from hn_utils.rows import Rows
 
 
+class NoHNeurons(ValueError):
+    """No neuron on the whole path has a positive weight."""
+
+
 def three_vs_one(
     contributions: Contributions, labels: np.ndarray, region: str = "answer", other: str | None = "other"
 ) -> tuple[Rows, Int[np.ndarray, "row"]]:
@@ -52,11 +56,11 @@ class Probe:
 def choose(path: Sequence[Fit], validation: Sequence[Estimate]) -> tuple[int, str]:
     """The sparsest fit whose AUROC on validation is within one standard error of the best (Breiman's rule).
 
-    Only fits that kept their certificate and have H-Neurons count. Raises ValueError if there is none.
+    Only fits that kept their certificate and have H-Neurons count. Raises NoHNeurons if there is none.
     """
     able = [i for i, fit in enumerate(path) if fit.violation <= TOLERANCE and len(fit.h_neurons)]
     if not able:
-        raise ValueError(f"no fit of {len(path)} on the path has a positive weight: no H-Neurons were found")
+        raise NoHNeurons(f"no fit of {len(path)} on the path has a positive weight: no H-Neurons were found")
     best = max(able, key=lambda i: validation[i].value)
     error = (validation[best].high - validation[best].low) / (2 * 1.96)
     chosen = next(i for i in able if validation[i].value >= validation[best].value - error)
@@ -78,7 +82,7 @@ def fit_probe(
 ) -> Probe:
     """Train the path on 3-vs-1 rows and choose C on the validation answers; `groups` are validation entities.
 
-    Raises ValueError if either set lacks a class, the region is unknown, or no fit has a positive weight.
+    Raises ValueError if either set lacks a class or the region is unknown, NoHNeurons if no fit has a positive weight.
     """
     X, y = three_vs_one(train, train_labels, region, other)
     check_labels(np.asarray(validation_labels), len(validation))

@@ -62,6 +62,14 @@ def test_what_is_shared_between_domains_carries_over_and_nothing_else(shared):
     assert (across > 0.85) if shared else (abs(across - 0.5) < 0.15)
 
 
+def test_planted_truth_is_found_where_there_is_some_and_nothing_where_there_is_none():
+    nothing, strong = evidence.planted_truth(ns=(300,), strengths=(0.0, 1.5), correlations=(0.3,), seeds=1)
+    assert np.isnan(nothing.recall)
+    assert nothing.false <= 1
+    assert strong.recall >= 0.8
+    assert strong.false <= 1
+
+
 def test_domains_with_too_little_are_left_out():
     assert evidence.across_domains(load_study("organism"), planted(True, n=60)) is None
 
