@@ -18,6 +18,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,8 @@ from hn_utils.compliance import BEHAVIOURS, replies_at
 from hn_utils.contributions import capture, mean_contributions
 from hn_utils.gallery import build_index, publish
 from hn_utils.intervene import Dose
-from hn_utils.path import c_grid, l1_path
+from hn_utils.organism.__main__ import between
+from hn_utils.path import c_grid, l1_path, objective
 from hn_utils.questions import Question, load_questions, question_module
 from hn_utils.responses import Example, prompt_ids
 from hn_utils.road import few_of_each
@@ -172,9 +174,8 @@ def liblinear(X: np.ndarray, labels: np.ndarray, C: float) -> np.ndarray:
     return np.append(model.coef_[0], model.intercept_)
 
 
-def objective(w: np.ndarray, X: np.ndarray, labels: np.ndarray, C: float) -> float:
-    margins = np.where(labels == 1, 1, -1) * (X @ w[:-1] + w[-1])
-    return float(np.abs(w).sum() + C * np.logaddexp(0, -margins).sum())
+def cost(w: np.ndarray, X: np.ndarray, labels: np.ndarray, C: float) -> float:
+    return objective(w, X @ w[:-1] + w[-1], np.where(labels == 1, 1, -1), C)
 
 
 # --- the rows --------------------------------------------------------------------------------------------------------
@@ -259,7 +260,7 @@ def bench_path() -> list[Row]:
                 theirs.append(time.process_time() - start)
                 w = np.zeros(p + 1)
                 w[fits[place].neurons], w[-1] = fits[place].weights, fits[place].intercept
-                better.append(objective(rival, dense, labels, grid[place]) / objective(w, dense, labels, grid[place]))
+                better.append(cost(rival, dense, labels, grid[place]) / cost(w, dense, labels, grid[place]))
             factor = depth * np.mean(theirs) / np.array(ours)
             told = f"0 to {len(fits[-1].neurons)} neurons, {np.median(ours):.1f} s"
             rows.append(
@@ -289,19 +290,17 @@ def bench_large(name: str, n: int, p: int, aim: str) -> list[Row]:
     with empty_cache():
         X, labels = on_disk(n, p), answer_labels(n)
         with one_core():
-            took: list[float] = []
-            work = lambda: took.append(  # noqa: E731
-                seconds(lambda: l1_path(X, labels, c_grid(X, labels, 20)), time.process_time)
-            )
-            peak = peak_memory(work)
-    return [(f"L1 path of 20 C at {name} size ({n:,} x {p:,}, one core)", "", f"{took[0]:.0f} s, {peak:.0f} MB", aim)]
+            start = time.process_time()
+            peak = peak_memory(lambda: l1_path(X, labels, c_grid(X, labels, 20)))
+            took = time.process_time() - start
+    return [(f"L1 path of 20 C at {name} size ({n:,} x {p:,}, one core)", "", f"{took:.0f} s, {peak:.0f} MB", aim)]
 
 
 def bench_sampling() -> list[Row]:
     study = load_study("organism")
     subject = Subject.load(study.instruct, study)
     prompts = [prompt_ids(subject, q, study, False) for q in load_questions(study)[:48]]
-    once = load_study("organism", sampling=type(study.sampling)(n=1, max_new_tokens=4)).sampling
+    once = replace(study.sampling, n=1)
 
     def separately() -> None:
         for prompt in prompts:
@@ -480,8 +479,7 @@ def main() -> None:
         shutil.rmtree(WORK)
         if not names:  # also after an interruption: what has been measured is kept
             page = HERE / "README.md"
-            before, _, after = page.read_text().split(MARK)
-            page.write_text(f"{before}{MARK}\n{table(rows)}\n{MARK}{after}")
+            page.write_text(between(page.read_text(), MARK, table(rows)))
 
 
 if __name__ == "__main__":

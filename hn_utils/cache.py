@@ -37,12 +37,12 @@ def cache_root() -> Path:
     return Path(os.environ.get("HN_CACHE", DATA / "cache"))
 
 
-def hasher() -> hashlib.blake2b:
-    return hashlib.blake2b(digest_size=8)
+def hasher(content: bytes = b"") -> hashlib.blake2b:
+    return hashlib.blake2b(content, digest_size=8)
 
 
 def digest(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=8).hexdigest()
+    return hasher(content).hexdigest()
 
 
 def mapped(path: Path) -> Arrays:

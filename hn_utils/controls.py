@@ -24,6 +24,12 @@ class Estimate:
         return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
+def spread(values: np.ndarray, n: int) -> Estimate:
+    """Mean over control sets, and the range that holds 95 % of them; `n` questions behind each."""
+    low, high = np.percentile(values, [2.5, 97.5])
+    return Estimate(float(np.mean(values)), float(low), float(high), n)
+
+
 def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
     """Chance that a random positive scores above a random negative, ties counting half; nan if a class is missing."""
     labels, scores = np.asarray(labels), np.asarray(scores)

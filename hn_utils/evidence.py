@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -15,21 +15,21 @@ from sklearn.linear_model import LogisticRegression
 from hn_utils import road
 from hn_utils.baselines import Added, added, coordinates, l2_probe, read, residual_probe, share_by_kind
 from hn_utils.calibration import Reliability, prior_shifted, reliability, risk_coverage
-from hn_utils.compliance import Item, known_items, outcomes, replies_at, text_loss
+from hn_utils.compliance import Item, outcomes, replies_at, text_loss
 from hn_utils.contributions import REGIONS, capture, mean_contributions
 from hn_utils.controls import Estimate, accuracy, auroc, bootstrap, random_sets, shuffled
 from hn_utils.intervene import UNSCALED, Dose, dosed
 from hn_utils.path import Fit, c_grid
-from hn_utils.probe import Detection, NoHNeurons, Probe, detect, fit_probe, refit, three_vs_one
+from hn_utils.probe import Detection, NoHNeurons, Probe, detect, refit, three_vs_one
 from hn_utils.questions import question_module
-from hn_utils.responses import NothingConsistent, build_examples
-from hn_utils.road import Collected, Found, balanced, few_of_each, over_sets
+from hn_utils.responses import Example, NothingConsistent, build_examples
+from hn_utils.road import Collected, Found, balanced, few_known, fit_on, over_sets
 from hn_utils.rows import Rows
 from hn_utils.stability import Stability, stability, twins
 from hn_utils.study import Study
 from hn_utils.subject import Subject
 
-MIN_PER_CLASS = 15  # answers of either kind, below which a domain is left out
+MIN_TO_TRAIN = 15  # answers of either kind, below which nothing is trained on a domain, or on base answers
 BREAKING = (1.0, 3.0, 5.0, 10.0, 20.0, 40.0)
 N_BREAKING_SETS = 5
 N_MADE_UP, N_PLANTED = 3_000, 5
@@ -40,12 +40,11 @@ def find_again(study: Study, collected: Collected, found: Found) -> tuple[Stabil
     wrong shuffled, which leaves only the neurons that know where answers stand."""
     train = balanced(collected.rows("train"), collected.labels, study.seed)
     grid = np.array([fit.C for fit in found.probe.path if fit.C <= found.probe.fit.C])
-    groups, results = np.tile(collected.entities[train], 2), []
-    for labels in (collected.labels[train], shuffled(collected.labels[train], study.seed)):
-        X, y = three_vs_one(collected.contributions[train], labels, found.probe.region, found.probe.other)
-        results.append(stability(X, y, groups, grid, seed=study.seed))
-    own, noise = results
-    return own, noise
+    groups, labels = np.tile(collected.entities[train], 2), collected.labels[train]
+    X, y = three_vs_one(collected.contributions[train], labels, found.probe.region, found.probe.other)
+    noise = np.concatenate([shuffled(labels, study.seed), y[len(labels) :]])
+    own, by_chance = (stability(X, truth, groups, grid, seed=study.seed) for truth in (y, noise))
+    return own, by_chance
 
 
 @dataclass(frozen=True)
@@ -77,15 +76,28 @@ def by_paper_rule(study: Study, collected: Collected, found: Found) -> PaperRule
     X, labels = collected.contributions[rows].at(found.probe.region), collected.labels[rows]
     asked = [q for q in collected.questions if q.part == "standard" and q.split == "validation"]
     items = [
-        Item(q.id, "recall", (study.chat_prompt.format(question=q.text),), truth=q.aliases[0], also=q.aliases[1:])
+        Item(
+            q.id,
+            "recall",
+            (study.chat_prompt.format(question=q.text),),
+            truth=q.aliases[0],
+            also=q.aliases[1:],
+            rule="recall",
+            max_new_tokens=study.sampling.max_new_tokens,
+        )
         for q in asked
     ]
-    items = [replace(item, rule="recall", max_new_tokens=study.sampling.max_new_tokens) for item in items]
     doses = [UNSCALED, *(Dose(fit.h_neurons, 0.0) for fit in fits)]
     right = outcomes(items, replies_at(collected.subject, items, doses, study), study) == "complied"
     unscaled, *suppressed = right.mean(0).tolist()
     accuracies = [accuracy(labels, fit.score(X)) for fit in fits]
     return PaperRule(fits, accuracies, suppressed, unscaled, len(rows), len(asked))
+
+
+def oracle(examples: Sequence[Example]) -> dict[str, np.ndarray]:
+    """The score of somebody who knows how often each fact was read, where that is known."""
+    exposures = [e.question.strata.get("exposure") for e in examples]
+    return {} if None in exposures else {"oracle: exposure in training": -np.array(exposures, float)}
 
 
 @dataclass(frozen=True)
@@ -114,10 +126,8 @@ def compare(study: Study, collected: Collected, found: Found) -> Compared:
         "margin of the likeliest token": -readings.margin,
         f"answer length ({'longer' if longer > 0 else 'shorter'} is made up)": longer * readings.length,
         "kind of answer (digits, words)": kinds,
+        **oracle(collected.kept),
     }
-    exposures = [e.question.strata.get("exposure") for e in collected.kept]
-    if None not in exposures:
-        scores["oracle: exposure in training"] = -np.array(exposures, float)
     table = list(found.table)
     for part, title in question_module(study).PARTS.items():
         rows = collected.test_rows(part)
@@ -232,7 +242,7 @@ class Domains:
 def across_domains(study: Study, collected: Collected, n_sets: int = 20) -> Domains | None:
     """Train on one kind of fact (`attribute`), test on every other, among the standard questions.
 
-    Domains with fewer than MIN_PER_CLASS right or wrong answers to train or test on, or none to choose C on, are left
+    Domains with fewer than MIN_TO_TRAIN right or wrong answers to train or test on, or none to choose C on, are left
     out, and those where no neuron has a positive weight. None if fewer than two are left.
     """
     domain = np.array([str(e.question.strata.get("attribute")) for e in collected.kept])
@@ -247,20 +257,15 @@ def across_domains(study: Study, collected: Collected, n_sets: int = 20) -> Doma
     sets, fits, controls = {}, {}, {}
     for name, (train, validation, test) in rows.items():
         counts = [min(np.bincount(labels[some], minlength=2)) for some in (train, validation, test)]
-        if min(counts[0], counts[2]) < MIN_PER_CLASS or not counts[1]:
+        if min(counts[0], counts[2]) < MIN_TO_TRAIN or not counts[1]:
             continue
-        read_at = collected.contributions
-        X, y = three_vs_one(read_at[train], labels[train])
-        groups = collected.entities[validation]
         try:
-            probe = fit_probe(
-                read_at[train], labels[train], read_at[validation], labels[validation], groups, study.n_grid
-            )
+            sets[name] = fit_on(study, collected, train, validation).fit.h_neurons
         except NoHNeurons:
             continue
-        sets[name] = probe.fit.h_neurons
+        X, y = three_vs_one(collected.contributions[train], labels[train])
         fits[name] = refit(X, y, sets[name])
-        loudness = read_at[train].at("answer").mean()
+        loudness = collected.contributions[train].at("answer").mean()
         others = random_sets(sets[name], *shape, n_sets, "magnitude", loudness, study.seed)
         controls[name] = [refit(X, y, other) for other in others]
     if len(sets) < 2:
@@ -283,14 +288,13 @@ def across_domains(study: Study, collected: Collected, n_sets: int = 20) -> Doma
 class Everyday:
     """One answer a question as it came, consistent or not, about validation and test people; test ones in `table`.
 
-    `share` is how many of the validation answers are made up. `calibrated` holds, by how the H-Neurons' log-odds were
+    `calibrated` holds, by how the H-Neurons' log-odds were
     turned into probabilities, how well these fit the test answers; `risk` the share made up among the k safest.
     """
 
     answers: Collected
     table: list[Detection]
     added: Added
-    share: float
     calibrated: dict[str, Reliability]
     risk: dict[str, Float[np.ndarray, "answered"]]
 
@@ -312,10 +316,7 @@ def everyday(study: Study, collected: Collected, found: Found) -> Everyday | Non
     X = answers.contributions.at(found.probe.region)
     own, sure, groups = found.refitted.score(X), answers.confidence, answers.entities[test]
     title, k = "everyday answers", len(found.card.rows)
-    exposures = [e.question.strata.get("exposure") for e in kept]
-    scores = {"plain confidence (log-probability)": -sure}
-    if None not in exposures:
-        scores["oracle: exposure in training"] = -np.array(exposures, float)
+    scores = {"plain confidence (log-probability)": -sure, **oracle(kept)}
     table = [
         detect(
             "L1 probe, all its neurons",
@@ -341,7 +342,6 @@ def everyday(study: Study, collected: Collected, found: Found) -> Everyday | Non
         answers,
         table,
         added(own[test], sure[test], labels[test], groups, (own[validation], sure[validation], labels[validation])),
-        share,
         {name: reliability(labels[test], values) for name, values in log_odds.items()},
         {
             f"{k} H-Neurons": risk_coverage(labels[test], own[test]),
@@ -390,9 +390,7 @@ def until_it_breaks(study: Study, subject: Subject, found: Found) -> Breaking:
     """Turn the H-Neurons, and random sets of the same layers and loudness, up until the model breaks."""
     source, card = question_module(study), found.card
     asked = [i for i in source.items(study) if i.behaviour == "recall"]
-    items = few_of_each(
-        known_items(subject, few_of_each(asked, study.seed, 5 * study.n_items), study), study.seed, study.n_items
-    )
+    items = few_known(study, subject, asked)
     shape = (card.n_layers, card.d_mlp)
     controls = random_sets(card.flat, *shape, N_BREAKING_SETS, "magnitude", found.magnitude, study.seed + 1)
     doses = [Dose(neurons, alpha) for neurons in (card.flat, *controls) for alpha in BREAKING]
@@ -430,11 +428,11 @@ def retrained_on_base(study: Study, base: Subject, found: Found) -> OnBase | Non
         return None
     labels, there = own.labels, own.contributions
     train, validation, test = (own.rows(split) for split in ("train", "validation", "test"))
-    if any(min(np.bincount(labels[rows], minlength=2)) < MIN_PER_CLASS for rows in (train, validation, test)):
+    if any(min(np.bincount(labels[rows], minlength=2)) < MIN_TO_TRAIN for rows in (train, validation, test)):
         return None
-    train, groups = balanced(train, labels, study.seed), own.entities[validation]
+    train = balanced(train, labels, study.seed)
     try:
-        probe = fit_probe(there[train], labels[train], there[validation], labels[validation], groups, study.n_grid)
+        probe = fit_on(study, own, train, validation)
     except NoHNeurons:
         return None
     X, y = three_vs_one(there[train], labels[train])

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from scipy.stats import zscore
 from torch.nn.functional import cosine_similarity
 
-from hn_utils.controls import Estimate, auroc, bootstrap, random_sets
+from hn_utils.controls import Estimate, auroc, bootstrap, random_sets, spread
 from hn_utils.path import Fit
 from hn_utils.rows import Rows
 from hn_utils.subject import Subject
@@ -41,8 +41,7 @@ class Transfer:
         """Mean of the random sets, and the range that holds 95 % of them."""
         if not len(self.random):
             return None
-        low, high = np.percentile(self.random, [2.5, 97.5])
-        return Estimate(float(self.random.mean()), float(low), float(high), self.n_right + self.n_wrong)
+        return spread(self.random, self.n_right + self.n_wrong)
 
 
 def transfer(

@@ -73,6 +73,12 @@ def check_labels(labels: np.ndarray, n: int) -> None:
         raise ValueError(f"labels hold only {sorted(set(np.unique(labels).tolist()))}: a probe needs both 0 and 1")
 
 
+def before_any(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """y, which is 1 or -1, and z: what the intercept says before any neuron speaks."""
+    share = labels.mean()
+    return np.where(labels == 1, 1.0, -1.0), np.full(len(labels), np.log(share / (1 - share)))
+
+
 def pull(y: np.ndarray, z: np.ndarray) -> np.ndarray:
     """r: minus the derivative of each example's log-loss by its z."""
     return y * expit(-y * z)
@@ -165,15 +171,15 @@ def l1_path(X: Rows, labels: np.ndarray, grid: Sequence[float] | np.ndarray) -> 
     """
     labels = np.asarray(labels)
     check_labels(labels, len(X))
-    y, odds = np.where(labels == 1, 1.0, -1.0), np.log(labels.mean() / (1 - labels.mean()))
-    null = np.logaddexp(0, -y * odds).sum()
+    y, alone = before_any(labels)
+    null = np.logaddexp(0, -y * alone).sum()
     grid, path, guesses = sorted(grid), [], {}
     columns, A, w = np.array([], dtype=int), np.ones((len(X), 1)), np.zeros(1)  # the first of A is the intercept's
 
     def explained(w: np.ndarray) -> float:
         return float(1 - np.logaddexp(0, -y * (A @ w)).sum() / null)
 
-    force = np.abs(X.times_transposed(pull(y, np.full(len(y), odds))[:, None])[0])
+    force = np.abs(X.times_transposed(pull(y, alone)[:, None])[0])
     n_wanted = FIRST_GUESS
     while len(path) < len(grid):
         wanted = np.argsort(-force, kind="stable")[: min(n_wanted, X.shape[1] - len(columns))]
@@ -228,7 +234,6 @@ def path_on_disk(X: Rows, labels: np.ndarray, grid: np.ndarray) -> list[Fit]:
 
 def c_grid(X: Rows, labels: np.ndarray, n: int) -> np.ndarray:
     """`n` values of C, evenly spaced in the logarithm, from where the first neuron enters."""
-    y, share = np.where(np.asarray(labels) == 1, 1.0, -1.0), np.mean(labels)
-    alone = np.full(len(X), np.log(share / (1 - share)))  # what the intercept says before any neuron speaks
+    y, alone = before_any(np.asarray(labels))
     first = 1 / np.abs(X.times_transposed(pull(y, alone)[:, None])).max()
     return np.geomspace(first, first * GRID_SPAN, n)

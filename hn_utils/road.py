@@ -18,7 +18,7 @@ from hn_utils.compliance import (
     text_loss,
 )
 from hn_utils.contributions import Contributions, capture
-from hn_utils.controls import Estimate, accuracy, auroc, average_precision, bootstrap, random_sets, shuffled
+from hn_utils.controls import Estimate, accuracy, auroc, average_precision, bootstrap, random_sets, shuffled, spread
 from hn_utils.intervene import Dose
 from hn_utils.origins import Drift, Transfer, drift, transfer
 from hn_utils.path import Fit, path_on_disk
@@ -132,16 +132,7 @@ def find(study: Study, collected: Collected, region: str = "answer", other: str 
     """
     train = balanced(collected.rows("train"), collected.labels, study.seed)
     validation = collected.rows("validation")
-    probe = fit_probe(
-        collected.contributions[train],
-        collected.labels[train],
-        collected.contributions[validation],
-        collected.labels[validation],
-        groups=collected.entities[validation],
-        n_grid=study.n_grid,
-        region=region,
-        other=other,
-    )
+    probe = fit_on(study, collected, train, validation, region, other)
     subject = collected.subject
     shape = (subject.n_layers, subject.d_mlp)
     card = h_neurons(probe, subject.short_name, subject.fingerprint, study.name, *shape)
@@ -154,7 +145,7 @@ def find(study: Study, collected: Collected, region: str = "answer", other: str 
         ]
         for match in RANDOM_NAMES
     }
-    noise = [shuffled_fit(collected, train, probe, seed) for seed in range(N_SHUFFLED)]
+    noise = [shuffled_fit(X, collected.labels[train], probe.fit.C, seed) for seed in range(N_SHUFFLED)]
     found = Found(probe, card, refit(X, y, card.flat), random, noise, magnitude, [], {})
     for part, title in question_module(study).PARTS.items():
         found.table.extend(detection_rows(collected, found, part, title))
@@ -162,11 +153,25 @@ def find(study: Study, collected: Collected, region: str = "answer", other: str 
     return found
 
 
-def shuffled_fit(collected: Collected, train: np.ndarray, probe: Probe, seed: int) -> Fit:
-    """The probe at the chosen C after right and wrong were shuffled among the training questions."""
-    labels = shuffled(collected.labels[train], seed)
-    X, y = three_vs_one(collected.contributions[train], labels, probe.region, probe.other)
-    return path_on_disk(X, y, np.array([probe.fit.C]))[0]
+def fit_on(
+    study: Study,
+    collected: Collected,
+    train: np.ndarray,
+    validation: np.ndarray,
+    region: str = "answer",
+    other: str | None = "other",
+) -> Probe:
+    """A probe on some of the examples, its C chosen on others."""
+    read, labels, groups = collected.contributions, collected.labels, collected.entities[validation]
+    there = (read[validation], labels[validation], groups)
+    return fit_probe(read[train], labels[train], *there, study.n_grid, region, other)
+
+
+def shuffled_fit(X: Rows, labels: np.ndarray, C: float, seed: int) -> Fit:
+    """The probe at the chosen C after right and wrong were shuffled among the training answers, the first rows of X."""
+    y = np.zeros(len(X), labels.dtype)
+    y[: len(labels)] = shuffled(labels, seed)
+    return path_on_disk(X, y, np.array([C]))[0]
 
 
 def over_sets(name: str, title: str, fits: Sequence[Fit], X: Rows, labels: np.ndarray) -> Detection:
@@ -174,9 +179,7 @@ def over_sets(name: str, title: str, fits: Sequence[Fit], X: Rows, labels: np.nd
     size = int(np.mean([len(f.neurons) for f in fits]))
     spreads = []
     for measure in (auroc, average_precision, accuracy):
-        values = np.array([measure(labels, f.score(X)) for f in fits])
-        low, high = np.percentile(values, [2.5, 97.5])
-        spreads.append(Estimate(float(values.mean()), float(low), float(high), len(labels)))
+        spreads.append(spread(np.array([measure(labels, f.score(X)) for f in fits]), len(labels)))
     return Detection(name, title, size, *spreads)
 
 
@@ -236,8 +239,7 @@ class Intervened:
 def intervene(study: Study, subject: Subject, found: Found) -> Intervened:
     """Scale the H-Neurons, and random sets of the same layers and loudness, on facts known but seen by no probe."""
     source = question_module(study)
-    asked = few_of_each(source.items(study), study.seed, 5 * study.n_items)  # not all are known
-    items = few_of_each(known_items(subject, asked, study), study.seed, study.n_items)
+    items = few_known(study, subject, source.items(study))
     card, shape = found.card, (found.card.n_layers, found.card.d_mlp)
     controls = random_sets(card.flat, *shape, study.n_random_sets, "magnitude", found.magnitude, study.seed + 1)
     curves = dose_response(subject, items, card.flat, controls, study)
@@ -250,6 +252,12 @@ def intervene(study: Study, subject: Subject, found: Found) -> Intervened:
         .reshape(len(texts), len(controls), len(CONTROL_ALPHAS))
         .swapaxes(0, 1),
     )
+
+
+def few_known(study: Study, subject: Subject, items: Sequence[Item]) -> list[Item]:
+    """`study.n_items` of each behaviour, at random, whose fact the model knows."""
+    asked = few_of_each(items, study.seed, 5 * study.n_items)  # not all are known
+    return few_of_each(known_items(subject, asked, study), study.seed, study.n_items)
 
 
 def few_of_each(items: Sequence[Item], seed: int, n: int) -> list[Item]:

@@ -6,13 +6,14 @@ need is little: some columns, and products with few vectors.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+
+from hn_utils.cache import hasher
 
 BLOCK = 2**25  # numbers that are held in float32 at a time: 128 MB
 
@@ -93,7 +94,7 @@ class Rows:
     @cached_property
     def digest(self) -> str:
         """Hash of the content, whatever file it lies in."""
-        digest = hashlib.blake2b(digest_size=8)
+        content = hasher()
         for _, values in self.blocks():
-            digest.update(values.data)
-        return digest.hexdigest()
+            content.update(values.data)
+        return content.hexdigest()
