@@ -28,6 +28,7 @@ def run(study: Study, out: Path) -> Path:
     )
     for control, difference in found.beyond.items():
         print(f"  H-Neurons beyond {control}: {difference}")
+    day = evidence.everyday(study, collected, found)
     intervened = road.intervene(study, collected.subject, found)
     for behaviour, curve in {**intervened.behaviours, **intervened.capability}.items():
         beyond = curve.slope_beyond_random()
@@ -35,12 +36,12 @@ def run(study: Study, out: Path) -> Path:
     origins = road.look_back(study, collected.subject, found)
     for t in origins.timeline:
         print(f"  {t.model:12} {t.n_right} right {t.n_wrong} wrong  AUROC {t.h_neurons}  confidence {t.confidence}")
-    made = findings(study, collected, found, intervened, origins)
+    made = findings(study, collected, found, day, intervened, origins)
     (out / "report.md").write_text(page(study, made))
     for finding in made:
         print(f"  {finding.claim}: {finding.ours}: {finding.verdict}")
     path = out / "summary.json"
-    path.write_text(json.dumps(summary(found, compared, intervened, origins), indent=1) + "\n")
+    path.write_text(json.dumps(summary(found, compared, day, intervened, origins), indent=1) + "\n")
     return path
 
 

@@ -4,8 +4,9 @@ everyday answers. Each takes what the road left behind; each has its place in a 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import product
 
 import numpy as np
@@ -19,10 +20,11 @@ from hn_utils.compliance import Item, outcomes, replies_at, text_loss
 from hn_utils.contributions import REGIONS, capture, mean_contributions
 from hn_utils.controls import Estimate, accuracy, auroc, bootstrap, random_sets, shuffled
 from hn_utils.intervene import UNSCALED, Dose, dosed
+from hn_utils.judges import normalise
 from hn_utils.path import Fit, c_grid
 from hn_utils.probe import Detection, NoHNeurons, Probe, detect, refit, three_vs_one
-from hn_utils.questions import question_module
-from hn_utils.responses import Example, NothingConsistent, build_examples
+from hn_utils.questions import Question, question_module
+from hn_utils.responses import Example, NothingConsistent, Response, build_examples
 from hn_utils.road import Collected, Found, balanced, few_known, fit_on, over_sets
 from hn_utils.rows import Rows
 from hn_utils.stability import Stability, stability, twins
@@ -35,13 +37,19 @@ N_BREAKING_SETS = 5
 N_MADE_UP, N_PLANTED = 3_000, 5
 
 
+def training_rows(study: Study, collected: Collected, found: Found) -> tuple[np.ndarray, Rows, np.ndarray]:
+    """What the probe was trained on: indices of the examples, rows and their labels."""
+    train = balanced(collected.rows("train"), collected.labels, study.seed)
+    read, labels = collected.contributions[train], collected.labels[train]
+    return train, *three_vs_one(read, labels, found.probe.region, found.probe.other)
+
+
 def find_again(study: Study, collected: Collected, found: Found) -> tuple[Stability, Stability]:
     """Stability of the probe's neurons over halves of the training people, up to the chosen C; the same with right and
     wrong shuffled, which leaves only the neurons that know where answers stand."""
-    train = balanced(collected.rows("train"), collected.labels, study.seed)
+    train, X, y = training_rows(study, collected, found)
     grid = np.array([fit.C for fit in found.probe.path if fit.C <= found.probe.fit.C])
     groups, labels = np.tile(collected.entities[train], 2), collected.labels[train]
-    X, y = three_vs_one(collected.contributions[train], labels, found.probe.region, found.probe.other)
     noise = np.concatenate([shuffled(labels, study.seed), y[len(labels) :]])
     own, by_chance = (stability(X, truth, groups, grid, seed=study.seed) for truth in (y, noise))
     return own, by_chance
@@ -194,9 +202,9 @@ def planted_truth(
 def swapped(study: Study, collected: Collected, found: Found) -> tuple[float, Estimate, Estimate]:
     """Take every H-Neuron's twin in its place: (mean correlation of the pairs, AUROC of the H-Neurons and of the twins,
     both refitted alike, on validation answers)."""
-    train, validation = balanced(collected.rows("train"), collected.labels, study.seed), collected.rows("validation")
-    X, y = three_vs_one(collected.contributions[train], collected.labels[train], found.probe.region, found.probe.other)
+    _, X, y = training_rows(study, collected, found)
     others, r = twins(X, found.card.flat)
+    validation = collected.rows("validation")
     seen = collected.contributions[validation].at(found.probe.region)
     labels, groups = collected.labels[validation], collected.entities[validation]
     own, theirs = (
@@ -204,6 +212,49 @@ def swapped(study: Study, collected: Collected, found: Found) -> tuple[float, Es
         for neurons in (found.card.flat, np.unique(others))
     )
     return float(r.mean()), own, theirs
+
+
+def judged_again(study: Study, collected: Collected, found: Found) -> dict[str, np.ndarray]:
+    """The H-Neurons that the same people's answers would have given had they been drawn or judged otherwise: from half
+    of each question's draws, from the other half, and by exact match, the strictest judge there is.
+
+    Left out are those where too little is consistent, or no neuron has a positive weight.
+    """
+    half = study.sampling.n // 2
+    asked = [i for i, q in enumerate(collected.questions) if q.part == "standard" and q.split != "test"]
+    questions = [collected.questions[i] for i in asked]
+
+    def exactly(question: Question, drawn: list[Response]) -> list[Response]:
+        accepted = {normalise(alias) for alias in question.aliases}
+        return [
+            replace(r, verdict="wrong") if r.verdict == "right" and normalise(r.text) not in accepted else r
+            for r in drawn
+        ]
+
+    ways: dict[str, Callable[[Question, list[Response]], list[Response]]] = {
+        f"the first {half} draws": lambda _, drawn: drawn[:half],
+        f"the last {half} draws": lambda _, drawn: drawn[-half:],
+        "exact match": exactly,
+    }
+    sets = {}
+    for name, way in ways.items():
+        drawn = [way(q, collected.responses[i]) for q, i in zip(questions, asked, strict=True)]
+        with contextlib.suppress(NothingConsistent, NoHNeurons):
+            again = answered(study, collected.subject, questions, drawn)
+            train, validation = balanced(again.rows("train"), again.labels, study.seed), again.rows("validation")
+            counts = [np.bincount(again.labels[rows], minlength=2).min() for rows in (train, validation)]
+            if counts[0] >= MIN_TO_TRAIN and counts[1]:
+                sets[name] = fit_on(
+                    study, again, train, validation, found.probe.region, found.probe.other
+                ).fit.h_neurons
+    return sets
+
+
+def answered(study: Study, subject: Subject, questions: list[Question], drawn: list[list[Response]]) -> Collected:
+    """These answers filtered and captured, as the road's first step does with its own."""
+    examples = build_examples(subject, questions, drawn, study)
+    kept = [e for e in examples if e.label is not None]
+    return Collected(subject, questions, drawn, examples, kept, capture(subject, kept, study))
 
 
 def read_elsewhere(study: Study, collected: Collected, found: Found) -> dict[str, Found]:
@@ -225,12 +276,18 @@ def read_elsewhere(study: Study, collected: Collected, found: Found) -> dict[str
 @dataclass(frozen=True)
 class Domains:
     """A probe for each domain, tested on all: AUROC of its H-Neurons [trained on, tested on], refitted on the training
-    domain, and the mean of as many random neurons of the same layers and loudness. `sets` are the H-Neurons."""
+    domain, and the mean of as many random neurons of the same layers and loudness. `sets` are the H-Neurons.
+
+    `union` is of the neurons in any of the sets, `intersection` of those in all (None if there are none): refitted on
+    all the domains' training answers and tested on all their test answers, each with the mean of its random sets.
+    """
 
     names: list[str]
     sets: dict[str, np.ndarray]
     auroc: list[list[Estimate]]
     random: Float[np.ndarray, "trained tested"]
+    union: tuple[Estimate, float]
+    intersection: tuple[Estimate, float] | None
 
     def mean(self, within: bool) -> tuple[float, float]:
         """Mean AUROC of H-Neurons and of random neurons over the diagonal, or off it."""
@@ -255,6 +312,13 @@ def across_domains(study: Study, collected: Collected, n_sets: int = 20) -> Doma
         for name in sorted(set(domain[collected.rows("train")]))
     }
     sets, fits, controls = {}, {}, {}
+
+    def beside_random(train: np.ndarray, neurons: np.ndarray) -> tuple[Fit, list[Fit]]:
+        X, y = three_vs_one(collected.contributions[train], labels[train])
+        loudness = collected.contributions[train].at("answer").mean()
+        others = random_sets(neurons, *shape, n_sets, "magnitude", loudness, study.seed)
+        return refit(X, y, neurons), [refit(X, y, other) for other in others]
+
     for name, (train, validation, test) in rows.items():
         counts = [min(np.bincount(labels[some], minlength=2)) for some in (train, validation, test)]
         if min(counts[0], counts[2]) < MIN_TO_TRAIN or not counts[1]:
@@ -263,13 +327,22 @@ def across_domains(study: Study, collected: Collected, n_sets: int = 20) -> Doma
             sets[name] = fit_on(study, collected, train, validation).fit.h_neurons
         except NoHNeurons:
             continue
-        X, y = three_vs_one(collected.contributions[train], labels[train])
-        fits[name] = refit(X, y, sets[name])
-        loudness = collected.contributions[train].at("answer").mean()
-        others = random_sets(sets[name], *shape, n_sets, "magnitude", loudness, study.seed)
-        controls[name] = [refit(X, y, other) for other in others]
+        fits[name], controls[name] = beside_random(train, sets[name])
     if len(sets) < 2:
         return None
+
+    def together(neurons: np.ndarray) -> tuple[Estimate, float] | None:
+        if not len(neurons):
+            return None
+        train, test = (np.concatenate([rows[name][i] for name in sets]) for i in (0, 2))
+        fit, others = beside_random(train, neurons)
+        X, truth = collected.contributions[test].at("answer"), labels[test]
+        own = bootstrap(auroc, truth, fit.score(X), groups=collected.entities[test], n=400)
+        return own, float(np.mean([auroc(truth, other.score(X)) for other in others]))
+
+    union, shared = (reduce(join, sets.values()) for join in (np.union1d, np.intersect1d))
+    both = together(union)
+    assert both is not None  # no set is empty
     estimates, random = [], np.zeros((len(sets), len(sets)))
     for i, name in enumerate(sets):
         estimates.append([])
@@ -278,7 +351,7 @@ def across_domains(study: Study, collected: Collected, n_sets: int = 20) -> Doma
             X, truth, groups = collected.contributions[test].at("answer"), labels[test], collected.entities[test]
             estimates[i].append(bootstrap(auroc, truth, fits[name].score(X), groups=groups, n=400))
             random[i, j] = np.mean([auroc(truth, fit.score(X)) for fit in controls[name]])
-    return Domains(list(sets), sets, estimates, random)
+    return Domains(list(sets), sets, estimates, random, both, together(shared))
 
 
 # --- everyday answers -----------------------------------------------------------------------------------------------
@@ -307,16 +380,14 @@ def everyday(study: Study, collected: Collected, found: Found) -> Everyday | Non
     """
     asked = [i for i, q in enumerate(collected.questions) if q.part == "standard" and q.split != "train"]
     questions, first = [collected.questions[i] for i in asked], [collected.responses[i][:1] for i in asked]
-    examples = build_examples(collected.subject, questions, first, study)
-    kept = [e for e in examples if e.label is not None]
-    answers = Collected(collected.subject, questions, first, examples, kept, capture(collected.subject, kept, study))
+    answers = answered(study, collected.subject, questions, first)
     validation, test, labels = answers.rows("validation"), answers.rows("test"), answers.labels
     if any(len(set(labels[rows])) < 2 for rows in (validation, test)):
         return None
     X = answers.contributions.at(found.probe.region)
     own, sure, groups = found.refitted.score(X), answers.confidence, answers.entities[test]
     title, k = "everyday answers", len(found.card.rows)
-    scores = {"plain confidence (log-probability)": -sure, **oracle(kept)}
+    scores = {"plain confidence (log-probability)": -sure, **oracle(answers.kept)}
     table = [
         detect(
             "L1 probe, all its neurons",

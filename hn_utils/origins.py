@@ -79,6 +79,7 @@ class Drift:
     averaged. `rank` runs from 0 (moved most) to 1 (moved least), `rank_within` the same among neurons of one layer.
     `p` are two-sided permutation p-values of the H-Neurons' mean rank against random sets from anywhere, from the same
     layers, and from the same layers with weights of about the same length (equal steps turn a long vector less).
+    `by_layer` asks each layer that has H-Neurons alone.
     """
 
     score: Float[np.ndarray, "layer_neuron"]
@@ -87,6 +88,17 @@ class Drift:
     mean_rank: float
     mean_rank_within: float
     p: dict[str, float]
+    by_layer: list[LayerDrift]
+
+
+@dataclass(frozen=True)
+class LayerDrift:
+    """One layer's H-Neurons among that layer's neurons: how many, their mean rank, and its permutation p."""
+
+    layer: int
+    n: int
+    mean_rank: float
+    p: float
 
 
 def moved(base: Subject, instruct: Subject, name: str) -> Float[np.ndarray, "layer_neuron"]:
@@ -115,11 +127,20 @@ def drift(base: Subject, instruct: Subject, neurons: Int[np.ndarray, "k"], seed:
     within = np.concatenate([least_moved_rank(s) for s in score.reshape(instruct.n_layers, -1)])
     length = np.concatenate([lengths(base, layer) for layer in range(base.n_layers)])
     shape = (instruct.n_layers, instruct.d_mlp)
-    p = {}
-    for match in ("none", "layer", "magnitude"):
-        sets = random_sets(neurons, *shape, N_PERMUTATIONS, match, length, seed)
-        p[match] = two_sided(float(rank[neurons].mean()), np.array([rank[s].mean() for s in sets]))
-    return Drift(score, rank, within, float(rank[neurons].mean()), float(within[neurons].mean()), p)
+    sets = {
+        match: random_sets(neurons, *shape, N_PERMUTATIONS, match, length, seed)
+        for match in ("none", "layer", "magnitude")
+    }
+    p = {
+        match: two_sided(float(rank[neurons].mean()), np.array([rank[s].mean() for s in drawn]))
+        for match, drawn in sets.items()
+    }
+    by_layer = []
+    for layer in np.unique(neurons // instruct.d_mlp).tolist():
+        own, *others = (within[s[s // instruct.d_mlp == layer]] for s in (neurons, *sets["layer"]))
+        value = float(own.mean())
+        by_layer.append(LayerDrift(layer, len(own), value, two_sided(value, np.array([o.mean() for o in others]))))
+    return Drift(score, rank, within, float(rank[neurons].mean()), float(within[neurons].mean()), p, by_layer)
 
 
 def lengths(base: Subject, layer: int) -> Float[np.ndarray, "neuron"]:

@@ -29,7 +29,8 @@ H_NEURON, CONTROL, TRUE, FALSE, BASE, INSTRUCT, ABSTAINED = (
     "#AA4499",
     "#444444",
 )
-WIDTH, HEIGHT = 900, 520
+HEIGHT = 520
+MATCHED = "random neurons, same layers and loudness"
 
 
 def styled(figure: go.Figure, title: str, height: int = HEIGHT) -> go.Figure:
@@ -180,38 +181,63 @@ def path(probe: Probe) -> go.Figure:
 def paper_rule(rule: PaperRule, own: Fit) -> go.Figure:
     """What would the paper's rule choose: the probe's accuracy, and what the model still knows without its neurons."""
     counts = [len(fit.h_neurons) for fit in rule.fits]
-    told = [f"C = {fit.C:.3g}<br>{n} H-Neurons" for fit, n in zip(rule.fits, counts, strict=True)]
-    figure = go.Figure()
+    grid = [fit.C for fit in rule.fits]
+    told = [f"C = {C:.3g}<br>{n} H-Neurons" for C, n in zip(grid, counts, strict=True)]
+    figure = make_subplots(rows=1, cols=2, subplot_titles=("Against C", "Against each other (best: upper right)"))
     for name, values, colour in (
         ("accuracy of the probe", rule.accuracy, H_NEURON),
         ("recall with its H-Neurons suppressed", rule.recall, TRUE),
         ("recall, nothing suppressed", [rule.recall_unscaled] * len(counts), CONTROL),
     ):
+        line = {"color": colour, "width": 3}
+        hover = "%{text}<br>%{y:.2f}<extra>" + name + "</extra>"
+        trace = go.Scatter(x=grid, y=values, name=name, mode="lines+markers", line=line, text=told, hovertemplate=hover)
+        figure.add_trace(trace, row=1, col=1)
+    marker = {"color": np.log(counts), "colorscale": "Cividis", "size": 9}
+    hover = "%{text}<br>accuracy %{x:.2f}, recall %{y:.2f}<extra></extra>"
+    figure.add_trace(
+        go.Scatter(
+            x=rule.accuracy,
+            y=rule.recall,
+            mode="markers",
+            marker=marker,
+            text=told,
+            hovertemplate=hover,
+            name="one fit each (lighter: more H-Neurons)",
+        ),
+        row=1,
+        col=2,
+    )
+    chosen = rule.fits[rule.chosen]
+    for fit, label, dash, symbol in (
+        (own, "chosen by our rule", "dot", "circle-open"),
+        (chosen, "chosen by the paper's rule", "dash", "square-open"),
+    ):
+        line = {"color": "#333333", "dash": dash, "width": 1}
+        figure.add_trace(
+            go.Scatter(x=[fit.C] * 2, y=[0, 1], name=label, mode="lines", line=line, hoverinfo="skip"), row=1, col=1
+        )
+        at = grid.index(fit.C)
+        ring = {"color": "#333333", "symbol": symbol, "size": 17, "line": {"width": 2}}
         figure.add_trace(
             go.Scatter(
-                x=[fit.C for fit in rule.fits],
-                y=values,
-                name=name,
-                mode="lines+markers",
-                line={"color": colour, "width": 3},
-                text=told,
-                hovertemplate="%{text}<br>%{y:.2f}<extra>" + name + "</extra>",
-            )
+                x=[rule.accuracy[at]], y=[rule.recall[at]], mode="markers", marker=ring, name=label, hoverinfo="skip"
+            ),
+            row=1,
+            col=2,
         )
-    chosen = rule.fits[rule.chosen]
-    for fit, label, dash in ((own, "chosen by our rule", "dot"), (chosen, "chosen by the paper's rule", "dash")):
-        line = {"color": "#333333", "dash": dash, "width": 1}
-        figure.add_trace(go.Scatter(x=[fit.C] * 2, y=[0, 1], name=label, mode="lines", line=line, hoverinfo="skip"))
-    figure.update_xaxes(title="C", type="log")
-    figure.update_yaxes(title="share of questions", range=[0, 1.02])
+    figure.update_xaxes(title="C", type="log", row=1, col=1)
+    figure.update_yaxes(title="share of answers; of questions", range=[0, 1.02], row=1, col=1)
+    figure.update_xaxes(title="accuracy of the probe", row=1, col=2)
+    figure.update_yaxes(title="recall with its H-Neurons suppressed", row=1, col=2)
     return styled(
         figure,
         f"The paper's rule (the probe's accuracy, n = {rule.n_answers} answers, + the model's recall without its "
-        f"H-Neurons, "
-        f"n = {rule.n_questions} questions) takes C = {chosen.C:.3g}, {len(chosen.h_neurons)} H-Neurons; ours C = "
-        f"{own.C:.3g}, {len(own.h_neurons)}. With a fit's H-Neurons silenced the model still answers "
+        f"H-Neurons, n = {rule.n_questions} questions) takes C = {chosen.C:.3g}, {len(chosen.h_neurons)} H-Neurons; "
+        f"ours C = {own.C:.3g}, {len(own.h_neurons)}. With a fit's H-Neurons silenced the model still answers "
         f"{min(rule.recall):.0%} to {max(rule.recall):.0%} of validation questions ({rule.recall_unscaled:.0%} "
         f"untouched)",
+        560,
     )
 
 
@@ -254,10 +280,8 @@ def neuron_atlas(
     return styled(
         figure,
         f"{len(card.rows)} H-Neurons of {X.shape[1]:,} ({card.per_mille:.2f} per mille). {louder:.0%} of them are "
-        f"louder "
-        f"in hallucinated answers, {np.mean(gap[others] > 0):.0%} of random neurons, {np.mean(gap > 0):.0%} of all (n "
-        f"= "
-        f"{len(labels)} validation answers)",
+        f"louder in hallucinated answers, {np.mean(gap[others] > 0):.0%} of random neurons, {np.mean(gap > 0):.0%} of "
+        f"all (n = {len(labels)} validation answers)",
     )
 
 
@@ -292,8 +316,7 @@ def neuron_distributions(
         figure,
         f"The write of {neuron_name(flat, d_mlp)} is as long as {false:.2f} % of its layer's output in hallucinated "
         f"answers, {true:.2f} % in true ones (means; n = {(labels == 1).sum()} and {(labels == 0).sum()}); alone it "
-        f"tells "
-        f"them apart with AUROC {alone}",
+        f"tells them apart with AUROC {alone}",
     )
 
 
@@ -335,18 +358,19 @@ def detection(found: Found, table: Sequence[Detection]) -> go.Figure:
         figure,
         f"On {sets[0]} {own.n_neurons} H-Neurons reach AUROC {own.auroc}: minus random neurons of the same layers and "
         f"loudness {beyond['random']}, minus confidence {beyond['confidence']}. Orange: H-Neurons; grey: controls, "
-        f"bars hold "
-        "95 % of the sets; blue: other detectors; other bars are 95 % intervals over entities",
+        "bars hold 95 % of the sets; blue: other detectors; other bars are 95 % intervals over entities",
         height=640,
     )
 
 
-def control_lines(figure: go.Figure, values: np.ndarray, column: int, name: str, digits: str) -> None:
-    """One thin grey line for each random set [set, control alpha], named once, in the first column."""
+def control_lines(
+    figure: go.Figure, x: Sequence[float] | Sequence[str], values: np.ndarray, column: int, name: str, digits: str
+) -> None:
+    """One thin grey line for each random set [set, alpha], named once, in the first column."""
     for number, line in enumerate(values):
         figure.add_trace(
             go.Scatter(
-                x=CONTROL_ALPHAS,
+                x=x,
                 y=line,
                 mode="lines",
                 line={"color": CONTROL, "width": 1},
@@ -371,7 +395,7 @@ def dose_response(curves: Mapping[str, DoseResponse], card: HNeurons) -> go.Figu
     titles = [BEHAVIOURS[b].title for b in curves]
     figure = make_subplots(rows=1, cols=len(curves), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.03)
     for column, curve in enumerate(curves.values(), start=1):
-        control_lines(figure, curve.control_rates(), column, "random neurons, same layers and loudness", ".2f")
+        control_lines(figure, CONTROL_ALPHAS, curve.control_rates(), column, MATCHED, ".2f")
         (line,) = band(curve.alphas.tolist(), curve.rate(), H_NEURON, "H-Neurons")
         figure.add_trace(line.update(showlegend=column == 1), row=1, col=column)
     figure.update_xaxes(title="alpha", dtick=1)
@@ -409,7 +433,7 @@ def side_effects(intervened: Intervened, card: HNeurons) -> go.Figure:
     other_losses = (intervened.control_loss - start).mean(1)
     figure.add_traces(band(curve.alphas.tolist(), losses, H_NEURON, "H-Neurons: loss"), rows=1, cols=2)
     for column, controls in ((1, curve.control_rates()), (2, other_losses)):
-        control_lines(figure, controls, column, "random neurons, same layers and loudness: right; loss", ".3f")
+        control_lines(figure, CONTROL_ALPHAS, controls, column, f"{MATCHED}: right; loss", ".3f")
     figure.update_xaxes(title="alpha", dtick=0.5)
     figure.update_yaxes(title="share of facts", range=[0, 1.02], col=1)
     figure.update_yaxes(title="loss minus loss at alpha 1 (nats per token)", col=2)
@@ -417,11 +441,9 @@ def side_effects(intervened: Intervened, card: HNeurons) -> go.Figure:
     return styled(
         figure,
         f"{read_at(card)} at alpha {curve.alphas[-1]:g}: the model still states {last} of the facts it knew; with "
-        f"random "
-        f"neurons {random.mean():.2f} (range {random.min():.2f} to {random.max():.2f}; n = {len(curve.items)} facts). "
-        f"Loss of ordinary text {losses[-1].value:+.3f} [{losses[-1].low:.3f}, {losses[-1].high:.3f}] nats per token, "
-        f"with "
-        f"random neurons {other_losses[:, -1].mean():+.3f} (n = {len(start)} texts)",
+        f"random neurons {random.mean():.2f} (range {random.min():.2f} to {random.max():.2f}; n = {len(curve.items)} "
+        f"facts). Loss of ordinary text {losses[-1].value:+.3f} [{losses[-1].low:.3f}, {losses[-1].high:.3f}] nats per "
+        f"token, with random neurons {other_losses[:, -1].mean():+.3f} (n = {len(start)} texts)",
     )
 
 
@@ -438,7 +460,7 @@ def timeline(transfers: Sequence[Transfer], names: Sequence[str]) -> go.Figure:
                 line={"color": CONTROL, "width": 0.6},
                 marker={"size": 3},
                 opacity=0.5,
-                name="random neurons, same layers and loudness",
+                name=MATCHED,
                 legendgroup="random",
                 showlegend=number == 0,
                 hoverinfo="skip",
@@ -565,6 +587,7 @@ def domains(crossed: Domains) -> go.Figure:
         figure,
         f"Within a kind of fact H-Neurons reach AUROC {within:.2f} (random neurons of the same layers and loudness "
         f"{by_chance:.2f}), across kinds {across:.2f} (random {across_chance:.2f}; n = {n} test answers). "
+        f"The union of all sets reaches {crossed.union[0]} (random {crossed.union[1]:.2f}). "
         "Brackets: 95 % over entities",
         560,
     )
@@ -610,8 +633,8 @@ def everyday(day: Everyday) -> go.Figure:
     )
     return styled(
         figure,
-        f"On everyday answers (n = {own.auroc.n}, {day.risk[sure.name][-1]:.0%} made "
-        f"up) H-Neurons reach AUROC {own.auroc}, random neurons {random.auroc.value:.2f}, confidence {sure.auroc}. "
+        f"On everyday answers (n = {own.auroc.n}, {day.risk[sure.name][-1]:.0%} made up) "
+        f"H-Neurons reach AUROC {own.auroc}, random neurons {random.auroc.value:.2f}, confidence {sure.auroc}. "
         f"Calibration error {errors}",
         560,
     )
@@ -626,13 +649,7 @@ def breaking(broken: Breaking, card: HNeurons) -> go.Figure:
         (2, broken.loss, broken.control_loss),
     ):
         figure.add_traces(band(x, own, H_NEURON, "H-Neurons"), rows=1, cols=column)
-        for number, line in enumerate(others):
-            style = {"color": CONTROL, "width": 1}
-            name = "random neurons, same layers and loudness"
-            shown = number == 0 and column == 1
-            figure.add_trace(
-                go.Scatter(x=x, y=line, mode="lines", line=style, name=name, showlegend=shown), row=1, col=column
-            )
+        control_lines(figure, x, others, column, MATCHED, ".2f")
     figure.data[len(broken.control_recall) + 1].showlegend = False
     figure.update_xaxes(title="alpha", type="category")
     figure.update_yaxes(title="share still stated", range=[0, 1.02], col=1)

@@ -8,7 +8,7 @@ import numpy as np
 
 from hn_utils.compliance import BEHAVIOURS, DoseResponse
 from hn_utils.controls import Estimate, accuracy, bootstrap
-from hn_utils.evidence import Compared
+from hn_utils.evidence import Compared, Everyday
 from hn_utils.origins import Drift, Transfer
 from hn_utils.questions import question_module
 from hn_utils.road import Collected, Found, Intervened, Origins
@@ -86,9 +86,14 @@ def gain(collected: Collected, found: Found, part: str) -> Estimate | None:
 
 
 def findings(
-    study: Study, collected: Collected, found: Found, intervened: Intervened, origins: Origins
+    study: Study,
+    collected: Collected,
+    found: Found,
+    day: Everyday | None,
+    intervened: Intervened,
+    origins: Origins,
 ) -> list[Finding]:
-    """A finding for every cell of Table 1, Figure 3 and Figure 4 that the study can speak to."""
+    """A finding for every cell of Table 1 and Figures 3 and 4 that the study can speak to, and on everyday answers."""
     card, size = found.card, found.card.n_layers * found.card.d_mlp
     few = "cannot say" if size < ENOUGH_NEURONS else "replicates" if card.per_mille < 1 else "absent"
     made = [
@@ -111,6 +116,8 @@ def findings(
                     gain_verdict(estimate, max(low, 0)),
                 )
             )
+    if day is not None:
+        made.append(everyday_finding(day, found))
     for behaviour, curve in intervened.behaviours.items():
         beyond = curve.slope_beyond_random()
         ours = f"{beyond} points per alpha beyond random neurons (p = {curve.rank_p():.2f}, n = {len(curve.items)})"
@@ -136,6 +143,23 @@ def findings(
     ]
 
 
+def everyday_finding(day: Everyday, found: Found) -> Finding:
+    """Unfiltered answers, held to what the paper measures on filtered ones."""
+    over, least = gain(day.answers, found, "standard"), PAPER_GAINS["standard"][0]
+    assert over is not None  # everyday answers without right and wrong ones are None themselves
+    own, sure = (
+        next(d.auroc for d in day.table if d.name.startswith(start)) for start in ("H-Neurons", "plain confidence")
+    )
+    equal = f"{day.added.matched} in {day.added.n_pairs} pairs of equal confidence" if day.added.matched else ""
+    ours = f"{over} points (n = {over.n}); AUROC {own}, plain confidence {sure.value:.2f}" + f"; {equal}" * bool(equal)
+    return Finding(
+        "They detect made-up answers: everyday answers, unfiltered",
+        "not measured; on filtered ones 14.0 to 19.9 points",
+        ours,
+        gain_verdict(over, least),
+    )
+
+
 def page(study: Study, made: list[Finding]) -> str:
     """The findings as a page of Markdown."""
     counts = {v: sum(f.verdict == v for f in made) for v in VERDICTS}
@@ -144,10 +168,8 @@ def page(study: Study, made: list[Finding]) -> str:
         f"# What holds on {study.name}",
         "",
         f"{len(made)} sentences of the paper: {told}. Intervals are 95 %, over entities; every number stands beside "
-        f"its "
-        "control, which the paper mostly does not give. A gain counts as weaker if it is there but smaller than for "
-        "any "
-        "of the paper's six models.",
+        "its control, which the paper mostly does not give. A gain counts as weaker if it is there but smaller than "
+        "for any of the paper's six models.",
         "",
         "| the paper says | it measured | here | verdict |",
         "|---|---|---|---|",
@@ -156,7 +178,7 @@ def page(study: Study, made: list[Finding]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def summary(found: Found, compared: Compared, intervened: Intervened, origins: Origins) -> dict:
+def summary(found: Found, compared: Compared, day: Everyday | None, intervened: Intervened, origins: Origins) -> dict:
     """The study in numbers, each with its control, ready for JSON."""
     return {
         "h_neurons": len(found.card.rows),
@@ -164,7 +186,7 @@ def summary(found: Found, compared: Compared, intervened: Intervened, origins: O
         "beyond": {k: asdict(v) for k, v in found.beyond.items()},
         "detection": [
             {"test_set": d.test_set, "detector": d.name, "neurons": d.n_neurons, "auroc": asdict(d.auroc)}
-            for d in compared.table
+            for d in [*compared.table, *(day.table if day else [])]
         ],
         "added_to_confidence": asdict(compared.added),
         "slopes": {

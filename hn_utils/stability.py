@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
 
 from hn_utils.cache import cached_shards
 from hn_utils.path import VERSION as PATH_VERSION
@@ -22,6 +24,7 @@ from hn_utils.rows import Rows
 VERSION = 1
 N_PAIRS = 10  # pairs of complementary halves
 THRESHOLD = 0.75
+INTERCHANGEABLE = 0.7  # Pearson's r
 FALSE_DISCOVERIES = 0.05  # so that anything at all is found in pure noise one time in twenty, at most
 
 
@@ -40,9 +43,8 @@ class Stability:
     def reach(self) -> int:
         """How many values of C count: as many as keep the bound q^2 / ((2 * THRESHOLD - 1) * p) on false discoveries,
         q being the mean number of neurons found on a half and p that of all neurons."""
-        p = self.entry.shape[1]
         q = np.array([(self.entry < c).sum(1).mean() for c in range(self.n_grid + 1)])
-        return int(np.flatnonzero(q**2 / ((2 * THRESHOLD - 1) * p) <= FALSE_DISCOVERIES)[-1])
+        return int(np.flatnonzero(q**2 / ((2 * THRESHOLD - 1) * self.n) <= FALSE_DISCOVERIES)[-1])
 
     @property
     def chosen(self) -> Bool[np.ndarray, "half neuron"]:
@@ -59,10 +61,40 @@ class Stability:
 
     @property
     def agreement(self) -> float:
-        """Mean Jaccard index of the sets found on the two halves of a pair: shared by both / found by either."""
-        first, second = self.chosen[0::2], self.chosen[1::2]
-        either = (first | second).sum(1)
-        return float(np.mean((first & second).sum(1) / np.maximum(either, 1)))
+        """Mean Jaccard index of the sets found on the two halves of a pair."""
+        return float(np.mean([jaccard(*map(np.flatnonzero, pair)) for pair in self.chosen.reshape(-1, 2, self.n)]))
+
+    @property
+    def n(self) -> int:
+        return self.entry.shape[1]
+
+    def groups(self, X: Rows) -> list[Group]:
+        """The neurons found in any half, as groups of interchangeable ones: average linkage, cut where the mean
+        correlation of contributions over the rows X falls below INTERCHANGEABLE. The most often found come first."""
+        found = np.flatnonzero(self.chosen.any(0))
+        if len(found) < 2:
+            labels = np.arange(len(found))
+        else:
+            apart = 1 - np.nan_to_num(np.corrcoef(X.columns(found).T))
+            np.fill_diagonal(apart, 0)
+            labels = fcluster(linkage(squareform(apart, checks=False), "average"), 1 - INTERCHANGEABLE, "distance")
+        members = [found[labels == label] for label in np.unique(labels)]
+        groups = [Group(some, float(self.chosen[:, some].any(1).mean())) for some in members]
+        return sorted(groups, key=lambda group: -group.probability)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Neurons whose contributions go together, and the share of halves in which at least one of them was found."""
+
+    neurons: Int[np.ndarray, "k"]
+    probability: float
+
+
+def jaccard(one: Sequence[int] | np.ndarray, other: Sequence[int] | np.ndarray) -> float:
+    """Of all that are in either set, the share that is in both; 0 if both are empty."""
+    either = set(one) | set(other)
+    return len(set(one) & set(other)) / max(1, len(either))
 
 
 def stability(

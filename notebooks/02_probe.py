@@ -29,6 +29,7 @@ from hn_utils import evidence, plots, road
 from hn_utils.controls import random_sets
 from hn_utils.gallery import publish, show
 from hn_utils.probe import three_vs_one
+from hn_utils.stability import jaccard
 from hn_utils.study import load_study
 
 study = load_study()
@@ -141,6 +142,29 @@ print(f"found in 75 % of halves: {len(stable)} neurons, {len(stable & ours)} of 
 print(f"with shuffled labels: {len(noise.stable)}, {len(stable & set(noise.stable))} of them the same neurons")
 print(f"two halves agree on {again.agreement:.0%} of what they find; with shuffled labels on {noise.agreement:.0%}")
 pd.DataFrame(found.card.rows).assign(found_again=again.probability[found.card.flat]).round(2).head(12)
+
+# %% [markdown]
+# L1 takes one of several neurons that say the same, now this one, now that. Do *groups* of such neurons (mean correlation of
+# contributions at least 0.7) come back more surely than single ones?
+
+# %%
+_, X, _ = evidence.training_rows(study, collected, found)
+for name, halves in (("true labels", again), ("shuffled labels", noise)):
+    groups = halves.groups(X)
+    sure = [group for group in groups if group.probability >= 0.75]
+    together = sum(len(group.neurons) > 1 for group in groups)
+    print(f"{name}: {len(groups)} groups, {together} of more than one neuron; found in 75 % of halves: {len(sure)}")
+
+# %% [markdown]
+# And does the set depend on the dice and on the judge? The same people's answers again: from five of each question's ten
+# draws, from the other five (half as strict a filter), and judged by *exact match*, where "a baker" is wrong if the truth is
+# "baker and cook". The *Jaccard index* is what two sets share, as a share of all that is in either.
+
+# %%
+others = {"ours": found.card.flat, **evidence.judged_again(study, collected, found)}
+pd.DataFrame({a: {b: f"{jaccard(others[a], others[b]):.2f}" for b in others} for a in others}).assign(
+    neurons=[len(s) for s in others.values()]
+)
 
 # %% [markdown]
 # How far can such an instrument be trusted? Ask it where the truth is known: made-up contributions, heavy-tailed like real
@@ -295,6 +319,8 @@ crossed and publish(plots.domains(crossed), "domains", notebook="02_probe")
 if crossed:
     everyone = [set(neurons.tolist()) for neurons in crossed.sets.values()]
     print(f"{len(set.union(*everyone))} neurons in any of the sets, {len(set.intersection(*everyone))} in all of them")
+    for name, result in (("union", crossed.union), ("intersection", crossed.intersection)):
+        print(f"{name}:", "empty" if result is None else f"AUROC {result[0]}, as many random neurons {result[1]:.2f}")
 else:
     print("too few kinds of fact with right and wrong answers")
 

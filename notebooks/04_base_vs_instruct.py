@@ -22,7 +22,6 @@
 # About 15 minutes to read, 1 to 2 to run. Sections 4 and 6.3 of the [paper](https://arxiv.org/abs/2512.01797).
 
 # %%
-import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
@@ -145,12 +144,18 @@ drift = origins.drift
 print(f"mean rank among all neurons {drift.mean_rank:.2f}, within each neuron's layer {drift.mean_rank_within:.2f}")
 words = {"none": "random neurons", "layer": "the same layers", "magnitude": "the same layers and lengths"}
 print("permutation p against", {words[match]: round(p, 4) for match, p in drift.p.items()})
-layers = np.array([row["layer"] for row in card.rows])
+whole = drift.score.reshape(subject.n_layers, -1).mean(1)
 pd.DataFrame(
-    {
-        "H-Neurons": np.bincount(layers, minlength=subject.n_layers),
-        "mean drift of the layer (z)": origins.drift.score.reshape(subject.n_layers, -1).mean(1).round(2),
-    }
+    [
+        {
+            "layer": at.layer,
+            "mean drift of the whole layer (z)": f"{whole[at.layer]:.2f}",
+            "H-Neurons": at.n,
+            "their mean rank in the layer": f"{at.mean_rank:.2f}",
+            "permutation p": f"{at.p:.4f}",
+        }
+        for at in drift.by_layer
+    ]
 )
 
 # %% [markdown]
@@ -184,7 +189,8 @@ for part in ("up", "gate", "down"):
 
 # %%
 intervened = road.intervene(study, subject, found)  # from disk, if notebook 3 has run
-Markdown(page(study, findings(study, collected, found, intervened, origins)))
+day = evidence.everyday(study, collected, found)  # from disk, if notebook 2 has run
+Markdown(page(study, findings(study, collected, found, day, intervened, origins)))
 
 # %% [markdown]
 # ## What this does not show

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,6 +19,7 @@ from hn_utils.study import load_study
 KINDS = ("trade", "dish")
 OWN = {"trade": [3, 40], "dish": [77, 140]}  # neurons that are louder in made-up answers of one kind only
 EVERYWHERE = [10, 90]
+NONE = SimpleNamespace(h_neurons=np.array([], int))
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,12 @@ def test_what_is_shared_between_domains_carries_over_and_nothing_else(shared):
     for name in KINDS:
         assert set(EVERYWHERE if shared else OWN[name]) <= set(crossed.sets[name].tolist())
     assert (across > 0.85) if shared else (abs(across - 0.5) < 0.15)
+    assert crossed.union[0].value > 0.75 > 0.6 > crossed.union[1]
+    if shared:
+        assert crossed.intersection is not None
+        assert crossed.intersection[0].value > 0.85
+    else:
+        assert crossed.intersection is None
 
 
 def test_planted_truth_is_found_where_there_is_some_and_nothing_where_there_is_none():
@@ -117,6 +124,26 @@ def test_everyday_answers_are_the_first_ones_and_keep_what_the_filter_drops(walk
         risk[-1] == pytest.approx(np.mean(day.answers.labels[day.answers.rows("test")])) for risk in day.risk.values()
     )
     assert own.auroc.n == len(day.answers.rows("test"))
+
+
+def test_other_draws_and_another_judge_are_counted_by_hand(walked_evidence, tiny_study, monkeypatch):
+    collected, _, _ = walked_evidence
+    labels, seen = {}, []
+    monkeypatch.setattr(evidence, "fit_on", lambda *args: seen.append(args[1]) or SimpleNamespace(fit=NONE))
+    found = SimpleNamespace(probe=SimpleNamespace(region="answer", other="other"))
+    sets = evidence.judged_again(replace(tiny_study, seed=1), collected, found)
+    assert list(sets) == ["the first 1 draws", "the last 1 draws", "exact match"]
+    labels = [{e.question.id: e.label for e in again.kept} for again in seen]
+    for i, question in enumerate(collected.questions):
+        drawn = collected.responses[i]
+        if question.part != "standard" or question.split == "test":
+            assert question.id not in labels[0]
+            continue
+        for place, one in ((0, drawn[0]), (1, drawn[-1])):
+            assert labels[place].get(question.id) == {"right": 0, "wrong": 1, "abstained": None}[one.verdict]
+        said = {" ".join(r.text.lower().replace(".", "").split()) for r in drawn}
+        if labels[2].get(question.id) == 0:
+            assert said <= {alias.lower() for alias in question.aliases}
 
 
 def test_breaking_starts_from_the_untouched_model(walked_evidence):

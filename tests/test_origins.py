@@ -44,10 +44,14 @@ def test_drift_finds_still_neurons_and_is_not_fooled_by_a_still_layer():
     found = drift(base, instruct, still)
     assert found.mean_rank > 0.99
     assert found.p["layer"] < 0.01
+    assert [(at.layer, at.n) for at in found.by_layer] == [(0, 2), (2, 1), (3, 1)]
+    assert min(at.mean_rank for at in found.by_layer) > 0.98
+    assert found.by_layer[0].p < 0.01  # two of two hundred, both at the very end
     in_layer_one = drift(base, instruct, np.arange(210, 390, 30))
     assert in_layer_one.mean_rank > 0.8
     assert in_layer_one.p["none"] < 0.01
     assert in_layer_one.p["layer"] > 0.05
+    assert [at.p > 0.05 for at in in_layer_one.by_layer] == [True]
 
 
 def test_permutation_p_is_uniform_without_an_effect():

@@ -39,7 +39,7 @@ def test_transfer():
 
 def test_drift():
     empty = np.array([])
-    moved = Drift(empty, empty, empty, 0.8, 0.8, {"none": 0.001, "layer": 0.001, "magnitude": 0.02})
+    moved = Drift(empty, empty, empty, 0.8, 0.8, {"none": 0.001, "layer": 0.001, "magnitude": 0.02}, [])
     assert drift_verdict(moved) == "replicates"
     assert drift_verdict(replace(moved, p={**moved.p, "layer": 0.3})) == "weaker"
     assert drift_verdict(replace(moved, mean_rank=0.2)) == "contradicts"

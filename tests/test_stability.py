@@ -7,7 +7,7 @@ import pytest
 
 from hn_utils.path import c_grid
 from hn_utils.rows import Rows
-from hn_utils.stability import Stability, stability, twins
+from hn_utils.stability import Stability, jaccard, stability, twins
 
 N_NEURONS = 3_000
 PLANTED = np.array([5, 700, 1_400, 2_100, 2_800])
@@ -81,3 +81,21 @@ def test_twins_are_those_who_say_the_same():
     table = np.corrcoef(values[:, [4, 9]].T, np.delete(values, [4, 9, 31], 1).T)[:2, 2:]
     assert others[0] == 30
     assert r == pytest.approx(table.max(1), abs=1e-4)
+
+
+def test_groups_are_found_though_no_member_is():
+    rng = np.random.default_rng(0)
+    values = rng.lognormal(size=(400, 200)).astype(np.float32)
+    values[:, [20, 60, 110]] = values[:, [20]] + 0.05 * rng.normal(size=(400, 3))  # three that say the same
+    entry = np.full((4, 200), 1)  # one value of C; 1 means never
+    entry[[0, 1, 2, 3], [20, 60, 110, 20]] = 0  # every half takes another of them
+    entry[1, 7] = 0
+    same, alone = Stability(entry, 1).groups(Rows([values]))
+    assert Stability(entry, 1).stable.size == 0
+    assert (same.neurons.tolist(), same.probability) == ([20, 60, 110], 1.0)
+    assert (alone.neurons.tolist(), alone.probability) == ([7], 0.25)
+
+
+def test_jaccard_by_hand():
+    assert jaccard([1, 2, 3], [3, 4]) == 1 / 4
+    assert jaccard([], []) == 0
