@@ -82,7 +82,7 @@ def publish(figure: go.Figure, name: str, notebook: str) -> Published:
     for folder in ("html", "png"):
         (FIGURES / folder).mkdir(parents=True, exist_ok=True)
     meta = json.dumps({"title": title_of(figure), "notebook": notebook})
-    page = figure.to_html(include_plotlyjs="directory", config={"displaylogo": False, "responsive": True})
+    page = figure.to_html(include_plotlyjs="directory", div_id=name, config={"displaylogo": False, "responsive": True})
     head = f'<title>{html.escape(name)}</title><meta name="figure" content="{html.escape(meta, quote=True)}">'
     (FIGURES / "html" / f"{name}.html").write_text(page.replace("<head>", f"<head>{head}", 1))
     plotly_js()

@@ -157,8 +157,8 @@ for name, halves in (("true labels", again), ("shuffled labels", noise)):
 
 # %% [markdown]
 # And does the set depend on the dice and on the judge? The same people's answers again: from five of each question's ten
-# draws, from the other five (half as strict a filter), and judged by *exact match*, where "a baker" is wrong if the truth is
-# "baker and cook". The *Jaccard index* is what two sets share, as a share of all that is in either.
+# draws, from the other five (half as strict a filter), and judged by *exact match*, where "a baker in Tolm" is wrong if the
+# truth is "baker". The *Jaccard index* is what two sets share, as a share of all that is in either.
 
 # %%
 others = {"ours": found.card.flat, **evidence.judged_again(study, collected, found)}
