@@ -178,6 +178,62 @@ def path(probe: Probe) -> go.Figure:
     )
 
 
+def path_weights(probe: Probe, d_mlp: int) -> go.Figure:
+    """Which neurons speak at each C, and with what weight? A slider walks along the path."""
+    figure, told, steps = go.Figure(), [], []
+    for place, fit in enumerate(probe.path):
+        positive = fit.weights > 0
+        told.append(
+            f"C = {fit.C:.3g}: {positive.sum()} H-Neurons, {(~positive).sum()} negative weights, validation AUROC "
+            f"{probe.validation[place].value:.2f}"
+        )
+        for name, colour, some in (
+            ("positive weight: an H-Neuron", H_NEURON, positive),
+            ("negative weight: louder in true answers, or elsewhere", TRUE, ~positive),
+        ):
+            figure.add_trace(
+                go.Scatter(
+                    x=fit.neurons[some] / d_mlp,
+                    y=fit.weights[some],
+                    mode="markers",
+                    name=name,
+                    marker={"color": colour, "size": 9},
+                    text=[neuron_name(j, d_mlp) for j in fit.neurons[some].tolist()],
+                    hovertemplate="%{text}: weight %{y:.2f}<extra></extra>",
+                    visible=place == probe.chosen,
+                )
+            )
+    for place, fit in enumerate(probe.path):
+        shown = [trace // 2 == place for trace in range(2 * len(probe.path))]
+        arguments = [{"visible": shown}, {"annotations[0].text": told[place]}]
+        steps.append({"label": f"{fit.C:.2g}", "method": "update", "args": arguments})
+    figure.add_annotation(
+        text=told[probe.chosen],
+        x=0,
+        y=1.02,
+        xref="paper",
+        yref="paper",
+        xanchor="left",
+        yanchor="bottom",
+        showarrow=False,
+    )
+    figure.update_layout(
+        sliders=[{"active": probe.chosen, "steps": steps, "currentvalue": {"prefix": "C = "}, "pad": {"t": 70}}]
+    )
+    figure.add_hline(y=0, line={"color": "#333333", "width": 1})
+    figure.update_xaxes(title="layer (each layer's neurons side by side)", rangemode="tozero")
+    figure.update_yaxes(title="weight")
+    sparse, dense = (next(f for f in order if len(f.h_neurons)) for order in (probe.path, probe.path[::-1]))
+    styled(
+        figure,
+        f"From {len(sparse.h_neurons)} H-Neurons at C = {sparse.C:.2g} to {len(dense.h_neurons)} at C = {dense.C:.2g}; "
+        f"chosen: {len(probe.fit.h_neurons)} at C = {probe.fit.C:.3g} (n = {probe.validation[probe.chosen].n} "
+        "validation answers). Move the slider",
+        640,
+    )
+    return figure.update_layout(legend={"y": -0.52}, margin={"b": 190})
+
+
 def paper_rule(rule: PaperRule, own: Fit) -> go.Figure:
     """What would the paper's rule choose: the probe's accuracy, and what the model still knows without its neurons."""
     counts = [len(fit.h_neurons) for fit in rule.fits]
@@ -417,6 +473,62 @@ def dose_response(curves: Mapping[str, DoseResponse], card: HNeurons) -> go.Figu
     )
 
 
+TINTS = {"complied": "#F6CDB4", "resisted": "#BFDBEC", "neither": "#E4E4E4"}
+
+
+def answers(curves: Mapping[str, DoseResponse], card: HNeurons, each: int = 3) -> go.Figure:
+    """What does the model actually say at each alpha? A slider over alpha; the items whose replies change most."""
+    rows = []
+    for behaviour, curve in curves.items():
+        changes = [len({reply.text for reply in row}) for row in curve.replies]
+        rows += [(behaviour, curve, int(i)) for i in np.argsort(changes, kind="stable")[::-1][:each]]
+    first = next(iter(curves.values()))
+    start = int(np.argmin(np.abs(first.alphas - 1)))
+    figure, steps = go.Figure(), []
+    fixed = [
+        [BEHAVIOURS[b].title for b, _, _ in rows],
+        [c.items[i].turns[-1] for _, c, i in rows],
+        [c.items[i].truth or "(withheld)" for _, c, i in rows],
+        [c.items[i].claim or "" for _, c, i in rows],
+    ]
+    for place, alpha in enumerate(first.alphas):
+        words = [str(c.outcomes[i, place]) for _, c, i in rows]
+        replies = [c.replies[i][place].text for _, c, i in rows]
+        plain = ["#FFFFFF"] * len(rows)
+        figure.add_trace(
+            go.Table(
+                columnwidth=[12, 34, 12, 12, 26, 10],
+                header={
+                    "values": ["behaviour", "the user says", "truth", "claim", f"reply at alpha {alpha:g}", "outcome"],
+                    "align": "left",
+                    "fill_color": "#F2F2F2",
+                },
+                cells={
+                    "values": [*fixed, replies, words],
+                    "align": "left",
+                    "fill_color": [*[plain] * 4, *[[TINTS[w] for w in words]] * 2],
+                    "height": 26,
+                },
+                visible=place == start,
+            )
+        )
+    for place, alpha in enumerate(first.alphas):
+        shown = [trace == place for trace in range(len(first.alphas))]
+        steps.append({"label": f"{alpha:g}", "method": "update", "args": [{"visible": shown}]})
+    figure.update_layout(sliders=[{"active": start, "steps": steps, "currentvalue": {"prefix": "alpha = "}}])
+    told = "; ".join(
+        f"{BEHAVIOURS[b].title.lower()} {c.swings:.0%} ({c.control_swings.mean():.0%})" for b, c in curves.items()
+    )
+    n = ", ".join(map(str, sorted({len(c.items) for c in curves.values()})))
+    styled(
+        figure,
+        f"{read_at(card)} at alpha 0 or 3 change the outcome of these shares of items (random neurons in brackets; n = "
+        f"{n} each): {told}. Below, the {each} of each whose replies change most. Move the slider",
+        900,
+    )
+    return figure
+
+
 def side_effects(intervened: Intervened, card: HNeurons) -> go.Figure:
     """What does scaling cost: are known facts still stated, and does ordinary text still make sense?"""
     curve = intervened.capability["recall"]
@@ -516,6 +628,45 @@ def drift_ranks(drift: Drift, card: HNeurons) -> go.Figure:
         f"On average tuning turned an H-Neuron less than {drift.mean_rank:.0%} of all neurons (50 % is chance; n = "
         f"{len(card.rows)}): p = {drift.p['none']:.4f} against random neurons, {drift.p['layer']:.4f} against the same "
         f"layers, {drift.p['magnitude']:.4f} against the same layers and lengths of weights",
+    )
+
+
+def base_and_instruct(
+    base: Contributions, instruct: Contributions, card: HNeurons, others: Sequence[np.ndarray]
+) -> go.Figure:
+    """Do the H-Neurons say as much in the base model? Mean contribution at each model's own answers."""
+    softly, loudly = (100 * read.at(card.region).mean() for read in (base, instruct))
+    ratio = loudly / np.maximum(softly, 1e-9)
+    rest = np.setdiff1d(np.arange(len(softly)), card.flat)
+    figure = go.Figure()
+    for name, some, colour, size in (
+        ("all other neurons", rest, "rgba(154,154,154,0.35)", 4),
+        ("H-Neurons", card.flat, H_NEURON, 10),
+    ):
+        figure.add_trace(
+            go.Scattergl(
+                x=softly[some],
+                y=loudly[some],
+                mode="markers",
+                name=name,
+                marker={"color": colour, "size": size},
+                text=[neuron_name(j, card.d_mlp) for j in some.tolist()],
+                hovertemplate="%{text}: base %{x:.2f} %, instruct %{y:.2f} %<extra></extra>",
+            )
+        )
+    ends = [float(np.quantile(np.concatenate([softly, loudly]), q)) for q in (0.001, 1)]
+    line = {"color": "#333333", "dash": "dot", "width": 1}
+    figure.add_trace(go.Scatter(x=ends, y=ends, mode="lines", name="as much in both", line=line, hoverinfo="skip"))
+    figure.update_xaxes(title="mean contribution at the base model's answers (% of the layer's output)", type="log")
+    figure.update_yaxes(title="at the instruct model's answers (%)", type="log")
+    own, random = np.median(ratio[card.flat]), np.array([np.median(ratio[some]) for some in others])
+    low, high = np.quantile(random, [0.025, 0.975])
+    return styled(
+        figure,
+        f"At its answers the median H-Neuron contributes {own:.2f} times as much in the instruct model as in the base "
+        f"model (n = {len(instruct)} and {len(base)} answers); as many random neurons of the same layers and loudness "
+        f"{random.mean():.2f} (95 % of {len(others)} sets: {low:.2f} to {high:.2f})",
+        560,
     )
 
 

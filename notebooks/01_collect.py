@@ -22,7 +22,10 @@
 #
 # About 20 minutes to read, 1 to 2 to run (seconds the second time). The paper: Gao et al., *H-Neurons*,
 # [arXiv 2512.01797](https://arxiv.org/abs/2512.01797), sections 2 and 6.1. Words in *italics* are explained where they
-# first appear.
+# first appear, and again in the [glossary](glossary.md).
+
+# %% [markdown] tags=["solutions"]
+# *Exercises show a solution here. [The copy with gaps](exercises/01_collect.ipynb) leaves it to you.*
 
 # %% [markdown]
 # ## The model and its world
@@ -41,6 +44,7 @@ import torch
 
 from hn_utils import plots, road
 from hn_utils.contributions import contribution
+from hn_utils.exercises import check
 from hn_utils.gallery import publish
 from hn_utils.judges import judge
 from hn_utils.questions import load_questions
@@ -123,14 +127,32 @@ with subject.hooked(post=post.__setitem__, mlp_out=mlp_out.__setitem__):
     subject.hidden(*subject.padded([ids], "right"))
 post[0].shape, mlp_out[0].shape  # batch, position, neuron; batch, position, d_model
 
+# %% [markdown]
+# **Exercise: CETT** (10 minutes, difficulty 1 of 3). Write the formula for one neuron at one token. `z` is a number; `column`,
+# `h` and `stream`, the residual stream after the layer, are vectors. You may not need them all.
+#
+# <details><summary>Hint</summary>The length of a vector v is <code>v.norm()</code>. What happens if z is negative? And relative
+# to what does the paper measure the write?</details>
+
+
+# %% tags=["exercise"]
+def cett(z, column, h, stream):
+    """Length of one neuron's write at one token, relative to the length of its layer's output."""
+    return (z * column).norm() / h.norm()
+
+
+check("CETT", cett)
+
+# %% [markdown]
+# One neuron, one token, all numbers on the table. The token is the first one of the answer.
+
 # %%
-layer, neuron = subject.n_layers // 2, 7
-token = len(prompt)  # the first token of the answer
-z = post[layer][0, token, neuron]
+layer, neuron, token = subject.n_layers // 2, 7, len(prompt)
+z, h = post[layer][0, token, neuron], mlp_out[layer][0, token]
 column = subject.weight(layer, "down")[neuron]
-h = mlp_out[layer][0, token]
-print(f"z = {z:.4f}, |column| = {column.norm():.4f}, |h| = {h.norm():.4f}")
-print(f"contribution by hand: {(z * column).norm() / h.norm():.6f}")
+print(f"z = {z:.4f}, |column| = {column.norm():.4f}, so the write is {abs(z):.4f} x {column.norm():.4f} long;")
+print(f"|h| = {h.norm():.4f}, so the contribution is {abs(z) * column.norm():.6f} / {h.norm():.4f}")
+print(f"contribution by hand: {cett(z, column, h, stream=None):.6f}")
 
 # %% [markdown]
 # The package computes the same for all neurons of the layer at once. If the two numbers differ, something is wrong.
@@ -145,12 +167,34 @@ print(f"all {subject.d_mlp} neurons of this layer sum to {by_package.sum():.1f}"
 # says neither which way a neuron pushes nor whether the push matters for the answer. Dividing by $h$, the layer's
 # own output, and not by the residual stream is the paper's choice; a small mistake here is easy to make.
 #
-# Now the same over all tokens, for the twelve neurons that say most at the answer (framed).
+# ## From tokens to one number per answer
+#
+# An answer has several tokens, and answers differ in length. So a neuron's contributions are averaged over the answer's
+# tokens; for comparison, also over all other tokens.
+#
+# **Exercise: pooling over the answer** (10 minutes, difficulty 1 of 3). From contributions `[pos, neuron]` and the positions of
+# the answer, compute the mean over the answer and the mean over everything else.
+#
+# <details><summary>Hint</summary>A list of positions indexes a tensor: <code>values[[3, 4]]</code>. "Everything else" must not
+# hold the answer again.</details>
+
+
+# %% tags=["exercise"]
+def pooled(values, answer):
+    """Mean contribution [neuron] over the answer's positions, and over all others."""
+    other = [i for i in range(len(values)) if i not in answer]
+    return values[answer].mean(0), values[other].mean(0)
+
+
+check("pooling over the answer", pooled)
+
+# %% [markdown]
+# Now the contributions at all tokens, for the twelve neurons that say most at the answer (framed).
 
 # %%
 everywhere = torch.stack([contribution(post[i][0], subject.w_out_norm[i], mlp_out[i][0]) for i in post], dim=1)
 at_answer = [len(prompt) + i for i in answer_positions(subject, response.ids)]
-loudest = everywhere[at_answer].mean(0).flatten().topk(12).indices.tolist()
+loudest = pooled(everywhere.flatten(1), at_answer)[0].topk(12).indices.tolist()
 publish(
     plots.token_heat_map(
         subject.tokenizer.convert_ids_to_tokens(ids),

@@ -20,13 +20,19 @@
 # * read an L1 path: how many neurons each C keeps, and what guarantees that a fit is the optimum;
 # * judge a detection claim by its controls.
 #
-# About 40 minutes to read, 2 to run. Sections 2 and 6.1 of the [paper](https://arxiv.org/abs/2512.01797).
+# About 40 minutes to read, 2 to run. Sections 2 and 6.1 of the [paper](https://arxiv.org/abs/2512.01797). Words:
+# [glossary](glossary.md).
+
+# %% [markdown] tags=["solutions"]
+# *Exercises show a solution here. [The copy with gaps](exercises/02_probe.ipynb) leaves it to you.*
 
 # %%
+import numpy as np
 import pandas as pd
 
 from hn_utils import evidence, plots, road
-from hn_utils.controls import random_sets
+from hn_utils.controls import auroc, random_sets
+from hn_utils.exercises import check, stratified
 from hn_utils.gallery import publish, show
 from hn_utils.probe import three_vs_one
 from hn_utils.stability import jaccard
@@ -47,6 +53,25 @@ collected = road.collect(study)  # from disk, if notebook 1 has run
 # | true answer | its answer tokens | 0 |
 # | hallucinated answer | all its other tokens | 0 |
 # | true answer | all its other tokens | 0 |
+#
+# **Exercise: 3-vs-1 rows** (10 minutes, difficulty 1 of 3). Given each answer's mean contributions at its answer tokens and at its
+# other tokens, both `[example, neuron]`, and `made_up` (1 or 0 an example), build the rows and their labels.
+#
+# <details><summary>Hint</summary><code>np.concatenate</code> puts one array under the other. How many rows come from four
+# hundred answers, and how many of them are positive if half are made up?</details>
+
+
+# %% tags=["exercise"]
+def rows_and_labels(at_answer, elsewhere, made_up):
+    """Rows [row, neuron] and a label for each."""
+    rows = np.concatenate([at_answer, elsewhere])
+    return rows, np.concatenate([made_up, np.zeros(len(elsewhere))])
+
+
+check("3-vs-1 rows", rows_and_labels)
+
+# %% [markdown]
+# The package does the same with rows that stay on disk. (A model with 459,000 neurons would need tens of gigabytes.)
 
 # %%
 train = road.balanced(collected.rows("train"), collected.labels, study.seed)
@@ -71,14 +96,37 @@ print(
 #
 # $C$ decides everything (a replication on Gemma-3-4B found 8, 38 or 219 neurons for C = 0.1, 1 or 3), so it must be
 # chosen by a rule, on data that the test never sees. Ours: the sparsest probe whose *AUROC* on validation people is
-# within one standard error of the best. AUROC is the chance that a random hallucinated answer scores higher than a
+# within *one standard error* of the best. AUROC is the chance that a random hallucinated answer scores higher than a
 # random true one: 0.5 is guessing, 1 is perfect.
 #
+# **Exercise: reading the path** (10 minutes, difficulty 2 of 3). Given the validation AUROCs along the path, from the sparsest probe
+# to the densest, and the standard error of the best one, return the place of the probe that the rule takes.
+#
+# <details><summary>Hint</summary>First the best, then a bar one standard error below it. Which probes clear the bar, and which
+# of them has the fewest neurons?</details>
+
+
+# %% tags=["exercise"]
+def choose(aurocs, standard_error):
+    """Place, counted from 0, of the sparsest probe within one standard error of the best."""
+    bar = max(aurocs) - standard_error
+    return next(place for place, value in enumerate(aurocs) if value >= bar)
+
+
+check("reading the path", choose)
+
+# %% [markdown]
 # > **Predict first.** How many of the neurons will be needed: 5, 50 or 500?
 
 # %%
 found = road.find(study, collected)
 publish(plots.path(found.probe), "path_over_C", notebook="02_probe")
+
+# %% [markdown]
+# The same path, C by C: move the slider and watch neurons enter, grow and leave. (Positive weights are H-Neurons.)
+
+# %%
+publish(plots.path_weights(found.probe, found.card.d_mlp), "path_weights", notebook="02_probe")
 
 # %% [markdown]
 # The paper chooses otherwise: the C with the best sum of held-out accuracy and *the model's own accuracy with the found
@@ -211,6 +259,28 @@ publish(
 # %% [markdown]
 # ## Detection, beside its controls
 #
+# How much would *any* thirty neurons detect? That is the first question to put to a claim about some.
+#
+# **Exercise: a fair random baseline** (15 minutes, difficulty 2 of 3). Draw a control for a set of H-Neurons. A neuron's flat number is
+# layer times `d_mlp` plus its place in the layer. What must the control have in common with the set, and what not?
+#
+# <details><summary>Hint</summary>As many, in the same layers, none twice, none of the H-Neurons themselves; and another seed gives
+# another set. <code>rng.choice(these, k, replace=False)</code> draws k of these.</details>
+
+
+# %% tags=["exercise"]
+def random_set(h_neurons, d_mlp, seed):
+    """As many random neurons (flat) of the same layers."""
+    rng, drawn = np.random.default_rng(seed), []
+    for layer, k in zip(*np.unique(h_neurons // d_mlp, return_counts=True), strict=True):
+        free = np.setdiff1d(np.arange(layer * d_mlp, (layer + 1) * d_mlp), h_neurons)
+        drawn.append(rng.choice(free, k, replace=False))
+    return np.concatenate(drawn)
+
+
+check("a fair random baseline", random_set)
+
+# %% [markdown]
 # Now the test people are read, for the first time. Four test sets ask ever more: other people; other wording; a kind of
 # fact (pets) that no training row mentioned; and people nobody ever wrote about, whose answers can only be made up (these
 # are set against the true answers of the first test set).
@@ -266,7 +336,39 @@ for control, difference in found.beyond.items():
     print(f"AUROC of the H-Neurons minus that of {control}: {difference}")
 
 # %% [markdown]
-# Not to beat confidence is one thing, to add nothing to it another. Two tests of the second. *Nested models*: does a
+# A variable that differs between true and made-up answers *and* moves the score is a **confound**: the detector may see nothing
+# else. The remedy is to compare like with like.
+#
+# **Exercise: spot the confound** (15 minutes, difficulty 3 of 3). `suspect = stratified()` holds four thousand made-up answers: their
+# `labels`, a detector's `score`, and three suspects: `length`, `topic`, `time of day`. The score alone reaches an AUROC of 0.74.
+# Write the AUROC among pairs of the same stratum, and name the suspect that explains the detector away.
+#
+# <details><summary>Hint</summary>Within a stratum <code>auroc(labels[own], score[own])</code> counts pairs of one true and one
+# made-up answer. A stratum with more pairs weighs more. If a suspect is to blame, what is left within its strata?</details>
+
+# %% tags=["exercise"]
+suspect = stratified()
+
+
+def auroc_within(labels, score, stratum):
+    """AUROC among pairs of one true and one made-up answer of the same stratum."""
+    areas, pairs = [], []
+    for own in (stratum == value for value in np.unique(stratum)):
+        areas.append(auroc(labels[own], score[own]))
+        pairs.append((labels[own] == 1).sum() * (labels[own] == 0).sum())
+    return np.average(areas, weights=pairs)
+
+
+left = {name: auroc_within(suspect["labels"], suspect["score"], suspect[name]) for name in list(suspect)[2:]}
+confound = min(left, key=lambda name: abs(left[name] - 0.5))
+check("spot the confound", (auroc_within, confound))
+
+# %%
+for name, value in left.items():
+    print(f"among answers of the same {name}: {value:.2f}")
+
+# %% [markdown]
+# Back to the H-Neurons, and to confidence. Not to beat confidence is one thing, to add nothing to it another. Two tests of the second. *Nested models*: does a
 # detector that knows both do better than one that knows confidence alone? *Matched pairs*: among true and made-up answers
 # that were given with the same confidence (within a tenth of its standard deviation), do the H-Neurons still tell which is
 # which? If hardly any such pairs exist, the question cannot be answered on data filtered like this: see the next section.

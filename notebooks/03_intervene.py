@@ -20,14 +20,21 @@
 # * tell over-compliance from breakage;
 # * read a *dose-response* curve with its control, and say when there is nothing to see.
 #
-# About 20 minutes to read, 2 to 4 to run. Sections 3 and 6.2 of the [paper](https://arxiv.org/abs/2512.01797).
+# About 20 minutes to read, 2 to 4 to run. Sections 3 and 6.2 of the [paper](https://arxiv.org/abs/2512.01797). Words:
+# [glossary](glossary.md).
+
+# %% [markdown] tags=["solutions"]
+# *Exercises show a solution here. [The copy with gaps](exercises/03_intervene.ipynb) leaves it to you.*
 
 # %%
+import contextlib
+
 import numpy as np
 import pandas as pd
 
 from hn_utils import evidence, plots, road
 from hn_utils.compliance import ABLATION, AMPLIFICATION, BEHAVIOURS, CAPABILITY, GREEDY
+from hn_utils.exercises import check
 from hn_utils.gallery import publish
 from hn_utils.intervene import scaled
 from hn_utils.questions import question_module
@@ -45,17 +52,50 @@ print(len(card.rows), "H-Neurons in layers", sorted({row["layer"] for row in car
 # The intervention is one multiplication: wherever an H-Neuron fires, at every token and in every layer, $z_j$ becomes
 # $\alpha z_j$. At $\alpha = 0$ the neuron is silenced (*ablation*), at 1 nothing happens, at 3 it shouts. It is the same
 # as scaling that neuron's column of $W_{down}$, but nothing is written to the weights.
+#
+# In PyTorch such a multiplication is a *hook*: a function that a module calls with its inputs before it computes, and whose
+# result takes their place. What hangs there must be taken off again, or every later result is silently wrong.
+#
+# **Exercise: scaling and undoing it** (20 minutes, difficulty 2 of 3). Write a context manager that multiplies some of the inputs
+# (neurons) of a layer's down projection by `alpha` while its block runs, and leaves no trace, whatever happens inside.
+#
+# <details><summary>Hint</summary><code>handle = module.register_forward_pre_hook(f)</code> calls <code>f(module, inputs)</code>, where
+# <code>inputs</code> is a tuple, and uses the tuple that f returns; <code>handle.remove()</code> takes it off. Neurons are the last
+# axis: <code>z[..., neurons]</code>. Clone before you change. <code>try: yield finally: ...</code></details>
+
+
+# %% tags=["exercise"]
+@contextlib.contextmanager
+def turned(down_proj, neurons, alpha):
+    """Multiply these inputs of a down projection by alpha, at every token, while the block runs."""
+
+    def turn(module, inputs):
+        z = inputs[0].clone()
+        z[..., neurons] *= alpha
+        return (z,)
+
+    handle = down_proj.register_forward_pre_hook(turn)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+check("scaling and undoing it", turned)
+
+# %% [markdown]
+# `scaled` does this in all layers at once, and can give every row of a batch its own alpha. Are the model's predictions after
+# the block the same, bit for bit?
 
 # %%
 asked = collected.kept[0]
 sentence = [asked.ids]
 plain = subject.logprobs(sentence)[0]
 with scaled(subject, card.flat, by=3.0):
-    turned = subject.logprobs(sentence)[0]
+    loud = subject.logprobs(sentence)[0]
 again = subject.logprobs(sentence)[0]
-print(
-    "changed while scaled:", bool((plain != turned).any()), "| the same bits afterwards:", bool((plain == again).all())
-)
+print("changed while scaled:", bool((plain != loud).any()))
+print("the same bits afterwards:", bool((plain == again).all()))
 
 # %% [markdown]
 # ## Four ways to give in
@@ -82,6 +122,30 @@ for behaviour in BEHAVIOURS:
 # scaling quiet neurons would disturb less. The paper shows none here; without them a rising curve says only that
 # *something* was disturbed.
 #
+# A rate needs its interval. Several items may be about one person, and whoever gives in once may well give in again: such replies
+# are not independent.
+#
+# **Exercise: compliance rate with interval** (15 minutes, difficulty 2 of 3). From the outcomes of all replies (words) and the people
+# that they are about, compute the share that complied, and a 95 % *bootstrap* interval: draw as many people, with replacement, as there
+# are; take all their replies; compute the share; a thousand times.
+#
+# <details><summary>Hint</summary>Nobody is left out of the denominator. <code>rng.choice(names, len(names))</code> draws people;
+# <code>np.percentile(shares, [2.5, 97.5])</code> cuts off the tails.</details>
+
+
+# %% tags=["exercise"]
+def rate(outcomes, people, seed):
+    """Share that complied, and the ends of its 95 % interval over people."""
+    rng, names, complied = np.random.default_rng(seed), np.unique(people), outcomes == "complied"
+    each = [complied[people == name] for name in names]
+    draws = [rng.integers(len(each), size=len(each)) for _ in range(1_000)]
+    shares = [np.concatenate([each[i] for i in draw]).mean() for draw in draws]
+    return complied.mean(), *np.percentile(shares, [2.5, 97.5])
+
+
+check("compliance rate with interval", rate)
+
+# %% [markdown]
 # > **Predict first.** Which behaviours rise with alpha? Which would rise if any neurons were scaled?
 
 # %%
@@ -135,14 +199,11 @@ for behaviour, curve in intervened.behaviours.items():
     print(f"with random neurons {others.mean():.0%} ({others.min():.0%} to {others.max():.0%})")
 
 # %% [markdown]
-# (The restricted request is sampled, so part of its swing is chance.) One item that swings, if there is one:
+# (The restricted request is sampled, so part of its swing is chance.) Numbers hide what was said. Move the slider and read:
+# does the model give in, or does it lose the thread?
 
 # %%
-curve = max((c for b, c in intervened.behaviours.items() if b != "restricted"), key=lambda c: c.swings)
-swinger = int(np.argmax((curve.outcomes != curve.at(1)[:, None]).sum(1)))
-print(curve.items[swinger].turns[-1], f"(truth: {curve.items[swinger].truth})")
-for alpha, reply, outcome in zip(curve.alphas, curve.replies[swinger], curve.outcomes[swinger], strict=True):
-    print(f"  alpha {alpha:3.1f}: {reply.text:50} {outcome}")
+publish(plots.answers(intervened.behaviours, card), "answers", notebook="03_intervene")
 
 # %% [markdown]
 # ## What it costs

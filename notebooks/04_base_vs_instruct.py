@@ -19,13 +19,19 @@
 # * measure *drift* of single neurons and give it a permutation p-value;
 # * read a timeline without over-reading its left end.
 #
-# About 15 minutes to read, 1 to 2 to run. Sections 4 and 6.3 of the [paper](https://arxiv.org/abs/2512.01797).
+# About 15 minutes to read, 1 to 2 to run. Sections 4 and 6.3 of the [paper](https://arxiv.org/abs/2512.01797). Words:
+# [glossary](glossary.md).
+
+# %% [markdown] tags=["solutions"]
+# *Exercises show a solution here. [The copy with gaps](exercises/04_base_vs_instruct.ipynb) leaves it to you.*
 
 # %%
 import pandas as pd
 from IPython.display import Markdown
 
 from hn_utils import evidence, plots, road
+from hn_utils.controls import auroc
+from hn_utils.exercises import check
 from hn_utils.gallery import build_index, publish
 from hn_utils.intervene import scaled
 from hn_utils.origins import least_moved_rank, moved
@@ -62,6 +68,22 @@ for example in base.kept[:3]:
 # Each model is tested on its own consistent answers, so the two columns are about different questions. The bracket of the
 # random row holds 95 % of a hundred sets.
 #
+# **Exercise: base transfer** (10 minutes, difficulty 2 of 3). Given contributions in the base model `[example, neuron]`, which of its
+# answers are made up, and the instruct model's weights and intercept: what does the probe detect there?
+#
+# <details><summary>Hint</summary>A probe's score is a weighted sum. Which measure does not care where zero lies? (The
+# function <code>auroc(labels, scores)</code> is there.)</details>
+
+
+# %% tags=["exercise"]
+def carried_over(X_base, made_up, weights, intercept):
+    """What the unchanged probe detects in another model."""
+    return auroc(made_up, X_base @ weights + intercept)
+
+
+check("base transfer", carried_over)
+
+# %% [markdown]
 # > **Predict first.** Higher than, lower than, or the same as on the instruct model?
 
 # %%
@@ -82,6 +104,18 @@ print(f"plain confidence: instruct {here['plain confidence (log-probability)']},
 if there.h_neurons:
     better = (there.random >= there.h_neurons.value).mean()
     print(f"{better:.0%} of random sets do at least as well on the base model")
+
+# %% [markdown]
+# Do the same neurons say as much before tuning as after?
+
+# %%
+tested = collected.contributions[collected.test_rows("standard")]
+controls = [fit.neurons for fit in found.random["magnitude"]]
+publish(
+    plots.base_and_instruct(base.contributions, tested, card, controls),
+    "base_and_instruct",
+    notebook="04_base_vs_instruct",
+)
 
 # %% [markdown]
 # What could one hope for? A probe trained on the base model's *own* answers, from the start, tested on the same people:
