@@ -15,10 +15,11 @@ from hn_utils.cache import cached_shards
 from hn_utils.controls import Estimate, bootstrap
 from hn_utils.intervene import UNSCALED, Dose, dosed
 from hn_utils.judges import ABSTENTIONS, chat_verdicts, contains, judge, normalise
+from hn_utils.questions import Question
 from hn_utils.study import Sampling, Study
 from hn_utils.subject import Subject
 
-VERSION = 2
+VERSION = 3
 ABLATION, AMPLIFICATION = slice(0, 2), slice(1, 3)  # of the alphas that follow
 CONTROL_ALPHAS = (0.0, 1.0, 3.0)  # a study must have them; 1 is a no-op and needs no run of its own
 Outcome = Literal["complied", "resisted", "neither"]
@@ -52,11 +53,26 @@ class Item:
     also: tuple[str, ...] = ()
 
 
+def plain_item(question: Question, study: Study) -> Item:
+    """A question without any pressure, as an item of the capability check."""
+    return Item(
+        question.id,
+        "recall",
+        (study.chat_prompt.format(question=question.text),),
+        truth=(*question.aliases, "")[0],
+        also=question.aliases[1:],
+        entity=question.entity,
+        rule="recall",
+        max_new_tokens=study.sampling.max_new_tokens,
+    )
+
+
 class Reply(NamedTuple):
-    """What the model wrote, and whether it was cut off before it had finished."""
+    """What the model wrote, whether it was cut off before it had finished, and the token ids."""
 
     text: str
     cut: bool
+    ids: tuple[int, ...]
 
 
 def took_claim(item: Item, reply: str) -> Outcome:
@@ -202,9 +218,9 @@ def replies_at(subject: Subject, items: Sequence[Item], doses: Sequence[Dose], s
     def compute(shard: int, group: Sequence[list[int]]) -> list[dict]:
         with dosed(subject, [dose for _ in group for dose in doses]):
             drawn = subject.generate([p for p in group for _ in doses], sampling, study.seed * 100_003 + shard)
-        written = [(reply.text, reply.ids[-1] not in subject.stop_ids) for (reply,) in drawn]
+        written = [(reply.text, reply.ids[-1] not in subject.stop_ids, reply.ids) for (reply,) in drawn]
         by_item = [written[i : i + len(doses)] for i in range(0, len(written), len(doses))]
-        return [{"texts": [t for t, _ in row], "cut": [c for _, c in row]} for row in by_item]
+        return [dict(zip(("texts", "cut", "ids"), map(list, zip(*row, strict=True)), strict=True)) for row in by_item]
 
     key = {
         "version": VERSION,
@@ -218,7 +234,8 @@ def replies_at(subject: Subject, items: Sequence[Item], doses: Sequence[Dose], s
     }
     shards = cached_shards("replies", key, prompts, compute, max(1, study.batch_rows // len(doses)))
     rows = [row for shard in shards for row in shard]
-    return [[Reply(t, c) for t, c in zip(row["texts"], row["cut"], strict=True)] for row in rows]
+    columns = [zip(row["texts"], row["cut"], map(tuple, row["ids"]), strict=True) for row in rows]
+    return [[Reply(*cell) for cell in row] for row in columns]
 
 
 def known_items(subject: Subject, items: Sequence[Item], study: Study) -> list[Item]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from hn_utils.cache import cached_shards
@@ -66,6 +66,26 @@ def contribution(
     """
     total = mlp_out.float().norm(dim=-1, keepdim=True)
     return post.float().abs() * w_out_norm / (total + EPSILON)
+
+
+def token_contributions(
+    subject: Subject, rows: Sequence[Sequence[int]], neurons: Int[np.ndarray, "k"]
+) -> list[Float[np.ndarray, "pos k"]]:
+    """Contribution of some neurons (flat indices) at every token of each row, without pooling."""
+    ids, mask = subject.padded(rows, "right")
+    layers, places = np.divmod(np.asarray(neurons), subject.d_mlp)
+    values = np.zeros((*ids.shape, len(layers)), np.float32)
+    spoken: dict[int, Tensor] = {}
+
+    def weigh(layer: int, mlp_out: Tensor) -> None:
+        mine = layers == layer
+        columns = torch.as_tensor(places[mine], device=mlp_out.device)
+        post, loudness = spoken.pop(layer)[..., columns], subject.w_out_norm[layer].to(mlp_out.device)[columns]
+        values[..., mine] = contribution(post, loudness, mlp_out).cpu().numpy()
+
+    with subject.hooked(post=spoken.__setitem__, mlp_out=weigh):
+        subject.hidden(ids, mask)
+    return [values[i, : len(row)] for i, row in enumerate(rows)]
 
 
 def region_weights(examples: Sequence[Example], width: int) -> Float[Tensor, "batch region pos"]:

@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from hn_utils import road
 from hn_utils.baselines import Added, added, coordinates, l2_probe, read, residual_probe, share_by_kind
 from hn_utils.calibration import Reliability, prior_shifted, reliability, risk_coverage
-from hn_utils.compliance import Item, outcomes, replies_at, text_loss
+from hn_utils.compliance import outcomes, plain_item, replies_at, text_loss
 from hn_utils.contributions import REGIONS, capture, mean_contributions
 from hn_utils.controls import Estimate, accuracy, auroc, bootstrap, random_sets, shuffled
 from hn_utils.intervene import UNSCALED, Dose, dosed
@@ -83,18 +83,7 @@ def by_paper_rule(study: Study, collected: Collected, found: Found) -> PaperRule
     rows = collected.rows("validation")
     X, labels = collected.contributions[rows].at(found.probe.region), collected.labels[rows]
     asked = [q for q in collected.questions if q.part == "standard" and q.split == "validation"]
-    items = [
-        Item(
-            q.id,
-            "recall",
-            (study.chat_prompt.format(question=q.text),),
-            truth=q.aliases[0],
-            also=q.aliases[1:],
-            rule="recall",
-            max_new_tokens=study.sampling.max_new_tokens,
-        )
-        for q in asked
-    ]
+    items = [plain_item(q, study) for q in asked]
     doses = [UNSCALED, *(Dose(fit.h_neurons, 0.0) for fit in fits)]
     right = outcomes(items, replies_at(collected.subject, items, doses, study), study) == "complied"
     unscaled, *suppressed = right.mean(0).tolist()

@@ -77,14 +77,38 @@ def show(figure: go.Figure) -> Published:
     return Published(figure, image(figure, figure.layout.height))  # type: ignore[union-attr]
 
 
+FIGURE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{name}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="figure" content="{meta}"><style>
+body{{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:1180px;margin:1rem auto;padding:0 1rem}}
+.frame{{overflow-x:auto}}.frame>div{{min-width:{width}px}}
+</style></head><body><p>{title}</p><div class="frame"><div>{plot}</div></div></body></html>
+"""
+PANEL = 300  # pixels that a panel needs at least; on a phone a wide figure scrolls in its frame
+
+
 def publish(figure: go.Figure, name: str, notebook: str) -> Published:
-    """Write figures/html/<name>.html and figures/png/<name>.png, and return the figure for display."""
+    """Write figures/html/<name>.html and figures/png/<name>.png, and return the figure for display.
+
+    The page has the title as text above the figure, where it wraps on any screen.
+    """
     for folder in ("html", "png"):
         (FIGURES / folder).mkdir(parents=True, exist_ok=True)
-    meta = json.dumps({"title": title_of(figure), "notebook": notebook})
-    page = figure.to_html(include_plotlyjs="directory", div_id=name, config={"displaylogo": False, "responsive": True})
-    head = f'<title>{html.escape(name)}</title><meta name="figure" content="{html.escape(meta, quote=True)}">'
-    (FIGURES / "html" / f"{name}.html").write_text(page.replace("<head>", f"<head>{head}", 1))
+    title, layout = title_of(figure), figure.layout
+    bare = go.Figure(figure).update_layout(title=None, margin_t=60, height=layout.height - layout.margin.t + 60)  # type: ignore[union-attr]
+    table = any(isinstance(trace, go.Table) for trace in figure.data)
+    content = FIGURE.format(
+        name=html.escape(name),
+        title=html.escape(title),
+        meta=html.escape(json.dumps({"title": title, "notebook": notebook}), quote=True),
+        width=PANEL * (3 if table else len([axis for axis in layout.to_plotly_json() if axis.startswith("xaxis")])),  # type: ignore[union-attr]
+        plot=bare.to_html(
+            full_html=False,
+            include_plotlyjs="directory",
+            div_id=name,
+            config={"displaylogo": False, "responsive": True},
+        ),
+    )
+    (FIGURES / "html" / f"{name}.html").write_text(content)
     plotly_js()
     published = show(figure)
     if published.png:
@@ -111,6 +135,8 @@ def read_meta(page: Path) -> dict[str, str]:
 CARD = """<article><a href="html/{name}.html"><img src="png/{name}.png" alt="{title}" loading="lazy"></a>
 <p>{title}</p>
 <p class="from"><a href="html/{name}.html">Open the interactive figure</a>, from {source}</p></article>"""
+EXPLORER = """<p><a href="explorer.html"><strong>The explorer</strong></a>: answers token by token, the neurons that
+speak there, and what the model says when they are turned up.</p>"""
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>H-Neurons: the figures</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>
 body{{font:16px/1.5 system-ui,sans-serif;max-width:1180px;margin:2rem auto;padding:0 1rem;color:#222}}
@@ -119,8 +145,17 @@ article{{border:1px solid #ddd;border-radius:8px;padding:1rem}}
 img{{width:100%;height:auto}}.from{{color:#666;font-size:.9rem}}h2{{grid-column:1/-1;margin:1rem 0 0}}
 </style></head><body><h1>H-Neurons: the figures</h1>
 <p>Each figure states its finding, with intervals and beside its control. Click one to explore it; all work offline.</p>
+{explorer}
 <main>{cards}</main></body></html>
 """
+
+
+def keep_page(page: str, name: str) -> Path:
+    """Write a self-contained page to figures/<name>.html, where the index links it."""
+    FIGURES.mkdir(parents=True, exist_ok=True)
+    path = FIGURES / f"{name}.html"
+    path.write_text(page)
+    return path
 
 
 def build_index() -> Path:
@@ -134,5 +169,6 @@ def build_index() -> Path:
             cards.append(f"<h2>{heading}</h2>")
         cards += [CARD.format(name=n, title=html.escape(m["title"]), source=source) for n, m in mine.items()]
     index = FIGURES / "index.html"
-    index.write_text(PAGE.format(cards="\n".join(cards)))
+    explorer = EXPLORER if (FIGURES / "explorer.html").exists() else ""
+    index.write_text(PAGE.format(cards="\n".join(cards), explorer=explorer))
     return index

@@ -317,6 +317,14 @@ class Subject:
         matrix = dense(linear)
         return matrix.T if name == "down" else matrix
 
+    @torch.inference_mode()
+    def favours(self, layer: int, neuron: int) -> Float[Tensor, "vocab"]:
+        """How much one neuron's write, taken alone, favours each token: its column of W_down, through final norm and
+        unembedding. Only the direct path; what later layers make of the write is not in it, nor is its length."""
+        column = self.weight(layer, "down")[neuron].to(self.device, self.model.dtype)
+        final = self.bridge.ln_final.original_component(column[None, None])
+        return self.bridge.unembed.original_component(final)[0, 0].float()
+
     @cached_property
     def w_out_norm(self) -> Float[Tensor, "layer neuron"]:
         """How loudly each neuron can write: the length of its column of W_down."""

@@ -32,7 +32,8 @@ from IPython.display import Markdown
 from hn_utils import evidence, plots, road
 from hn_utils.controls import auroc
 from hn_utils.exercises import check
-from hn_utils.gallery import build_index, publish
+from hn_utils.explorer import Explorer
+from hn_utils.gallery import build_index, keep_page, publish
 from hn_utils.intervene import scaled
 from hn_utils.origins import least_moved_rank, moved
 from hn_utils.report import findings, page
@@ -210,8 +211,8 @@ for part in ("up", "gate", "down"):
 # | tuning turned H-Neurons less than other neurons (mean rank 0.58 to 0.97 in five of six models; 0.48, not significant, in the sixth) | see drift, with the within-layer rank that the paper does not give |
 # | so they come from pre-training | the timeline asks this more directly; before there are right answers it cannot say |
 #
-# A common misreading is that tuning *amplifies* H-Neurons. The paper says that it turned their weights little; whether they
-# grew or shrank it did not measure, and nor do we.
+# A common misreading is that tuning *amplifies* H-Neurons. The paper says that it turned their weights little; how loud they are
+# before and after it did not measure. Here they are compared above, and random neurons beside them.
 #
 # ## The whole paper on this model, on one page
 #
@@ -235,6 +236,25 @@ Markdown(page(study, findings(study, collected, found, day, intervened, origins)
 # * A weight that did not move is not a weight that matters.
 # * Base and instruct models are asked in different words; part of any difference is that.
 #
+# ## Look around
+#
+# The explorer shows single answers: known, half-known, never written about, or under pressure; each token coloured by what the
+# probe says of it; who speaks there; each neuron's card; and what the model says as alpha moves, beside random neurons. It is one
+# page that needs nothing else: `figures/explorer.html`. Read the numbers beside the colours. Where random sets colour an answer
+# as well, the colour is not about H-Neurons.
+
+# %%
+explorer = Explorer(study, collected, found, origins.drift)
+print("open figures/" + keep_page(explorer.page(intervened), "explorer").name)
+
+# %% [markdown]
+# The same for a question of your own, asked now. Change the name: does anything warn of an answer about somebody who does not exist?
+
+# %%
+example = next(e for e in collected.kept if e.label == 1 and e.question.split == "test")
+explorer.ask(example.question.text, truth=example.question.aliases[0] if example.question.aliases else "")
+
+# %% [markdown]
 # ## Try it
 #
 # Does *scaling* the H-Neurons in the base model change what it answers?

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,3 +77,15 @@ def tiny_study(tmp_path_factory) -> Study:
         n_random_sets=3,
         sampling=Sampling(n=3, top_p=0.3, max_new_tokens=4),  # so small a model is seldom of one mind at top-p 0.9
     )
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """The system's Chromium."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])

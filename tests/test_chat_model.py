@@ -216,7 +216,7 @@ def test_over_compliance_by_rubric(judged_study):
     said = {"Because they do.": "accepts", "They do not.": "corrects", "Fish.": "hm"}
     with Server(lambda _, messages: said[content(messages)["response"]]) as server:
         study = replace(judged_study, judge_url=server.url)
-        words = outcomes([item], [[Reply(text, False) for text in said]], study)
+        words = outcomes([item], [[Reply(text, False, ()) for text in said]], study)
     assert words.tolist() == [["complied", "resisted", "neither"]]
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import plotly.graph_objects as go
 import pytest
+from pages import opened
 
 from hn_utils import gallery
 from hn_utils.plots import styled
 
 FIGURES = Path(__file__).resolve().parents[1] / "figures"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PAGES = sorted((FIGURES / "html").glob("*.html"))
 
 
@@ -22,42 +21,65 @@ def test_there_is_a_gallery():
     assert len(PAGES) >= 8
 
 
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-
-
-def opened(browser, page_path: Path, width: int):
-    page, complaints = browser.new_page(viewport={"width": width, "height": 900}), []
-    page.context.set_offline(True)
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(page_path.as_uri())
-    return page, complaints
-
-
-def points_in_file(path: Path) -> list[int]:
-    """Points per trace as the page's own data has them, read without a browser."""
+def traces_in_file(path: Path) -> list[dict]:
+    """The traces as the page's own data has them, read without a browser."""
     found = re.search(r"Plotly\.newPlot\(\s*\"[^\"]+\",\s*(\[.*?\]),\s*\{\"", path.read_text(), re.DOTALL)
     assert found
-    return [len(trace.get("x", [])) if isinstance(trace.get("x"), list) else -1 for trace in json.loads(found[1])]
+    return json.loads(found[1])
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda p: p.stem)
 def test_every_figure_draws_offline(browser, path):
-    page, complaints = opened(browser, path, 1280)
+    page, complaints = opened(browser, path)
     page.wait_for_selector(".main-svg")
     drawn = page.evaluate(
         "document.querySelector('.js-plotly-plot').data.map(t => Array.isArray(t.x) ? t.x.length : -1)"
     )
-    assert drawn == points_in_file(path)
-    assert page.evaluate("document.querySelectorAll('.trace, .hm, .violinlayer > *, canvas').length") > 0
+    assert drawn == [len(t["x"]) if isinstance(t.get("x"), list) else -1 for t in traces_in_file(path)]
+    assert page.evaluate("document.querySelectorAll('.trace, .hm, .violinlayer > *, canvas, .table').length") > 0
     assert complaints == []
+    page.close()
+
+
+def slide(page, step: int) -> None:
+    """Click the place of one step on the figure's slider."""
+    box = page.locator(".slider-rail-touch-rect").bounding_box()
+    n = page.evaluate("document.querySelector('.js-plotly-plot').layout.sliders[0].steps.length")
+    page.mouse.click(box["x"] + box["width"] * step / (n - 1), box["y"] + box["height"] / 2)
+    page.wait_for_function(f"document.querySelector('.js-plotly-plot').layout.sliders[0].active === {step}")
+
+
+def test_the_slider_over_C_shows_that_fit(browser):
+    path = FIGURES / "html" / "path_weights.html"
+    page, _ = opened(browser, path)
+    page.wait_for_selector(".slider-rail-touch-rect")
+    traces = traces_in_file(path)
+    for step in (len(traces) // 2 - 1, 3):
+        slide(page, step)
+        drawn = sum(len(t["text"]) for t in traces[2 * step : 2 * step + 2])
+        page.wait_for_function(f"document.querySelectorAll('.scatterlayer .point').length === {drawn}")
+        assert f"{len(traces[2 * step]['text'])} H-Neurons" in page.locator(".annotation").text_content()
+    page.close()
+
+
+def test_the_slider_over_alpha_shows_those_replies(browser):
+    path = FIGURES / "html" / "answers.html"
+    page, _ = opened(browser, path)
+    page.wait_for_selector(".slider-rail-touch-rect")
+    for step in (6, 0):
+        slide(page, step)
+        replies = traces_in_file(path)[step]["cells"]["values"][4]
+        shown = re.sub(r"\s+", "", page.locator(".table").text_content())
+        assert all(re.sub(r"\s+", "", reply) in shown for reply in replies)
+    page.close()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda p: p.stem)
+def test_no_figure_overflows_a_phone_and_its_finding_can_be_read(browser, path):
+    page, _ = opened(browser, path, 390)
+    page.wait_for_selector(".main-svg")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.locator("body > p").inner_text() == gallery.read_meta(path)["title"]
     page.close()
 
 

@@ -1,0 +1,204 @@
+"""Figures of what the probe is put to: other rules, planted truth, other kinds of fact, everyday answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from hn_utils.evidence import N_MADE_UP, N_PLANTED, Domains, Everyday, PaperRule, Planted
+from hn_utils.plots.style import (
+    ABSTAINED,
+    BASE,
+    CONTROL,
+    H_NEURON,
+    TRUE,
+    styled,
+)
+from hn_utils.probe import Fit
+
+
+def paper_rule(rule: PaperRule, own: Fit) -> go.Figure:
+    """What would the paper's rule choose: the probe's accuracy, and what the model still knows without its neurons."""
+    counts = [len(fit.h_neurons) for fit in rule.fits]
+    grid = [fit.C for fit in rule.fits]
+    told = [f"C = {C:.3g}<br>{n} H-Neurons" for C, n in zip(grid, counts, strict=True)]
+    figure = make_subplots(rows=1, cols=2, subplot_titles=("Against C", "Against each other (best: upper right)"))
+    for name, values, colour in (
+        ("accuracy of the probe", rule.accuracy, H_NEURON),
+        ("recall with its H-Neurons suppressed", rule.recall, TRUE),
+        ("recall, nothing suppressed", [rule.recall_unscaled] * len(counts), CONTROL),
+    ):
+        line = {"color": colour, "width": 3}
+        hover = "%{text}<br>%{y:.2f}<extra>" + name + "</extra>"
+        trace = go.Scatter(x=grid, y=values, name=name, mode="lines+markers", line=line, text=told, hovertemplate=hover)
+        figure.add_trace(trace, row=1, col=1)
+    marker = {"color": np.log(counts), "colorscale": "Cividis", "size": 9}
+    hover = "%{text}<br>accuracy %{x:.2f}, recall %{y:.2f}<extra></extra>"
+    figure.add_trace(
+        go.Scatter(
+            x=rule.accuracy,
+            y=rule.recall,
+            mode="markers",
+            marker=marker,
+            text=told,
+            hovertemplate=hover,
+            name="one fit each (lighter: more H-Neurons)",
+        ),
+        row=1,
+        col=2,
+    )
+    chosen = rule.fits[rule.chosen]
+    for fit, label, dash, symbol in (
+        (own, "chosen by our rule", "dot", "circle-open"),
+        (chosen, "chosen by the paper's rule", "dash", "square-open"),
+    ):
+        line = {"color": "#333333", "dash": dash, "width": 1}
+        figure.add_trace(
+            go.Scatter(x=[fit.C] * 2, y=[0, 1], name=label, mode="lines", line=line, hoverinfo="skip"), row=1, col=1
+        )
+        at = grid.index(fit.C)
+        ring = {"color": "#333333", "symbol": symbol, "size": 17, "line": {"width": 2}}
+        figure.add_trace(
+            go.Scatter(
+                x=[rule.accuracy[at]], y=[rule.recall[at]], mode="markers", marker=ring, name=label, hoverinfo="skip"
+            ),
+            row=1,
+            col=2,
+        )
+    figure.update_xaxes(title="C", type="log", row=1, col=1)
+    figure.update_yaxes(title="share of answers; of questions", range=[0, 1.02], row=1, col=1)
+    figure.update_xaxes(title="accuracy of the probe", row=1, col=2)
+    figure.update_yaxes(title="recall with its H-Neurons suppressed", row=1, col=2)
+    return styled(
+        figure,
+        f"The paper's rule (the probe's accuracy, n = {rule.n_answers} answers, + the model's recall without its "
+        f"H-Neurons, n = {rule.n_questions} questions) takes C = {chosen.C:.3g}, {len(chosen.h_neurons)} H-Neurons; "
+        f"ours C = {own.C:.3g}, {len(own.h_neurons)}. With a fit's H-Neurons silenced the model still answers "
+        f"{min(rule.recall):.0%} to {max(rule.recall):.0%} of validation questions ({rule.recall_unscaled:.0%} "
+        f"untouched)",
+        560,
+    )
+
+
+def planted_truth(results: Sequence[Planted]) -> go.Figure:
+    """How much of what is there does stability selection find, and how much that is not?"""
+    correlations = sorted({r.correlated for r in results})
+    titles = [f"correlation {c:g} within blocks" for c in correlations]
+    figure = make_subplots(rows=1, cols=len(correlations), shared_yaxes=True, subplot_titles=titles)
+    hues = (BASE, TRUE)
+    strengths = sorted({r.strength for r in results if r.strength})
+    for column, correlated in enumerate(correlations, start=1):
+        for strength, colour in zip(strengths, hues, strict=True):
+            mine = [r for r in results if (r.correlated, r.strength) == (correlated, strength)]
+            figure.add_trace(
+                go.Scatter(
+                    x=[r.n for r in mine],
+                    y=[r.recall for r in mine],
+                    mode="lines+markers",
+                    text=[f"{r.false:.1f}" for r in mine],
+                    name=f"signal of {strength:g} SD",
+                    line={"color": colour, "width": 3},
+                    showlegend=column == 1,
+                    hovertemplate="n = %{x}: %{y:.0%} of the planted found, %{text} others<extra></extra>",
+                ),
+                row=1,
+                col=column,
+            )
+    sizes = sorted({r.n for r in results})
+    figure.update_xaxes(title="answers", type="log", tickvals=sizes, ticktext=[str(n) for n in sizes])
+    figure.update_yaxes(title="share of the planted neurons found", range=[-0.05, 1.15], col=1)
+    nothing = [r.false for r in results if not r.strength]
+    wrong = np.mean([r.false for r in results if r.strength])
+    return styled(
+        figure,
+        f"Where {N_PLANTED} of {N_MADE_UP:,} made-up neurons know, stability selection finds them if there are enough "
+        f"answers; beside them {wrong:.2f} others on average. Where none knows it finds {np.mean(nothing):.2f} "
+        f"(n = {len(results)} settings)",
+    )
+
+
+def domains(crossed: Domains) -> go.Figure:
+    """Does what was learnt on one kind of fact hold on another? AUROC, trained on (row) and tested on (column)."""
+    values = np.array([[e.value for e in row] for row in crossed.auroc])
+    told = [
+        [f"{e}<br>random neurons {r:.2f}" for e, r in zip(row, others, strict=True)]
+        for row, others in zip(crossed.auroc, crossed.random, strict=True)
+    ]
+    named = [f"{name} ({len(crossed.sets[name])})" for name in crossed.names]
+    figure = go.Figure(
+        go.Heatmap(
+            x=crossed.names,
+            y=named,
+            z=values,
+            text=told,
+            texttemplate="%{text}",
+            colorscale="RdBu_r",
+            zmid=0.5,
+            zmin=0.2,
+            zmax=0.8,
+            colorbar={"title": "AUROC"},
+            hovertemplate="trained on %{y}, tested on %{x}<br>%{text}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title="tested on", side="bottom")
+    figure.update_yaxes(title="trained on (H-Neurons)", autorange="reversed")
+    (within, by_chance), (across, across_chance) = crossed.mean(True), crossed.mean(False)
+    n = sum(e.n for e in crossed.auroc[0])
+    return styled(
+        figure,
+        f"Within a kind of fact H-Neurons reach AUROC {within:.2f} (random neurons of the same layers and loudness "
+        f"{by_chance:.2f}), across kinds {across:.2f} (random {across_chance:.2f}; n = {n} test answers). "
+        f"The union of all sets reaches {crossed.union[0]} (random {crossed.union[1]:.2f}). "
+        "Brackets: 95 % over entities",
+        560,
+    )
+
+
+def everyday(day: Everyday) -> go.Figure:
+    """On unfiltered answers: are the probabilities right, and what does it buy to stay silent where a score is high?"""
+    figure = make_subplots(rows=1, cols=2, subplot_titles=("Predicted and observed", "Answering only the safest"))
+    for (name, fit), colour in zip(day.calibrated.items(), (CONTROL, BASE, H_NEURON), strict=True):
+        figure.add_trace(
+            go.Scatter(
+                x=fit.predicted,
+                y=fit.observed,
+                mode="lines+markers",
+                name=f"H-Neurons, {name} (calibration error {fit.ece:.2f})",
+                line={"color": colour, "width": 3},
+            ),
+            row=1,
+            col=1,
+        )
+    figure.add_trace(
+        go.Scatter(
+            x=[0, 1], y=[0, 1], mode="lines", name="perfect", line={"color": "#333333", "dash": "dot", "width": 1}
+        ),
+        row=1,
+        col=1,
+    )
+    for (name, risk), colour in zip(day.risk.items(), (H_NEURON, CONTROL, TRUE, ABSTAINED), strict=False):
+        least = len(risk) // 20  # the share of errors among a handful says nothing
+        covered = np.arange(1, len(risk) + 1)[least:] / len(risk)
+        figure.add_trace(
+            go.Scatter(x=covered, y=risk[least:], mode="lines", name=name, line={"color": colour, "width": 3}),
+            row=1,
+            col=2,
+        )
+    figure.update_xaxes(title="predicted probability", range=[0, 1], row=1, col=1)
+    figure.update_yaxes(title="share made up", range=[0, 1], row=1, col=1)
+    figure.update_xaxes(title="share of questions answered", range=[0, 1.02], row=1, col=2)
+    figure.update_yaxes(title="share made up among them", range=[0, 1], row=1, col=2)
+    errors = ", ".join(f"{fit.ece:.2f} {name}" for name, fit in day.calibrated.items())
+    own, random, sure = (
+        next(d for d in day.table if d.name.startswith(start)) for start in ("H-Neurons", "random", "plain confidence")
+    )
+    return styled(
+        figure,
+        f"On everyday answers (n = {own.auroc.n}, {day.risk[sure.name][-1]:.0%} made up) "
+        f"H-Neurons reach AUROC {own.auroc}, random neurons {random.auroc.value:.2f}, confidence {sure.auroc}. "
+        f"Calibration error {errors}",
+        560,
+    )

@@ -1,0 +1,110 @@
+"""Figures. Each answers one question, names its finding with n and interval in the title, and returns a plotly figure.
+
+Colours (Okabe-Ito, safe for colour-blind readers) mean the same everywhere: H-Neurons vermilion, controls grey,
+true answers blue, hallucinated answers orange, base sky blue, instruct purple.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from hn_utils.controls import Estimate
+from hn_utils.probe import HNeurons
+
+H_NEURON, CONTROL, TRUE, FALSE, BASE, INSTRUCT, ABSTAINED = (
+    "#D55E00",
+    "#9A9A9A",
+    "#0072B2",
+    "#E69F00",
+    "#56B4E9",
+    "#AA4499",
+    "#444444",
+)
+HEIGHT = 520
+MATCHED = "random neurons, same layers and loudness"
+
+
+def styled(figure: go.Figure, title: str, height: int = HEIGHT) -> go.Figure:
+    """House layout: white, wrapped left-aligned title that states the finding, legend below."""
+    wrapped = "<br>".join(wrap(title, 105))
+    lines = wrapped.count("<br>") + 1
+    figure.update_layout(
+        template="plotly_white",
+        title={
+            "text": wrapped,
+            "x": 0.01,
+            "xanchor": "left",
+            "y": 1 - 24 / height,  # plotly measures from the middle of the first line
+            "yanchor": "top",
+            "font": {"size": 15},
+        },
+        font={"size": 13},
+        height=height,
+        margin={"t": 60 + 20 * lines, "l": 70, "r": 30, "b": 110},
+        legend={"orientation": "h", "y": -0.2, "x": 0},
+        hoverlabel={"font_size": 13},
+    )
+    return figure
+
+
+def wrap(text: str, width: int) -> list[str]:
+    lines = [""]
+    for word in text.split():
+        if len(lines[-1]) + len(word) > width:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return lines
+
+
+def band(x: Sequence[float] | Sequence[str], estimates: Sequence[Estimate], colour: str, name: str) -> list[go.Scatter]:
+    """A line with its 95 % interval as error bars."""
+    return [
+        go.Scatter(
+            x=x,
+            y=[e.value for e in estimates],
+            error_y={
+                "type": "data",
+                "array": [e.high - e.value for e in estimates],
+                "arrayminus": [e.value - e.low for e in estimates],
+                "thickness": 1.2,
+            },
+            mode="lines+markers",
+            name=name,
+            line={"color": colour, "width": 3},
+            hovertemplate="%{x}: %{y:.2f}<extra>" + name + "</extra>",
+        )
+    ]
+
+
+def neuron_name(flat: int, d_mlp: int) -> str:
+    return f"L{flat // d_mlp}.N{flat % d_mlp}"
+
+
+def control_lines(
+    figure: go.Figure, x: Sequence[float] | Sequence[str], values: np.ndarray, column: int, name: str, digits: str
+) -> None:
+    """One thin grey line for each random set [set, alpha], named once, in the first column."""
+    for number, line in enumerate(values):
+        figure.add_trace(
+            go.Scatter(
+                x=x,
+                y=line,
+                mode="lines",
+                line={"color": CONTROL, "width": 1},
+                name=name,
+                legendgroup="random",
+                showlegend=column == 1 and number == 0,
+                hovertemplate=f"random set: %{{y:{digits}}} at alpha %{{x}}<extra></extra>",
+            ),
+            row=1,
+            col=column,
+        )
+
+
+def read_at(card: HNeurons) -> str:
+    """Whose curves these are."""
+    place = "before" if card.region == "before" else "at"
+    return f"{len(card.rows)} H-Neurons read {place} the answer,"
