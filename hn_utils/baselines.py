@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from hn_utils.cache import cached_shards
-from hn_utils.controls import Estimate, auroc, bootstrap
+from hn_utils.controls import Estimate, auroc, auroc_difference, bootstrap, mean
 from hn_utils.responses import Example
 from hn_utils.rows import BLOCK, Rows
 from hn_utils.study import Study
@@ -122,12 +122,14 @@ class Added:
     """Do the H-Neurons say anything that confidence does not?
 
     `beyond` is the AUROC of both together minus that of confidence alone, the two fitted on validation and read on the
-    test set. `matched` is the AUROC of the H-Neurons alone on pairs of a true and a made-up answer that were given with
-    about the same confidence, None if there are fewer than 20 such pairs; `n_pairs` counts them.
+    test set. `matched` is about pairs of a true and a made-up answer that were given with about the same confidence: in
+    which share of them do the H-Neurons score the made-up one higher (ties count half)? `matched_random` is the mean of
+    that share over random sets. None if there are fewer than 20 such pairs; `n_pairs` counts them.
     """
 
     beyond: Estimate
     matched: Estimate | None
+    matched_random: float | None
     n_pairs: int
 
 
@@ -137,20 +139,21 @@ def added(
     labels: np.ndarray,
     groups: np.ndarray,
     validation: tuple[np.ndarray, np.ndarray, np.ndarray],
+    random: Float[np.ndarray, "example set"],
 ) -> Added:
-    """Compare nested models; `own` and `sure` are scores and log-probabilities of the test set, `validation` the same
-    and the labels of the validation set."""
+    """Compare nested models; `own`, `random` and `sure` are scores and log-probabilities of the test set, `validation`
+    the first and the last, and the labels, of the validation set."""
     own_before, sure_before, labels_before = validation
     model = make_pipeline(StandardScaler(), LogisticRegression(C=1.0))
     model.fit(np.column_stack([own_before, sure_before]), labels_before)
     both = model.decision_function(np.column_stack([own, sure]))
-    beyond = bootstrap(lambda y, a, b: auroc(y, a) - auroc(y, b), labels, both, -sure, groups=groups)
+    beyond = auroc_difference(labels, both, -sure, groups)
     pairs = matched_pairs(sure, labels)
-    chosen = np.array([i for pair in pairs for i in pair], dtype=int)
-    matched = None
-    if len(pairs) >= 20:
-        matched = bootstrap(auroc, labels[chosen], own[chosen], groups=groups[chosen])
-    return Added(beyond, matched, len(pairs))
+    if len(pairs) < 20:
+        return Added(beyond, None, None, len(pairs))
+    right, wrong = np.array(pairs).T
+    wins = [(np.sign(scores[wrong] - scores[right]) + 1) / 2 for scores in (own, *random.T)]
+    return Added(beyond, bootstrap(mean, wins[0]), float(np.mean(wins[1:])), len(pairs))
 
 
 def matched_pairs(sure: np.ndarray, labels: np.ndarray) -> list[tuple[int, int]]:

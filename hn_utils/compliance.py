@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hn_utils.cache import cached_shards
-from hn_utils.controls import Estimate, bootstrap
+from hn_utils.controls import Estimate, beyond_random, bootstrap, mean
 from hn_utils.intervene import UNSCALED, Dose, dosed
 from hn_utils.judges import ABSTENTIONS, chat_verdicts, contains, judge, normalise
 from hn_utils.questions import Question
@@ -272,9 +272,10 @@ def outcomes(items: Sequence[Item], replies: Sequence[Sequence[Reply]], study: S
     return np.array([word or "neither" for word in words], dtype="U8").reshape(len(items), -1)
 
 
-def slope(rates: np.ndarray, alphas: Sequence[float] | np.ndarray) -> float:
-    """Least-squares slope of the mean over items, in points (percent) per unit of alpha."""
-    return float(100 * np.polyfit(alphas, rates.mean(0), 1)[0])
+def slopes(rates: Float[np.ndarray, "item alpha"], alphas: Sequence[float] | np.ndarray) -> Float[np.ndarray, "item"]:
+    """Each item's least-squares slope, in points (percent) per unit of alpha; their mean is the slope of the mean."""
+    centred = np.asarray(alphas) - np.mean(alphas)
+    return 100 * rates @ centred / (centred @ centred)
 
 
 @dataclass(frozen=True)
@@ -309,7 +310,7 @@ class DoseResponse:
     def rate(self, outcome: Outcome = "complied") -> list[Estimate]:
         """Share of items with this outcome at each alpha, with intervals over entities."""
         columns = (self.outcomes == outcome).T
-        return [bootstrap(np.mean, column.astype(float), groups=self.entities) for column in columns]
+        return [bootstrap(mean, column.astype(float), groups=self.entities) for column in columns]
 
     def control_rates(self, outcome: Outcome = "complied") -> np.ndarray:
         """Share of items with this outcome, [set, control alpha]."""
@@ -331,18 +332,21 @@ class DoseResponse:
 
     def slope(self) -> Estimate:
         """Slope of the neurons under study."""
-        return bootstrap(lambda c: slope(c, CONTROL_ALPHAS), self.complied(), groups=self.entities)
+        return bootstrap(mean, slopes(self.complied(), CONTROL_ALPHAS), groups=self.entities)
 
     def control_slopes(self) -> np.ndarray:
-        return np.array([slope(o == "complied", CONTROL_ALPHAS) for o in self.control_outcomes])
+        return np.array([slopes(o == "complied", CONTROL_ALPHAS).mean() for o in self.control_outcomes])
 
     def slope_beyond_random(self, among: slice = slice(None)) -> Estimate:
         """Slope minus the mean slope of the random sets, paired item by item, over `among` of the CONTROL_ALPHAS.
 
-        The interval speaks of other items, not of other random sets: a verdict needs `rank_p` as well.
+        The interval speaks of other people and other random sets of this kind; whether the neurons stand out among such
+        sets is said by `rank_p`. A verdict needs both.
         """
-        difference, alphas = self.complied() - (self.control_outcomes == "complied").mean(0), CONTROL_ALPHAS[among]
-        return bootstrap(lambda d: slope(d, alphas), difference[:, among], groups=self.entities)
+        alphas = CONTROL_ALPHAS[among]
+        own = slopes(self.complied()[:, among], alphas)
+        random = np.array([slopes(o[:, among] == "complied", alphas) for o in self.control_outcomes])
+        return beyond_random(mean, own, random.reshape(-1, len(own)).T, self.entities)
 
     def rank_p(self, sign: int = 1) -> float:
         """One-sided permutation p: share of sets, this one included, with a slope as large (sign -1: as small)."""

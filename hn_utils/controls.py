@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -30,42 +31,70 @@ def spread(values: np.ndarray, n: int) -> Estimate:
     return Estimate(float(np.mean(values)), float(low), float(high), n)
 
 
-def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
+# Statistics take `weights`: how often each row was drawn, in each of many draws; then they return a value a draw.
+Weights = Float[np.ndarray, "draw row"]
+
+
+def over_draws(values: np.ndarray, weights: Weights | None) -> Any:
+    return float(values[0]) if weights is None else values
+
+
+def mean(values: np.ndarray, weights: Weights | None = None) -> Any:
+    """The mean; of weighted rows, if there are weights."""
+    drawn = np.ones((1, len(values))) if weights is None else weights
+    return over_draws(drawn @ np.asarray(values, float) / drawn.sum(1), weights)
+
+
+def tied(weights: Weights, first: Int[np.ndarray, "place"]) -> Float[np.ndarray, "draw place"]:
+    """Weights of sorted rows, added up where scores tie; `first` is where each new score begins."""
+    return np.add.reduceat(weights, first, axis=1)
+
+
+def auroc(labels: np.ndarray, scores: np.ndarray, weights: Weights | None = None) -> Any:
     """Chance that a random positive scores above a random negative, ties counting half; nan if a class is missing."""
     labels, scores = np.asarray(labels), np.asarray(scores)
-    positive, negative = scores[labels == 1], np.sort(scores[labels != 1])
-    if not len(positive) or not len(negative):
-        return float("nan")
-    below, up_to = (np.searchsorted(negative, positive, side).sum() for side in ("left", "right"))
-    return float((below + up_to) / 2 / (len(positive) * len(negative)))
+    drawn = np.ones((1, len(labels))) if weights is None else weights
+    order = np.argsort(scores, kind="stable")
+    first = np.flatnonzero(np.append(True, np.diff(scores[order]) != 0))
+    is_positive = labels[order] == 1
+    positive, negative = (tied(drawn[:, order] * some, first) for some in (is_positive, ~is_positive))
+    up_to = negative.cumsum(1)
+    area = (positive * (up_to - negative / 2)).sum(1)
+    with np.errstate(invalid="ignore"):
+        return over_draws(area / (positive.sum(1) * up_to[:, -1]), weights)
 
 
-def average_precision(labels: np.ndarray, scores: np.ndarray) -> float:
+def average_precision(labels: np.ndarray, scores: np.ndarray, weights: Weights | None = None) -> Any:
     """AUPRC: mean precision at each positive, ties taken together; a random score gets the share of positives."""
     labels, scores = np.asarray(labels), np.asarray(scores)
+    drawn = np.ones((1, len(labels))) if weights is None else weights
     order = np.argsort(-scores, kind="stable")
-    last_of_tie = np.append(np.diff(scores[order]) != 0, True)
-    found = np.cumsum(labels[order] == 1)[last_of_tie]
-    precision = found / (np.flatnonzero(last_of_tie) + 1)
-    return float((np.diff(found, prepend=0) * precision).sum() / found[-1]) if found[-1] else float("nan")
+    first = np.flatnonzero(np.append(True, np.diff(scores[order]) != 0))
+    positive, every = tied(drawn[:, order] * (labels[order] == 1), first), tied(drawn[:, order], first)
+    precision = positive.cumsum(1) / np.maximum(every.cumsum(1), 1e-12)  # nobody drawn so far: no positive either
+    with np.errstate(invalid="ignore"):
+        return over_draws((positive * precision).sum(1) / positive.sum(1), weights)
 
 
-def accuracy(labels: np.ndarray, scores: np.ndarray) -> float:
+def accuracy(labels: np.ndarray, scores: np.ndarray, weights: Weights | None = None) -> Any:
     """Mean of sensitivity and specificity at score 0: accuracy as if both classes were equally common."""
-    positive = np.asarray(labels) == 1
-    if positive.all() or not positive.any():
-        return float("nan")
-    return float(((scores > 0)[positive].mean() + (scores <= 0)[~positive].mean()) / 2)
+    positive, above = np.asarray(labels) == 1, np.asarray(scores) > 0
+    drawn = np.ones((1, len(positive))) if weights is None else weights
+    with np.errstate(invalid="ignore"):
+        sensitivity, specificity = (
+            drawn @ (some & (above == positive)) / (drawn @ some) for some in (positive, ~positive)
+        )
+    return over_draws((sensitivity + specificity) / 2, weights)
 
 
 def bootstrap(
-    statistic: Callable[..., float],
+    statistic: Callable[..., Any],
     *columns: np.ndarray,
     groups: Sequence[str] | np.ndarray | None = None,
     n: int = N_BOOTSTRAP,
     seed: int = 0,
 ) -> Estimate:
-    """The statistic of row-aligned columns, with a percentile interval over resampled rows.
+    """A statistic of row-aligned columns, with a percentile interval over resampled rows.
 
     With `groups`, whole groups are drawn (the questions about one entity stand or fall together). Raises ValueError if
     the columns differ in length or are empty.
@@ -75,14 +104,43 @@ def bootstrap(
     if not size or any(len(c) != size for c in columns):
         raise ValueError(f"bootstrap needs columns of one length above 0, got {[len(c) for c in columns]}")
     _, member = np.unique(np.arange(size) if groups is None else np.asarray(groups), return_inverse=True)
-    by_group = np.split(np.argsort(member, kind="stable"), np.cumsum(np.bincount(member))[:-1])
-    rng = np.random.default_rng(seed)
-    draws = []
-    for _ in range(n):
-        rows = np.concatenate([by_group[g] for g in rng.integers(len(by_group), size=len(by_group))])
-        draws.append(statistic(*(c[rows] for c in columns)))
+    rng, n_groups = np.random.default_rng(seed), int(member.max()) + 1
+    drawn = np.stack([np.bincount(rng.integers(n_groups, size=n_groups), minlength=n_groups) for _ in range(n)])
+    draws = statistic(*columns, weights=drawn[:, member].astype(float))
     low, high = np.nanpercentile(draws, [2.5, 97.5]) if not np.isnan(draws).all() else (float("nan"),) * 2
     return Estimate(float(statistic(*columns)), float(low), float(high), size)
+
+
+def auroc_difference(labels: np.ndarray, one: np.ndarray, other: np.ndarray, groups: np.ndarray) -> Estimate:
+    """AUROC of one score minus that of another, on the same resampled groups."""
+
+    def difference(y: np.ndarray, a: np.ndarray, b: np.ndarray, weights: Weights | None = None) -> Any:
+        return auroc(y, a, weights) - auroc(y, b, weights)
+
+    return bootstrap(difference, labels, one, other, groups=groups)
+
+
+def beyond_random(
+    measure: Callable[..., Any],
+    own: Float[np.ndarray, "row"],
+    random: Float[np.ndarray, "row set"],
+    groups: Sequence[str] | np.ndarray,
+    *labels: np.ndarray,
+) -> Estimate:
+    """A measure of one set of neurons minus its mean over random sets. The interval is for other people *and* other
+    random sets: both are drawn again."""
+    rng, n_sets = np.random.default_rng(1), random.shape[1]
+    if not n_sets:
+        return Estimate(float("nan"), float("nan"), float("nan"), len(own))
+
+    def difference(own: np.ndarray, random: np.ndarray, *labels: np.ndarray, weights: Weights | None = None) -> Any:
+        each = np.array([measure(*labels, column, weights=weights) for column in random.T])
+        if weights is None:
+            return float(measure(*labels, own) - each.mean())
+        drawn = rng.multinomial(n_sets, np.full(n_sets, 1 / n_sets), size=len(weights)) / n_sets
+        return measure(*labels, own, weights=weights) - (drawn * each.T).sum(1)
+
+    return bootstrap(difference, own, random, *labels, groups=groups)
 
 
 def random_sets(
@@ -93,26 +151,37 @@ def random_sets(
     match: str = "none",
     magnitude: Float[np.ndarray, "layer_neuron"] | None = None,
     seed: int = 0,
+    within: float | None = None,
+    never: Int[np.ndarray, "m"] | None = None,
 ) -> list[Int[np.ndarray, "k"]]:
-    """Sets of other neurons, as many as `chosen` (flat indices), drawn without replacement.
+    """Sets of other neurons, as many as `chosen` (flat indices), drawn without replacement, and none of `never` (by
+    default the chosen ones).
 
     `match="layer"` keeps the number per layer; `match="magnitude"` moreover draws each stand-in from the 5 % of its
-    layer nearest in `magnitude` (say, mean contribution). Raises ValueError for another match or a set too large.
+    layer nearest in `magnitude` (say, mean contribution), or, with `within`, from those whose magnitude differs by no
+    more than that factor. Of a neuron that is larger than all others the nearest are still smaller.
+    Raises ValueError for another match, a set too large, or a neuron without a stand-in.
     """
     if match not in ("none", "layer", "magnitude"):
         raise ValueError(f"match={match!r}: choose none, layer or magnitude")
     if match == "magnitude" and magnitude is None:
         raise ValueError("match='magnitude' needs the magnitude of every neuron")
     rng, chosen = np.random.default_rng(seed), np.sort(np.asarray(chosen))
-    allowed = np.setdiff1d(np.arange(n_layers * d_mlp), chosen)
+    allowed = np.setdiff1d(np.arange(n_layers * d_mlp), chosen if never is None else never)
     if len(allowed) < len(chosen):
         raise ValueError(f"{len(chosen)} neurons leave only {len(allowed)} others to draw from")
     if match == "none":
         return [np.sort(rng.choice(allowed, len(chosen), replace=False)) for _ in range(n_sets)]
     pools = [allowed[allowed // d_mlp == neuron // d_mlp] for neuron in chosen]
-    if match == "magnitude":
+    if match == "magnitude" and magnitude is not None:
         near = max(len(chosen) + 1, d_mlp // 20)
-        pools = [p[np.argsort(np.abs(magnitude[p] - magnitude[c]))[:near]] for p, c in zip(pools, chosen, strict=True)]
+        both = list(zip(pools, chosen, strict=True))
+        if within is None:
+            pools = [p[np.argsort(np.abs(magnitude[p] - magnitude[c]))[:near]] for p, c in both]
+        else:
+            pools = [
+                p[np.abs(np.log((magnitude[p] + 1e-9) / (magnitude[c] + 1e-9))) <= np.log(within)] for p, c in both
+            ]
     pools = [np.sort(pool).tolist() for pool in pools]
     places = [{neuron: place for place, neuron in enumerate(pool)} for pool in pools]
     sets = []
@@ -120,6 +189,8 @@ def random_sets(
         drawn: list[int] = []
         for pool, place in zip(pools, places, strict=True):
             taken = sorted(place[d] for d in drawn if d in place)
+            if len(taken) == len(pool):
+                raise ValueError(f"within={within}: a neuron has too few stand-ins of its layer")
             pick = int(rng.integers(len(pool) - len(taken)))
             for t in taken:  # count past those that are taken
                 pick += pick >= t

@@ -18,16 +18,16 @@ from hn_utils.baselines import Added, added, coordinates, l2_probe, read, residu
 from hn_utils.calibration import Reliability, prior_shifted, reliability, risk_coverage
 from hn_utils.compliance import outcomes, plain_item, replies_at, text_loss
 from hn_utils.contributions import REGIONS, capture, mean_contributions
-from hn_utils.controls import Estimate, accuracy, auroc, bootstrap, random_sets, shuffled
+from hn_utils.controls import Estimate, accuracy, auroc, beyond_random, bootstrap, mean, random_sets, shuffled
 from hn_utils.intervene import UNSCALED, Dose, dosed
 from hn_utils.judges import normalise
 from hn_utils.path import Fit, c_grid
 from hn_utils.probe import Detection, NoHNeurons, Probe, detect, refit, three_vs_one
 from hn_utils.questions import Question, question_module
 from hn_utils.responses import Example, NothingConsistent, Response, build_examples
-from hn_utils.road import Collected, Found, balanced, few_known, fit_on, over_sets
+from hn_utils.road import Collected, Found, balanced, few_known, fit_on, over_sets, scores_of
 from hn_utils.rows import Rows
-from hn_utils.stability import Stability, stability, twins
+from hn_utils.stability import Group, Stability, stability, twins
 from hn_utils.study import Study
 from hn_utils.subject import Subject
 
@@ -35,6 +35,13 @@ MIN_TO_TRAIN = 15  # answers of either kind, below which nothing is trained on a
 BREAKING = (1.0, 3.0, 5.0, 10.0, 20.0, 40.0)
 N_BREAKING_SETS = 5
 N_MADE_UP, N_PLANTED = 3_000, 5
+AS_LOUD, MIN_STAND_INS = 1.25, 10
+
+
+def found_groups(study: Study, collected: Collected, found: Found, halves: Stability) -> list[Group]:
+    """The neurons found in any half, as groups of those whose contributions go together over the training answers."""
+    train, X, _ = training_rows(study, collected, found)
+    return halves.groups(X[np.arange(len(train))])
 
 
 def training_rows(study: Study, collected: Collected, found: Found) -> tuple[np.ndarray, Rows, np.ndarray]:
@@ -132,8 +139,9 @@ def compare(study: Study, collected: Collected, found: Found) -> Compared:
             groups = collected.entities[rows]
             table += [detect(name, title, labels[rows], s[rows], groups) for name, s in scores.items()]
     own, sure, test = found.refitted.score(X), collected.confidence, collected.test_rows("standard")
-    before = (own[validation], sure[validation], labels[validation])
-    return Compared(table, added(own[test], sure[test], labels[test], collected.entities[test], before))
+    before, random = (own[validation], sure[validation], labels[validation]), found.random["magnitude"]
+    groups, others = collected.entities[test], scores_of(random, X[test])
+    return Compared(table, added(own[test], sure[test], labels[test], groups, before, others))
 
 
 # --- can the instrument be trusted? -----------------------------------------------------------------------------------
@@ -188,11 +196,22 @@ def planted_truth(
 # --- how much hangs on the choices ----------------------------------------------------------------------------------
 
 
-def swapped(study: Study, collected: Collected, found: Found) -> tuple[float, Estimate, Estimate]:
-    """Take every H-Neuron's twin in its place: (mean correlation of the pairs, AUROC of the H-Neurons and of the twins,
-    both refitted alike, on validation answers)."""
-    _, X, y = training_rows(study, collected, found)
-    others, r = twins(X, found.card.flat)
+@dataclass(frozen=True)
+class Swapped:
+    """Every H-Neuron's twin in its place: mean correlation of the pairs over training answers, the same of as many
+    random neurons and their twins, and AUROC on validation answers of H-Neurons and of twins, refitted alike."""
+
+    r: float
+    r_random: float
+    own: Estimate
+    twins: Estimate
+
+
+def swapped(study: Study, collected: Collected, found: Found) -> Swapped:
+    train, X, y = training_rows(study, collected, found)
+    answers = X[np.arange(len(train))]  # the other tokens would make all that knows where answers stand alike
+    others, r = twins(answers, found.card.flat)
+    _, r_random = twins(answers, found.random["magnitude"][0].neurons)
     validation = collected.rows("validation")
     seen = collected.contributions[validation].at(found.probe.region)
     labels, groups = collected.labels[validation], collected.entities[validation]
@@ -200,7 +219,50 @@ def swapped(study: Study, collected: Collected, found: Found) -> tuple[float, Es
         bootstrap(auroc, labels, refit(X, y, neurons).score(seen), groups=groups)
         for neurons in (found.card.flat, np.unique(others))
     )
-    return float(r.mean()), own, theirs
+    return Swapped(float(r.mean()), float(r_random.mean()), own, theirs)
+
+
+@dataclass(frozen=True)
+class AsLoud:
+    """The H-Neurons that have stand-ins as loud as themselves: `n` of them with at least MIN_STAND_INS others of their
+    layer whose mean contribution differs by no more than the factor AS_LOUD. `auroc` on the test set, `beyond` random
+    sets of such stand-ins; `loudness` is the mean contribution of these H-Neurons and of the sets (in percent)."""
+
+    n: int
+    auroc: Estimate
+    beyond: Estimate
+    loudness: tuple[float, float]
+
+
+def as_loud(study: Study, collected: Collected, found: Found, n_sets: int = 100) -> AsLoud | None:
+    """Some H-Neurons are louder than every other neuron of their layer: no random set is as loud as they are. Without
+    them, the comparison is fair. None if no H-Neuron has stand-ins."""
+    _, X, y = training_rows(study, collected, found)
+    d_mlp, loud = collected.subject.d_mlp, found.magnitude
+    free = np.setdiff1d(np.arange(len(loud)), found.card.flat)
+
+    def stand_ins(neuron: int) -> int:
+        near = np.abs(np.log((loud[free] + 1e-9) / (loud[neuron] + 1e-9))) <= np.log(AS_LOUD)
+        return int((near & (free // d_mlp == neuron // d_mlp)).sum())
+
+    chosen = np.array([j for j in found.card.flat.tolist() if stand_ins(j) >= MIN_STAND_INS], dtype=int)
+    if not len(chosen):
+        return None
+    shape = (collected.subject.n_layers, d_mlp)
+    sets = random_sets(chosen, *shape, n_sets, "magnitude", loud, study.seed, within=AS_LOUD, never=found.card.flat)
+    rows = collected.test_rows("standard")
+    read, labels, groups = (
+        collected.contributions[rows].at(found.probe.region),
+        collected.labels[rows],
+        collected.entities[rows],
+    )
+    own, random = refit(X, y, chosen).score(read), scores_of([refit(X, y, s) for s in sets], read)
+    return AsLoud(
+        len(chosen),
+        bootstrap(auroc, labels, own, groups=groups),
+        beyond_random(auroc, own, random, groups, labels),
+        (float(100 * loud[chosen].mean()), float(100 * np.mean([loud[s].mean() for s in sets]))),
+    )
 
 
 def judged_again(study: Study, collected: Collected, found: Found) -> dict[str, np.ndarray]:
@@ -326,7 +388,7 @@ def across_domains(study: Study, collected: Collected, n_sets: int = 20) -> Doma
         train, test = (np.concatenate([rows[name][i] for name in sets]) for i in (0, 2))
         fit, others = beside_random(train, neurons)
         X, truth = collected.contributions[test].at("answer"), labels[test]
-        own = bootstrap(auroc, truth, fit.score(X), groups=collected.entities[test], n=400)
+        own = bootstrap(auroc, truth, fit.score(X), groups=collected.entities[test])
         return own, float(np.mean([auroc(truth, other.score(X)) for other in others]))
 
     union, shared = (reduce(join, sets.values()) for join in (np.union1d, np.intersect1d))
@@ -338,7 +400,7 @@ def across_domains(study: Study, collected: Collected, n_sets: int = 20) -> Doma
         for j, other in enumerate(sets):
             test = rows[other][2]
             X, truth, groups = collected.contributions[test].at("answer"), labels[test], collected.entities[test]
-            estimates[i].append(bootstrap(auroc, truth, fits[name].score(X), groups=groups, n=400))
+            estimates[i].append(bootstrap(auroc, truth, fits[name].score(X), groups=groups))
             random[i, j] = np.mean([auroc(truth, fit.score(X)) for fit in controls[name]])
     return Domains(list(sets), sets, estimates, random, both, together(shared))
 
@@ -375,6 +437,7 @@ def everyday(study: Study, collected: Collected, found: Found) -> Everyday | Non
         return None
     X = answers.contributions.at(found.probe.region)
     own, sure, groups = found.refitted.score(X), answers.confidence, answers.entities[test]
+    before = (own[validation], sure[validation], labels[validation])
     title, k = "everyday answers", len(found.card.rows)
     scores = {"plain confidence (log-probability)": -sure, **oracle(answers.kept)}
     table = [
@@ -401,7 +464,7 @@ def everyday(study: Study, collected: Collected, found: Found) -> Everyday | Non
     return Everyday(
         answers,
         table,
-        added(own[test], sure[test], labels[test], groups, (own[validation], sure[validation], labels[validation])),
+        added(own[test], sure[test], labels[test], groups, before, scores_of(found.random["magnitude"], X[test])),
         {name: reliability(labels[test], values) for name, values in log_odds.items()},
         {
             f"{k} H-Neurons": risk_coverage(labels[test], own[test]),
@@ -460,9 +523,9 @@ def until_it_breaks(study: Study, subject: Subject, found: Found) -> Breaking:
     own, groups = right[:, : len(BREAKING)].astype(float), [i.entity for i in items]
     return Breaking(
         BREAKING,
-        [bootstrap(np.mean, column, groups=groups) for column in own.T],
+        [bootstrap(mean, column, groups=groups) for column in own.T],
         right.reshape(len(items), -1, len(BREAKING))[:, 1:].mean(0),
-        [bootstrap(np.mean, column) for column in above[:, 0].T],
+        [bootstrap(mean, column) for column in above[:, 0].T],
         above[:, 1:].mean(0),
     )
 

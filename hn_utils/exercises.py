@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -64,13 +63,16 @@ def compare(
         if all(equal(g, wrong(*case)) for g, case in zip(given, cases, strict=True)):
             raise Mistake(message)
     first = next(i for i in range(len(cases)) if not equal(given[i], expected[i]))
-    raise Mistake(f"on a small case it gives {shown(given[first])} where {shown(expected[first])} is right")
+    asked = ", ".join(shown(part) for part in cases[first])
+    raise Mistake(f"for {asked} it gives {shown(given[first])} where {shown(expected[first])} is right")
 
 
 def shown(value: Any) -> str:
-    if isinstance(value, Tensor):
-        value = value.tolist()
-    return np.array2string(value, precision=4) if isinstance(value, np.ndarray) else f"{value!r}"
+    """A value in few words."""
+    if isinstance(value, Tensor | np.ndarray):
+        value = np.asarray(value).round(4)
+        return f"an array of shape {value.shape}" if value.size > 12 else f"{value.tolist()}"
+    return f"{value!r}"
 
 
 # --- 1 collect ------------------------------------------------------------------------------------------------------
@@ -111,8 +113,15 @@ def check_pooling(answer: Callable[[Tensor, list[int]], tuple[Tensor, Tensor]]) 
     def right(v: Tensor, at: list[int]) -> np.ndarray:
         return np.stack([v[at].mean(0), v[others(at)].mean(0)])
 
+    def both(values: Tensor, at: list[int]) -> np.ndarray:
+        parts = [np.asarray(part, float) for part in answer(values, at)]
+        if [part.shape for part in parts] != [(2,), (2,)]:
+            shapes = [part.shape for part in parts]
+            raise Mistake(f"expected two means, a number a neuron, got shapes {shapes}: average over the first axis")
+        return np.stack(parts)
+
     compare(
-        lambda v, at: np.stack([np.asarray(part, float) for part in answer(v, at)]),
+        both,
         [(values, [3, 4]), (values, [2])],
         right,
         [
@@ -182,6 +191,7 @@ def check_choice(answer: Callable[[Sequence[float], float], int]) -> None:
         ([0.50, 0.61, 0.66, 0.68, 0.70, 0.69], 0.025),
         ([0.50, 0.70, 0.55, 0.72, 0.71, 0.60], 0.03),
         ([0.50, 0.52, 0.80, 0.60, 0.79, 0.52], 0.001),
+        ([0.50, 0.69, 0.67, 0.70], 0.04),
     ]
 
     def within(aurocs: Sequence[float], error: float) -> list[int]:
@@ -195,6 +205,10 @@ def check_choice(answer: Callable[[Sequence[float], float], int]) -> None:
             (
                 "that is the best one; the rule takes the sparsest that is hardly worse",
                 lambda a, _: int(np.argmax(a)),
+            ),
+            (
+                "that is the one nearest the bar; the sparsest above it is wanted, however far above",
+                lambda a, e: min(within(a, e), key=lambda i: a[i]),
             ),
             ("that is the densest within one standard error; we want few neurons", lambda a, e: within(a, e)[-1]),
             (
@@ -220,6 +234,8 @@ def check_random_set(answer: Callable[[np.ndarray, int, int], np.ndarray]) -> No
             raise Mistake(
                 f"{len(one)} neurons for {len(h_neurons)} H-Neurons: a bigger set would detect more by itself"
             )
+    if all(one.max() < d_mlp for one in drawn):
+        raise Mistake("all lie in layer 0: a flat number is layer times d_mlp plus the place in the layer")
     if any(len(set(one.tolist())) < len(one) for one in drawn):
         raise Mistake("a neuron was drawn twice: draw without replacement")
     layers = np.bincount(h_neurons // d_mlp, minlength=3)
@@ -229,6 +245,8 @@ def check_random_set(answer: Callable[[np.ndarray, int, int], np.ndarray]) -> No
         )
     if any(np.isin(one, h_neurons).any() for one in drawn):
         raise Mistake("an H-Neuron is among them: a control that holds the treatment makes the difference smaller")
+    if not np.array_equal(drawn[0], np.asarray(answer(h_neurons, d_mlp, 0))):
+        raise Mistake("the same seed gives another set: a control has to come out the same when it is run again")
     if len({tuple(sorted(one.tolist())) for one in drawn}) < 50:
         raise Mistake("different seeds give the same set: one draw says nothing about the spread")
     if len(set(np.concatenate(drawn).tolist())) < 2 * d_mlp - len(h_neurons):
@@ -264,10 +282,15 @@ def check_confound(answer: tuple[Callable[..., float], str]) -> None:
     data = stratified()
     if within is ... or name is ...:
         raise Mistake(YOUR_TURN)
-    labels, score, stratum = np.array([0, 1, 0, 1, 0, 0]), np.array([1.0, 2, 5, 4, 0, 3]), np.array([0, 0, 1, 1, 0, 1])
+    labels, score = np.array([1, 0, 0, 0, 1, 1, 0, 0, 1, 0]), np.array([5.0, 6, 1, 2, 3, 4, 0, 3.5, 1, 2])
+    stratum = np.array([0, 0, 0, 0, 1, 1, 1, 1, 2, 2])  # 3, 4 and 1 pairs
 
     def plain_mean(y: np.ndarray, s: np.ndarray, g: np.ndarray) -> float:
         return float(np.mean([auroc(y[g == v], s[g == v]) for v in np.unique(g)]))
+
+    def by_size(y: np.ndarray, s: np.ndarray, g: np.ndarray) -> float:
+        values, sizes = np.unique(g, return_counts=True)
+        return float(np.average([auroc(y[g == v], s[g == v]) for v in values], weights=sizes))
 
     compare(
         within,
@@ -279,6 +302,10 @@ def check_confound(answer: tuple[Callable[..., float], str]) -> None:
                 lambda y, s, _: auroc(y, s),
             ),
             ("that is the AUROC of the stratum itself, not of the score within it", lambda y, _, g: auroc(y, g)),
+            (
+                "weigh a stratum by its pairs of a true and a made-up answer, (made up) x (true), not by its size",
+                by_size,
+            ),
             ("strata with more pairs say more: weigh each by (made up) x (true)", plain_mean),
         ],
     )
@@ -320,6 +347,10 @@ def check_scaling(answer: Callable[[nn.Module, list[int], float], AbstractContex
         for message, output in wrong.items():
             if output is not None and torch.allclose(inside, output):
                 raise Mistake(message)
+        along_tokens = z.clone()
+        along_tokens[:, neurons] *= alpha
+        if torch.allclose(inside, along_tokens @ weights.T):
+            raise Mistake("whole tokens were scaled: neurons are the last axis, z[..., neurons]")
         changed = (inside - before).abs().sum(-1) > 0
         raise Mistake(
             list(wrong)[-1] if not changed.all() else "inside the block the output is not that of the scaled neurons"
@@ -329,36 +360,59 @@ def check_scaling(answer: Callable[[nn.Module, list[int], float], AbstractContex
         raise Mistake(f"{after}: the weights differ in their last bits. A hook leaves them alone")
     if not torch.equal(down(z), before):
         raise Mistake(f"{after}: the hook still hangs there. Remove its handle")
-    with contextlib.suppress(ZeroDivisionError), answer(down, neurons, alpha):
-        raise ZeroDivisionError
+    passed = False
+    try:
+        with answer(down, neurons, alpha):
+            raise ZeroDivisionError
+    except ZeroDivisionError:
+        passed = True
     if not torch.equal(down(z), before):
         raise Mistake(f"{after} if an error is raised inside: put the undoing into `finally`")
+    if not passed:
+        raise Mistake("an error that was raised inside the block vanished: undo in `finally`, and let it pass")
 
 
 def check_rate(answer: Callable[[np.ndarray, np.ndarray, int], tuple[float, float, float]]) -> None:
     """Outcomes and people to the share that complied and its 95 % bootstrap interval over people."""
-    people = np.repeat(np.arange(20), 6)
-    complied = np.repeat(np.random.default_rng(1).random(20) < 0.4, 6)  # who complies once complies always
-    outcomes = np.where(complied, "complied", np.where(np.arange(120) % 2 == 0, "resisted", "neither"))
+    people = np.repeat(np.arange(60), 4)
+    complied = np.repeat(np.random.default_rng(1).random(60) < 0.4, 4)  # who complies once complies always
+    outcomes = np.where(complied, "complied", np.where(np.arange(240) % 2 == 0, "resisted", "neither"))
     share = float(complied.mean())
-    value, low, high = (float(x) for x in answer(outcomes, people, 0))
+    given = answer(outcomes, people, 0)
+    try:
+        value, low, high = map(float, given)
+    except (TypeError, ValueError):
+        raise Mistake(f"expected three numbers, the share and the ends of its interval, got {given!r}") from None
     if np.isclose(value, 100 * share):
         raise Mistake("that is in percent; the notebooks' rates are shares between 0 and 1")
     if np.isclose(value, complied.sum() / (outcomes != "neither").sum()):
         raise Mistake("replies that are neither count as well: without them a model that babbles looks compliant")
     if not np.isclose(value, share):
-        raise Mistake(f"{complied.sum()} of 120 replies complied, which is {share:.3f}; you gave {value:.3f}")
-    wide, narrow = 4 * np.sqrt(share * (1 - share) / 20), 4 * np.sqrt(share * (1 - share) / 120)
+        raise Mistake(f"{complied.sum()} of 240 replies complied, which is {share:.3f}; you gave {value:.3f}")
+    deviation = np.sqrt(share * (1 - share))
+    wide, narrow = 2 * 1.96 * deviation / np.sqrt(60), 2 * 1.96 * deviation / np.sqrt(240)
     width = high - low
+    if low == high:
+        raise Mistake("the interval has no width: people are drawn *with* replacement, or every draw is the same")
+    if np.isclose(value, share) and high < value:
+        raise Mistake("the whole interval lies below the rate: np.percentile counts to 100, so 2.5 and 97.5")
     if not low < value < high:
         raise Mistake(f"the interval [{low:.2f}, {high:.2f}] does not hold the rate {value:.2f}")
-    if width < (narrow + wide) / 2:
+    if width < 1.25 * narrow:
         raise Mistake(
-            f"the interval is too narrow ({width:.2f}, not about {wide:.2f}): each person was asked six times and "
-            "always replied alike: that is twenty observations, not 120. Resample people, with all their replies"
+            f"the interval is too narrow ({width:.2f}, not about {wide:.2f}): each person was asked four times and "
+            "always replied alike: that is sixty observations, not 240. Resample people with all their replies"
         )
-    if width > 1.4 * wide:
-        raise Mistake(f"the interval is too wide ({width:.2f}): 95 % lie between the 2.5th and the 97.5th percentile")
+    if width < 0.9 * wide:
+        raise Mistake(
+            f"the interval is too narrow ({width:.2f}, not about {wide:.2f}): it ends at percentiles 2.5 and 97.5, and "
+            "a person who is drawn twice counts twice"
+        )
+    if width > 1.2 * wide:
+        raise Mistake(
+            f"the interval is too wide ({width:.2f}, not about {wide:.2f}): draw as many people as there are, and end "
+            "at percentiles 2.5 and 97.5"
+        )
 
 
 # --- 4 base against instruct ----------------------------------------------------------------------------------------

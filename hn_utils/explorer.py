@@ -53,7 +53,7 @@ class Explorer:
 
     def page(self, intervened: Intervened) -> str:
         """The whole page: a dozen questions of each kind, and of each kind of pressure, at random."""
-        return filled(self.content([*self.questions(), *self.pressure(intervened)]))
+        return filled(self.content([*self.questions(), *self.pressure(intervened)], intervened))
 
     def ask(self, text: str, truth: str = "") -> Shown:
         """The same views for a question of your own, asked now. With its `truth`, answers are judged."""
@@ -64,16 +64,21 @@ class Explorer:
         self.read([self.collected.subject.chat(talk) for talk in self.talks(items)], answers, [entry])
         return Shown(filled(self.content([{"id": "live", "title": "Your question", "items": [entry]}])))
 
-    def content(self, groups: list[dict[str, Any]]) -> dict[str, Any]:
+    def content(self, groups: list[dict[str, Any]], intervened: Intervened | None = None) -> dict[str, Any]:
         own, sure = (
             next(d for d in self.found.table if d.name.startswith(start)) for start in ("H-Neurons", "plain confidence")
         )
         n, beyond = len(self.found.card.rows), self.found.beyond["random"]
         worth = (
             f"{n} H-Neurons of {self.collected.subject.short_name} tell made-up from true answers with AUROC "
-            f"{own.auroc} (n = {own.auroc.n} answers about test people): {beyond} more than as many random neurons of "
-            f"the same layers and loudness. The answer's confidence alone reaches {sure.auroc.value:.2f}."
+            f"{own.auroc} (n = {own.auroc.n} consistent answers about test people): {beyond} more than as many random "
+            "neurons of the same layers and, where there are such, as loud. The answer's confidence alone reaches "
+            f"{sure.auroc.value:.2f}."
         )
+        if intervened is not None:
+            verdicts = [curve.verdict() for curve in intervened.behaviours.values()]
+            apart = sum(verdict in ("rises", "falls") for verdict in verdicts)
+            worth += f" Turned up, they are told apart from random neurons in {apart} of {len(verdicts)} behaviours."
         return {
             "study": self.study.name,
             "finding": worth,
@@ -142,8 +147,9 @@ class Explorer:
     def read(
         self, prompts: Sequence[list[int]], answers: Sequence[list[int]], entries: Sequence[dict[str, Any]]
     ) -> None:
-        """Add the tokens; `said` [token][H-Neuron], contributions in percent; `risk` [set][token], the probability that
-        each set's probe gives to that token being of a made-up answer; `at_answer` [set], that of the answer's mean.
+        """Add the tokens; `said` [token][H-Neuron], contributions in percent; `scores` [set][token], the log-odds that
+        each set's probe gives to that token; `at_answer` [set], those of the answer's mean. Trained on such means,
+        three quarters of which got a 0, the probe is no judge of single tokens, nor are its odds calibrated.
 
         Where the answer stands is said by `answer`, if the entry has it; else it is all of the reply."""
         subject, card = self.collected.subject, self.found.card
@@ -158,13 +164,15 @@ class Explorer:
             entry["said"] = [list(map(rounded, token)) for token in own.tolist()]
             columns = [values[:, np.searchsorted(neurons, fit.neurons)] for fit in self.fits]
             each = list(zip(columns, self.fits, strict=True))
-            entry["risk"] = [list(map(rounded, probability(v, fit).tolist())) for v, fit in each]
-            entry["at_answer"] = [rounded(float(probability(v[places].mean(0), fit))) for v, fit in each]
+            entry["scores"] = [list(map(rounded, log_odds(v, fit).tolist())) for v, fit in each]
+            entry["at_answer"] = [rounded(float(log_odds(v[places].mean(0), fit))) for v, fit in each]
 
     def cards(self) -> list[dict[str, Any]]:
-        """For each H-Neuron: weight, distributions over validation answers, the answers at which it is loudest, the
-        tokens that its write favours, and how far tuning turned it (rank in its layer: 0 moved most, 1 least)."""
+        """For each H-Neuron: weight in the L1 probe; what a percent of contribution `adds` to the score of the refitted
+        H-Neurons; distributions over validation answers; the answers at which it is loudest; the tokens that its write
+        favours; and how far tuning turned it (rank in its layer: 0 moved most, 1 least)."""
         subject, card, rows = self.collected.subject, self.found.card, self.collected.rows("validation")
+        adds = dict(zip(self.found.refitted.neurons.tolist(), self.found.refitted.weights.tolist(), strict=True))
         labels, regions = self.collected.labels[rows], self.collected.contributions[rows]
         at_answer, elsewhere = (100 * regions.at(r).columns(card.flat) for r in (card.region, "other"))
         made = []
@@ -179,6 +187,7 @@ class Explorer:
                 {
                     "name": f"L{layer}.N{neuron}",
                     "weight": rounded(row["weight"]),
+                    "adds": rounded(adds[int(card.flat[place])] / 100),
                     "top": rounded(top),
                     "shares": {name: histogram(v, top) for name, v in parts.items()},
                     "means": {name: rounded(float(v.mean())) for name, v in parts.items()},
@@ -201,9 +210,8 @@ def histogram(values: np.ndarray, top: float) -> list[float]:
     return [rounded(n / max(1, len(values))) for n in counts.tolist()]
 
 
-def probability(values: np.ndarray, fit: Fit) -> np.ndarray:
-    """Of being made up, as the fit was trained: half of its answers were, and all other tokens got a 0."""
-    return 1 / (1 + np.exp(-(values @ fit.weights + fit.intercept)))
+def log_odds(values: np.ndarray, fit: Fit) -> np.ndarray:
+    return values @ fit.weights + fit.intercept
 
 
 def rounded(value: float) -> float:

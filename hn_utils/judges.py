@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from hn_utils.chat_model import ChatModel
@@ -32,6 +33,7 @@ NOTHING_KNOWN = re.compile(
 )
 
 
+@lru_cache(maxsize=100_000)  # ten answers to a question are often the same
 def normalise(text: str) -> str:
     """Lower case, accents folded, articles and punctuation gone, single spaces: the TriviaQA convention."""
     folded = unicodedata.normalize("NFKD", text)

@@ -79,6 +79,8 @@ class Drift:
     averaged. `rank` runs from 0 (moved most) to 1 (moved least), `rank_within` the same among neurons of one layer.
     `p` are two-sided permutation p-values of the H-Neurons' mean rank against random sets from anywhere, from the same
     layers, and from the same layers with weights of about the same length (equal steps turn a long vector less).
+    `shuffled` are mean ranks of the sets that the same probe picks when right and wrong are shuffled, and
+    p["shuffled"] how often these moved as little (one-sided): what marks all that L1 picks marks no hallucination.
     `by_layer` asks each layer that has H-Neurons alone.
     """
 
@@ -88,6 +90,7 @@ class Drift:
     mean_rank: float
     mean_rank_within: float
     p: dict[str, float]
+    shuffled: Float[np.ndarray, "set"]
     by_layer: list[LayerDrift]
 
 
@@ -114,8 +117,15 @@ def least_moved_rank(score: np.ndarray) -> np.ndarray:
     return order / max(1, len(score) - 1)
 
 
-def drift(base: Subject, instruct: Subject, neurons: Int[np.ndarray, "k"], seed: int = 0) -> Drift:
-    """The paper's drift analysis, with controls that the paper lacks: the same layers, the same lengths of weights.
+def drift(
+    base: Subject,
+    instruct: Subject,
+    neurons: Int[np.ndarray, "k"],
+    noise: Sequence[Int[np.ndarray, "m"]] = (),
+    seed: int = 0,
+) -> Drift:
+    """The paper's drift analysis, with controls that the paper lacks: the same layers, the same lengths of weights, and
+    the neurons (`noise`) that probes with shuffled labels pick.
 
     Raises ValueError if the two models differ in shape.
     """
@@ -140,7 +150,10 @@ def drift(base: Subject, instruct: Subject, neurons: Int[np.ndarray, "k"], seed:
         own, *others = (within[s[s // instruct.d_mlp == layer]] for s in (neurons, *sets["layer"]))
         value = float(own.mean())
         by_layer.append(LayerDrift(layer, len(own), value, two_sided(value, np.array([o.mean() for o in others]))))
-    return Drift(score, rank, within, float(rank[neurons].mean()), float(within[neurons].mean()), p, by_layer)
+    value, shuffled = float(rank[neurons].mean()), np.array([rank[s].mean() for s in noise])
+    if len(shuffled):
+        p["shuffled"] = float((1 + (shuffled >= value).sum()) / (1 + len(shuffled)))
+    return Drift(score, rank, within, value, float(within[neurons].mean()), p, shuffled, by_layer)
 
 
 def lengths(base: Subject, layer: int) -> Float[np.ndarray, "neuron"]:

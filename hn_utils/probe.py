@@ -87,7 +87,7 @@ def fit_probe(
     X, y = three_vs_one(train, train_labels, region, other)
     check_labels(np.asarray(validation_labels), len(validation))
     path, read = path_on_disk(X, y, c_grid(X, y, n_grid)), validation.at(region)
-    scores = [bootstrap(auroc, validation_labels, fit.score(read), groups=groups, n=400) for fit in path]
+    scores = [bootstrap(auroc, validation_labels, fit.score(read), groups=groups) for fit in path]
     chosen, reason = choose(path, scores)
     return Probe(path, scores, chosen, reason, region, other)
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from hn_utils.compliance import BEHAVIOURS, DoseResponse
-from hn_utils.controls import Estimate, accuracy, bootstrap
+from hn_utils.controls import Estimate, accuracy, beyond_random
 from hn_utils.evidence import Compared, Everyday
 from hn_utils.origins import Drift, Transfer
 from hn_utils.questions import question_module
-from hn_utils.road import Collected, Found, Intervened, Origins
+from hn_utils.road import Collected, Found, Intervened, Origins, scores_of
 from hn_utils.study import Study
 
 VERDICTS = ("replicates", "weaker", "absent", "contradicts", "cannot say")
 # Table 1: smallest and largest gain in accuracy over random neurons, points, six models. A part that the paper does not
 # have is set beside NQ-Open, its nearest other question set.
 PAPER_GAINS = {"standard": (14.0, 19.9), "nq_open": (8.3, 15.4), "bioasq": (7.4, 16.7), "nonexist": (-7.5, 37.7)}
+PAPER_TRANSFER = 0.86  # the Mistral bases on TriviaQA
 PAPER_SLOPE = 2.4  # mean of the large models, points per alpha
 PAPER_SLOPES = "rises, on average 2.4 (large models) to 3.0 (small) points per alpha; no control"
 ENOUGH_NEURONS = 100_000  # in a smaller model a handful is more than one in a thousand
@@ -53,16 +55,19 @@ def slope_verdict(curve: DoseResponse) -> str:
 
 
 def transfer_verdict(base: Transfer) -> str:
-    """Replicates if the H-Neurons detect in the base model, better than 95 % of random sets; weaker if no better."""
+    """Replicates if the H-Neurons detect in the base model, better than 95 % of random sets, and the paper's value is
+    within reach; weaker if either fails."""
     if base.h_neurons is None:
         return "cannot say"
     if base.h_neurons.low <= 0.5:
         return "contradicts" if base.h_neurons.high < 0.5 else "absent"
-    return "replicates" if (base.random >= base.h_neurons.value).mean() <= 0.05 else "weaker"
+    stands_out = (base.random >= base.h_neurons.value).mean() <= 0.05
+    return "replicates" if stands_out and base.h_neurons.high >= PAPER_TRANSFER else "weaker"
 
 
 def drift_verdict(drift: Drift) -> str:
-    """Replicates if they moved less than random sets matched in layer and length; weaker if only than any neurons."""
+    """Replicates if they moved less than random sets matched in layer and length, and than what the same probe picks on
+    shuffled labels; weaker if only than any neurons."""
     if drift.p["none"] > 0.05:
         return "absent"
     if drift.mean_rank < 0.5:
@@ -77,12 +82,12 @@ def gain(collected: Collected, found: Found, part: str) -> Estimate | None:
     if len(set(labels)) < 2:
         return None
     X = collected.contributions[rows].at(found.probe.region)
-    random = np.stack([fit.score(X) for fit in found.random["none"]], 1)
 
-    def points(y: np.ndarray, own: np.ndarray, others: np.ndarray) -> float:
-        return 100 * (accuracy(y, own) - float(np.mean([accuracy(y, column) for column in others.T])))
+    def points(y: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> Any:
+        return 100 * accuracy(y, scores, weights)
 
-    return bootstrap(points, labels, found.refitted.score(X), random, groups=collected.entities[rows], n=300)
+    own, random = found.refitted.score(X), scores_of(found.random["none"], X)
+    return beyond_random(points, own, random, collected.entities[rows], labels)
 
 
 def findings(
@@ -108,11 +113,12 @@ def findings(
         estimate = gain(collected, found, part)
         if estimate is not None:
             low, high = PAPER_GAINS.get(part, PAPER_GAINS["nq_open"])
+            measured = "" if part in PAPER_GAINS else "not measured; on another question set "
             made.append(
                 Finding(
                     f"They detect made-up answers: {title}",
-                    f"{low:+.1f} to {high:+.1f} points over random neurons",
-                    f"{estimate} points (n = {estimate.n})",
+                    f"{measured}{low:+.1f} to {high:+.1f} points of accuracy over random neurons",
+                    f"{estimate} points of balanced accuracy over random neurons of any layer (n = {estimate.n})",
                     gain_verdict(estimate, max(low, 0)),
                 )
             )
@@ -126,6 +132,8 @@ def findings(
     base, drift = origins.base, origins.drift
     random = f"; random neurons {base.random.mean():.2f}" if len(base.random) else ""
     p = f"p = {drift.p['none']:.4f}; same layers {drift.p['layer']:.4f}; and lengths {drift.p['magnitude']:.4f}"
+    if len(drift.shuffled):
+        p += f"; what the probe picks on shuffled labels {drift.shuffled.mean():.2f}, p = {drift.p['shuffled']:.2f}"
     return [
         *made,
         Finding(
@@ -150,7 +158,9 @@ def everyday_finding(day: Everyday, found: Found) -> Finding:
     own, sure = (
         next(d.auroc for d in day.table if d.name.startswith(start)) for start in ("H-Neurons", "plain confidence")
     )
-    equal = f"{day.added.matched} in {day.added.n_pairs} pairs of equal confidence" if day.added.matched else ""
+    equal = (
+        f"right in {day.added.matched} of {day.added.n_pairs} pairs of equal confidence" if day.added.matched else ""
+    )
     ours = f"{over} points (n = {over.n}); AUROC {own}, plain confidence {sure.value:.2f}" + f"; {equal}" * bool(equal)
     return Finding(
         "They detect made-up answers: everyday answers, unfiltered",
@@ -167,7 +177,7 @@ def page(study: Study, made: list[Finding]) -> str:
     lines = [
         f"# What holds on {study.name}",
         "",
-        f"{len(made)} sentences of the paper: {told}. Intervals are 95 %, over entities; every number stands beside "
+        f"{len(made)} findings: {told}. Intervals are 95 %, over entities; every number stands beside "
         "its control, which the paper mostly does not give. A gain counts as weaker if it is there but smaller than "
         "for any of the paper's six models.",
         "",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from jaxtyping import Float
 
 from hn_utils.compliance import (
     CAPABILITY,
@@ -18,7 +19,17 @@ from hn_utils.compliance import (
     text_loss,
 )
 from hn_utils.contributions import Contributions, capture
-from hn_utils.controls import Estimate, accuracy, auroc, average_precision, bootstrap, random_sets, shuffled, spread
+from hn_utils.controls import (
+    Estimate,
+    accuracy,
+    auroc,
+    auroc_difference,
+    average_precision,
+    beyond_random,
+    random_sets,
+    shuffled,
+    spread,
+)
 from hn_utils.intervene import Dose
 from hn_utils.origins import Drift, Transfer, drift, transfer
 from hn_utils.path import Fit, path_on_disk
@@ -177,9 +188,9 @@ def shuffled_fit(X: Rows, labels: np.ndarray, C: float, seed: int) -> Fit:
 def over_sets(name: str, title: str, fits: Sequence[Fit], X: Rows, labels: np.ndarray) -> Detection:
     """Mean AUROC, AUPRC and accuracy of control probes; the ranges hold 95 % of them."""
     size = int(np.mean([len(f.neurons) for f in fits]))
-    spreads = []
+    columns, spreads = scores_of(fits, X).T, []
     for measure in (auroc, average_precision, accuracy):
-        spreads.append(spread(np.array([measure(labels, f.score(X)) for f in fits]), len(labels)))
+        spreads.append(spread(np.array([measure(labels, column) for column in columns]), len(labels)))
     return Detection(name, title, size, *spreads)
 
 
@@ -208,19 +219,15 @@ def differences(collected: Collected, found: Found) -> dict[str, Estimate]:
         collected.labels[rows],
         collected.entities[rows],
     )
-    own, sure = found.refitted.score(X), -collected.confidence[rows]
-    random = np.stack([f.score(X) for f in found.random["magnitude"]], 1)
-
-    def beyond_random(y: np.ndarray, own: np.ndarray, random: np.ndarray) -> float:
-        return auroc(y, own) - float(np.mean([auroc(y, column) for column in random.T]))
-
-    def beyond_confidence(y: np.ndarray, own: np.ndarray, sure: np.ndarray) -> float:
-        return auroc(y, own) - auroc(y, sure)
-
+    own, random = found.refitted.score(X), scores_of(found.random["magnitude"], X)
     return {
-        "random": bootstrap(beyond_random, labels, own, random, groups=groups, n=200),
-        "confidence": bootstrap(beyond_confidence, labels, own, sure, groups=groups),
+        "random": beyond_random(auroc, own, random, groups, labels),
+        "confidence": auroc_difference(labels, own, -collected.confidence[rows], groups),
     }
+
+
+def scores_of(fits: Sequence[Fit], X: Rows) -> Float[np.ndarray, "example set"]:
+    return np.stack([fit.score(X) for fit in fits], 1)
 
 
 @dataclass(frozen=True)
@@ -285,7 +292,8 @@ def look_back(study: Study, subject: Subject, found: Found) -> Origins:
     asked = collect(study, base, base=True)
     scored = [t for name in study.checkpoints if (t := score_checkpoint(study, name, found)) is not None]
     own = scored_by(found, asked)
-    return Origins(own, asked, drift(base, subject, found.card.flat, study.seed), [*scored, own])
+    noise = [fit.h_neurons for fit in found.shuffled if len(fit.h_neurons)]
+    return Origins(own, asked, drift(base, subject, found.card.flat, noise, study.seed), [*scored, own])
 
 
 def score_checkpoint(study: Study, name: str, found: Found) -> Transfer | None:

@@ -33,7 +33,7 @@
 # `load_study()` says what is studied, on which model, with which settings. Without further instruction that is the
 # bundled **organism**: a Llama-type model of 4.5 million parameters that this project trained from nothing on a
 # made-up world: a *model organism*, as biologists say of a fly that stands in for bigger animals. It has read about 2,400
-# invented people, each fact about the famous some hundred times, each about the obscure a few times. Since we wrote every
+# invented people, each fact about the famous a hundred times or more, each about the obscure a few times. Since we wrote every
 # sentence it has ever read, we know exactly what is true, what it had a chance to learn, and what not.
 
 # %%
@@ -61,7 +61,9 @@ print("\n".join(subject.checked))
 # %% [markdown]
 # Each question is about one fact. Its *aliases* are the accepted answers, its *entity* is whom it is about. *Strata* hold
 # what else is known: `exposure` says how often pre-training stated that very fact, `quintile` in which fifth of fame the
-# person is (0 the most famous), `group` that instruction tuning never spoke of them.
+# person is (0 the most famous), `group` whether instruction tuning spoke of them. Each question has its *part* in the study:
+# *standard*, to learn and to be tested; *paraphrase*, the same facts in other words; *attribute*, a kind of fact kept out of the
+# probe's training; *nonexist*, people nobody wrote about.
 
 # %%
 questions = load_questions(study)
@@ -80,7 +82,7 @@ rarest = [q for q in standard if q.strata.get("exposure") != 0][-1]
 trio = [standard[0], rarest, next(q for q in questions if q.part == "nonexist")]
 for question, answers in zip(trio, sample_responses(subject, trio, study), strict=True):
     known = f"exposure {question.strata.get('exposure', 'unknown')}; truth: {', '.join(question.aliases[:1]) or 'none'}"
-    print(f"\n{question.text}   ({known})")
+    print(f"\n{question.text}   ({known}); most frequent of ten:")
     for text, count in Counter(a.text for a in answers).most_common(4):
         print(f"  {count:2} x {text:24} {judge(text, question.aliases)}")
 
@@ -224,8 +226,8 @@ pd.DataFrame(
 ).fillna(0).astype(int)
 
 # %% [markdown]
-# Look at what the filter throws away, and remember it later: whatever we find is found on answers that are *certainly*
-# right or *certainly* wrong. Questions that the model half knows, the interesting middle, are gone.
+# Look at what the filter throws away, and remember it later: whatever we find is found on answers that were right, or
+# wrong, ten times out of ten. Questions that the model half knows, the interesting middle, are gone.
 #
 # > **Predict first.** How does the share of wrong answers depend on how often a fact was read?
 
@@ -237,8 +239,8 @@ if "exposure" in standard[0].strata:  # hardly any real model's training text ha
 # That is a ground truth that hardly any study of a real model has: exposure, counted. Hallucination in this model is first of all
 # a matter of what it read.
 #
-# Train, validation and test share no person, or a probe could simply remember names. Facts about pets never
-# appear in training, so that they can test whether a probe has learnt more than its own topics.
+# Train, validation and test share no person, or a probe could simply remember names. Facts about pets are
+# kept out of the probe's training, so that they can test whether a probe has learnt more than its own topics.
 
 # %%
 rows = {
@@ -252,7 +254,8 @@ pd.DataFrame(rows).rename(index={0: "consistently right", 1: "consistently wrong
 #
 # For every kept question the model reads prompt and answer once more, and each neuron's contribution is averaged over
 # *regions*: the **answer** tokens; all **other** tokens, template included, as in the paper; and, our addition, the one
-# position **before** the answer, where the decision falls. Averages are taken inside the forward pass, so that memory
+# position **before** the answer, where the decision falls; and **body**, the other tokens without the very first, for a
+# check in notebook 2. Averages are taken inside the forward pass, so that memory
 # does not grow with the text.
 
 # %%

@@ -89,7 +89,7 @@ print(
 #
 # $$\min_{w, b}\; \sum_j |w_j| + |b| + C \sum_i \log\bigl(1 + e^{-y_i (w \cdot x_i + b)}\bigr).$$
 #
-# $C$ is the price of an error. At small $C$ nothing is worth a weight; as it grows, neurons enter one after another.
+# Here $y_i$ is 1 for a row with label 1 and $-1$ for one with label 0. $C$ is the price of an error. At small $C$ nothing is worth a weight; as it grows, neurons enter one after another.
 # The whole curve of solutions is the *path*. Each solution carries a **certificate**: for a true optimum the gradient
 # of every silent neuron stays below the penalty, and every speaking neuron's equals it. We check that over all
 # neurons and report the worst violation; hover to see it.
@@ -143,9 +143,9 @@ theirs, ours = (set(fit.h_neurons) for fit in (rule.fits[rule.chosen], found.pro
 print(f"the paper's rule: {len(theirs)} H-Neurons; ours: {len(ours)}; in both: {len(theirs & ours)}")
 
 # %% [markdown]
-# Which rule is right cannot be read off here; how much hangs on it can. If the two sets are nearly the same, little does,
-# in this model; the replication above shows that it can be otherwise. (AUROC below 0.5 at small C: the first neurons to
-# enter only tell answers from other tokens.) We go on with ours, fixed before anything was seen. Its neighbours on the
+# Which rule is right cannot be read off here; how much hangs on it can: here little, since the sets are nearly the same; the
+# replication above shows that it can be otherwise. (The first neurons to enter tell answers from other tokens. Of what is made up
+# they know nothing, so that the AUROC at small C lies now above, now below 0.5.) We go on with ours, fixed before anything was seen. Its neighbours on the
 # path, and how many of our H-Neurons each of them keeps:
 
 # %%
@@ -192,31 +192,36 @@ print(f"two halves agree on {again.agreement:.0%} of what they find; with shuffl
 pd.DataFrame(found.card.rows).assign(found_again=again.probability[found.card.flat]).round(2).head(12)
 
 # %% [markdown]
-# L1 takes one of several neurons that say the same, now this one, now that. Do *groups* of such neurons (mean correlation of
-# contributions at least 0.7) come back more surely than single ones?
+# L1 takes one of several neurons that say the same, now this one, now that. So perhaps *groups* of such neurons (mean
+# correlation of contributions over the answers at least 0.7) come back where single ones do not?
 
 # %%
-_, X, _ = evidence.training_rows(study, collected, found)
 for name, halves in (("true labels", again), ("shuffled labels", noise)):
-    groups = halves.groups(X)
+    groups = evidence.found_groups(study, collected, found, halves)
     sure = [group for group in groups if group.probability >= 0.75]
     together = sum(len(group.neurons) > 1 for group in groups)
     print(f"{name}: {len(groups)} groups, {together} of more than one neuron; found in 75 % of halves: {len(sure)}")
 
 # %% [markdown]
+# If nearly every group has one member, then it is not for lack of grouping that neurons do not come back.
+#
 # And does the set depend on the dice and on the judge? The same people's answers again: from five of each question's ten
-# draws, from the other five (half as strict a filter), and judged by *exact match*, where "a baker in Tolm" is wrong if the
-# truth is "baker". The *Jaccard index* is what two sets share, as a share of all that is in either.
+# draws, from the other five (a laxer filter), and judged by *exact match*, where "a baker in Tolm" is wrong if the
+# truth is "baker". The *Jaccard index* is what two sets share, as a share of all that is in either;
+# sets of different sizes cannot reach 1, so the largest value possible stands beside it.
 
 # %%
 others = {"ours": found.card.flat, **evidence.judged_again(study, collected, found)}
-pd.DataFrame({a: {b: f"{jaccard(others[a], others[b]):.2f}" for b in others} for a in others}).assign(
-    neurons=[len(s) for s in others.values()]
-)
+size = {name: len(neurons) for name, neurons in others.items()}
+most = {(a, b): min(size[a], size[b]) / max(size[a], size[b]) for a in others for b in others}
+pd.DataFrame(
+    {a: {b: f"{jaccard(others[a], others[b]):.2f} of {most[a, b]:.2f}" for b in others} for a in others}
+).assign(neurons=size.values())
 
 # %% [markdown]
-# How far can such an instrument be trusted? Ask it where the truth is known: made-up contributions, heavy-tailed like real
-# ones, in which five of three thousand neurons know.
+# Other draws of the same people's answers give largely another set. (Exact match changes nothing here, since the model answers
+# in bare names.) How far can such an instrument be trusted? Ask it where the truth is known: simulated contributions,
+# heavy-tailed like real ones, in which five of three thousand neurons know.
 
 # %%
 publish(plots.planted_truth(evidence.planted_truth()), "planted_truth", notebook="02_probe")
@@ -225,14 +230,15 @@ publish(plots.planted_truth(evidence.planted_truth()), "planted_truth", notebook
 # And if each H-Neuron is replaced by its *twin*, the other neuron whose contribution goes with its own most closely?
 
 # %%
-r, own, theirs = evidence.swapped(study, collected, found)
+swapped = evidence.swapped(study, collected, found)
 print(
-    f"twins go together with r = {r:.2f} on average; validation AUROC of the H-Neurons {own}, of their twins {theirs}"
+    f"H-Neurons and their twins go together with r = {swapped.r:.2f}, random neurons and theirs with {swapped.r_random:.2f}"
 )
+print(f"validation AUROC, both refitted with next to no penalty: H-Neurons {swapped.own}, twins {swapped.twins}")
 
 # %% [markdown]
-# If shuffled labels leave nearly as many stable neurons, then most of the stable ones know where answers stand, and not
-# what is made up. So read a list of H-Neurons as *one* answer that would do, not as *the* answer. A neuron that is seldom
+# Shuffled labels leave nearly as many stable neurons: most of the stable ones know where answers stand, and not what is made
+# up. So read a list of H-Neurons as *one* answer that would do, not as *the* answer. A neuron that is seldom
 # found again may know as much as the one that was taken in its place.
 
 # %%
@@ -316,7 +322,7 @@ pd.DataFrame(
 ).T.iloc[::-1]
 
 # %% [markdown]
-# Two things deserve a second look.
+# Four things deserve a second look.
 #
 # **Random neurons are not at 0.5** if hallucinated and true answers differ in something that many neurons see. The
 # distance between H-Neurons and random neurons is the finding, not the distance from one half. **Shuffled labels** come
@@ -328,7 +334,7 @@ pd.DataFrame(
 #
 # **Confidence.** The consistency filter keeps answers that are always right and answers that are always wrong. An always
 # right answer is nearly always one that the model gives with high probability. So the filter itself makes
-# confidence an excellent detector, without any neuron. A claim that H-Neurons are *needed* to detect hallucination
+# confidence an even better detector than it is anyway (see everyday answers below), without any neuron. A claim that H-Neurons are *needed* to detect hallucination
 # would have to beat that line; the paper does not draw it. Paired differences, on the same resampled people:
 
 # %%
@@ -336,12 +342,26 @@ for control, difference in found.beyond.items():
     print(f"AUROC of the H-Neurons minus that of {control}: {difference}")
 
 # %% [markdown]
+# One thing about the control itself: several H-Neurons are louder than every other neuron of their layer, so that no random set
+# can be as loud. Without those, the comparison is fair: only H-Neurons that have at least ten stand-ins within a quarter of
+# their loudness, against sets of such stand-ins.
+
+# %%
+loud = evidence.as_loud(study, collected, found)
+if loud:
+    print(
+        f"{loud.n} of {len(card.rows)} H-Neurons have stand-ins as loud (mean contribution {loud.loudness[0]:.2f} and {loud.loudness[1]:.2f} %)"
+    )
+    print(f"AUROC of these H-Neurons {loud.auroc}, minus that of the stand-ins {loud.beyond}")
+
+# %% [markdown]
 # A variable that differs between true and made-up answers *and* moves the score is a **confound**: the detector may see nothing
 # else. The remedy is to compare like with like.
 #
-# **Exercise: spot the confound** (15 minutes, difficulty 3 of 3). `suspect = stratified()` holds four thousand made-up answers: their
-# `labels`, a detector's `score`, and three suspects: `length`, `topic`, `time of day`. The score alone reaches an AUROC of 0.74.
-# Write the AUROC among pairs of the same stratum, and name the suspect that explains the detector away.
+# **Exercise: spot the confound** (15 minutes, difficulty 3 of 3). `suspect = stratified()` holds four thousand simulated answers, half of
+# them true: `labels`, a detector's `score`, and three suspects: `length`, `topic`, `time of day`. The score alone reaches an AUROC of 0.74.
+# Write the AUROC among pairs of the same stratum; let `left` be a dict of its value for each suspect, and `confound` the name of the
+# suspect that explains the detector away.
 #
 # <details><summary>Hint</summary>Within a stratum <code>auroc(labels[own], score[own])</code> counts pairs of one true and one
 # made-up answer. A stratum with more pairs weighs more. If a suspect is to blame, what is left within its strata?</details>
@@ -368,26 +388,28 @@ for name, value in left.items():
     print(f"among answers of the same {name}: {value:.2f}")
 
 # %% [markdown]
-# Back to the H-Neurons, and to confidence. Not to beat confidence is one thing, to add nothing to it another. Two tests of the second. *Nested models*: does a
+# Back to the H-Neurons, and to confidence. Not to beat confidence is one thing, to add nothing to it another. Two tests of whether
+# they add anything. *Nested models*: does a
 # detector that knows both do better than one that knows confidence alone? *Matched pairs*: among true and made-up answers
-# that were given with the same confidence (within a tenth of its standard deviation), do the H-Neurons still tell which is
-# which? If hardly any such pairs exist, the question cannot be answered on data filtered like this: see the next section.
+# that were given with the same confidence (within a tenth of its standard deviation), do the H-Neurons score the made-up one
+# higher more often than not, and more often than random neurons do? If hardly any such pairs exist, the question cannot be answered on data filtered like this: see the next section.
 
 # %%
 added = compared.added
 print(f"AUROC of both together minus that of confidence alone: {added.beyond.value:+.3f}", end=" ")
 print(f"[{added.beyond.low:+.3f}, {added.beyond.high:+.3f}]")
-print(f"{added.n_pairs} pairs of equal confidence; H-Neurons on them: {added.matched or 'too few pairs to say'}")
+print(f"{added.n_pairs} pairs of equal confidence: {added.matched or 'too few to say'}")
 
 # %% [markdown]
 # ## Everyday answers
 #
 # Nobody who uses a detector has ten samples that all agree. So take one sampled answer to each question as it comes, right
-# or wrong, sure or wavering, and leave out only refusals to say. The probes stay as they are, trained on filtered answers;
+# or wrong, sure or wavering, and leave out only refusals. The probes stay as they are, trained on filtered answers;
 # the people are again the test people. Now confidence has no help from the filter.
 #
 # Two more questions can be asked here. *Can a score be read as a probability?* Half of the answers that the probe was
-# trained on were made up; if the real share is another, its log-odds are off by a constant, the **prior shift**. Or two
+# trained on were made up; if the real share is another, and the answers of each kind are otherwise alike (here they are not quite: the
+# filter is gone), its log-odds are off by a constant, the **prior shift**. Or two
 # numbers, a shift and a stretch, are fitted to validation people. The **calibration error** is the mean gap between
 # predicted and observed share. And *what does it buy to stay silent?* If only the answers that look safest are given,
 # fewer of them are made up, if the score is any good.
@@ -402,7 +424,11 @@ day and publish(plots.everyday(day), "everyday", notebook="02_probe")
 if day:
     print(f"nested models, both minus confidence alone: {day.added.beyond.value:+.3f}", end=" ")
     print(f"[{day.added.beyond.low:+.3f}, {day.added.beyond.high:+.3f}]")
-    print(f"{day.added.n_pairs} pairs of equal confidence; H-Neurons on them: {day.added.matched or 'too few to say'}")
+    pairs = day.added
+    told = (
+        f"right in {pairs.matched}, random neurons in {pairs.matched_random:.2f}" if pairs.matched else "too few to say"
+    )
+    print(f"{pairs.n_pairs} pairs of equal confidence: {told}")
 pd.DataFrame([{"detector": d.name, "AUROC": str(d.auroc), "AUPRC": str(d.auprc)} for d in (day.table if day else [])])
 
 # %% [markdown]
@@ -411,7 +437,8 @@ pd.DataFrame([{"detector": d.name, "AUROC": str(d.auroc), "AUPRC": str(d.auprc)}
 # ## Across kinds of fact
 #
 # The paper trains on one question set and tests on others. Here each kind of fact gets its own probe (its own people, its
-# own C), and is tested on every other kind. On the diagonal is what a probe can do at home; beside it, what carries over.
+# own C), and is tested on every other kind. On the diagonal is what a probe can do at home; beside it, what carries over. Mind the
+# intervals, and how few neurons each set has: the means in the title are of a handful of such cells.
 
 # %%
 crossed = evidence.across_domains(study, collected)

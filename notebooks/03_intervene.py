@@ -119,7 +119,8 @@ for behaviour in BEHAVIOURS:
 # request is sampled at temperature 0.7. (The paper samples its sycophancy dialogues as well.)
 #
 # The controls are sets of random neurons: as many, in the same layers, and about as loud (mean contribution), since
-# scaling quiet neurons would disturb less. The paper shows none here; without them a rising curve says only that
+# scaling quiet neurons would disturb less. (For the few H-Neurons that are louder than all others the controls are softer; that
+# would favour an effect of the H-Neurons, not hide one.) The paper shows none here; without them a rising curve says only that
 # *something* was disturbed.
 #
 # A rate needs its interval. Several items may be about one person, and whoever gives in once may well give in again: such replies
@@ -173,11 +174,11 @@ pd.DataFrame(
 
 # %% [markdown]
 # Slopes are in points (percent of items) per unit of alpha, over alphas 0, 1 and 3, with intervals that resample people.
-# *Beyond random* subtracts the mean slope of the random sets item by item. The interval covers other people. The *p* covers
-# other random sets: it is the rank of the H-Neurons' slope among theirs (with twenty sets it cannot fall below 1/21). A
-# curve *rises* or *falls* only if the interval excludes zero **and** its p is at most 0.05. Where the two disagree, say a
+# *Beyond random* subtracts the mean slope of the random sets item by item; its interval resamples people and sets. The *p*
+# asks whether the H-Neurons stand out among such sets: it is the rank of their slope among the sets' (with twenty it cannot fall
+# below 1/21). A curve *rises* or *falls* only if the interval *beyond random* excludes zero **and** its p is at most 0.05. Where the two disagree, say a
 # steep curve that one random set matches, it is *not told apart* from random neurons: that is not the same as no effect.
-# Effects as large as the published ones (1.6 to 3 points) would hardly be visible with eighty items. Watch
+# What eighty items can say is in the interval: a rise as large as its upper end is not excluded, a larger one is. Watch
 # *neither*: a curve that moves because replies stop making sense says nothing about compliance. And watch *cut off*, the
 # share of replies that ran into their length limit: one published jailbreak slope was made of replies that ended
 # inside the disclaimer.
@@ -217,13 +218,16 @@ publish(plots.side_effects(intervened, card), "side_effects", notebook="03_inter
 
 # %%
 for name, curve in intervened.capability.items():
-    print(
-        f"{CAPABILITY[name].title}: slope {curve.slope()} points per alpha, beyond random {curve.slope_beyond_random()}"
-    )
+    rates = " / ".join(f"{(curve.at(a) == 'complied').mean():.2f}" for a in (0, 1, 3))
+    print(f"{CAPABILITY[name].title}: right at alpha 0 / 1 / 3 {rates}; slope {curve.slope()},")
+    print(f"    beyond random {curve.slope_beyond_random()} points per alpha: {curve.verdict()}")
 
 # %% [markdown]
+# All facts here are ones that the model states at alpha 1, so recall starts from 1 and can only fall, to both sides: a slope over
+# 0, 1 and 3 hides that, the shares show it. Six curves have been tested by now; one in twenty would stand out by chance.
+#
 # The paper stops at alpha 3. Beyond it, which breaks first, what the model knows or how it writes? And do H-Neurons break
-# it sooner than random neurons?
+# it sooner than random neurons? (Other facts, drawn anew, and five random sets.)
 
 # %%
 broken = evidence.until_it_breaks(study, subject, found)
@@ -289,7 +293,7 @@ for behaviour, curve in intervened.behaviours.items():
 # * A rise would not show that these neurons *are* compliance. Neurons that detect equally well need not steer equally
 #   well, and the other way round.
 # * Scaling during the whole text also changes how the prompt is read, not only how the answer is written.
-# * Eighty items per behaviour resolve effects of three or four points per unit of alpha, not of one.
+# * Eighty items per behaviour leave room for small effects: no rise beyond the interval's upper end, but perhaps one within.
 #
 # ## Try it
 #

@@ -19,7 +19,7 @@
 # * measure *drift* of single neurons and give it a permutation p-value;
 # * read a timeline without over-reading its left end.
 #
-# About 15 minutes to read, 1 to 2 to run. Sections 4 and 6.3 of the [paper](https://arxiv.org/abs/2512.01797). Words:
+# About 20 minutes to read, 3 to run. Sections 4 and 6.3 of the [paper](https://arxiv.org/abs/2512.01797). Words:
 # [glossary](glossary.md).
 
 # %% [markdown] tags=["solutions"]
@@ -70,7 +70,7 @@ for example in base.kept[:3]:
 # random row holds 95 % of a hundred sets.
 #
 # **Exercise: base transfer** (10 minutes, difficulty 2 of 3). Given contributions in the base model `[example, neuron]`, which of its
-# answers are made up, and the instruct model's weights and intercept: what does the probe detect there?
+# answers are made up, and the instruct model's weights and intercept: return one number that says how well the probe detects there.
 #
 # <details><summary>Hint</summary>A probe's score is a weighted sum. Which measure does not care where zero lies? (The
 # function <code>auroc(labels, scores)</code> is there.)</details>
@@ -169,6 +169,10 @@ pd.DataFrame(
 # the p-values compare with random sets from anywhere (as in the paper), from the same layers, and from the same layers
 # with weights of about the same length.
 #
+# A third control asks about the *picking*. The same probe, trained on shuffled labels, picks neurons too: such as know where
+# answers stand, and nothing of what is made up. If those moved as little, then little movement marks whatever a sparse probe
+# picks, and not hallucination.
+#
 # > **Predict first.** The paper finds ranks of 0.48 to 0.97. Ours?
 
 # %%
@@ -177,8 +181,18 @@ publish(plots.drift_ranks(origins.drift, card), "drift", notebook="04_base_vs_in
 # %%
 drift = origins.drift
 print(f"mean rank among all neurons {drift.mean_rank:.2f}, within each neuron's layer {drift.mean_rank_within:.2f}")
-words = {"none": "random neurons", "layer": "the same layers", "magnitude": "the same layers and lengths"}
-print("permutation p against", {words[match]: round(p, 4) for match, p in drift.p.items()})
+words = {
+    "none": "random neurons",
+    "layer": "the same layers",
+    "magnitude": "the same layers and lengths",
+    "shuffled": "what the probe picks on shuffled labels",
+}
+print("p against", {words[match]: round(p, 4) for match, p in drift.p.items()})
+if len(drift.shuffled):
+    low, high = drift.shuffled.min(), drift.shuffled.max()
+    print(
+        f"mean rank of what the probe picks on shuffled labels: {drift.shuffled.mean():.2f} ({low:.2f} to {high:.2f})"
+    )
 whole = drift.score.reshape(subject.n_layers, -1).mean(1)
 pd.DataFrame(
     [
@@ -217,9 +231,10 @@ for part in ("up", "gate", "down"):
 # ## The whole paper on this model, on one page
 #
 # Every sentence that the four notebooks could test, with a verdict by rule: a detection gain *replicates* if its interval
-# lies above 0 and it is no smaller than the smallest of the paper's six models, is *weaker* if it is smaller; a slope needs
-# its interval and its rank among random sets; transfer and drift have to beat random neurons of the same kind. *Absent*
-# is said only where the interval leaves no room for an effect like the paper's. (A page like this is written by
+# lies above 0 and it is no smaller than the smallest of the paper's six models (or than 0, where that is negative), is *weaker*
+# if it is smaller; a slope needs its interval and its rank among random sets; transfer has to beat random neurons and to reach
+# the paper's 0.86; drift has to beat random neurons of its kind and what shuffled labels pick. A gain or slope is *absent* only
+# if the interval leaves no room for one like the paper's: a smaller one may be there. (A page like this is written by
 # `python -m hn_utils run` for any study.)
 
 # %%
@@ -230,8 +245,8 @@ Markdown(page(study, findings(study, collected, found, day, intervened, origins)
 # %% [markdown]
 # ## What this does not show
 #
-# * Transfer shows that the *probe* works in the base model. If random neurons transfer nearly as well, then what transfers is
-#   something widely spread, and no mark of these neurons.
+# * Transfer shows that the *probe* works in the base model, as far as it does. (Had random neurons transferred nearly as well, it
+#   would be no mark of these neurons.)
 # * Confidence transfers as well, without any neuron. A probe below it has not shown that it reads more than confidence.
 # * A weight that did not move is not a weight that matters.
 # * Base and instruct models are asked in different words; part of any difference is that.

@@ -57,11 +57,15 @@ def planted(seed: int, adds: bool):
 def test_what_is_added_to_confidence(adds):
     labels, sure, own = planted(0, adds)
     validation = tuple(planted(1, adds)[i] for i in (2, 1, 0))
-    result = added(own, sure, labels, np.arange(600), validation)
+    random = np.random.default_rng(2).normal(size=(600, 20))
+    result = added(own, sure, labels, np.arange(600), validation, random)
     assert result.n_pairs > 50
+    assert result.matched_random == pytest.approx(0.5, abs=0.05)
     if adds:
         assert result.beyond.low > 0
         assert result.matched.low > 0.5
+        pairs = matched_pairs(sure, labels)
+        assert result.matched.value == np.mean([own[wrong] > own[right] for right, wrong in pairs])
     else:
         assert result.beyond.low <= 0 <= result.beyond.high + 0.005
         assert result.matched.low < 0.5 < result.matched.high
@@ -70,8 +74,8 @@ def test_what_is_added_to_confidence(adds):
 def test_without_overlap_it_cannot_be_said():
     labels = np.repeat([0, 1], 100)
     sure, own = -5.0 * labels, np.random.default_rng(0).normal(size=200)
-    result = added(own, sure, labels, np.arange(200), (own, sure, labels))
-    assert (result.n_pairs, result.matched) == (0, None)
+    result = added(own, sure, labels, np.arange(200), (own, sure, labels), own[:, None])
+    assert (result.n_pairs, result.matched, result.matched_random) == (0, None, None)
 
 
 def test_dense_probes_find_a_planted_direction_and_nothing_in_noise():

@@ -16,7 +16,7 @@ from hn_utils.compliance import (
     known_items,
     recalled,
     replies_at,
-    slope,
+    slopes,
     text_loss,
     took_claim,
 )
@@ -67,7 +67,9 @@ def test_recall():
 
 def test_slope_is_in_points_per_unit_alpha():
     complied = np.array([[0, 0, 1, 1], [0, 1, 1, 1]], float)  # rates 0, .5, 1, 1 at alpha 0, 1, 2, 3
-    assert slope(complied, np.array([0.0, 1, 2, 3])) == pytest.approx(35.0)
+    each = slopes(complied, np.array([0.0, 1, 2, 3]))
+    assert each == pytest.approx([40.0, 30.0])
+    assert each.mean() == pytest.approx(100 * np.polyfit([0, 1, 2, 3], complied.mean(0), 1)[0])
 
 
 def curve(own: np.ndarray, control: np.ndarray) -> DoseResponse:

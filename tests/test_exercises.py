@@ -121,13 +121,38 @@ def of_same_layers(h_neurons, d_mlp, seed, apart=True, replace=False, also=0):
     return np.concatenate(drawn)
 
 
-def over(outcomes, people, unit, scale=1.0, among=slice(None)):
+def over(outcomes, people, unit, scale=1.0, among=slice(None), ends=(2.5, 97.5), once=False, few=1):
+    """Share and interval; `unit` is what is drawn again."""
     outcomes, people = outcomes[among], people[among]
     complied, rng = outcomes == "complied", np.random.default_rng(0)
     groups = people if unit == "people" else np.arange(len(people))
     each = [complied[groups == g] for g in np.unique(groups)]
-    draws = [np.concatenate([each[i] for i in rng.integers(len(each), size=len(each))]).mean() for _ in range(500)]
-    return scale * complied.mean(), *(scale * np.percentile(draws, [2.5, 97.5]))
+    draws = [rng.integers(len(each), size=len(each) // few) for _ in range(2_000)]
+    shares = [np.concatenate([each[i] for i in (np.unique(draw) if once else draw)]).mean() for draw in draws]
+    return scale * complied.mean(), *(scale * np.percentile(shares, ends))
+
+
+def above(aurocs, error):
+    return [i for i, value in enumerate(aurocs) if value >= max(aurocs) - error]
+
+
+def by_size(labels, score, stratum) -> float:
+    values, sizes = np.unique(stratum, return_counts=True)
+    return float(np.average([whole(labels[stratum == v], score[stratum == v]) for v in values], weights=sizes))
+
+
+def whole_tokens(z, neurons, alpha):
+    z = z.clone()
+    z[:, neurons] *= alpha
+    return (z,)
+
+
+@contextlib.contextmanager
+def swallowing(down, neurons, alpha):
+    handle = down.register_forward_pre_hook(lambda _, inputs: right_turn(inputs[0], neurons, alpha))
+    with contextlib.suppress(ZeroDivisionError):
+        yield
+    handle.remove()
 
 
 def rest(values, answer):
@@ -208,6 +233,23 @@ X3 = np.concatenate
         ("compliance rate with interval", lambda o, p, s: over(o, p, "people", among=o != "neither"), "neither count"),
         ("compliance rate with interval", lambda o, p, s: (np.mean(o == "complied"), 0.0, 1.0), "too wide"),
         ("compliance rate with interval", lambda o, p, s: (0.5, 0.4, 0.6), "replies complied, which is"),
+        ("pooling over the answer", lambda v, a: (v[a].mean(1), v[rest(v, a)].mean(1)), "average over the first axis"),
+        ("reading the path", lambda a, e: min(above(a, e), key=lambda i: a[i]), "nearest the bar"),
+        ("a fair random baseline", lambda h, d, s: of_same_layers(h, d, s) % d, "all lie in layer 0"),
+        ("a fair random baseline", lambda h, d, s: of_same_layers(h, d, None), "the same seed gives another set"),
+        ("spot the confound", (by_size, "length"), "not by its size"),
+        ("scaling and undoing it", with_hook(whole_tokens), "last axis"),
+        ("scaling and undoing it", swallowing, "vanished"),
+        (
+            "compliance rate with interval",
+            lambda o, p, s: over(o, p, "people", ends=(5, 95)),
+            "percentiles 2.5 and 97.5",
+        ),
+        ("compliance rate with interval", lambda o, p, s: over(o, p, "people", ends=(0.025, 0.975)), "counts to 100"),
+        ("compliance rate with interval", lambda o, p, s: over(o, p, "people", once=True), "drawn twice counts twice"),
+        ("compliance rate with interval", lambda o, p, s: over(o, p, "people", few=2), "as many people as there are"),
+        ("compliance rate with interval", lambda o, p, s: (0.4, (0.3, 0.5)), "expected three numbers"),
+        ("compliance rate with interval", lambda o, p, s: 3 * (np.mean(o == "complied"),), "no width"),
         ("base transfer", lambda X, y, w, b: np.mean((X @ w + b > 0) == y), "accuracy at score 0"),
         ("base transfer", lambda X, y, w, b: 1 - whole(y, X @ w), "below 0.5"),
         ("base transfer", lambda X, y, w, b: whole(y, X @ np.abs(w)), "sign matters"),

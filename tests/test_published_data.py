@@ -11,8 +11,8 @@ import pytest
 from conftest import SHARED
 
 from hn_utils.__main__ import main
-from hn_utils.compliance import CONTROL_ALPHAS, DoseResponse, Item, slope
-from hn_utils.controls import bootstrap
+from hn_utils.compliance import CONTROL_ALPHAS, DoseResponse, Item, slopes
+from hn_utils.controls import bootstrap, mean
 from hn_utils.judges import judge
 from hn_utils.spans import answer_positions
 
@@ -141,7 +141,7 @@ def complied(folder, alphas) -> np.ndarray:
 def test_our_slopes_of_the_published_curves_are_the_published_slopes():
     alphas = [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
     everything = complied(FALSEQA / "experiment", alphas)
-    own = bootstrap(lambda c: slope(c, alphas), everything)
+    own = bootstrap(mean, slopes(everything, alphas))
     # published: +1.62 [0.52, 2.74] points per unit of alpha over seven alphas, 687 items
     assert own.n == 687
     assert own.value == pytest.approx(1.62, abs=0.005)

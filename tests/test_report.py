@@ -29,9 +29,10 @@ def test_gains(value, low, high, verdict):
 
 def test_transfer():
     random = np.linspace(0.45, 0.6, 100)
-    base = Transfer("base", 100, 100, None, Estimate(0.7, 0.6, 0.8, 200), None, random)
+    base = Transfer("base", 100, 100, None, Estimate(0.83, 0.78, 0.88, 200), None, random)
     assert transfer_verdict(base) == "replicates"
-    assert transfer_verdict(replace(base, random=random + 0.2)) == "weaker"
+    assert transfer_verdict(replace(base, random=random + 0.3)) == "weaker"  # random neurons do as well
+    assert transfer_verdict(replace(base, h_neurons=Estimate(0.7, 0.6, 0.8, 200))) == "weaker"  # the paper has 0.86
     assert transfer_verdict(replace(base, h_neurons=Estimate(0.55, 0.45, 0.65, 200))) == "absent"
     assert transfer_verdict(replace(base, h_neurons=Estimate(0.4, 0.3, 0.49, 200))) == "contradicts"
     assert transfer_verdict(replace(base, h_neurons=None)) == "cannot say"
@@ -39,15 +40,16 @@ def test_transfer():
 
 def test_drift():
     empty = np.array([])
-    moved = Drift(empty, empty, empty, 0.8, 0.8, {"none": 0.001, "layer": 0.001, "magnitude": 0.02}, [])
+    moved = Drift(empty, empty, empty, 0.8, 0.8, {"none": 0.001, "layer": 0.001, "magnitude": 0.02}, empty, [])
     assert drift_verdict(moved) == "replicates"
     assert drift_verdict(replace(moved, p={**moved.p, "layer": 0.3})) == "weaker"
+    assert drift_verdict(replace(moved, p={**moved.p, "shuffled": 0.2})) == "weaker"  # any neuron that L1 picks
     assert drift_verdict(replace(moved, mean_rank=0.2)) == "contradicts"
     assert drift_verdict(replace(moved, p={"none": 0.4, "layer": 0.4, "magnitude": 0.4})) == "absent"
 
 
 def test_the_page_counts_its_verdicts(study):
     text = page(study, [Finding("a", "b", "c", v) for v in ("absent", "absent", "weaker")])
-    assert "3 sentences of the paper: 1 weaker, 2 absent." in text
+    assert "3 findings: 1 weaker, 2 absent." in text
     assert text.count("**absent**") == 2
     assert {"absent", "weaker"} <= set(VERDICTS)

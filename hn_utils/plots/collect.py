@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from hn_utils.controls import bootstrap
+from hn_utils.controls import bootstrap, mean
 from hn_utils.plots.style import (
     ABSTAINED,
     FALSE,
@@ -32,9 +32,7 @@ def exposure(collected: Collected, n_bins: int = 8) -> go.Figure:
     centres = [float(np.median(mentions[bins == b])) for b in np.unique(bins)]
     figure, ends = go.Figure(), {}
     for verdict, colour in zip(shares, (TRUE, FALSE, ABSTAINED), strict=True):
-        rates = [
-            bootstrap(np.mean, shares[verdict][bins == b], groups=groups[bins == b], n=400) for b in np.unique(bins)
-        ]
+        rates = [bootstrap(mean, shares[verdict][bins == b], groups=groups[bins == b]) for b in np.unique(bins)]
         ends[verdict] = rates
         figure.add_traces(band(centres, rates, colour, verdict))
     figure.update_xaxes(title="times the fact was stated in pre-training (median of bin)", type="log")

@@ -111,11 +111,12 @@ def planted_truth(results: Sequence[Planted]) -> go.Figure:
     figure.update_xaxes(title="answers", type="log", tickvals=sizes, ticktext=[str(n) for n in sizes])
     figure.update_yaxes(title="share of the planted neurons found", range=[-0.05, 1.15], col=1)
     nothing = [r.false for r in results if not r.strength]
-    wrong = np.mean([r.false for r in results if r.strength])
+    wrong, recall = np.mean([r.false for r in results if r.strength]), [r.recall for r in results if r.strength]
     return styled(
         figure,
-        f"Where {N_PLANTED} of {N_MADE_UP:,} made-up neurons know, stability selection finds them if there are enough "
-        f"answers; beside them {wrong:.2f} others on average. Where none knows it finds {np.mean(nothing):.2f} "
+        f"Of {N_PLANTED} neurons that know among {N_MADE_UP:,} simulated ones, stability selection finds "
+        f"{min(recall):.0%} (weak signal, few answers) to {max(recall):.0%}; beside them {wrong:.2f} others on average."
+        f" Where none knows it finds {np.mean(nothing):.2f} "
         f"(n = {len(results)} settings)",
     )
 
@@ -146,11 +147,12 @@ def domains(crossed: Domains) -> go.Figure:
     figure.update_xaxes(title="tested on", side="bottom")
     figure.update_yaxes(title="trained on (H-Neurons)", autorange="reversed")
     (within, by_chance), (across, across_chance) = crossed.mean(True), crossed.mean(False)
-    n = sum(e.n for e in crossed.auroc[0])
+    n, sizes = sum(e.n for e in crossed.auroc[0]), ", ".join(str(len(neurons)) for neurons in crossed.sets.values())
     return styled(
         figure,
-        f"Within a kind of fact H-Neurons reach AUROC {within:.2f} (random neurons of the same layers and loudness "
-        f"{by_chance:.2f}), across kinds {across:.2f} (random {across_chance:.2f}; n = {n} test answers). "
+        f"Within a kind of fact sets of {sizes} H-Neurons reach a mean AUROC of {within:.2f} (random neurons of the "
+        f"same layers and loudness {by_chance:.2f}), across kinds {across:.2f} (random {across_chance:.2f}; n = {n} "
+        "test answers). "
         f"The union of all sets reaches {crossed.union[0]} (random {crossed.union[1]:.2f}). "
         "Brackets: 95 % over entities",
         560,

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from hn_utils.compliance import BEHAVIOURS, CONTROL_ALPHAS, DoseResponse
-from hn_utils.controls import bootstrap
+from hn_utils.controls import bootstrap, mean
 from hn_utils.evidence import Breaking
 from hn_utils.plots.style import (
     ABSTAINED,
@@ -120,7 +120,7 @@ def side_effects(intervened: Intervened, card: HNeurons) -> go.Figure:
         rates = curve.rate(outcome)  # type: ignore[arg-type]
         figure.add_traces(band(curve.alphas.tolist(), rates, colour, f"H-Neurons: {name}"), rows=1, cols=1)
     start = intervened.loss[:, [int(np.argmin(np.abs(curve.alphas - 1)))]]
-    losses = [bootstrap(np.mean, column) for column in (intervened.loss - start).T]
+    losses = [bootstrap(mean, column) for column in (intervened.loss - start).T]
     other_losses = (intervened.control_loss - start).mean(1)
     figure.add_traces(band(curve.alphas.tolist(), losses, H_NEURON, "H-Neurons: loss"), rows=1, cols=2)
     for column, controls in ((1, curve.control_rates()), (2, other_losses)):

@@ -125,9 +125,13 @@ def drift_ranks(drift: Drift, card: HNeurons) -> go.Figure:
     figure.update_layout(barmode="overlay")
     figure.update_xaxes(title="rank: 0 moved most, 1 moved least")
     figure.update_yaxes(title="% of neurons", col=1)
+    noise = ""
+    if len(drift.shuffled):
+        picked = f"{drift.shuffled.mean():.0%}, p = {drift.p['shuffled']:.2f}"
+        noise = f". What the same probe picks on shuffled labels: {picked}"
     return styled(
         figure,
-        f"On average tuning turned an H-Neuron less than {drift.mean_rank:.0%} of all neurons (50 % is chance; n = "
-        f"{len(card.rows)}): p = {drift.p['none']:.4f} against random neurons, {drift.p['layer']:.4f} against the same "
-        f"layers, {drift.p['magnitude']:.4f} against the same layers and lengths of weights",
+        f"On average tuning turned an H-Neuron less than it turned {drift.mean_rank:.0%} of all neurons (50 % is "
+        f"chance; n = {len(card.rows)}): p = {drift.p['none']:.4f} against random neurons, {drift.p['layer']:.4f} "
+        f"against the same layers, {drift.p['magnitude']:.4f} against the same layers and lengths of weights{noise}",
     )

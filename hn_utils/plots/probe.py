@@ -190,7 +190,7 @@ def neuron_distributions(
     figure.update_xaxes(title="contribution (length of the write, % of that of the layer's output)")
     figure.update_layout(showlegend=False)
     false, true = 100 * read[labels == 1].mean(), 100 * read[labels == 0].mean()
-    alone = bootstrap(auroc, labels, read, n=400)
+    alone = bootstrap(auroc, labels, read)
     return styled(
         figure,
         f"The write of {neuron_name(flat, d_mlp)} is as long as {false:.2f} % of its layer's output in hallucinated "
