@@ -15,7 +15,8 @@ notebooks: .venv/installed ## run all notebooks on the study named by HN_STUDY, 
 		echo "== notebooks/$$n"; \
 		(cd notebooks && $(QUIET) ../$(BIN)/jupytext --quiet --to ipynb --execute $$n.py) || exit 1; \
 	done
-	@echo "open figures/index.html"
+	@$(BIN)/python -m hn_utils.worksheets # the copies with gaps, from the same sources
+	@echo "open figures/index.html, or figures/explorer.html to look around"
 
 test: .venv/installed ## all tests
 	$(BIN)/pytest

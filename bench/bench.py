@@ -7,6 +7,7 @@ The table goes into bench/README.md, the plots of cost against size into figures
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import shutil
@@ -32,7 +33,7 @@ from transformers.utils import logging
 from hn_utils import plots
 from hn_utils.cache import Stage
 from hn_utils.compliance import BEHAVIOURS, replies_at
-from hn_utils.contributions import capture, mean_contributions
+from hn_utils.contributions import REGIONS, capture, mean_contributions
 from hn_utils.gallery import build_index, publish
 from hn_utils.intervene import Dose
 from hn_utils.organism.__main__ import between
@@ -46,6 +47,7 @@ from hn_utils.subject import Subject
 
 HERE = Path(__file__).resolve().parent
 MARK = "<!-- measured -->"
+KEPT = Path(os.environ.get("HN_BENCH", HERE))  # where the table is kept: README.md, and measured.json for it
 Row = tuple[str, str, str, str]  # what; against; measured; aim
 WORK = Path(tempfile.mkdtemp(prefix="hn-bench-"))
 
@@ -235,9 +237,9 @@ def bench_memory() -> list[Row]:
         subject, _ = random_llama(n_layers)
         study = load_study("organism", batch_rows=32)
         with empty_cache():
-            capture(subject, some_examples(32), study)  # torch takes its working memory
+            capture(subject, some_examples(128, 40, 60), study)  # torch takes its working memory
             peak = peak_memory(lambda s=subject, n=n, study=study: capture(s, some_examples(n, 40, 60), study))
-        kept = 64 * 3 * n_layers * 2048 * 2 / 1e6
+        kept = 64 * len(REGIONS) * n_layers * 2048 * 2 / 1e6
         rows.append((f"capture memory, {n_layers} layers, {n} examples", "", f"{peak:.0f} MB", f"shard: {kept:.0f} MB"))
     return rows
 
@@ -453,33 +455,33 @@ ROWS: dict[str, Callable[[], list[Row]]] = {
 }
 
 
-def table(rows: list[Row]) -> str:
-    machine = (
-        f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}, Python {platform.python_version()}"
-    )
+def table(measured: dict[str, list[Row]]) -> str:
+    rows = [row for name in ROWS for row in measured.get(name, [])]
     lines = ["| what | against | measured | aim |", "|---|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
-    return "\n".join([f"Measured on {machine}.", "", *lines])
+    return "\n".join([f"Measured on {measured['machine']}.", "", *lines])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("rows", nargs="*", help=f"some of {', '.join(ROWS)}; without: all, and the table is kept")
+    parser.add_argument("rows", nargs="*", help=f"some of {', '.join(ROWS)}; the others stay as they were measured")
     names = parser.parse_args().rows
     unknown = set(names) - set(ROWS)
     if unknown:
         raise SystemExit(f"error: unknown rows {sorted(unknown)}: choose from {', '.join(ROWS)}")
     logging.disable_progress_bar()
-    rows = []
+    measured = json.loads((KEPT / "measured.json").read_text())
+    measured["machine"] = (
+        f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}, Python {platform.python_version()}"
+    )
     try:
         for name in names or ROWS:
-            for row in ROWS[name]():
-                print(" | ".join(row), flush=True)
-                rows.append(row)
-    finally:
+            measured[name] = ROWS[name]()
+            print("\n".join(" | ".join(row) for row in measured[name]), flush=True)
+    finally:  # also after an interruption: what has been measured is kept
         shutil.rmtree(WORK)
-        if not names:  # also after an interruption: what has been measured is kept
-            page = HERE / "README.md"
-            page.write_text(between(page.read_text(), MARK, table(rows)))
+        (KEPT / "measured.json").write_text(json.dumps(measured, indent=1) + "\n")
+        page = KEPT / "README.md"
+        page.write_text(between(page.read_text(), MARK, table(measured)))
 
 
 if __name__ == "__main__":

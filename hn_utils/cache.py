@@ -107,7 +107,8 @@ class Stage:
             return None
         return mapped(path) if kind == "safetensors" else pq.read_table(path).to_pylist()
 
-    def save(self, index: int, result: Arrays | Records) -> None:
+    def save(self, index: int, result: Arrays | Records) -> Arrays | Records:
+        """Write a shard and return it as it lies there: arrays mapped, so that memory does not grow with shards."""
         header = {"header": json.dumps({"stage": self.name, "shard": index, "key": key_hash(self.key)})}
         if isinstance(result, dict):
             content, kind = save_arrays(result, metadata=header), "safetensors"
@@ -115,7 +116,8 @@ class Stage:
             sink = pa.BufferOutputStream()
             pq.write_table(pa.Table.from_pylist(result).replace_schema_metadata(header), sink)
             content, kind = sink.getvalue().to_pybytes(), "parquet"
-        self.write(f"{index:05d}.{digest(content)}.{kind}", content)
+        path = self.write(f"{index:05d}.{digest(content)}.{kind}", content)
+        return mapped(path) if isinstance(result, dict) else result
 
 
 def cached_shards(
@@ -137,8 +139,7 @@ def cached_shards(
     for index, start in enumerate(starts):
         result = stage.read(index)
         if result is None:
-            result = compute(index, items[start : start + shard_size])
-            stage.save(index, result)
+            result = stage.save(index, compute(index, items[start : start + shard_size]))
         results.append(result)
         missing.update()
     missing.close()

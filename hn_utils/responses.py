@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from hn_utils.cache import cached_shards
 from hn_utils.chat_model import ChatModel
@@ -96,7 +97,18 @@ def sample_responses(
     by_question: dict[str, list[dict]] = defaultdict(list)
     for row in (row for shard in shards for row in shard):
         by_question[row["question_id"]].append(row)
-    drawn = [[read(subject, row, study, base) for row in by_question[q.id]] for q in questions]
+
+    @cache  # answers are often the same
+    def spoken(ids: tuple[int, ...]) -> tuple[int, str]:
+        """How many of the tokens count (a base model's, up to its stop), and their text."""
+        kept = until_stop(subject, list(ids), study.base_stop) if base else len(ids)
+        return kept, subject.decode(ids[:kept]).strip()
+
+    def read(row: dict) -> Response:
+        kept, text = spoken(tuple(row["ids"]))
+        return Response(row["question_id"], row["ids"][:kept], row["logprobs"][:kept], text)
+
+    drawn = [[read(row) for row in by_question[q.id]] for q in questions]
     verdicts = iter(judged([(q, r.text) for q, row in zip(questions, drawn, strict=True) for r in row], study))
     return [[replace(r, verdict=next(verdicts)) for r in row] for row in drawn]
 
@@ -120,15 +132,6 @@ def served(subject: Subject, group: Sequence[tuple[str, list[int], str]], study:
         for (question, prompt, _), ids, logprobs in zip(group, written, read_again, strict=True):
             rows.append({"question_id": question, "ids": ids, "logprobs": logprobs[len(prompt) - 1 :].tolist()})
     return rows
-
-
-def read(subject: Subject, row: dict, study: Study, base: bool) -> Response:
-    """A generated response, not yet judged; a base model's is cut at its stop."""
-    ids, logprobs = row["ids"], row["logprobs"]
-    if base:
-        kept = until_stop(subject, ids, study.base_stop)
-        ids, logprobs = ids[:kept], logprobs[:kept]
-    return Response(row["question_id"], ids, logprobs, subject.decode(ids).strip())
 
 
 def judged(answers: Sequence[tuple[Question, str]], study: Study) -> list[Verdict]:

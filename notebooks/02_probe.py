@@ -143,7 +143,7 @@ theirs, ours = (set(fit.h_neurons) for fit in (rule.fits[rule.chosen], found.pro
 print(f"the paper's rule: {len(theirs)} H-Neurons; ours: {len(ours)}; in both: {len(theirs & ours)}")
 
 # %% [markdown]
-# Which rule is right cannot be read off here; how much hangs on it can: here little, since the sets are nearly the same; the
+# Which rule is right cannot be read off here; how much hangs on it can: on the bundled model little, since the sets are nearly the same; the
 # replication above shows that it can be otherwise. (The first neurons to enter tell answers from other tokens. Of what is made up
 # they know nothing, so that the AUROC at small C lies now above, now below 0.5.) We go on with ours, fixed before anything was seen. Its neighbours on the
 # path, and how many of our H-Neurons each of them keeps:
@@ -219,8 +219,8 @@ pd.DataFrame(
 ).assign(neurons=size.values())
 
 # %% [markdown]
-# Other draws of the same people's answers give largely another set. (Exact match changes nothing here, since the model answers
-# in bare names.) How far can such an instrument be trusted? Ask it where the truth is known: simulated contributions,
+# On the bundled model other draws of the same people's answers give largely another set. (Exact match changes nothing, since it
+# answers in bare names.) How far can such an instrument be trusted? Ask it where the truth is known: simulated contributions,
 # heavy-tailed like real ones, in which five of three thousand neurons know.
 
 # %%
@@ -237,9 +237,10 @@ print(
 print(f"validation AUROC, both refitted with next to no penalty: H-Neurons {swapped.own}, twins {swapped.twins}")
 
 # %% [markdown]
-# Shuffled labels leave nearly as many stable neurons: most of the stable ones know where answers stand, and not what is made
-# up. So read a list of H-Neurons as *one* answer that would do, not as *the* answer. A neuron that is seldom
-# found again may know as much as the one that was taken in its place.
+# On the bundled model shuffled labels leave nearly as many stable neurons: most of the stable ones know where answers stand, and not what is made
+# up. And of the rest, other halves and other draws give others. That is not for a wealth of equals: grouping does not help, and
+# twins detect no better than the H-Neurons whose place they take, if anything less. It is what a weak signal looks like. So read
+# a list of H-Neurons as *one* answer that these people and draws gave, not as *the* answer.
 
 # %%
 card, validation = found.card, collected.rows("validation")
@@ -492,8 +493,7 @@ pd.DataFrame(
 #
 # * **Detection is not cause.** That these neurons detect made-up answers does not mean that they make them up. Notebook 3
 #   turns them.
-# * **They are not *the* hallucination neurons.** L1 picks one of several interchangeable neurons and silences the rest;
-#   another half of the people or another C gives another set.
+# * **They are not *the* hallucination neurons.** Another half of the people, other draws or another C give another set.
 # * Nor are they "millions of neurons", nor, as far as anyone has reported, "concentrated in the upper-middle layers":
 #   both have been said of the paper, which says neither.
 # * The filtered classes differ in confidence by construction; everyday answers are the fairer test, and this world has

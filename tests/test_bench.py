@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,23 +11,33 @@ from pathlib import Path
 BENCH = Path(__file__).resolve().parents[1] / "bench"
 
 
-def run(*rows: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(BENCH / "bench.py"), *rows], capture_output=True, text=True, env=os.environ
-    )
+def run(folder: Path, *rows: str) -> subprocess.CompletedProcess[str]:
+    for name in ("README.md", "measured.json"):
+        shutil.copy(BENCH / name, folder)
+    command = [sys.executable, str(BENCH / "bench.py"), *rows]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "HN_BENCH": str(folder)})
 
 
-def test_some_rows_are_printed_and_the_kept_table_stays():
-    before = (BENCH / "README.md").read_text()
-    done = run("import", "deep")
+def rows_of(folder: Path) -> list[str]:
+    return [line for line in (folder / "README.md").read_text().splitlines() if line.startswith("| ")][1:]
+
+
+def test_some_rows_are_measured_and_the_others_stay(tmp_path):
+    before = rows_of(BENCH)
+    done = run(tmp_path, "import", "deep")
     assert done.returncode == 0, done.stderr
     what = [line.split(" | ")[0] for line in done.stdout.splitlines()]
     assert what[0] == "import hn_utils"
     assert what[1].startswith("one deep C")
-    assert (BENCH / "README.md").read_text() == before
+    after = rows_of(tmp_path)
+    assert len(after) == len(before)
+    again = [i for i, line in enumerate(before) if line.startswith(("| import hn_utils", "| one deep C"))]
+    assert len(again) == 2
+    assert all(after[i] == line for i, line in enumerate(before) if i not in again)
+    assert all(f"| {line} |" in after for line in done.stdout.splitlines())
 
 
-def test_an_unknown_row():
-    done = run("nothing")
+def test_an_unknown_row(tmp_path):
+    done = run(tmp_path, "nothing")
     assert done.returncode == 1
     assert "error: unknown rows ['nothing']: choose from capture," in done.stderr
