@@ -46,7 +46,7 @@ class Published:
 
 
 def title_of(figure: go.Figure) -> str:
-    return figure.layout.title.text.replace("<br>", " ")  # type: ignore[union-attr]
+    return html.unescape(figure.layout.title.text.replace("<br>", " "))  # type: ignore[union-attr]
 
 
 def image(figure: go.Figure, height: int) -> bytes:
@@ -74,7 +74,11 @@ def show(figure: go.Figure) -> Published:
     """Return the figure for display: interactive where JavaScript runs, an image elsewhere."""
     if not image_server():
         return Published(figure, None)
-    return Published(figure, image(figure, figure.layout.height))  # type: ignore[union-attr]
+    try:
+        return Published(figure, image(figure, figure.layout.height))  # type: ignore[union-attr]
+    except Exception as error:  # whatever the browser dislikes: the figure itself is there
+        warnings.warn(f"no PNG of this figure ({type(error).__name__}: {error})", stacklevel=2)
+        return Published(figure, None)
 
 
 FIGURE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{name}</title>

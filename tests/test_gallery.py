@@ -12,6 +12,7 @@ from pages import opened
 
 from hn_utils import gallery
 from hn_utils.plots import styled
+from hn_utils.plots.style import printable
 
 FIGURES = Path(__file__).resolve().parents[1] / "figures"
 PAGES = sorted((FIGURES / "html").glob("*.html"))
@@ -99,6 +100,16 @@ def test_figures_name_their_finding_with_n():
         meta = gallery.read_meta(path)
         assert meta["notebook"] in gallery.NOTEBOOKS
         assert re.search(r"\bn = \d|\(n = |AUROC", meta["title"]), meta["title"]
+
+
+def test_words_that_a_browser_cannot_draw_are_shown_all_the_same():
+    assert printable("a\x00b <unk>") == "a\ufffdb &lt;unk>"
+    figure = styled(go.Figure(go.Table(cells={"values": [["a\x00b"]]})), "A title (n = 1)")
+    if gallery.image_server():
+        with pytest.warns(UserWarning, match="no PNG of this figure"):
+            shown = gallery.show(figure)
+        assert shown.png is None
+        assert "application/vnd.plotly.v1+json" in shown._repr_mimebundle_()
 
 
 def test_publish_and_index(tmp_path, monkeypatch):

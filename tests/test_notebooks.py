@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -101,3 +102,13 @@ def test_written_as_lessons(source):
     assert "Try it" in prose
     assert "/tmp/" not in said(source)
     assert len(prose) > sum(map(len, code(notebook)))
+
+
+def test_what_notebooks_define_is_an_exercise_and_nothing_is_defined_twice():
+    defined = []
+    for source in NOTEBOOKS:
+        for cell in jupytext.read(source).cells:
+            names = re.findall(r"^(?:def|class) (\w+)", cell.source, re.MULTILINE) if cell.cell_type == "code" else []
+            assert not names or "exercise" in cell.metadata.get("tags", ()), names
+            defined += names
+    assert len(defined) == len(set(defined)) == 9

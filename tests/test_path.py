@@ -96,3 +96,15 @@ def test_deviance_by_hand():
 def test_bad_input():
     with pytest.raises(ValueError, match=r"labels hold only \[1\]"):
         l1_path(Rows([np.ones((3, 2))]), np.ones(3, int), [1.0])
+
+
+def test_the_example_of_the_page_on_certificates():
+    """Four answers, two neurons: worked out by hand in notebooks/certificate.md."""
+    X, labels = Rows([np.array([[2, 1], [2, 0], [0, 1], [0, 0]], np.float32)]), np.array([1, 1, 0, 0])
+    assert c_grid(X, labels, 2)[0] == pytest.approx(1 / 2)
+    early, later = l1_path(X, labels, [0.49, 1.0])
+    assert len(early.neurons) == 0
+    assert later.neurons.tolist() == [0]
+    assert later.weights[0] == pytest.approx(np.log(3) / 2, abs=1e-6)
+    assert later.intercept == 0
+    assert later.violation < 1e-6

@@ -47,7 +47,7 @@ def test_the_whole_road(walked, tiny_study):
         assert curve.outcomes.shape == (len(curve.items), 7)
         assert curve.control_outcomes.shape == (3, len(curve.items), 3)
     assert [t.model for t in origins.timeline][-1] == "base"
-    written = json.dumps(summary(found, compared, intervened, origins))
+    written = json.dumps(summary(found, compared, None, intervened, origins))
     assert "NaN" not in written
 
 

@@ -8,14 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from hn_utils.controls import bootstrap, mean
-from hn_utils.plots.style import (
-    ABSTAINED,
-    FALSE,
-    H_NEURON,
-    TRUE,
-    band,
-    styled,
-)
+from hn_utils.plots.style import ABSTAINED, FALSE, H_NEURON, TRUE, band, printable, styled
 from hn_utils.road import Collected
 
 
@@ -49,7 +42,7 @@ def token_heat_map(
     tokens: Sequence[str], values: np.ndarray, neurons: Sequence[str], answer: Sequence[int], title: str
 ) -> go.Figure:
     """Which tokens light up which neurons: contribution in percent of the layer's output, [neuron, token]."""
-    labels = [f"{i}: {t}" for i, t in enumerate(tokens)]
+    labels = [f"{i}: {printable(t)}" for i, t in enumerate(tokens)]
     figure = go.Figure(
         go.Heatmap(
             z=100 * values,

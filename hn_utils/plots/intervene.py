@@ -19,6 +19,7 @@ from hn_utils.plots.style import (
     TRUE,
     band,
     control_lines,
+    printable,
     read_at,
     styled,
 )
@@ -66,13 +67,13 @@ def answers(curves: Mapping[str, DoseResponse], card: HNeurons, each: int = 2) -
     figure, steps = go.Figure(), []
     fixed = [
         [BEHAVIOURS[b].title for b, _, _ in rows],
-        [c.items[i].turns[-1] for _, c, i in rows],
-        [c.items[i].truth or "(withheld)" for _, c, i in rows],
-        [c.items[i].claim or "" for _, c, i in rows],
+        [printable(c.items[i].turns[-1]) for _, c, i in rows],
+        [printable(c.items[i].truth or "(withheld)") for _, c, i in rows],
+        [printable(c.items[i].claim or "") for _, c, i in rows],
     ]
     for place, alpha in enumerate(first.alphas):
         words = [str(c.outcomes[i, place]) for _, c, i in rows]
-        replies = [c.replies[i][place].text for _, c, i in rows]
+        replies = [printable(c.replies[i][place].text) for _, c, i in rows]
         plain = ["#FFFFFF"] * len(rows)
         figure.add_trace(
             go.Table(

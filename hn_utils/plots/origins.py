@@ -122,6 +122,13 @@ def drift_ranks(drift: Drift, card: HNeurons) -> go.Figure:
                 row=1,
                 col=column,
             )
+    for name, values, colour in (
+        ("means of what shuffled labels pick", drift.shuffled, "#333333"),
+        ("mean of the H-Neurons", np.array([drift.mean_rank]), H_NEURON),
+    ):
+        marker = {"color": colour, "symbol": "line-ns-open", "size": 16, "line": {"width": 2}}
+        ticks = go.Scatter(x=values, y=np.full(len(values), -2.0), mode="markers", marker=marker, name=name)
+        figure.add_trace(ticks.update(hovertemplate="mean rank %{x:.2f}<extra>" + name + "</extra>"), row=1, col=1)
     figure.update_layout(barmode="overlay")
     figure.update_xaxes(title="rank: 0 moved most, 1 moved least")
     figure.update_yaxes(title="% of neurons", col=1)

@@ -29,7 +29,7 @@ MATCHED = "random neurons, same layers and loudness"
 
 def styled(figure: go.Figure, title: str, height: int = HEIGHT) -> go.Figure:
     """House layout: white, wrapped left-aligned title that states the finding, legend below."""
-    wrapped = "<br>".join(wrap(title, 105))
+    wrapped = "<br>".join(wrap(printable(title), 105))
     lines = wrapped.count("<br>") + 1
     figure.update_layout(
         template="plotly_white",
@@ -77,6 +77,11 @@ def band(x: Sequence[float] | Sequence[str], estimates: Sequence[Estimate], colo
             hovertemplate="%{x}: %{y:.2f}<extra>" + name + "</extra>",
         )
     ]
+
+
+def printable(text: str) -> str:
+    """A model's words as a figure can show them: plotly reads < as markup, and fails at control characters."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text).replace("<", "&lt;")
 
 
 def neuron_name(flat: int, d_mlp: int) -> str:
