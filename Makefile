@@ -8,15 +8,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 NOTEBOOKS := 01_collect 02_probe 03_intervene 04_base_vs_instruct
 
-.PHONY: notebooks test lint bench organism gates lock clean
+.PHONY: notebooks exercises test lint bench organism gates lock clean
 
 notebooks: .venv/installed ## run all notebooks on the study named by HN_STUDY, and build the gallery
 	@for n in $(NOTEBOOKS); do \
 		echo "== notebooks/$$n"; \
 		(cd notebooks && $(QUIET) ../$(BIN)/jupytext --quiet --to ipynb --execute $$n.py) || exit 1; \
 	done
-	@$(BIN)/python -m hn_utils.worksheets # the copies with gaps, from the same sources
 	@echo "open figures/index.html, or figures/explorer.html to look around"
+
+exercises: .venv/installed ## write the copies with gaps again from the notebooks' sources (over what stands there)
+	$(BIN)/python -m hn_utils.worksheets
 
 test: .venv/installed ## all tests
 	$(BIN)/pytest

@@ -240,7 +240,14 @@ def bench_memory() -> list[Row]:
             capture(subject, some_examples(128, 40, 60), study)  # torch takes its working memory
             peak = peak_memory(lambda s=subject, n=n, study=study: capture(s, some_examples(n, 40, 60), study))
         kept = 64 * len(REGIONS) * n_layers * 2048 * 2 / 1e6
-        rows.append((f"capture memory, {n_layers} layers, {n} examples", "", f"{peak:.0f} MB", f"shard: {kept:.0f} MB"))
+        rows.append(
+            (
+                f"capture memory, {n_layers} layers, {n} examples",
+                "",
+                f"{peak:.0f} MB",
+                f"flat in examples (a shard is {kept:.0f} MB)",
+            )
+        )
     return rows
 
 
@@ -269,7 +276,7 @@ def bench_path() -> list[Row]:
                 (
                     f"L1 path of {depth} C, {n:,} x {p:,}, one core: {told}",
                     f"{depth} liblinear fits, tol 1e-4 ({len(places)} timed, {min(theirs):.0f} to {max(theirs):.0f} s)",
-                    f"{spread(factor)} x faster; violation <= {max(f.violation for f in fits):.0e}; "
+                    f"{spread(factor)} times as fast; violation <= {max(f.violation for f in fits):.0e}; "
                     f"liblinear's objective {min(better):.4f} to {max(better):.4f} x ours",
                     ">= 50 x, <= 1e-4, never worse",
                 )
@@ -285,7 +292,9 @@ def bench_deep() -> list[Row]:
         ours = seconds(lambda: l1_path(X, labels, [C]), time.process_time)
         theirs = seconds(lambda: liblinear(dense, labels, C), time.process_time)
     k = len(l1_path(X, labels, [C])[0].neurons)
-    return [(f"one deep C ({k} neurons), from nothing", "liblinear", f"{theirs / ours:.1f} x faster", "never slower")]
+    return [
+        (f"one deep C ({k} neurons), from nothing", "liblinear", f"{theirs / ours:.1f} times as fast", "never slower")
+    ]
 
 
 def bench_large(name: str, n: int, p: int, aim: str) -> list[Row]:
@@ -310,7 +319,7 @@ def bench_sampling() -> list[Row]:
                 subject.generate([prompt], once, draw)
 
     ours, theirs = in_turn(lambda: subject.generate(prompts, study.sampling), separately, 3)
-    return [("10 responses to 48 questions", "10 calls a question", f"{spread(theirs / ours)} x faster", ">= 6 x")]
+    return [("10 responses to 48 questions", "10 calls a question", f"{spread(theirs / ours)} times as fast", ">= 6 x")]
 
 
 def bench_doses() -> list[Row]:
@@ -336,7 +345,7 @@ def bench_doses() -> list[Row]:
         (
             "7 alphas x 4 behaviours, 20 items each",
             "one alpha after another",
-            f"{spread(theirs / ours)} x faster",
+            f"{spread(theirs / ours)} times as fast",
             ">= 3 x",
         )
     ]
@@ -368,13 +377,13 @@ def bench_storage() -> list[Row]:
         (
             f"{what}: written, synced and hashed",
             "a float32 .npy each",
-            f"{spread(wrote_single / wrote)} x faster",
+            f"{spread(wrote_single / wrote)} times as fast",
             ">= 10 x",
         ),
         (
             f"{what}: verified, 500 columns read",
             "a float32 .npy each",
-            f"{spread(read_singly / read)} x faster",
+            f"{spread(read_singly / read)} times as fast",
             ">= 8 x",
         ),
     ]

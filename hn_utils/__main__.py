@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
     running = commands.add_parser("run", help="collect, probe, intervene, look back")
     running.add_argument("--study", help=f"one of {', '.join(PRESETS)}, or a .json file (default: $HN_STUDY)")
     running.add_argument("--questions", type=int, help="ask only this many questions")
-    running.add_argument("--out", type=Path, help="folder for the card and the summary (default: data/cache/results)")
+    running.add_argument("--out", type=Path, help="folder for card, report and summary (default: data/cache/results)")
     auditing = commands.add_parser("audit", help="known faults of the authors' released examples")
     auditing.add_argument("folder", type=Path)
     options = parser.parse_args(arguments)

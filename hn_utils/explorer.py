@@ -39,7 +39,7 @@ KINDS: dict[str, tuple[str, Callable[[Question, set[str]], bool]]] = {
 
 @dataclass(frozen=True)
 class Explorer:
-    """What the page is made from. The texts are the test people's; every number is computed, none is looked up."""
+    """What the page is made from: questions and pressure about test people, cards of neurons from validation people."""
 
     study: Study
     collected: Collected
@@ -70,7 +70,7 @@ class Explorer:
         )
         n, beyond = len(self.found.card.rows), self.found.beyond["random"]
         worth = (
-            f"{n} H-Neurons of {self.collected.subject.short_name} tell made-up from true answers with AUROC "
+            f"{n} H-Neurons of {self.study.name} tell made-up from true answers with AUROC "
             f"{own.auroc} (n = {own.auroc.n} consistent answers about test people): {beyond} more than as many random "
             "neurons of the same layers and, where there are such, as loud. The answer's confidence alone reaches "
             f"{sure.auroc.value:.2f}."
@@ -88,7 +88,7 @@ class Explorer:
         }
 
     def questions(self) -> list[dict[str, Any]]:
-        """Questions by how the model does on them, with the most frequent answer, as the probe met it."""
+        """Questions by how the model does on them, with the most frequent of the drawn answers."""
         asked, rng, groups = self.collected, np.random.default_rng(self.study.seed), []
         for name, (title, fits) in KINDS.items():
             mine = [
@@ -134,13 +134,15 @@ class Explorer:
         return conversation(self.collected.subject, items, self.study)
 
     def turn(self, items: Sequence[Item], entries: Sequence[dict[str, Any]]) -> list[list[int]]:
-        """Add what is said at every alpha, `replies` [set][alpha] as (text, outcome); return the ids at alpha 1."""
+        """Add what is said at every alpha, `replies` [set][alpha] as (text, outcome), and return the ids at alpha 1. A
+        question without a truth has no outcome."""
         alphas = self.study.alphas
         doses = [Dose(fit.neurons, alpha) for fit in self.fits for alpha in alphas]
         replies = replies_at(self.collected.subject, items, doses, self.study)
         words = outcomes(items, replies, self.study).tolist()
-        for entry, row, outcome in zip(entries, replies, words, strict=True):
-            cells = [[reply.text, word] for reply, word in zip(row, outcome, strict=True)]
+        for entry, item, row, outcome in zip(entries, items, replies, words, strict=True):
+            judged = item.truth or item.rule != "recall"
+            cells = [[reply.text, word if judged else ""] for reply, word in zip(row, outcome, strict=True)]
             entry["replies"] = [cells[i : i + len(alphas)] for i in range(0, len(cells), len(alphas))]
         return [list(row[alphas.index(1.0)].ids) for row in replies]
 
@@ -159,13 +161,18 @@ class Explorer:
         for entry, row, prompt, values in zip(entries, rows, prompts, spoken, strict=True):
             written = [i for i in range(len(prompt), len(row)) if row[i] not in subject.stop_ids] or [len(row) - 1]
             places = entry.setdefault("answer", written)
-            entry["tokens"] = [subject.decode([i]) or subject.tokenizer.convert_ids_to_tokens(i) for i in row]
+            entry["tokens"] = [self.word(i) for i in row]
             own = 100 * values[:, np.searchsorted(neurons, card.flat)]
             entry["said"] = [list(map(rounded, token)) for token in own.tolist()]
             columns = [values[:, np.searchsorted(neurons, fit.neurons)] for fit in self.fits]
             each = list(zip(columns, self.fits, strict=True))
             entry["scores"] = [list(map(rounded, log_odds(v, fit).tolist())) for v, fit in each]
             entry["at_answer"] = [rounded(float(log_odds(v[places].mean(0), fit))) for v, fit in each]
+
+    def word(self, token: int) -> str:
+        """A token's text; the name of one that has none."""
+        subject = self.collected.subject
+        return subject.decode([token]).strip() or subject.tokenizer.convert_ids_to_tokens(token)
 
     def cards(self) -> list[dict[str, Any]]:
         """For each H-Neuron: weight in the L1 probe; what a percent of contribution `adds` to the score of the refitted
@@ -196,8 +203,8 @@ class Explorer:
                         for i in np.argsort(-own, kind="stable")[:N_TOP]
                         for e in [self.collected.kept[rows[i]]]
                     ],
-                    "favours": [subject.decode([i]).strip() for i in best],
-                    "disfavours": [subject.decode([i]).strip() for i in worst],
+                    "favours": [self.word(i) for i in best],
+                    "disfavours": [self.word(i) for i in worst],
                     "drift": self.drift and rounded(float(self.drift.rank_within[card.flat[place]])),
                 }
             )

@@ -163,7 +163,7 @@ def keep_page(page: str, name: str) -> Path:
 
 
 def build_index() -> Path:
-    """Write figures/index.html from the figures that are there, in the order of the notebooks."""
+    """Write figures/index.html from the figures that are there, a section a notebook."""
     pages = {page.stem: read_meta(page) for page in sorted((FIGURES / "html").glob("*.html"))}
     cards = []
     for notebook, heading in NOTEBOOKS.items():

@@ -45,7 +45,7 @@ def worksheet(source: Path) -> NotebookNode:
         if "solutions" in tags:
             cells.append(new_markdown_cell(NOTE.format(notebook=f"../{source.stem}.ipynb")))
         elif cell.cell_type == "markdown":
-            cells.append(new_markdown_cell(re.sub(r"\]\((?!https?:)([^)#]+)\)", r"](../\1)", cell.source)))
+            cells.append(new_markdown_cell(re.sub(r"\]\((?!https?:|#)([^)]+)\)", r"](../\1)", cell.source)))
         elif "exercise" in tags:
             cells.append(new_code_cell(gaps(cell.source), metadata={"tags": ["exercise"]}))
             folded = f"<details><summary>A solution</summary>\n\n```python\n{cell.source}\n```\n\n</details>"

@@ -361,8 +361,8 @@ if loud:
 #
 # **Exercise: spot the confound** (15 minutes, difficulty 3 of 3). `suspect = stratified()` holds four thousand simulated answers, half of
 # them true: `labels`, a detector's `score`, and three suspects: `length`, `topic`, `time of day`. The score alone reaches an AUROC of 0.74.
-# Write the AUROC among pairs of the same stratum; let `left` be a dict of its value for each suspect, and `confound` the name of the
-# suspect that explains the detector away.
+# Write the AUROC among pairs of the same stratum; let `confound` be the name of the suspect that explains the detector
+# away.
 #
 # <details><summary>Hint</summary>Within a stratum <code>auroc(labels[own], score[own])</code> counts pairs of one true and one
 # made-up answer. A stratum with more pairs weighs more. If a suspect is to blame, what is left within its strata?</details>
@@ -385,7 +385,8 @@ confound = min(left, key=lambda name: abs(left[name] - 0.5))
 check("spot the confound", (auroc_within, confound))
 
 # %%
-for name, value in left.items():
+for name in ("length", "topic", "time of day"):
+    value = auroc_within(suspect["labels"], suspect["score"], suspect[name])
     print(f"among answers of the same {name}: {value:.2f}")
 
 # %% [markdown]

@@ -249,6 +249,8 @@ X3 = np.concatenate
         ("compliance rate with interval", lambda o, p, s: over(o, p, "people", once=True), "drawn twice counts twice"),
         ("compliance rate with interval", lambda o, p, s: over(o, p, "people", few=2), "as many people as there are"),
         ("compliance rate with interval", lambda o, p, s: (0.4, (0.3, 0.5)), "expected three numbers"),
+        ("3-vs-1 rows", lambda a, o, m: None, "returns nothing"),
+        ("spot the confound", (lambda y, s, g: None, "length"), "returns nothing"),
         ("compliance rate with interval", lambda o, p, s: 3 * (np.mean(o == "complied"),), "no width"),
         ("base transfer", lambda X, y, w, b: np.mean((X @ w + b > 0) == y), "accuracy at score 0"),
         ("base transfer", lambda X, y, w, b: 1 - whole(y, X @ w), "below 0.5"),

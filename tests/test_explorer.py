@@ -219,6 +219,9 @@ def test_a_question_of_ones_own_is_asked_live(walked, browser, tmp_path):
     assert complaints == []
     page.close()
     assert shown._repr_html_().startswith("<iframe srcdoc=")
+    path.write_text(explorer.ask(known.question.text).page)
+    outcomes = {cell[1] for cells in data_in(path)["groups"][0]["items"][0]["replies"] for cell in cells}
+    assert outcomes == {""}  # without a truth nothing can be judged
 
 
 def test_the_index_links_it(monkeypatch, tmp_path):
