@@ -33,15 +33,16 @@ from sklearn.linear_model import lasso_path
 from hn_utils.cache import cached_shards
 from hn_utils.rows import Rows
 
-VERSION = 2
+VERSION = 4
 TOLERANCE = 1e-4  # largest violation of optimality that a fit may have
 EXACT = 1e-7  # what is aimed at on the few columns,
 ROUGH = 0.1  # and first, to see whether they suffice
 GRID_SPAN = 300.0  # the path runs from the C at which the first neuron enters to this many times it
+NEAR_ZERO = 0.01  # of the largest weight: a smaller one may yet become zero
 SWEEPS = 20  # of coordinate descent, between two looks at the loss
 FIRST_GUESS = 400  # columns
 CROWDED = 1 / 3  # share of the guessed columns with a weight, beyond which more are brought in first:
-WIDER = 2  # times as many
+WIDER = 1  # times as many
 EXPLAINED = 0.99  # of the deviance: beyond it the path only makes certain answers more certain
 
 
@@ -150,6 +151,7 @@ def signed_step(A: np.ndarray, y: np.ndarray, C: float, w: np.ndarray) -> np.nda
 
 def solve_on(A: np.ndarray, y: np.ndarray, C: float, w: np.ndarray, violation: float) -> np.ndarray:
     """The optimum on few columns, from `w`: Newton on those with a weight and those whose certificate fails most."""
+    stuck = False
     for _ in range(200):
         worst = violation_of(A.T @ pull(y, A @ w), w, C)
         if worst.max() <= violation:
@@ -157,11 +159,29 @@ def solve_on(A: np.ndarray, y: np.ndarray, C: float, w: np.ndarray, violation: f
         on, missing = np.flatnonzero(w), np.flatnonzero((w == 0) & (worst > violation))
         active = np.concatenate([on, missing[np.argsort(-worst[missing])[: max(20, len(on) // 2)]]])
         B, moved = A[:, active], w.copy()
-        moved[active] = signed_step(B, y, C, lasso_step(B, y, C, w[active]))
-        if np.array_equal(moved, w):
+        # The lasso decides what is zero. Where all weights are far from it, that is clear.
+        undecided = stuck or len(missing) or np.abs(w[on]).min() < NEAR_ZERO * np.abs(w[on]).max()
+        guess = lasso_step(B, y, C, w[active]) if undecided else w[active]
+        moved[active] = signed_step(B, y, C, guess)
+        if undecided and np.array_equal(moved, w):
             break
-        w = moved
+        w, stuck = moved, np.array_equal(moved, w)
     return w
+
+
+def beside(A: np.ndarray, more: np.ndarray) -> np.ndarray:
+    """The columns of both, in double precision; columns lie together in memory, and nothing is held twice."""
+    both = np.empty((len(A), A.shape[1] + more.shape[1]), order="F")
+    both[:, : A.shape[1]], both[:, A.shape[1] :] = A, more
+    return both
+
+
+def onwards(w: np.ndarray, earlier: np.ndarray) -> np.ndarray:
+    """Where the path goes next, if weights move on as from the last C to this one, and none changes its sign."""
+    if len(earlier) != len(w):
+        return w
+    ahead = 2 * w - earlier
+    return np.where((earlier != 0) & (np.sign(ahead) == np.sign(w)), ahead, w)
 
 
 def l1_path(X: Rows, labels: np.ndarray, grid: Sequence[float] | np.ndarray) -> list[Fit]:
@@ -183,11 +203,13 @@ def l1_path(X: Rows, labels: np.ndarray, grid: Sequence[float] | np.ndarray) -> 
     n_wanted = FIRST_GUESS
     while len(path) < len(grid):
         wanted = np.argsort(-force, kind="stable")[: min(n_wanted, X.shape[1] - len(columns))]
-        columns, A = np.append(columns, wanted), np.asfortranarray(np.column_stack([A, X.columns(wanted)]))
+        columns, A = np.append(columns, wanted), beside(A, X.columns(wanted))
         # Solve on these columns, as far along the path as they can be trusted.
         tried, crowded = [], False
+        earlier = np.zeros(0)
         for C in grid[len(path) :]:
-            start = guesses.get(C, w)
+            start = guesses.get(C, onwards(w, earlier))
+            earlier = w
             w = solve_on(A, y, C, np.pad(start, (0, A.shape[1] - len(start))), ROUGH)
             crowded = np.count_nonzero(w) > CROWDED * len(columns) and len(columns) < X.shape[1]
             w = guesses[C] = w if crowded else solve_on(A, y, C, w, EXACT)
@@ -197,7 +219,9 @@ def l1_path(X: Rows, labels: np.ndarray, grid: Sequence[float] | np.ndarray) -> 
         # Test all columns at each of these C; those that pull hardest come in next.
         Cs = np.array(grid[len(path) : len(path) + len(tried)])
         residuals = pull(y[:, None], A @ np.column_stack(tried))
-        forces = Cs[:, None] * np.abs(X.times_transposed(residuals))
+        forces = X.times_transposed(residuals)
+        np.abs(forces, out=forces)
+        forces *= Cs[:, None].astype(forces.dtype)
         forces[:, columns] = 0
         for C, w_C, r, outside in zip(Cs.tolist(), tried, residuals.T, forces.max(1), strict=True):
             if outside > 1 + TOLERANCE or (crowded and w_C is tried[-1]):

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 
 from hn_utils.cache import hasher
 
-BLOCK = 2**25  # numbers that are held in float32 at a time: 128 MB
+BLOCK = 2**23  # numbers that are held in float32 at a time: 32 MB
 
 
 class Rows:

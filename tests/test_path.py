@@ -108,3 +108,16 @@ def test_the_example_of_the_page_on_certificates():
     assert later.weights[0] == pytest.approx(np.log(3) / 2, abs=1e-6)
     assert later.intercept == 0
     assert later.violation < 1e-6
+
+
+@pytest.mark.parametrize("seed", [0, 45, 129, 228, 270, 309, 393, *range(1, 9)])
+def test_every_fit_keeps_its_certificate_where_columns_go_together(seed):
+    """Weights that shrink to nothing while others take their place are where a Newton step can get stuck: on the first
+    seven it once did."""
+    rng = np.random.default_rng(seed)
+    common = rng.normal(size=(60, 15)).repeat(20, 1)
+    logs = 0.4 * rng.normal(size=common.shape) + 0.9 * common
+    labels = rng.permutation(np.repeat([0, 1], 30))
+    X = np.exp(0.7 * (logs + 0.3 * labels[:, None] * (np.arange(300) % 37 == 0))).astype(np.float16)
+    path = l1_path(Rows([X]), labels, c_grid(Rows([X]), labels, 20))
+    assert max(fit.violation for fit in path) < 1e-6
