@@ -69,9 +69,14 @@ def test_the_slider_over_alpha_shows_those_replies(browser):
     page.wait_for_selector(".slider-rail-touch-rect")
     for step in (6, 0):
         slide(page, step)
-        replies = traces_in_file(path)[step]["cells"]["values"][4]
-        shown = re.sub(r"\s+", "", page.locator(".table").text_content())
-        assert all(re.sub(r"\s+", "", reply) in shown for reply in replies)
+        replies = [re.sub(r"\s+", "", reply) for reply in traces_in_file(path)[step]["cells"]["values"][4]]
+        page.wait_for_function(
+            """replies => {
+                const shown = document.querySelector('.table').textContent.replace(/\\s+/g, '');
+                return replies.every(reply => shown.includes(reply));
+            }""",
+            arg=replies,
+        )  # the table is drawn in steps
     page.close()
 
 
