@@ -15,12 +15,13 @@ from sklearn.preprocessing import StandardScaler
 from hn_utils.cache import cached_shards
 from hn_utils.controls import Estimate, auroc, auroc_difference, bootstrap, mean
 from hn_utils.responses import Example
-from hn_utils.rows import BLOCK, Rows
+from hn_utils.rows import Rows
 from hn_utils.study import Study
 from hn_utils.subject import Subject
 
 VERSION = 1
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # C of an L2 probe, chosen on validation
+BLOCK = 2**23  # numbers of a block of columns: 32 MB in float32
 CALIPER = 0.1  # of the standard deviation of confidence, within which two answers count as equally sure
 
 

@@ -33,7 +33,7 @@ from sklearn.linear_model import lasso_path
 from hn_utils.cache import cached_shards
 from hn_utils.rows import Rows
 
-VERSION = 4
+VERSION = 5
 TOLERANCE = 1e-4  # largest violation of optimality that a fit may have
 EXACT = 1e-7  # what is aimed at on the few columns,
 ROUGH = 0.1  # and first, to see whether they suffice

@@ -12,10 +12,11 @@ from functools import cached_property
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from xxhash import xxh3_64_intdigest
 
-from hn_utils.cache import hasher
+from hn_utils.cache import digest
 
-BLOCK = 2**23  # numbers that are held in float32 at a time: 32 MB
+HEIGHT, WIDTH = 128, 2**12  # rows and columns of a tile, which is held in float32: 2 MB, so that it stays near the core
 
 
 class Rows:
@@ -52,49 +53,55 @@ class Rows:
     def columns(self, chosen: Int[np.ndarray, "k"]) -> Float[np.ndarray, "row k"]:
         """A few columns, in float32."""
         out = np.empty((len(self), len(chosen)), np.float32)
-        for part, mine in self.by_part(slice(None)):
-            out[mine] = self.parts[part][self.where[mine, 1][:, None], chosen]
+        for rows, places, part in self.by_part():
+            out[rows] = part[places[:, None], chosen]
         return out
 
-    def blocks(self) -> Iterator[tuple[slice, Float[np.ndarray, "some column"]]]:
-        """All rows in order, a block at a time in float32. A block is overwritten by the next."""
-        height = min(max(1, BLOCK // self.shape[1]), len(self))
-        as_stored = np.empty((height, self.shape[1]), np.result_type(*self.parts))
-        room = torch.empty(height, self.shape[1])
-        for start in range(0, len(self), height):
-            block = slice(start, min(start + height, len(self)))
-            size = block.stop - start
-            for part, mine in self.by_part(block):
-                as_stored[mine - start] = self.parts[part][self.where[mine, 1]]
-            room[:size] = torch.from_numpy(as_stored[:size])  # converts several times faster than numpy
-            yield block, room[:size].numpy()
+    def by_part(self) -> Iterator[tuple[Int[np.ndarray, "some"], Int[np.ndarray, "some"], np.ndarray]]:
+        """The numbers of the rows that one part holds, their places in it, and the part."""
+        for part in np.unique(self.where[:, 0]):
+            rows = np.flatnonzero(self.where[:, 0] == part)
+            yield rows, self.where[rows, 1], self.parts[part]
 
-    def by_part(self, block: slice) -> Iterator[tuple[int, Int[np.ndarray, "some"]]]:
-        """The parts that hold some of these rows, each with the numbers of those rows."""
-        rows = np.arange(len(self))[block]
-        for part in np.unique(self.where[rows, 0]):
-            yield part, rows[self.where[rows, 0] == part]
+    def pieces(self) -> Iterator[tuple[Int[np.ndarray, "some"], np.ndarray]]:
+        """All rows, a few at a time and in no order, as they are stored: not copied where they lie together."""
+        for rows, places, part in self.by_part():
+            for start in range(0, len(rows), HEIGHT):
+                some, there = rows[start : start + HEIGHT], places[start : start + HEIGHT]
+                together = np.all(np.diff(there) == 1)
+                yield some, part[there[0] : there[-1] + 1] if together else part[there]
+
+    def tiles(self) -> Iterator[tuple[Int[np.ndarray, "some"], slice, Float[np.ndarray, "some part"]]]:
+        """All rows and columns, a tile at a time, in float32. A tile is overwritten by the next."""
+        room = torch.empty(HEIGHT, WIDTH)
+        for rows, stored in self.pieces():
+            for start in range(0, self.shape[1], WIDTH):
+                columns = slice(start, min(start + WIDTH, self.shape[1]))
+                tile = room[: len(rows), : columns.stop - start]
+                tile.copy_(torch.from_numpy(stored[:, columns]))  # converts several times faster than numpy
+                yield rows, columns, tile.numpy()
 
     def times_transposed(self, vectors: Float[np.ndarray, "row k"]) -> Float[np.ndarray, "k column"]:
         """`vectors.T @ rows`, in float32."""
-        vectors, out = vectors.astype(np.float32), np.zeros((vectors.shape[1], self.shape[1]), np.float32)
-        for block, values in self.blocks():
-            out += vectors[block].T @ values
-        return out
+        each = torch.from_numpy(np.ascontiguousarray(vectors.T, np.float32))
+        out = torch.zeros(len(each), self.shape[1])
+        for rows, columns, tile in self.tiles():
+            out[:, columns].addmm_(each[:, rows], torch.from_numpy(tile))
+        return out.numpy()
 
     def mean(self) -> Float[np.ndarray, "column"]:
         return self.times_transposed(np.full((len(self), 1), 1 / len(self)))[0]
 
     def std(self) -> Float[np.ndarray, "column"]:
         mean, squares = self.mean(), np.zeros(self.shape[1], np.float64)
-        for _, values in self.blocks():
-            squares += np.square(values - mean).sum(0)
+        for _, columns, tile in self.tiles():
+            squares[columns] += np.square(tile - mean[columns]).sum(0)
         return np.sqrt(squares / len(self)).astype(np.float32)
 
     @cached_property
     def digest(self) -> str:
         """Hash of the content, whatever file it lies in."""
-        content = hasher()
-        for _, values in self.blocks():
-            content.update(values.data)
-        return content.hexdigest()
+        each = np.empty(len(self), np.uint64)
+        for rows, stored in self.pieces():
+            each[rows] = [xxh3_64_intdigest(row.tobytes()) for row in stored]
+        return digest(each.tobytes())

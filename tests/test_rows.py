@@ -14,9 +14,10 @@ def matrix() -> np.ndarray:
     return np.random.default_rng(0).lognormal(size=(23, 11)).astype(np.float16)
 
 
-@pytest.fixture(params=[2**25, 30, 1], ids=["one block", "two rows a block", "a row a block"])
+@pytest.fixture(params=[(64, 2**13), (2, 4), (1, 1)], ids=["one tile", "two rows by four columns", "single numbers"])
 def rows(request, matrix, monkeypatch) -> Rows:
-    monkeypatch.setattr("hn_utils.rows.BLOCK", request.param)
+    monkeypatch.setattr("hn_utils.rows.HEIGHT", request.param[0])
+    monkeypatch.setattr("hn_utils.rows.WIDTH", request.param[1])
     return Rows([matrix[:4], matrix[4:5], matrix[5:]])
 
 
@@ -24,7 +25,11 @@ def test_is_the_matrix(rows, matrix):
     full, chosen = matrix.astype(np.float32), np.array([9, 0, 3])
     assert rows.shape == full.shape
     assert np.array_equal(rows.columns(chosen), full[:, chosen])
-    assert np.array_equal(np.concatenate([b.copy() for _, b in rows.blocks()]), full)
+    seen = np.full(full.shape, np.nan, np.float32)
+    for numbers, columns, tile in rows.tiles():
+        assert np.isnan(seen[numbers, columns]).all()  # nothing comes twice
+        seen[numbers, columns] = tile
+    assert np.array_equal(seen, full)
     vectors = np.random.default_rng(1).normal(size=(23, 2))
     np.testing.assert_allclose(rows.times_transposed(vectors), vectors.T @ full, rtol=1e-4)
     np.testing.assert_allclose(rows.mean(), full.mean(0), rtol=1e-5)
