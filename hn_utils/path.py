@@ -13,9 +13,11 @@ is solved on them alone, as far as they suffice. One pass over the data then tes
 and those that pull hardest join the guess. A handful of passes does it, and little else grows with the number of
 neurons.
 
-**On few columns** each fit is Newton's method in turns: a weighted lasso finds out which weights are zero (Friedman,
-Hastie & Tibshirani 2010; the lasso is scikit-learn's), a linear solve settles the others. It starts from the neighbour
-on the path.
+**On few columns** each fit is Newton's method. As long as no weight changes its sign the penalty is linear, and a step
+is a linear solve; weights that it would drive through zero become zero, and the others are solved for again. The same
+curvature then serves for more steps while it brings the fit nearer. Where this gets nowhere, a weighted lasso finds out
+which weights are zero (Friedman, Hastie & Tibshirani 2010; the lasso is scikit-learn's). Each fit starts from its
+neighbours on the path.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.linalg import cho_factor, cho_solve
 from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import lasso_path
@@ -38,7 +41,6 @@ TOLERANCE = 1e-4  # largest violation of optimality that a fit may have
 EXACT = 1e-7  # what is aimed at on the few columns,
 ROUGH = 0.1  # and first, to see whether they suffice
 GRID_SPAN = 300.0  # the path runs from the C at which the first neuron enters to this many times it
-NEAR_ZERO = 0.01  # of the largest weight: a smaller one may yet become zero
 SWEEPS = 20  # of coordinate descent, between two looks at the loss
 FIRST_GUESS = 400  # columns
 CROWDED = 1 / 3  # share of the guessed columns with a weight, beyond which more are brought in first:
@@ -135,18 +137,34 @@ def lasso_step(A: np.ndarray, y: np.ndarray, C: float, w: np.ndarray) -> np.ndar
     return towards(path[:, 0], w, A, y, C)
 
 
-def signed_step(A: np.ndarray, y: np.ndarray, C: float, w: np.ndarray) -> np.ndarray:
-    """Newton on the weights that are not zero, whose penalty is linear as long as none changes its sign."""
-    on = np.flatnonzero(w)
-    B, z = A[:, on], A @ w
-    weighed = B * np.sqrt(curvature(y, z, C))[:, None]
+def signed_step(A: np.ndarray, y: np.ndarray, C: float, w: np.ndarray, violation: float) -> np.ndarray:
+    """Newton with each weight's sign held, a zero's as it is pulled, until `violation` or as long as one curvature
+    serves."""
+    z = A @ w
+    g = C * (A.T @ pull(y, z))
+    signs = np.where(w != 0, np.sign(w), np.sign(g))
+    weighed = A * np.sqrt(curvature(y, z, C))[:, None]
     H = weighed.T @ weighed
     H[np.diag_indices_from(H)] *= 1 + 1e-10
-    aim = w[on] + np.linalg.solve(H, C * B.T @ pull(y, z) - np.sign(w[on]))
-    aim[np.sign(aim) != np.sign(w[on])] = 0
-    moved = np.zeros_like(w)
-    moved[on] = towards(aim, w[on], B, y, C)
-    return moved
+    force, free = H @ w + g - signs, np.arange(len(w))
+    while True:
+        factor = cho_factor(H[np.ix_(free, free)], overwrite_a=True, check_finite=False)
+        aim = np.zeros_like(w)
+        aim[free] = cho_solve(factor, force[free], check_finite=False)
+        kept = np.sign(aim[free]) == signs[free]
+        if kept.all():
+            break
+        free = free[kept]
+    w = towards(aim, w, A, y, C)
+    before = np.inf
+    while w is aim:
+        rest = C * (A.T @ pull(y, A @ w))[free] - signs[free]
+        off = np.abs(rest).max(initial=0)
+        ahead = w[free] + cho_solve(factor, rest, check_finite=False)
+        if off <= violation or off > before / 4 or np.any(np.sign(ahead) != signs[free]):
+            break
+        aim[free], before = ahead, off
+    return w
 
 
 def solve_on(A: np.ndarray, y: np.ndarray, C: float, w: np.ndarray, violation: float) -> np.ndarray:
@@ -159,11 +177,9 @@ def solve_on(A: np.ndarray, y: np.ndarray, C: float, w: np.ndarray, violation: f
         on, missing = np.flatnonzero(w), np.flatnonzero((w == 0) & (worst > violation))
         active = np.concatenate([on, missing[np.argsort(-worst[missing])[: max(20, len(on) // 2)]]])
         B, moved = A[:, active], w.copy()
-        # The lasso decides what is zero. Where all weights are far from it, that is clear.
-        undecided = stuck or len(missing) or np.abs(w[on]).min() < NEAR_ZERO * np.abs(w[on]).max()
-        guess = lasso_step(B, y, C, w[active]) if undecided else w[active]
-        moved[active] = signed_step(B, y, C, guess)
-        if undecided and np.array_equal(moved, w):
+        start = lasso_step(B, y, C, w[active]) if stuck else w[active]
+        moved[active] = signed_step(B, y, C, start, violation)
+        if stuck and np.array_equal(moved, w):
             break
         w, stuck = moved, np.array_equal(moved, w)
     return w
