@@ -22,8 +22,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors import safe_open
-from safetensors.numpy import save as save_arrays
+from safetensors.numpy import save_file
 from tqdm.auto import tqdm
+from xxhash import xxh3_128, xxh3_128_hexdigest
 
 from hn_utils.study import DATA
 
@@ -37,12 +38,14 @@ def cache_root() -> Path:
     return Path(os.environ.get("HN_CACHE", DATA / "cache"))
 
 
-def hasher(content: bytes = b"") -> hashlib.blake2b:
-    return hashlib.blake2b(content, digest_size=8)
-
-
 def digest(content: bytes) -> str:
-    return hasher(content).hexdigest()
+    """A hash that notices accidents, at the speed of memory; it is no seal against forgery."""
+    return xxh3_128_hexdigest(content)
+
+
+def file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, xxh3_128).hexdigest()
 
 
 def mapped(path: Path) -> Arrays:
@@ -80,16 +83,6 @@ class Stage:
                 f"cache folder {self.folder} is not writable ({error.strerror}): set HN_CACHE to a folder that is"
             ) from error
 
-    def write(self, name: str, content: bytes) -> Path:
-        """Put a complete file in place atomically."""
-        with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".partial-", delete=False) as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        path = self.folder / name
-        os.replace(file.name, path)
-        return path
-
     def shard(self, index: int) -> Path | None:
         return next(iter(sorted(self.folder.glob(f"{index:05d}.*"))), None)
 
@@ -99,9 +92,7 @@ class Stage:
         if path is None:
             return None
         _, written_digest, kind = path.name.split(".")
-        with path.open("rb") as file:
-            intact = hashlib.file_digest(file, hasher).hexdigest() == written_digest
-        if not intact:
+        if file_digest(path) != written_digest:
             tqdm.write(f"cache: {path} is damaged and will be computed again")
             path.unlink(missing_ok=True)
             return None
@@ -110,13 +101,15 @@ class Stage:
     def save(self, index: int, result: Arrays | Records) -> Arrays | Records:
         """Write a shard and return it as it lies there: arrays mapped, so that memory does not grow with shards."""
         header = {"header": json.dumps({"stage": self.name, "shard": index, "key": key_hash(self.key)})}
-        if isinstance(result, dict):
-            content, kind = save_arrays(result, metadata=header), "safetensors"
-        else:
-            sink = pa.BufferOutputStream()
-            pq.write_table(pa.Table.from_pylist(result).replace_schema_metadata(header), sink)
-            content, kind = sink.getvalue().to_pybytes(), "parquet"
-        path = self.write(f"{index:05d}.{digest(content)}.{kind}", content)
+        with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".partial-", delete=False) as file:
+            if isinstance(result, dict):
+                save_file(result, file.name, header)
+            else:
+                pq.write_table(pa.Table.from_pylist(result).replace_schema_metadata(header), file.name)
+            os.fsync(file.fileno())
+        kind = "safetensors" if isinstance(result, dict) else "parquet"
+        path = self.folder / f"{index:05d}.{file_digest(Path(file.name))}.{kind}"
+        os.replace(file.name, path)
         return mapped(path) if isinstance(result, dict) else result
 
 

@@ -6,7 +6,6 @@ Axes are named once, here: `batch` rows, `pos` token positions, `layer`, `neuron
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +26,7 @@ from transformers import (
     LogitsProcessor,
     PreTrainedModel,
 )
+from xxhash import xxh3_128
 
 from hn_utils.study import Sampling, Study
 
@@ -155,14 +155,14 @@ class Subject:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of weights, configuration, vocabulary and end-of-turn tokens: the model's identity in cache keys."""
-        digest = hashlib.blake2b(digest_size=16)
+        digest = xxh3_128()
         digest.update(self.model.config.to_json_string().encode())
         digest.update(self.tokenizer.backend_tokenizer.to_str().encode())
         digest.update(str((self.tokenizer.chat_template, sorted(self.stop_ids))).encode())
         for name, weight in sorted(self.model.named_parameters()):  # state_dict() would unpack 4-bit weights for good
             scales = (getattr(weight, "SCB", None), getattr(getattr(weight, "quant_state", None), "absmax", None))
             digest.update(str((name, *(s.tolist() for s in scales if s is not None))).encode())
-            digest.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+            digest.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
     # --- text and ids ----------------------------------------------------------------------------------------------
