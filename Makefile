@@ -1,9 +1,6 @@
 # `make notebooks` and `make test` set everything up by themselves.
 # progress bars do not belong into committed notebooks
 QUIET := TQDM_DISABLE=1 PYTHONWARNINGS="ignore:IProgress"
-# freed memory is kept for the next batch instead of being cleared by the kernel again: a tenth faster
-export MALLOC_MMAP_THRESHOLD_ := 1073741824
-export MALLOC_TRIM_THRESHOLD_ := 4294967296
 PYTHON ?= python3
 BIN := .venv/bin
 NOTEBOOKS := 01_collect 02_probe 03_intervene 04_base_vs_instruct

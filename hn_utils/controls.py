@@ -105,8 +105,9 @@ def bootstrap(
         raise ValueError(f"bootstrap needs columns of one length above 0, got {[len(c) for c in columns]}")
     _, member = np.unique(np.arange(size) if groups is None else np.asarray(groups), return_inverse=True)
     rng, n_groups = np.random.default_rng(seed), int(member.max()) + 1
-    drawn = np.stack([np.bincount(rng.integers(n_groups, size=n_groups), minlength=n_groups) for _ in range(n)])
-    draws = statistic(*columns, weights=drawn[:, member].astype(float))
+    chosen = rng.integers(n_groups, size=(n, n_groups)) + n_groups * np.arange(n)[:, None]  # each draw in its own row
+    drawn = np.bincount(chosen.ravel(), minlength=n * n_groups).astype(float).reshape(n, n_groups)
+    draws = statistic(*columns, weights=drawn[:, member])
     low, high = np.nanpercentile(draws, [2.5, 97.5]) if not np.isnan(draws).all() else (float("nan"),) * 2
     return Estimate(float(statistic(*columns)), float(low), float(high), size)
 
