@@ -22,7 +22,7 @@ from hn_utils.controls import Estimate, accuracy, auroc, beyond_random, bootstra
 from hn_utils.intervene import UNSCALED, Dose, dosed
 from hn_utils.judges import normalise
 from hn_utils.path import Fit, c_grid
-from hn_utils.probe import Detection, NoHNeurons, Probe, detect, refit, three_vs_one
+from hn_utils.probe import Detection, NoHNeurons, Probe, detect, refit, refits, three_vs_one
 from hn_utils.questions import Question, question_module
 from hn_utils.responses import Example, NothingConsistent, Response, build_examples
 from hn_utils.road import Collected, Found, balanced, few_known, fit_on, over_sets, scores_of
@@ -256,7 +256,7 @@ def as_loud(study: Study, collected: Collected, found: Found, n_sets: int = 100)
         collected.labels[rows],
         collected.entities[rows],
     )
-    own, random = refit(X, y, chosen).score(read), scores_of([refit(X, y, s) for s in sets], read)
+    own, random = refit(X, y, chosen).score(read), scores_of(refits(X, y, sets), read)
     return AsLoud(
         len(chosen),
         bootstrap(auroc, labels, own, groups=groups),
@@ -368,7 +368,7 @@ def across_domains(study: Study, collected: Collected, n_sets: int = 20) -> Doma
         X, y = three_vs_one(collected.contributions[train], labels[train])
         loudness = collected.contributions[train].at("answer").mean()
         others = random_sets(neurons, *shape, n_sets, "magnitude", loudness, study.seed)
-        return refit(X, y, neurons), [refit(X, y, other) for other in others]
+        return refit(X, y, neurons), refits(X, y, others)
 
     for name, (train, validation, test) in rows.items():
         counts = [min(np.bincount(labels[some], minlength=2)) for some in (train, validation, test)]

@@ -11,10 +11,13 @@ import numpy as np
 from jaxtyping import Int
 from sklearn.linear_model import LogisticRegression
 
+from hn_utils.cache import cached_shards
 from hn_utils.contributions import Contributions
 from hn_utils.controls import Estimate, accuracy, auroc, average_precision, bootstrap
 from hn_utils.path import TOLERANCE, Fit, c_grid, check_labels, path_on_disk
 from hn_utils.rows import Rows
+
+VERSION = 1  # of a refit
 
 
 class NoHNeurons(ValueError):
@@ -98,6 +101,26 @@ def refit(X: Rows, labels: np.ndarray, neurons: np.ndarray) -> Fit:
     scale = read.std(0) + 1e-8
     model = LogisticRegression(C=100.0, solver="newton-cholesky").fit(read / scale, labels)
     return Fit(float("inf"), np.asarray(neurons), model.coef_[0] / scale, float(model.intercept_[0]), 0.0, 0.0)
+
+
+def refits(X: Rows, labels: np.ndarray, sets: Sequence[np.ndarray]) -> list[Fit]:
+    """`refit` of every set, read from the cache if these very sets were fitted on these rows before."""
+
+    def compute(_: int, group: Sequence[np.ndarray]) -> list[dict]:
+        fits = [refit(X, labels, neurons) for neurons in group]
+        return [{"weights": fit.weights.tolist(), "intercept": fit.intercept} for fit in fits]
+
+    key = {
+        "version": VERSION,
+        "rows": X.digest,
+        "labels": np.asarray(labels).tolist(),
+        "sets": [np.asarray(neurons).tolist() for neurons in sets],
+    }
+    kept = [row for shard in cached_shards("refits", key, sets, compute, max(1, len(sets))) for row in shard]
+    return [
+        Fit(float("inf"), np.asarray(neurons), np.array(row["weights"]), row["intercept"], 0.0, 0.0)
+        for neurons, row in zip(sets, kept, strict=True)
+    ]
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ from hn_utils.probe import (
     fit_probe,
     h_neurons,
     refit,
+    refits,
     three_vs_one,
 )
 from hn_utils.questions import Question, load_questions, question_module
@@ -150,10 +151,7 @@ def find(study: Study, collected: Collected, region: str = "answer", other: str 
     X, y = three_vs_one(collected.contributions[train], collected.labels[train], region, other)
     magnitude = collected.contributions[train].at(region).mean()
     random = {
-        match: [
-            refit(X, y, neurons)
-            for neurons in random_sets(card.flat, *shape, N_RANDOM_PROBES, match, magnitude, study.seed)
-        ]
+        match: refits(X, y, random_sets(card.flat, *shape, N_RANDOM_PROBES, match, magnitude, study.seed))
         for match in RANDOM_NAMES
     }
     noise = [shuffled_fit(X, collected.labels[train], probe.fit.C, seed) for seed in range(N_SHUFFLED)]
@@ -227,7 +225,10 @@ def differences(collected: Collected, found: Found) -> dict[str, Estimate]:
 
 
 def scores_of(fits: Sequence[Fit], X: Rows) -> Float[np.ndarray, "example set"]:
-    return np.stack([fit.score(X) for fit in fits], 1)
+    """What each fit says; a column that several of them need is read once."""
+    needed = np.unique(np.concatenate([fit.neurons for fit in fits]))
+    read = X.columns(needed)
+    return np.stack([read[:, np.searchsorted(needed, fit.neurons)] @ fit.weights + fit.intercept for fit in fits], 1)
 
 
 @dataclass(frozen=True)

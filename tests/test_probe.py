@@ -11,7 +11,7 @@ import pytest
 from hn_utils.contributions import Contributions, by_region
 from hn_utils.controls import Estimate, auroc
 from hn_utils.path import Fit, c_grid, l1_path
-from hn_utils.probe import HNeurons, choose, fit_probe, h_neurons, refit, three_vs_one
+from hn_utils.probe import HNeurons, choose, fit_probe, h_neurons, refit, refits, three_vs_one
 from hn_utils.rows import Rows
 
 PLANTED = [10, 250, 399]
@@ -67,6 +67,19 @@ def test_the_sparsest_within_one_standard_error_is_chosen():
     assert choose(uncertified, estimates)[0] == 3
     with pytest.raises(ValueError, match="no H-Neurons were found"):
         choose([replace(f, weights=np.array([-1.0])) for f in path], estimates)
+
+
+def test_refits_are_the_same_from_disk(monkeypatch):
+    train, labels = planted(300, 4)
+    X, y = three_vs_one(train, labels)
+    sets = [np.array(PLANTED), np.array([3, 8])]
+    alone, fresh = [refit(X, y, neurons) for neurons in sets], refits(X, y, sets)
+    monkeypatch.setattr("hn_utils.probe.refit", None)  # fitting again would fail
+    for fits in (fresh, refits(X, y, sets)):
+        for fit, expected in zip(fits, alone, strict=True):
+            assert np.array_equal(fit.neurons, expected.neurons)
+            assert np.array_equal(fit.weights, expected.weights)
+            assert fit.intercept == expected.intercept
 
 
 def test_refit_keeps_to_its_neurons():
