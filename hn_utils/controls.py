@@ -45,19 +45,18 @@ def mean(values: np.ndarray, weights: Weights | None = None) -> Any:
     return over_draws(drawn @ np.asarray(values, float) / drawn.sum(1), weights)
 
 
-def tied(weights: Weights, first: Int[np.ndarray, "place"]) -> Float[np.ndarray, "draw place"]:
-    """Weights of sorted rows, added up where scores tie; `first` is where each new score begins."""
-    return np.add.reduceat(weights, first, axis=1)
+def summed_by_score(scores: np.ndarray, *weights: Weights) -> list[Float[np.ndarray, "draw score"]]:
+    """Weights of rows added up where scores tie, from the lowest score to the highest."""
+    order = np.argsort(scores, kind="stable")
+    first = np.flatnonzero(np.append(True, np.diff(scores[order]) != 0))  # of each new score
+    return [np.add.reduceat(some[:, order], first, axis=1) for some in weights]
 
 
 def auroc(labels: np.ndarray, scores: np.ndarray, weights: Weights | None = None) -> Any:
     """Chance that a random positive scores above a random negative, ties counting half; nan if a class is missing."""
     labels, scores = np.asarray(labels), np.asarray(scores)
     drawn = np.ones((1, len(labels))) if weights is None else weights
-    order = np.argsort(scores, kind="stable")
-    first = np.flatnonzero(np.append(True, np.diff(scores[order]) != 0))
-    is_positive = labels[order] == 1
-    positive, negative = (tied(drawn[:, order] * some, first) for some in (is_positive, ~is_positive))
+    positive, negative = summed_by_score(scores, drawn * (labels == 1), drawn * (labels != 1))
     up_to = negative.cumsum(1)
     area = (positive * (up_to - negative / 2)).sum(1)
     with np.errstate(invalid="ignore"):
@@ -68,9 +67,7 @@ def average_precision(labels: np.ndarray, scores: np.ndarray, weights: Weights |
     """AUPRC: mean precision at each positive, ties taken together; a random score gets the share of positives."""
     labels, scores = np.asarray(labels), np.asarray(scores)
     drawn = np.ones((1, len(labels))) if weights is None else weights
-    order = np.argsort(-scores, kind="stable")
-    first = np.flatnonzero(np.append(True, np.diff(scores[order]) != 0))
-    positive, every = tied(drawn[:, order] * (labels[order] == 1), first), tied(drawn[:, order], first)
+    positive, every = summed_by_score(-scores, drawn * (labels == 1), drawn)
     precision = positive.cumsum(1) / np.maximum(every.cumsum(1), 1e-12)  # nobody drawn so far: no positive either
     with np.errstate(invalid="ignore"):
         return over_draws((positive * precision).sum(1) / positive.sum(1), weights)

@@ -66,17 +66,16 @@ def compare(
     cases: Sequence[tuple[Any, ...]],
     right: Callable[..., Any],
     mistakes: Mistakes,
-    equal: Callable[[Any, Any], bool] = same,
 ) -> None:
     """Raise Mistake unless `answer` does what `right` does on every case; named, if it does what a mistake would do."""
     given = [answer(*case) for case in cases]
     expected = [right(*case) for case in cases]
-    if all(map(equal, given, expected)):
+    if all(map(same, given, expected)):
         return
     for message, wrong in mistakes:
-        if all(equal(g, wrong(*case)) for g, case in zip(given, cases, strict=True)):
+        if all(same(g, wrong(*case)) for g, case in zip(given, cases, strict=True)):
             raise Mistake(message)
-    first = next(i for i in range(len(cases)) if not equal(given[i], expected[i]))
+    first = next(i for i in range(len(cases)) if not same(given[i], expected[i]))
     asked = ", ".join(shown(part) for part in cases[first])
     raise Mistake(f"for {asked} it gives {shown(given[first])} where {shown(expected[first])} is right")
 

@@ -18,6 +18,7 @@ from hn_utils.contributions import token_contributions
 from hn_utils.intervene import Dose
 from hn_utils.origins import Drift
 from hn_utils.path import Fit
+from hn_utils.probe import row_of
 from hn_utils.questions import Question
 from hn_utils.responses import representative
 from hn_utils.road import Collected, Found, Intervened
@@ -65,9 +66,7 @@ class Explorer:
         return Shown(filled(self.content([{"id": "live", "title": "Your question", "items": [entry]}])))
 
     def content(self, groups: list[dict[str, Any]], intervened: Intervened | None = None) -> dict[str, Any]:
-        own, sure = (
-            next(d for d in self.found.table if d.name.startswith(start)) for start in ("H-Neurons", "plain confidence")
-        )
+        own, sure = (row_of(self.found.table, start) for start in ("H-Neurons", "plain confidence"))
         n, beyond = len(self.found.card.rows), self.found.beyond["random"]
         worth = (
             f"{n} H-Neurons of {self.study.name} tell made-up from true answers with AUROC "

@@ -141,18 +141,15 @@ def drift(
         match: random_sets(neurons, *shape, N_PERMUTATIONS, match, length, seed)
         for match in ("none", "layer", "magnitude")
     }
-    p = {
-        match: two_sided(float(rank[neurons].mean()), np.array([rank[s].mean() for s in drawn]))
-        for match, drawn in sets.items()
-    }
+    value, shuffled = float(rank[neurons].mean()), np.array([rank[s].mean() for s in noise])
+    p = {match: two_sided(value, np.array([rank[s].mean() for s in drawn])) for match, drawn in sets.items()}
+    if len(shuffled):
+        p["shuffled"] = float((1 + (shuffled >= value).sum()) / (1 + len(shuffled)))
     by_layer = []
     for layer in np.unique(neurons // instruct.d_mlp).tolist():
         own, *others = (within[s[s // instruct.d_mlp == layer]] for s in (neurons, *sets["layer"]))
-        value = float(own.mean())
-        by_layer.append(LayerDrift(layer, len(own), value, two_sided(value, np.array([o.mean() for o in others]))))
-    value, shuffled = float(rank[neurons].mean()), np.array([rank[s].mean() for s in noise])
-    if len(shuffled):
-        p["shuffled"] = float((1 + (shuffled >= value).sum()) / (1 + len(shuffled)))
+        mean = float(own.mean())
+        by_layer.append(LayerDrift(layer, len(own), mean, two_sided(mean, np.array([o.mean() for o in others]))))
     return Drift(score, rank, within, value, float(within[neurons].mean()), p, shuffled, by_layer)
 
 

@@ -32,6 +32,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import lasso_path
+from threadpoolctl import ThreadpoolController
 
 from hn_utils.cache import cached_shards
 from hn_utils.rows import Rows
@@ -200,6 +201,7 @@ def onwards(w: np.ndarray, earlier: np.ndarray) -> np.ndarray:
     return np.where((earlier != 0) & (np.sign(ahead) == np.sign(w)), ahead, w)
 
 
+@ThreadpoolController().wrap(limits=1, user_api="blas")  # several libraries' threads would wait for each other, busily
 def l1_path(X: Rows, labels: np.ndarray, grid: Sequence[float] | np.ndarray) -> list[Fit]:
     """Fit every C of the grid, smallest first. The path ends early where the deviance is all but explained.
 

@@ -149,6 +149,11 @@ def detect(
     return Detection(name, test_set, n_neurons, roc, precision, at_zero)
 
 
+def row_of(table: Sequence[Detection], start: str) -> Detection:
+    """The first row whose name begins so."""
+    return next(row for row in table if row.name.startswith(start))
+
+
 @dataclass(frozen=True)
 class HNeurons:
     """The found neurons as a small portable table, a row a neuron, with what identifies their origin."""

@@ -11,6 +11,7 @@ from hn_utils.compliance import BEHAVIOURS, DoseResponse
 from hn_utils.controls import Estimate, accuracy, beyond_random
 from hn_utils.evidence import Compared, Everyday
 from hn_utils.origins import Drift, Transfer
+from hn_utils.probe import row_of
 from hn_utils.questions import question_module
 from hn_utils.road import Collected, Found, Intervened, Origins, scores_of
 from hn_utils.study import Study
@@ -155,9 +156,7 @@ def everyday_finding(day: Everyday, found: Found) -> Finding:
     """Unfiltered answers, held to what the paper measures on filtered ones."""
     over, least = gain(day.answers, found, "standard"), PAPER_GAINS["standard"][0]
     assert over is not None  # everyday answers without right and wrong ones are None themselves
-    own, sure = (
-        next(d.auroc for d in day.table if d.name.startswith(start)) for start in ("H-Neurons", "plain confidence")
-    )
+    own, sure = (row_of(day.table, start).auroc for start in ("H-Neurons", "plain confidence"))
     equal = (
         f"right in {day.added.matched} of {day.added.n_pairs} pairs of equal confidence" if day.added.matched else ""
     )

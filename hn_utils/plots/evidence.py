@@ -17,7 +17,7 @@ from hn_utils.plots.style import (
     TRUE,
     styled,
 )
-from hn_utils.probe import Fit
+from hn_utils.probe import Fit, row_of
 
 
 def paper_rule(rule: PaperRule, own: Fit) -> go.Figure:
@@ -194,9 +194,7 @@ def everyday(day: Everyday) -> go.Figure:
     figure.update_xaxes(title="share of questions answered", range=[0, 1.02], row=1, col=2)
     figure.update_yaxes(title="share made up among them", range=[0, 1], row=1, col=2)
     errors = ", ".join(f"{fit.ece:.2f} {name}" for name, fit in day.calibrated.items())
-    own, random, sure = (
-        next(d for d in day.table if d.name.startswith(start)) for start in ("H-Neurons", "random", "plain confidence")
-    )
+    own, random, sure = (row_of(day.table, start) for start in ("H-Neurons", "random", "plain confidence"))
     return styled(
         figure,
         f"On everyday answers (n = {own.auroc.n}, {day.risk[sure.name][-1]:.0%} made up) "

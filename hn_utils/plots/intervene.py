@@ -17,6 +17,7 @@ from hn_utils.plots.style import (
     H_NEURON,
     MATCHED,
     TRUE,
+    add_slider,
     band,
     control_lines,
     printable,
@@ -64,7 +65,7 @@ def answers(curves: Mapping[str, DoseResponse], card: HNeurons, each: int = 2) -
         rows += [(behaviour, curve, int(i)) for i in np.argsort(changes, kind="stable")[::-1][:each]]
     first = next(iter(curves.values()))
     start = int(np.argmin(np.abs(first.alphas - 1)))
-    figure, steps = go.Figure(), []
+    figure = go.Figure()
     fixed = [
         [BEHAVIOURS[b].title for b, _, _ in rows],
         [printable(c.items[i].turns[-1]) for _, c, i in rows],
@@ -89,13 +90,9 @@ def answers(curves: Mapping[str, DoseResponse], card: HNeurons, each: int = 2) -
                     "fill_color": [*[plain] * 4, *[[TINTS[w] for w in words]] * 2],
                     "height": 26,
                 },
-                visible=place == start,
             )
         )
-    for place, alpha in enumerate(first.alphas):
-        shown = [trace == place for trace in range(len(first.alphas))]
-        steps.append({"label": f"{alpha:g}", "method": "update", "args": [{"visible": shown}]})
-    figure.update_layout(sliders=[{"active": start, "steps": steps, "currentvalue": {"prefix": "alpha = "}}])
+    add_slider(figure, "alpha = ", [f"{alpha:g}" for alpha in first.alphas], start)
     told = "; ".join(
         f"{BEHAVIOURS[b].title.lower()} {c.swings:.0%} ({c.control_swings.mean():.0%})" for b, c in curves.items()
     )

@@ -15,11 +15,12 @@ from hn_utils.plots.style import (
     FALSE,
     H_NEURON,
     TRUE,
+    add_slider,
     band,
     neuron_name,
     styled,
 )
-from hn_utils.probe import Detection, HNeurons, Probe
+from hn_utils.probe import Detection, HNeurons, Probe, row_of
 from hn_utils.road import Found
 
 
@@ -65,7 +66,7 @@ def path(probe: Probe) -> go.Figure:
 
 def path_weights(probe: Probe, d_mlp: int) -> go.Figure:
     """Which neurons speak at each C, and with what weight? A slider walks along the path."""
-    figure, told, steps = go.Figure(), [], []
+    figure, told = go.Figure(), []
     for place, fit in enumerate(probe.path):
         positive = fit.weights > 0
         told.append(
@@ -85,13 +86,9 @@ def path_weights(probe: Probe, d_mlp: int) -> go.Figure:
                     marker={"color": colour, "size": 9},
                     text=[neuron_name(j, d_mlp) for j in fit.neurons[some].tolist()],
                     hovertemplate="%{text}: weight %{y:.2f}<extra></extra>",
-                    visible=place == probe.chosen,
                 )
             )
-    for place, fit in enumerate(probe.path):
-        shown = [trace // 2 == place for trace in range(2 * len(probe.path))]
-        arguments = [{"visible": shown}, {"annotations[0].text": told[place]}]
-        steps.append({"label": f"{fit.C:.2g}", "method": "update", "args": arguments})
+    add_slider(figure, "C = ", [f"{fit.C:.2g}" for fit in probe.path], probe.chosen, 70, told)
     figure.add_annotation(
         text=told[probe.chosen],
         x=0,
@@ -102,9 +99,6 @@ def path_weights(probe: Probe, d_mlp: int) -> go.Figure:
         yanchor="bottom",
         align="left",
         showarrow=False,
-    )
-    figure.update_layout(
-        sliders=[{"active": probe.chosen, "steps": steps, "currentvalue": {"prefix": "C = "}, "pad": {"t": 70}}]
     )
     figure.add_hline(y=0, line={"color": "#333333", "width": 1})
     figure.update_xaxes(title="layer (each layer's neurons side by side)", rangemode="tozero")
@@ -232,7 +226,7 @@ def detection(found: Found, table: Sequence[Detection]) -> go.Figure:
     figure.update_xaxes(range=[0.2, 1.05], title="AUROC", tickvals=[0.4, 0.6, 0.8, 1.0])
     figure.update_yaxes(categoryorder="array", categoryarray=names[::-1])
     beyond = found.beyond
-    own = next(d for d in table if d.name.startswith("H-Neurons"))
+    own = row_of(table, "H-Neurons")
     return styled(
         figure,
         f"On {sets[0]} {own.n_neurons} H-Neurons reach AUROC {own.auroc}: minus random neurons of the same layers and "

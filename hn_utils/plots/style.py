@@ -1,7 +1,7 @@
 """Figures. Each answers one question, names its finding with n and interval in the title, and returns a plotly figure.
 
 Colours (Okabe-Ito, safe for colour-blind readers) mean the same everywhere: H-Neurons vermilion, controls grey,
-true answers blue, hallucinated answers orange, base sky blue, instruct purple.
+true answers blue, hallucinated answers orange, the base model sky blue.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ import plotly.graph_objects as go
 from hn_utils.controls import Estimate
 from hn_utils.probe import HNeurons
 
-H_NEURON, CONTROL, TRUE, FALSE, BASE, INSTRUCT, ABSTAINED = (
+H_NEURON, CONTROL, TRUE, FALSE, BASE, ABSTAINED = (
     "#D55E00",
     "#9A9A9A",
     "#0072B2",
     "#E69F00",
     "#56B4E9",
-    "#AA4499",
     "#444444",
 )
 HEIGHT = 520
@@ -48,6 +47,25 @@ def styled(figure: go.Figure, title: str, height: int = HEIGHT) -> go.Figure:
         hoverlabel={"font_size": 13},
     )
     return figure
+
+
+def add_slider(
+    figure: go.Figure, prefix: str, labels: Sequence[str], start: int, below: int = 0, told: Sequence[str] = ()
+) -> None:
+    """A slider with a step a label. The figure's traces are those of the first step, then of the second, and so on;
+    `told` is what the first annotation says at each. It stands `below` pixels under the axis."""
+    n = len(list(figure.select_traces()))
+    owner = [trace * len(labels) // n for trace in range(n)]
+    steps = []
+    for place, label in enumerate(labels):
+        arguments: list[dict[str, object]] = [{"visible": [step == place for step in owner]}]
+        if told:
+            arguments.append({"annotations[0].text": told[place]})
+        steps.append({"label": label, "method": "update", "args": arguments})
+    for trace, step in enumerate(owner):
+        figure.update_traces(visible=step == start, selector=trace)
+    slider = {"active": start, "steps": steps, "currentvalue": {"prefix": prefix}, "pad": {"t": below}}
+    figure.update_layout(sliders=[slider])
 
 
 def wrap(text: str, width: int) -> list[str]:
