@@ -7,6 +7,7 @@ The table goes into bench/README.md, the plots of cost against size into figures
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import os
 import platform
@@ -23,7 +24,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -53,6 +54,8 @@ MARK = "<!-- measured -->"
 KEPT = Path(os.environ.get("HN_BENCH", HERE))  # where the table is kept: README.md, and measured.json for it
 NOISE = 1.3  # times: what lies nearer together is not told apart on a shared machine
 WORK = Path(tempfile.mkdtemp(prefix="hn-bench-"))
+atexit.register(shutil.rmtree, WORK)
+T = TypeVar("T")
 
 
 class Row(NamedTuple):
@@ -126,6 +129,12 @@ def peak_memory(work: Callable[[], object]) -> float:
     done.set()
     watcher.join()
     return max(highest) - before
+
+
+def afresh(work: Callable[..., T], *arguments: object) -> T:
+    """`work` in a process of its own, where no memory lies ready from before."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+        return process.submit(work, *arguments).result()
 
 
 @contextmanager
@@ -257,19 +266,16 @@ def bench_capture() -> list[Row]:
 
 
 def capture_peak(n_layers: int, n: int) -> float:
-    """Megabytes that a capture of `n` examples takes in this process, which has captured nothing before."""
+    """Megabytes that a capture of `n` examples takes."""
     subject, _ = random_llama(n_layers)
     with empty_cache():
-        peak = peak_memory(lambda: capture(subject, some_examples(n, 40, 60), load_study("organism", batch_rows=32)))
-    shutil.rmtree(WORK)
-    return peak
+        return peak_memory(lambda: capture(subject, some_examples(n, 40, 60), load_study("organism", batch_rows=32)))
 
 
 def bench_memory() -> list[Row]:
     peaks = []  # each the highest of three: where blocks come to lie changes from run to run
     for sizes in ((4, 64), (16, 64), (16, 512)):
-        with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as fresh:
-            peaks.append(max(fresh.map(capture_peak, *zip(*[sizes] * 3, strict=True))))
+        peaks.append(max(afresh(capture_peak, *sizes) for _ in range(3)))
     few, more, long = peaks
     return [
         Row("capture memory, 4 layers, 64 examples", "", f"{few:.0f} MB", "", None),
@@ -334,13 +340,18 @@ def bench_deep() -> list[Row]:
     ]
 
 
-def bench_large(name: str, n: int, p: int, aim: str, most_s: float, most_mb: float) -> list[Row]:
+def path_cost(n: int, p: int) -> tuple[float, float]:
+    """Seconds and megabytes of a path of 20 C over rows on disk."""
     with empty_cache():
         X, labels = on_disk(n, p), answer_labels(n)
         with one_core():
             start = time.process_time()
             peak = peak_memory(lambda: l1_path(X, labels, c_grid(X, labels, 20)))
-            took = time.process_time() - start
+            return time.process_time() - start, peak
+
+
+def bench_large(name: str, n: int, p: int, aim: str, most_s: float, most_mb: float) -> list[Row]:
+    took, peak = afresh(path_cost, n, p)
     what = f"L1 path of 20 C at {name} size ({n:,} x {p:,}, one core)"
     return [Row(what, "", f"{took:.0f} s, {peak:.0f} MB", aim, took <= most_s and peak <= most_mb)]
 
@@ -511,7 +522,6 @@ def main() -> None:
             measured[name] = ROWS[name]()
             print("\n".join(row.line for row in measured[name]), flush=True)
     finally:  # also after an interruption: what has been measured is kept
-        shutil.rmtree(WORK)
         (KEPT / "measured.json").write_text(json.dumps(measured, indent=1) + "\n")
         page = KEPT / "README.md"
         page.write_text(between(page.read_text(), MARK, table(measured)))

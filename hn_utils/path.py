@@ -134,8 +134,14 @@ def lasso_step(A: np.ndarray, y: np.ndarray, C: float, w: np.ndarray) -> np.ndar
             Xy=design.T @ target,
             tol=1e-10,
             max_iter=SWEEPS,
+            copy_X=False,
         )
     return towards(path[:, 0], w, A, y, C)
+
+
+def gram(M: np.ndarray) -> np.ndarray:
+    """M^T M. M is no longer held when it returns."""
+    return M.T @ M
 
 
 def signed_step(A: np.ndarray, y: np.ndarray, C: float, w: np.ndarray, violation: float) -> np.ndarray:
@@ -144,8 +150,7 @@ def signed_step(A: np.ndarray, y: np.ndarray, C: float, w: np.ndarray, violation
     z = A @ w
     g = C * (A.T @ pull(y, z))
     signs = np.where(w != 0, np.sign(w), np.sign(g))
-    weighed = A * np.sqrt(curvature(y, z, C))[:, None]
-    H = weighed.T @ weighed
+    H = gram(A * np.sqrt(curvature(y, z, C))[:, None])
     H[np.diag_indices_from(H)] *= 1 + 1e-10
     force, free = H @ w + g - signs, np.arange(len(w))
     while True:
@@ -158,7 +163,7 @@ def signed_step(A: np.ndarray, y: np.ndarray, C: float, w: np.ndarray, violation
         free = free[kept]
     w = towards(aim, w, A, y, C)
     before = np.inf
-    while w is aim:
+    while w is aim:  # the step was taken whole
         rest = C * (A.T @ pull(y, A @ w))[free] - signs[free]
         off = np.abs(rest).max(initial=0)
         ahead = w[free] + cho_solve(factor, rest, check_finite=False)
