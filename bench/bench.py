@@ -81,10 +81,15 @@ def seconds(work: Callable[[], object], clock: Callable[[], float] = time.perf_c
     return clock() - start
 
 
-def in_turn(ours: Callable[[], object], rival: Callable[[], object], n: int = 5) -> tuple[np.ndarray, np.ndarray]:
-    """Wall-clock seconds of both, n times in turn after one round to warm up."""
+def in_turn(
+    ours: Callable[[], object],
+    rival: Callable[[], object],
+    n: int = 5,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Seconds of both by this clock, n times in turn after one round to warm up."""
     ours(), rival()
-    pairs = np.array([[seconds(ours), seconds(rival)] for _ in range(n)])
+    pairs = np.array([[seconds(ours, clock), seconds(rival, clock)] for _ in range(n)])
     return pairs[:, 0], pairs[:, 1]
 
 
@@ -326,18 +331,11 @@ def bench_deep() -> list[Row]:
     X, dense = Rows(parts), np.concatenate(parts).astype(np.float64)
     C = c_grid(X, labels, 20)[13]
     with one_core():
-        pairs = [
-            (
-                seconds(lambda: l1_path(X, labels, [C]), time.process_time),
-                seconds(lambda: liblinear(dense, labels, C), time.process_time),
-            )
-            for _ in range(3)
-        ]
-    ours, theirs = np.array(pairs).T
+        ours, theirs = in_turn(
+            lambda: l1_path(X, labels, [C]), lambda: liblinear(dense, labels, C), 3, time.process_time
+        )
     k = len(l1_path(X, labels, [C])[0].neurons)
-    return [
-        times_as_fast(1, theirs / ours, f"one deep C ({k} neurons), from nothing", "liblinear"),
-    ]
+    return [times_as_fast(1, theirs / ours, f"one deep C ({k} neurons), from nothing", "liblinear")]
 
 
 def path_cost(n: int, p: int) -> tuple[float, float]:

@@ -95,12 +95,16 @@ def fit_probe(
     return Probe(path, scores, chosen, reason, region, other)
 
 
+def unpenalised(neurons: np.ndarray, weights: np.ndarray, intercept: float) -> Fit:
+    return Fit(float("inf"), np.asarray(neurons), weights, intercept, 0.0, 0.0)
+
+
 def refit(X: Rows, labels: np.ndarray, neurons: np.ndarray) -> Fit:
     """Logistic regression with next to no penalty on a given set of neurons: what a control set gets."""
     read = X.columns(neurons)
     scale = read.std(0) + 1e-8
     model = LogisticRegression(C=100.0, solver="newton-cholesky").fit(read / scale, labels)
-    return Fit(float("inf"), np.asarray(neurons), model.coef_[0] / scale, float(model.intercept_[0]), 0.0, 0.0)
+    return unpenalised(neurons, model.coef_[0] / scale, float(model.intercept_[0]))
 
 
 def refits(X: Rows, labels: np.ndarray, sets: Sequence[np.ndarray]) -> list[Fit]:
@@ -118,7 +122,7 @@ def refits(X: Rows, labels: np.ndarray, sets: Sequence[np.ndarray]) -> list[Fit]
     }
     kept = [row for shard in cached_shards("refits", key, sets, compute, max(1, len(sets))) for row in shard]
     return [
-        Fit(float("inf"), np.asarray(neurons), np.array(row["weights"]), row["intercept"], 0.0, 0.0)
+        unpenalised(neurons, np.array(row["weights"]), row["intercept"])
         for neurons, row in zip(sets, kept, strict=True)
     ]
 
