@@ -1,18 +1,11 @@
 # `make notebooks` and `make test` set everything up by themselves.
-# progress bars do not belong into committed notebooks
-QUIET := TQDM_DISABLE=1 PYTHONWARNINGS="ignore:IProgress"
 PYTHON ?= python3
 BIN := .venv/bin
-NOTEBOOKS := 01_collect 02_probe 03_intervene 04_base_vs_instruct
 
 .PHONY: notebooks exercises test lint bench organism gates lock clean
 
 notebooks: .venv/installed ## run all notebooks on the study named by HN_STUDY, and build the gallery
-	@for n in $(NOTEBOOKS); do \
-		echo "== notebooks/$$n"; \
-		(cd notebooks && $(QUIET) ../$(BIN)/jupytext --quiet --to ipynb --execute $$n.py) || exit 1; \
-	done
-	@echo "open figures/index.html, or figures/explorer.html to look around"
+	@$(BIN)/python -m hn_utils notebooks
 
 exercises: .venv/installed ## write the copies with gaps again from the notebooks' sources (over what stands there)
 	$(BIN)/python -m hn_utils.worksheets
@@ -39,10 +32,11 @@ lock: ## resolve pyproject.toml anew into requirements.lock
 	touch .venv/installed
 
 .venv/installed: requirements.lock pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet -r requirements.lock
-	$(BIN)/pip install --quiet --no-deps -e .
-	touch $@
+	@echo "setting up .venv: PyTorch, Transformers, TransformerLens, Jupyter (once, a few minutes)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
 
 clean:
 	rm -rf data/cache

@@ -38,15 +38,16 @@ from hn_utils import plots
 from hn_utils.cache import Stage
 from hn_utils.compliance import BEHAVIOURS, replies_at
 from hn_utils.contributions import capture, mean_contributions
-from hn_utils.gallery import build_index, publish
+from hn_utils.gallery import Gallery
 from hn_utils.intervene import Dose
 from hn_utils.organism.__main__ import between
 from hn_utils.path import c_grid, l1_path, objective
+from hn_utils.pictures import draw
 from hn_utils.questions import Question, load_questions, question_module
 from hn_utils.responses import Example, prompt_ids
 from hn_utils.road import few_of_each
 from hn_utils.rows import Rows
-from hn_utils.study import load_study
+from hn_utils.study import BUNDLED, load_study
 from hn_utils.subject import Subject
 
 HERE = Path(__file__).resolve().parent
@@ -199,10 +200,7 @@ def on_disk(n: int, p: int) -> Rows:
     """The same, in shards of 64 rows, mapped."""
     stage, mapped = Stage("rows", {"n": n, "p": p}), []
     for index, values in enumerate(contributions(n, p, 64)):
-        stage.save(index, {"values": values})
-        kept = stage.read(index)
-        assert isinstance(kept, dict)
-        mapped.append(kept["values"])
+        mapped.append(stage.save([str(index)], {"values": values})["values"])
     return Rows(mapped)
 
 
@@ -362,8 +360,8 @@ def bench_sampling() -> list[Row]:
 
     def separately() -> None:
         for prompt in prompts:
-            for draw in range(10):
-                subject.generate([prompt], once, draw)
+            for seed in range(10):
+                subject.generate([prompt], once, seed)
 
     ours, theirs = in_turn(lambda: subject.generate(prompts, study.sampling), separately, 3)
     return [times_as_fast(6, theirs / ours, "10 responses to 48 questions", "10 calls a question")]
@@ -408,9 +406,10 @@ def bench_storage() -> list[Row]:
 
     with empty_cache():
         stage = Stage("storage", {})
-        wrote, wrote_single = in_turn(lambda: stage.save(0, {"values": values}), write_single)
-        size = stage.shard(0).stat().st_size / sum(f.stat().st_size for f in folder.iterdir())
-        read, read_singly = in_turn(lambda: Rows([stage.read(0)["values"]]).columns(np.arange(500)), read_single)
+        wrote, wrote_single = in_turn(lambda: stage.save(["0"], {"values": values}), write_single)
+        (shard,) = stage.holding({"0"})
+        size = shard.stat().st_size / sum(f.stat().st_size for f in folder.iterdir())
+        read, read_singly = in_turn(lambda: Rows([stage.read(shard)["values"]]).columns(np.arange(500)), read_single)
     what = "64 examples of 459,000 neurons"
     rival = "a float32 .npy each"
     return [
@@ -429,21 +428,10 @@ def bench_notebooks() -> list[Row]:
     """All notebooks in a copy of the project, so that nothing here changes."""
     root, copy = HERE.parent, WORK / "project"
     shutil.copytree(root, copy, ignore=shutil.ignore_patterns(".git", "cache", ".venv", "__pycache__"))
-    rows = []
+    rows, command = [], [sys.executable, "-m", "hn_utils", "notebooks"]
     for name, aim in (("cold", 300), ("warm", 60)):
-        took = 0.0
-        for source in sorted((copy / "notebooks").glob("*.py")):
-            command = [sys.executable, "-m", "jupytext", "--quiet", "--to", "ipynb", "--execute", source.name]
-            environment = os.environ | {
-                "TQDM_DISABLE": "1",
-                "HN_CACHE": str(WORK / "notebooks"),
-                "PYTHONPATH": str(copy),
-            }
-            took += seconds(
-                lambda c=command, e=environment, s=source: subprocess.run(
-                    c, cwd=s.parent, env=e, check=True, stderr=subprocess.DEVNULL
-                )
-            )
+        own = os.environ | {"HN_CACHE": str(WORK / "notebooks"), "PYTHONPATH": str(copy)}
+        took = seconds(lambda e=own: subprocess.run(command, cwd=copy, env=e, check=True, stdout=subprocess.DEVNULL))
         rows.append(Row(f"the four notebooks, {name}", "", f"{took:.0f} s", f"<= {aim} s", took <= aim))
     return rows
 
@@ -473,8 +461,12 @@ def bench_growth() -> list[Row]:
         list(depths),
         [captured(random_llama(d, 256, 1024)[0], some_examples(32, 40, 40)) for d in depths],
     )
-    publish(plots.growth(panels), "growth", notebook="bench")
-    build_index()
+    gallery = Gallery(BUNDLED, "bench")
+    shown = gallery.publish(plots.growth(panels), "growth")
+    if not shown.png:
+        for name, image in draw({"growth": json.loads(str(shown.figure.to_json()))}).items():
+            gallery.image(name).write_bytes(image)
+    gallery.build_index()
     slopes = {title: plots.log_slope(x, y) for title, (x, y) in panels.items()}
     told = "; ".join(f"{title} {slope:.2f}" for title, slope in slopes.items())
     return [Row("cost against size", "log-log slopes", told, "", None)]

@@ -1,4 +1,5 @@
-"""`run`: the whole road without notebooks, for the study named by --study or HN_STUDY. `audit`: released examples."""
+"""`run`: the whole road without notebooks, for the study named by --study or HN_STUDY. `notebooks`: the same as
+notebooks. `audit`: known faults of released examples."""
 
 from __future__ import annotations
 
@@ -8,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from hn_utils import evidence, road
+from hn_utils.places import runs_root
 from hn_utils.published.audit import audit
 from hn_utils.report import findings, page, summary
-from hn_utils.study import DATA, PRESETS, Study, load_study
+from hn_utils.study import PRESETS, Study, load_study
 
 
 def run(study: Study, out: Path) -> Path:
@@ -51,20 +53,27 @@ def main(arguments: list[str] | None = None) -> None:
     running = commands.add_parser("run", help="collect, probe, intervene, look back")
     running.add_argument("--study", help=f"one of {', '.join(PRESETS)}, or a .json file (default: $HN_STUDY)")
     running.add_argument("--questions", type=int, help="ask only this many questions")
-    running.add_argument("--out", type=Path, help="folder for card, report and summary (default: data/cache/results)")
+    running.add_argument("--out", type=Path, help="folder for card, report and summary (default: runs/<study>)")
+    commands.add_parser("notebooks", help="run all notebooks on the study named by HN_STUDY, and build the gallery")
     auditing = commands.add_parser("audit", help="known faults of the authors' released examples")
     auditing.add_argument("folder", type=Path)
     options = parser.parse_args(arguments)
     try:
         if options.command == "audit":
             print(json.dumps(audit(options.folder), indent=1))
-            return
+            return None
+        if options.command == "notebooks":
+            from hn_utils.execute import main as run_notebooks  # Jupyter is not needed for the rest
+
+            return run_notebooks()
         study = load_study(options.study)
         if options.questions is not None:
             study = replace(study, n_questions=options.questions)
-        print(f"written: {run(study, options.out or DATA / 'cache' / 'results' / study.name)}")
+        print(f"written: {run(study, options.out or runs_root() / study.name)}")
     except (OSError, ValueError) as error:
         raise SystemExit(f"error: {error}") from error
+    except KeyboardInterrupt:
+        raise SystemExit("\ninterrupted; what was computed is kept: the same command goes on there") from None
 
 
 if __name__ == "__main__":

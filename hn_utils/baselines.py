@@ -12,14 +12,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hn_utils.cache import cached_shards
+from hn_utils.cache import cached
 from hn_utils.controls import Estimate, auroc, auroc_difference, bootstrap, mean
 from hn_utils.responses import Example
 from hn_utils.rows import Rows
 from hn_utils.study import Study
 from hn_utils.subject import Subject
 
-VERSION = 1
+VERSION = 2
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # C of an L2 probe, chosen on validation
 BLOCK = 2**23  # numbers of a block of columns: 32 MB in float32
 CALIPER = 0.1  # of the standard deviation of confidence, within which two answers count as equally sure
@@ -43,27 +43,23 @@ class Readings:
 def read(subject: Subject, examples: Sequence[Example], study: Study) -> Readings:
     """One forward pass over every kept example, from disk where it was already made."""
 
-    def compute(_: int, group: Sequence[Example]) -> dict[str, np.ndarray]:
-        streams, logprobs = subject.streams([e.ids for e in group])
+    def compute(some: list[int]) -> dict[str, np.ndarray]:
+        group = [examples[i] for i in some]
+        predicting = [[place - 1 for place in e.answer] for e in group]
         rows = {"residual": [], "entropy": [], "margin": []}
-        for example, stream, row in zip(group, streams, logprobs, strict=True):
-            predicted = row[[p - 1 for p in example.answer]].float()
+        for example, (stream, predicted) in zip(
+            group, subject.predictions([e.ids for e in group], predicting), strict=True
+        ):
             best = predicted.topk(2, dim=-1).values
             rows["residual"].append(stream[:, example.answer].float().mean(1).cpu().numpy())
             rows["entropy"].append(float(-(predicted.exp() * predicted).sum(-1).mean()))
             rows["margin"].append(float((best[:, 0] - best[:, 1]).mean()))
         return {name: np.array(values, np.float32) for name, values in rows.items()}
 
-    key = {
-        "version": VERSION,
-        "model": subject.fingerprint,
-        "dtype": study.dtype,
-        "device": subject.device.type,
-        "examples": [(e.ids, e.answer) for e in examples],
-    }
-    shards = cached_shards("readings", key, examples, compute, min(256, study.batch_rows))
-    joined = {name: np.concatenate([s[name] for s in shards]) for name in shards[0]}
-    return Readings(**joined, length=np.array([len(e.answer) for e in examples], float))
+    settings, keys = {"version": VERSION, **subject.key()}, [(e.ids, e.answer) for e in examples]
+    kept = cached("readings", settings, keys, compute, min(256, study.batch_rows))
+    length = np.array([len(e.answer) for e in examples], float)
+    return Readings(*(kept.array(name) for name in ("residual", "entropy", "margin")), length)
 
 
 def standardized(values: Float[np.ndarray, "example column"], train: np.ndarray) -> Float[np.ndarray, "example column"]:

@@ -1,9 +1,10 @@
-"""Results on disk, under a key of everything that determines them: the second time takes seconds, a stale result is
-impossible, a killed run resumes.
+"""Results on disk, each under a key of everything that determines it: the second time takes seconds, a stale result is
+impossible, a killed run resumes, and a question more draws no other again.
 
-A stage is a folder `<stage>/<hash of its key>` of shards. A shard's file name carries the hash of its own bytes, so
-damage is noticed when it is read, named, and repaired by computing that shard again. Files appear under their name
-only when complete; two processes that compute the same shard write the same file.
+A stage is a folder `<stage>/<hash of its settings>` of shards. A shard holds the results of items that were computed
+together, and names them in its header by the hash of each item's own key. Its file name carries the hash of its bytes,
+so damage is noticed when it is read, named, and repaired by computing those items again. Files appear under their name
+only when complete; two processes that compute the same items write the same file.
 """
 
 from __future__ import annotations
@@ -14,28 +15,25 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from jaxtyping import Int
 from safetensors import safe_open
 from safetensors.numpy import save_file
-from tqdm.auto import tqdm
 from xxhash import xxh3_128, xxh3_128_hexdigest
 
-from hn_utils.study import DATA
+from hn_utils.places import cache_root
+from hn_utils.progress import progress, tell
 
-T = TypeVar("T")
 Arrays = dict[str, np.ndarray]
 Records = list[dict[str, Any]]
-
-
-def cache_root() -> Path:
-    """The folder named by HN_CACHE, else data/cache in the project."""
-    return Path(os.environ.get("HN_CACHE", DATA / "cache"))
+Content = TypeVar("Content", Arrays, Records)
 
 
 def digest(content: bytes) -> str:
@@ -54,7 +52,7 @@ def mapped(path: Path) -> Arrays:
         return {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118 (it is no dict)
 
 
-def key_hash(key: Mapping[str, Any]) -> str:
+def key_hash(key: Any) -> str:
     """Hash of a key: JSON with sorted names; dataclasses count with all their fields."""
 
     def plain(value: Any) -> Any:
@@ -65,15 +63,25 @@ def key_hash(key: Mapping[str, Any]) -> str:
     return digest(json.dumps(key, sort_keys=True, default=plain).encode())
 
 
+@cache  # a file's name carries the hash of its bytes
+def items_in(path: Path) -> list[str]:
+    """Hashes of the items that a shard holds, from its header."""
+    if path.suffix == ".safetensors":
+        with safe_open(path, "pt") as file:
+            header = file.metadata()
+    else:
+        header = {k.decode(): v.decode() for k, v in pq.read_schema(path).metadata.items()}
+    return json.loads(header["items"])
+
+
 class Stage:
-    """One stage's shards; arrays come back mapped from their file.
+    """One stage's shards under one set of settings; arrays come back mapped from their file.
 
     Raises OSError, before any work, if the folder cannot be written.
     """
 
-    def __init__(self, name: str, key: Mapping[str, Any]) -> None:
-        self.name, self.key = name, key
-        self.folder = cache_root() / name / key_hash(key)
+    def __init__(self, name: str, settings: Mapping[str, Any]) -> None:
+        self.folder = cache_root() / name / key_hash(settings)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.folder):
@@ -83,24 +91,37 @@ class Stage:
                 f"cache folder {self.folder} is not writable ({error.strerror}): set HN_CACHE to a folder that is"
             ) from error
 
-    def shard(self, index: int) -> Path | None:
-        return next(iter(sorted(self.folder.glob(f"{index:05d}.*"))), None)
+    def holding(self, wanted: set[str]) -> dict[Path, list[str]]:
+        """Shards that hold wanted items, each with the hashes of all that it holds. A shard whose header cannot be
+        read is named and removed."""
+        found = {}
+        for path in sorted(self.folder.glob("*.*.*")):
+            if path.name.startswith("."):
+                continue
+            try:
+                items = items_in(path)
+            except Exception:  # whatever a damaged header makes a reader raise
+                self.remove(path)
+                continue
+            if not wanted.isdisjoint(items):
+                found[path] = items
+                wanted = wanted - set(items)
+        return found
 
-    def read(self, index: int) -> Arrays | Records | None:
-        """A shard's content, or None if it is missing or damaged; a damaged file is named and removed."""
-        path = self.shard(index)
-        if path is None:
+    def read(self, path: Path) -> Arrays | Records | None:
+        """A shard's content, or None if it is damaged; then it is named and removed."""
+        if file_digest(path) != path.name.split(".")[1]:
+            self.remove(path)
             return None
-        _, written_digest, kind = path.name.split(".")
-        if file_digest(path) != written_digest:
-            tqdm.write(f"cache: {path} is damaged and will be computed again")
-            path.unlink(missing_ok=True)
-            return None
-        return mapped(path) if kind == "safetensors" else pq.read_table(path).to_pylist()
+        return mapped(path) if path.suffix == ".safetensors" else pq.read_table(path).to_pylist()
 
-    def save(self, index: int, result: Arrays | Records) -> Arrays | Records:
+    def remove(self, path: Path) -> None:
+        tell(f"cache: {path} is damaged and will be computed again")
+        path.unlink(missing_ok=True)
+
+    def save(self, items: Sequence[str], result: Content) -> Content:
         """Write a shard and return it as it lies there: arrays mapped, so that memory does not grow with shards."""
-        header = {"header": json.dumps({"stage": self.name, "shard": index, "key": key_hash(self.key)})}
+        header = {"items": json.dumps(list(items))}
         with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".partial-", delete=False) as file:
             if isinstance(result, dict):
                 save_file(result, file.name, header)
@@ -108,35 +129,66 @@ class Stage:
                 pq.write_table(pa.Table.from_pylist(result).replace_schema_metadata(header), file.name)
             os.fsync(file.fileno())
         kind = "safetensors" if isinstance(result, dict) else "parquet"
-        path = self.folder / f"{index:05d}.{file_digest(Path(file.name))}.{kind}"
+        path = self.folder / f"{key_hash(list(items))}.{file_digest(Path(file.name))}.{kind}"
         os.replace(file.name, path)
         return mapped(path) if isinstance(result, dict) else result
 
 
-def cached_shards(
-    name: str,
-    key: Mapping[str, Any],
-    items: Sequence[T],
-    compute: Callable[[int, Sequence[T]], Arrays | Records],
-    shard_size: int,
-) -> list[Any]:
-    """Results of `compute(shard index, its items)` for consecutive groups of `shard_size` items, in order.
+@dataclass(frozen=True)
+class Kept:
+    """Results of many items: the shards they lie in, and the place of each item, its shard and its row there."""
 
-    Shards on disk are read, missing ones computed and written one by one, so an interrupted run keeps what it did.
-    `compute` must depend on nothing but its arguments and what `key` names.
+    shards: list[Any]
+    where: Int[np.ndarray, "item 2"]
+
+    def array(self, name: str) -> np.ndarray:
+        """One array of all items, copied, in their order."""
+        return np.stack([self.shards[shard][name][row] for shard, row in self.where])
+
+    def records(self) -> Records:
+        """The record of each item, in their order."""
+        return [self.shards[shard][row] for shard, row in self.where]
+
+
+def cached(
+    name: str,
+    settings: Mapping[str, Any],
+    keys: Sequence[Any],
+    compute: Callable[[list[int]], Arrays | Records],
+    shard_size: int,
+) -> Kept:
+    """The result of each item, read where it is on disk and computed where it is not.
+
+    `keys[i]` holds all that determines item i besides the settings; equal items are computed once. `compute` takes the
+    indices of at most `shard_size` items and returns a row for each, as arrays or as records; a shard is written at
+    once, so an interrupted run keeps what it did. `compute` must depend on nothing but settings and keys.
     """
-    stage = Stage(name, {**key, "shard_size": shard_size, "n_items": len(items)})
-    results: list[Any] = []
-    starts = range(0, len(items), shard_size)
-    missing = tqdm(total=len(starts), desc=name, leave=False)
-    for index, start in enumerate(starts):
-        result = stage.read(index)
-        if result is None:
-            result = stage.save(index, compute(index, items[start : start + shard_size]))
-        results.append(result)
-        missing.update()
-    missing.close()
-    return results
+    stage, hashes = Stage(name, settings), [key_hash(key) for key in keys]
+    shards: list[Any] = []
+    places: dict[str, tuple[int, int]] = {}
+
+    def add(content: Arrays | Records, items: Sequence[str]) -> None:
+        for row, item in enumerate(items):
+            places.setdefault(item, (len(shards), row))
+        shards.append(content)
+
+    for path, items in stage.holding(set(hashes)).items():
+        content = stage.read(path)
+        if content is not None:
+            add(content, items)
+    missing = list({item: i for i, item in enumerate(hashes) if item not in places}.values())
+    with progress(name, len(missing)) as bar:
+        for start in range(0, len(missing), shard_size):
+            group = missing[start : start + shard_size]
+            items = [hashes[i] for i in group]
+            add(stage.save(items, compute(group)), items)
+            bar.update(len(group))
+    return Kept(shards, np.array([places[item] for item in hashes], dtype=int).reshape(-1, 2))
+
+
+def cached_whole(name: str, settings: Mapping[str, Any], compute: Callable[[], Arrays]) -> Arrays:
+    """Arrays that are computed in one piece and have no items."""
+    return cached(name, settings, ["whole"], lambda _: compute(), 1).shards[0]
 
 
 class Ledger:

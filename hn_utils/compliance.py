@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from hn_utils.cache import cached_shards
+from hn_utils.cache import cached, key_hash
 from hn_utils.controls import Estimate, beyond_random, bootstrap, mean
 from hn_utils.intervene import UNSCALED, Dose, dosed
 from hn_utils.judges import ABSTENTIONS, chat_verdicts, contains, judge, normalise
@@ -19,7 +19,7 @@ from hn_utils.questions import Question
 from hn_utils.study import Sampling, Study
 from hn_utils.subject import Subject
 
-VERSION = 3
+VERSION = 4
 ABLATION, AMPLIFICATION = slice(0, 2), slice(1, 3)  # of the alphas that follow
 CONTROL_ALPHAS = (0.0, 1.0, 3.0)  # a study must have them; 1 is a no-op and needs no run of its own
 Outcome = Literal["complied", "resisted", "neither"]
@@ -172,70 +172,57 @@ CAPABILITY = {
 def conversation(subject: Subject, items: Sequence[Item], study: Study) -> list[list[dict[str, str]]]:
     """Each item's messages up to its last user turn, the turns between written greedily by the unscaled model. Cached,
     so that every dose answers the very same dialogue."""
-
-    def compute(shard: int, group: Sequence[Item]) -> list[dict]:
-        talks = [[{"role": "user", "content": item.turns[0]}] for item in group]
-        for turn in range(1, len(group[0].turns)):
-            sampling = replace(GREEDY, max_new_tokens=group[0].max_new_tokens)
-            replies = subject.generate([subject.chat(talk) for talk in talks], sampling, shard)
-            for talk, item, (reply,) in zip(talks, group, replies, strict=True):
-                talk += [
-                    {"role": "assistant", "content": reply.text},
-                    {"role": "user", "content": item.turns[turn]},
-                ]
-        return [{"talk": talk} for talk in talks]
-
-    if all(len(item.turns) == 1 for item in items):
-        return [[{"role": "user", "content": item.turns[0]}] for item in items]
-    key = {
-        "version": VERSION,
-        "model": subject.fingerprint,
-        "dtype": study.dtype,
-        "device": subject.device.type,
-        "items": [(i.turns, i.max_new_tokens, subject.chat([{"role": "user", "content": i.turns[0]}])) for i in items],
-    }
-    shards = cached_shards("dialogues", key, items, compute, study.batch_rows)
-    return [row["talk"] for shard in shards for row in shard]
+    talks = [[{"role": "user", "content": item.turns[0]}] for item in items]
+    for turn in range(1, max((len(item.turns) for item in items), default=0)):
+        going_on = [(item, talk) for item, talk in zip(items, talks, strict=True) if len(item.turns) > turn]
+        for length in sorted({item.max_new_tokens for item, _ in going_on}):
+            some = [(item, talk) for item, talk in going_on if item.max_new_tokens == length]
+            sampling, prompts = replace(GREEDY, max_new_tokens=length), [subject.chat(talk) for _, talk in some]
+            replies = written_at(subject, prompts, [UNSCALED], sampling, study)
+            for (item, talk), (reply,) in zip(some, replies, strict=True):
+                talk.append({"role": "assistant", "content": reply.text})
+                talk.append({"role": "user", "content": item.turns[turn]})
+    return talks
 
 
 def replies_at(subject: Subject, items: Sequence[Item], doses: Sequence[Dose], study: Study) -> list[list[Reply]]:
-    """The model's reply to each item at each dose; doses run along the batch. Cached.
+    """The model's reply to each item at each dose. Cached, reply by reply.
 
-    Raises ValueError if there are no items, or they are of several behaviours.
+    Raises ValueError if there are no items, or they are of several behaviours, or neurons are being scaled already.
     """
     kinds = {(item.behaviour, item.max_new_tokens) for item in items}
     if len(kinds) != 1:
         raise ValueError(f"replies_at needs items of one behaviour, got {sorted(kinds) or 'none'}")
     behaviour, length = kinds.pop()
     sampling = replace({**BEHAVIOURS, **CAPABILITY}[behaviour].sampling, max_new_tokens=length)
-
-    if len(doses) > study.batch_rows:
-        half = len(doses) // 2
-        parts = (replies_at(subject, items, some, study) for some in (doses[:half], doses[half:]))
-        return [a + b for a, b in zip(*parts, strict=True)]
     prompts = [subject.chat(talk) for talk in conversation(subject, items, study)]
+    return written_at(subject, prompts, doses, sampling, study)
 
-    def compute(shard: int, group: Sequence[list[int]]) -> list[dict]:
-        with dosed(subject, [dose for _ in group for dose in doses]):
-            drawn = subject.generate([p for p in group for _ in doses], sampling, study.seed * 100_003 + shard)
-        written = [(reply.text, reply.ids[-1] not in subject.stop_ids, reply.ids) for (reply,) in drawn]
-        by_item = [written[i : i + len(doses)] for i in range(0, len(written), len(doses))]
-        return [dict(zip(("texts", "cut", "ids"), map(list, zip(*row, strict=True)), strict=True)) for row in by_item]
 
-    key = {
-        "version": VERSION,
-        "model": subject.fingerprint,
-        "dtype": study.dtype,
-        "device": subject.device.type,
-        "prompts": prompts,
-        "doses": [(np.asarray(dose.neurons).tolist(), dose.alpha) for dose in doses],
-        "sampling": sampling,
-        "seed": study.seed,
-    }
-    shards = cached_shards("replies", key, prompts, compute, max(1, study.batch_rows // len(doses)))
-    rows = [row for shard in shards for row in shard]
-    columns = [zip(row["texts"], row["cut"], map(tuple, row["ids"]), strict=True) for row in rows]
-    return [[Reply(*cell) for cell in row] for row in columns]
+def written_at(
+    subject: Subject, prompts: Sequence[list[int]], doses: Sequence[Dose], sampling: Sampling, study: Study
+) -> list[list[Reply]]:
+    """One reply to each prompt at each dose; doses run along the batch. Where replies are sampled, all doses of a
+    prompt get the same random numbers, so that they differ by dose and not by chance."""
+    cells = [(prompt, dose) for prompt in prompts for dose in doses]
+
+    def compute(some: list[int]) -> list[dict]:
+        group = [cells[i] for i in some]
+        with dosed(subject, [dose for _, dose in group]):
+            drawn = subject.generate([prompt for prompt, _ in group], sampling, study.seed)
+        return [{"text": r.text, "cut": r.ids[-1] not in subject.stop_ids, "ids": r.ids} for (r,) in drawn]
+
+    settings = {"version": VERSION, **subject.key(), "sampling": sampling, "seed": study.seed}
+    kept = cached("replies", settings, by_dose(prompts, doses), compute, study.batch_rows)
+    replies = [Reply(row["text"], row["cut"], tuple(row["ids"])) for row in kept.records()]
+    return [replies[i : i + len(doses)] for i in range(0, len(cells), len(doses))]
+
+
+def by_dose(things: Sequence[Any], doses: Sequence[Dose]) -> list[tuple[str, str]]:
+    """A cache key for each thing at each dose; alpha 1 is the unscaled model, whatever the neurons."""
+    changed = [dose for dose in doses if len(dose.neurons) and dose.alpha != 1]
+    names = {id(dose): key_hash([np.asarray(dose.neurons).tolist(), float(dose.alpha)]) for dose in changed}
+    return [(name, names.get(id(dose), "unscaled")) for name in map(key_hash, things) for dose in doses]
 
 
 def known_items(subject: Subject, items: Sequence[Item], study: Study) -> list[Item]:
@@ -395,23 +382,13 @@ def dose_response(
 
 def text_loss(subject: Subject, texts: Sequence[str], doses: Sequence[Dose], study: Study) -> np.ndarray:
     """Mean loss of ordinary text, nats per token, [text, dose]: what scaling costs where nobody asks. Cached."""
-    if len(doses) > study.batch_rows:
-        half = len(doses) // 2
-        return np.hstack([text_loss(subject, texts, some, study) for some in (doses[:half], doses[half:])])
+    cells = [(text, dose) for text in texts for dose in doses]
 
-    def compute(_: int, group: Sequence[str]) -> dict[str, np.ndarray]:
-        rows = [subject.text(text) for text in group]
-        with dosed(subject, [dose for _ in rows for dose in doses]):
-            losses = [-float(row.mean()) for row in subject.logprobs([r for r in rows for _ in doses])]
-        return {"loss": np.array(losses).reshape(len(rows), len(doses))}
+    def compute(some: list[int]) -> dict[str, np.ndarray]:
+        with dosed(subject, [cells[i][1] for i in some]):
+            rows = subject.logprobs([subject.text(cells[i][0]) for i in some])
+        return {"loss": np.array([-float(row.mean()) for row in rows])}
 
-    key = {
-        "version": VERSION,
-        "model": subject.fingerprint,
-        "dtype": study.dtype,
-        "device": subject.device.type,
-        "texts": list(texts),
-        "doses": [(np.asarray(dose.neurons).tolist(), dose.alpha) for dose in doses],
-    }
-    shards = cached_shards("text-loss", key, texts, compute, max(1, study.batch_rows // len(doses)))
-    return np.concatenate([shard["loss"] for shard in shards])
+    settings = {"version": VERSION, **subject.key()}
+    kept = cached("text-loss", settings, by_dose(texts, doses), compute, study.batch_rows)
+    return kept.array("loss").reshape(len(texts), len(doses))

@@ -10,13 +10,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hn_utils.cache import cached_shards
+from hn_utils.cache import cached
 from hn_utils.responses import Example
 from hn_utils.rows import Rows
 from hn_utils.study import Study
 from hn_utils.subject import Subject
 
-VERSION = 2
+VERSION = 3
 EPSILON = 1e-8
 REGIONS = ("answer", "other", "before", "body")
 EXAMPLES_PER_SHARD = 64
@@ -48,9 +48,12 @@ class Contributions:
         return self.regions[region]
 
 
-def by_region(arrays: Sequence[Float[np.ndarray, "example region layer_neuron"]]) -> dict[str, Rows]:
-    """The rows of each region, from arrays that hold all regions."""
-    return {region: Rows([a[:, place] for a in arrays]) for place, region in enumerate(REGIONS)}
+def by_region(
+    arrays: Sequence[Float[np.ndarray, "example region layer_neuron"]],
+    where: Int[np.ndarray, "example 2"] | None = None,
+) -> dict[str, Rows]:
+    """The rows of each region, from arrays that hold all regions; `where` says which rows, as for `Rows`."""
+    return {region: Rows([a[:, place] for a in arrays], where) for place, region in enumerate(REGIONS)}
 
 
 def contribution(
@@ -130,21 +133,16 @@ def capture(subject: Subject, examples: Sequence[Example], study: Study) -> Cont
     if not examples or any(e.label is None for e in examples):
         raise ValueError("capture needs examples with a label: leave out the dropped ones first")
 
-    def compute(_: int, group: Sequence[Example]) -> dict[str, np.ndarray]:
-        order = sorted(range(len(group)), key=lambda i: len(group[i].ids))
-        values = np.empty((len(group), len(REGIONS), subject.n_layers * subject.d_mlp), np.float16)
+    def compute(some: list[int]) -> dict[str, np.ndarray]:
+        order = sorted(range(len(some)), key=lambda row: len(examples[some[row]].ids))
+        values = np.empty((len(some), len(REGIONS), subject.n_layers * subject.d_mlp), np.float16)
         for start in range(0, len(order), study.batch_rows):
             batch = order[start : start + study.batch_rows]
-            pooled = mean_contributions(subject, [group[i] for i in batch])
+            pooled = mean_contributions(subject, [examples[some[row]] for row in batch])
             values[batch] = pooled.flatten(2).cpu().numpy().astype(np.float16)
         return {"values": values}
 
-    key = {
-        "version": VERSION,
-        "model": subject.fingerprint,
-        "dtype": study.dtype,
-        "device": subject.device.type,
-        "examples": [(e.ids, e.answer) for e in examples],
-    }
-    shards = cached_shards("contributions", key, examples, compute, EXAMPLES_PER_SHARD)
-    return Contributions(by_region([s["values"] for s in shards]), subject.n_layers, subject.d_mlp)
+    settings, keys = {"version": VERSION, **subject.key()}, [(e.ids, e.answer) for e in examples]
+    kept = cached("contributions", settings, keys, compute, EXAMPLES_PER_SHARD)
+    regions = by_region([shard["values"] for shard in kept.shards], kept.where)
+    return Contributions(regions, subject.n_layers, subject.d_mlp)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.stats import zscore
+from scipy.stats import rankdata, zscore
 from torch.nn.functional import cosine_similarity
 
 from hn_utils.controls import Estimate, auroc, bootstrap, random_sets, spread
@@ -105,16 +105,22 @@ class LayerDrift:
 
 
 def moved(base: Subject, instruct: Subject, name: str) -> Float[np.ndarray, "layer_neuron"]:
-    """1 - cosine between base and instruct weights of each neuron; `name` is up, gate or down."""
-    layers = range(instruct.n_layers)
-    pairs = [(base.weight(i, name).double(), instruct.weight(i, name).double()) for i in layers]
-    return np.concatenate([1 - cosine_similarity(a, b, dim=1).cpu().numpy() for a, b in pairs])
+    """1 - cosine between base and instruct weights of each neuron; `name` is up, gate or down.
+
+    In double precision, since tuning turns a weight vector by little; on the CPU, since some accelerators have none;
+    and a layer at a time, since two whole models would not fit.
+    """
+
+    def of(layer: int) -> np.ndarray:
+        before, after = (model.weight(layer, name).cpu().double() for model in (base, instruct))
+        return (1 - cosine_similarity(before, after, dim=1)).numpy()
+
+    return np.concatenate([of(layer) for layer in range(instruct.n_layers)])
 
 
 def least_moved_rank(score: np.ndarray) -> np.ndarray:
-    """Rank scaled to 0 (largest score) .. 1 (smallest)."""
-    order = np.argsort(np.argsort(-score))
-    return order / max(1, len(score) - 1)
+    """Rank scaled to 0 (largest score) .. 1 (smallest); neurons that moved alike share their mean rank."""
+    return (rankdata(-score) - 1) / max(1, len(score) - 1)
 
 
 def drift(

@@ -34,7 +34,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import lasso_path
 from threadpoolctl import ThreadpoolController
 
-from hn_utils.cache import cached_shards
+from hn_utils.cache import cached_whole
 from hn_utils.rows import Rows
 
 VERSION = 5
@@ -263,8 +263,8 @@ def l1_path(X: Rows, labels: np.ndarray, grid: Sequence[float] | np.ndarray) -> 
 def path_on_disk(X: Rows, labels: np.ndarray, grid: np.ndarray) -> list[Fit]:
     """`l1_path`, read from the cache if these very rows, labels and grid were fitted before."""
 
-    def compute(_: int, cs: Sequence[float]) -> dict[str, np.ndarray]:
-        fits = l1_path(X, labels, cs)
+    def compute() -> dict[str, np.ndarray]:
+        fits = l1_path(X, labels, grid)
         scalars = [[f.C, f.intercept, f.violation, f.deviance_explained] for f in fits]
         split = {f"neurons_{i}": f.neurons for i, f in enumerate(fits)} | {
             f"weights_{i}": f.weights for i, f in enumerate(fits)
@@ -272,7 +272,7 @@ def path_on_disk(X: Rows, labels: np.ndarray, grid: np.ndarray) -> list[Fit]:
         return {"scalars": np.array(scalars), **split}
 
     key = {"version": VERSION, "rows": X.digest, "labels": np.asarray(labels).tolist(), "grid": grid.tolist()}
-    (kept,) = cached_shards("paths", key, grid.tolist(), compute, len(grid))
+    kept = cached_whole("paths", key, compute)
     return [
         Fit(C, kept[f"neurons_{i}"], kept[f"weights_{i}"], intercept, violation, explained)
         for i, (C, intercept, violation, explained) in enumerate(kept["scalars"].tolist())

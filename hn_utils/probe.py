@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int
 from sklearn.linear_model import LogisticRegression
 
-from hn_utils.cache import cached_shards
+from hn_utils.cache import cached
 from hn_utils.contributions import Contributions
 from hn_utils.controls import Estimate, accuracy, auroc, average_precision, bootstrap
 from hn_utils.path import TOLERANCE, Fit, c_grid, check_labels, path_on_disk
@@ -110,20 +110,15 @@ def refit(X: Rows, labels: np.ndarray, neurons: np.ndarray) -> Fit:
 def refits(X: Rows, labels: np.ndarray, sets: Sequence[np.ndarray]) -> list[Fit]:
     """`refit` of every set, read from the cache if these very sets were fitted on these rows before."""
 
-    def compute(_: int, group: Sequence[np.ndarray]) -> list[dict]:
-        fits = [refit(X, labels, neurons) for neurons in group]
+    def compute(some: list[int]) -> list[dict]:
+        fits = [refit(X, labels, sets[i]) for i in some]
         return [{"weights": fit.weights.tolist(), "intercept": fit.intercept} for fit in fits]
 
-    key = {
-        "version": VERSION,
-        "rows": X.digest,
-        "labels": np.asarray(labels).tolist(),
-        "sets": [np.asarray(neurons).tolist() for neurons in sets],
-    }
-    kept = [row for shard in cached_shards("refits", key, sets, compute, max(1, len(sets))) for row in shard]
+    settings = {"version": VERSION, "rows": X.digest, "labels": np.asarray(labels).tolist()}
+    kept = cached("refits", settings, [np.asarray(neurons).tolist() for neurons in sets], compute, max(1, len(sets)))
     return [
         unpenalised(neurons, np.array(row["weights"]), row["intercept"])
-        for neurons, row in zip(sets, kept, strict=True)
+        for neurons, row in zip(sets, kept.records(), strict=True)
     ]
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from hn_utils.cache import cached_shards
+from hn_utils.cache import cached
 from hn_utils.chat_model import ChatModel
 from hn_utils.judges import Verdict, chat_verdicts, judge, quoted_answers
 from hn_utils.questions import Question
@@ -16,7 +16,7 @@ from hn_utils.spans import answer_positions
 from hn_utils.study import Study
 from hn_utils.subject import Subject
 
-VERSION = 1
+VERSION = 2
 
 
 class NothingConsistent(ValueError):
@@ -72,65 +72,63 @@ def sample_responses(
     subject: Subject, questions: Sequence[Question], study: Study, base: bool = False
 ) -> list[list[Response]]:
     """Draw `study.sampling.n` judged responses to each question; what was generated, or paid for, is cached."""
-    prompts = [(q.id, prompt_ids(subject, q, study, base)) for q in questions]
+    prompts = [prompt_ids(subject, q, study, base) for q in questions]
 
-    texts = {q.id: q.text for q in questions}
-
-    def compute(shard: int, group: Sequence[tuple[str, list[int]]]) -> list[dict]:
+    def compute(some: list[int]) -> list[dict]:
+        asked = [prompts[i] for i in some]
         if study.served_at and not base:
-            return served(subject, [(q, ids, texts[q]) for q, ids in group], study)
-        drawn = subject.generate([ids for _, ids in group], study.sampling, seed=study.seed * 100_003 + shard)
-        rows = [(q, g.ids, g.logprobs) for (q, _), responses in zip(group, drawn, strict=True) for g in responses]
-        return [{"question_id": q, "ids": ids, "logprobs": logprobs} for q, ids, logprobs in rows]
+            texts = [questions[i].text for i in some]
+            return served(subject, list(zip(asked, texts, strict=True)), study)
+        drawn = subject.generate(asked, study.sampling, study.seed)
+        return [{"ids": [g.ids for g in row], "logprobs": [g.logprobs for g in row]} for row in drawn]
 
-    key = {
+    settings = {
         "version": VERSION,
-        "model": subject.fingerprint,
-        "dtype": study.dtype,
-        "device": subject.device.type,
-        "prompts": prompts,
+        **subject.key(),
         "sampling": study.sampling,
         "seed": study.seed,
         "served_at": study.served_at,
     }
-    shards = cached_shards("responses", key, prompts, compute, max(1, study.batch_rows // study.sampling.n))
-    by_question: dict[str, list[dict]] = defaultdict(list)
-    for row in (row for shard in shards for row in shard):
-        by_question[row["question_id"]].append(row)
+    kept = cached("responses", settings, prompts, compute, max(1, study.batch_rows // study.sampling.n))
 
     @cache  # answers are often the same
-    def spoken(ids: tuple[int, ...]) -> tuple[int, str]:
+    def written(ids: tuple[int, ...]) -> tuple[int, str]:
         """How many of the tokens count (a base model's, up to its stop), and their text."""
         kept = until_stop(subject, list(ids), study.base_stop) if base else len(ids)
         return kept, subject.decode(ids[:kept]).strip()
 
-    def read(row: dict) -> Response:
-        kept, text = spoken(tuple(row["ids"]))
-        return Response(row["question_id"], row["ids"][:kept], row["logprobs"][:kept], text)
+    def read(question: Question, ids: list[int], logprobs: list[float]) -> Response:
+        n, text = written(tuple(ids))
+        return Response(question.id, ids[:n], logprobs[:n], text)
 
-    drawn = [[read(row) for row in by_question[q.id]] for q in questions]
+    drawn = [
+        [read(q, ids, logprobs) for ids, logprobs in zip(row["ids"], row["logprobs"], strict=True)]
+        for q, row in zip(questions, kept.records(), strict=True)
+    ]
     verdicts = iter(judged([(q, r.text) for q, row in zip(questions, drawn, strict=True) for r in row], study))
     return [[replace(r, verdict=next(verdicts)) for r in row] for row in drawn]
 
 
-def served(subject: Subject, group: Sequence[tuple[str, list[int], str]], study: Study) -> list[dict]:
-    """Responses drawn by a server that serves `study.instruct`, for each (question id, prompt ids, question).
+def served(subject: Subject, group: Sequence[tuple[list[int], str]], study: Study) -> list[dict]:
+    """Responses drawn by a server that serves `study.instruct`, for each (prompt ids, question).
 
     A server returns text, not ids. The text is tokenised here, and its log-probabilities are those of our own reading;
     a server that wrote other tokens for the same text is not noticed. The protocol knows no top-k: the server's holds.
     """
     sampling = study.sampling
-    talks = [[{"role": "user", "content": study.chat_prompt.format(question=text)}] for _, _, text in group]
+    talks = [[{"role": "user", "content": study.chat_prompt.format(question=text)}] for _, text in group]
     settings = {"temperature": sampling.temperature, "top_p": sampling.top_p}
     about = {"model": subject.fingerprint, "served_at": str(study.served_at)}
-    model, rows = ChatModel(study.instruct, study.served_at, key=about), []
+    model = ChatModel(study.instruct, study.served_at, key=about)
+    rows: list[dict] = [{"ids": [], "logprobs": []} for _ in group]
     for draw in range(sampling.n):
         seed = study.seed * 1_000 + draw
         replies = model.ask(talks, lambda _, reply: reply, sampling.max_new_tokens, attempts=1, seed=seed, **settings)
         written = [subject.tokenizer(r or " ", add_special_tokens=False)["input_ids"] for r in replies]
-        read_again = subject.logprobs([prompt + ids for (_, prompt, _), ids in zip(group, written, strict=True)])
-        for (question, prompt, _), ids, logprobs in zip(group, written, read_again, strict=True):
-            rows.append({"question_id": question, "ids": ids, "logprobs": logprobs[len(prompt) - 1 :].tolist()})
+        read_again = subject.logprobs([prompt + ids for (prompt, _), ids in zip(group, written, strict=True)])
+        for row, (prompt, _), ids, logprobs in zip(rows, group, written, read_again, strict=True):
+            row["ids"].append(ids)
+            row["logprobs"].append(logprobs[len(prompt) - 1 :].tolist())
     return rows
 
 

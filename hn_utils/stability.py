@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from hn_utils.cache import cached_shards
+from hn_utils.cache import cached
 from hn_utils.path import VERSION as PATH_VERSION
 from hn_utils.path import l1_path
 from hn_utils.rows import Rows
@@ -118,23 +118,21 @@ def stability(
         first = np.isin(groups, rng.permutation(names)[: len(names) // 2])
         halves += [first, ~first]
 
-    def compute(_: int, group: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        (rows,) = group
+    def compute(some: list[int]) -> dict[str, np.ndarray]:
+        (rows,) = (halves[i] for i in some)
         entry = np.full(X.shape[1], len(grid))
         for place, fit in reversed(list(enumerate(l1_path(X[rows], labels[rows], grid)))):
             entry[fit.h_neurons] = place
-        return {"entry": entry}
+        return {"entry": entry[None]}
 
-    key = {
+    settings = {
         "version": (VERSION, PATH_VERSION),
         "rows": X.digest,
         "labels": labels.tolist(),
-        "groups": groups.tolist(),
         "grid": np.asarray(grid).tolist(),
-        "seed": seed,
     }
-    shards = cached_shards("stability", key, halves, compute, 1)
-    return Stability(np.array([s["entry"] for s in shards]), len(grid))
+    kept = cached("stability", settings, [half.tolist() for half in halves], compute, 1)
+    return Stability(kept.array("entry"), len(grid))
 
 
 def twins(X: Rows, chosen: Int[np.ndarray, "k"]) -> tuple[Int[np.ndarray, "k"], Float[np.ndarray, "k"]]:

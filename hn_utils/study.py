@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-DATA = Path(__file__).resolve().parents[1] / "data"
+from hn_utils.places import DATA, IN_A_CLONE, ROOT, runs_root
+
 ORGANISM = DATA / "organism"
 ORGANISM_STEPS = (200, 400, 700, 1000, 1400, 1900)
 
@@ -76,6 +78,8 @@ class Study:
 
     def __post_init__(self) -> None:
         """Raises ValueError for settings that cannot work together, before any work."""
+        if not re.fullmatch(r"\w[\w. -]*", self.name):
+            raise ValueError(f"name={self.name!r} must be a plain file name: results lie in a folder of that name")
         missing = {0.0, 1.0, 3.0} - set(self.alphas)
         if missing:
             raise ValueError(f"alphas={self.alphas} must include {sorted(missing)}, at which the controls are run")
@@ -142,6 +146,12 @@ QUICK = replace(
     BUNDLED, name="organism-quick", n_random_sets=4, n_questions=1_200, n_items=40
 )  # a third of the minutes
 PRESETS = {study.name: study for study in (BUNDLED, QUICK, *REAL)}
+
+
+def home(study: Study) -> Path:
+    """The folder of a study's results: figures/ for the bundled study just as it is, whose results are committed, and
+    runs/<name> for every other."""
+    return ROOT / "figures" if study == BUNDLED and IN_A_CLONE else runs_root() / study.name
 
 
 def load_study(name: str | None = None, **changes: object) -> Study:

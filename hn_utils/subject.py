@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -26,7 +27,11 @@ from transformers import (
     DynamicCache,
     GenerationConfig,
     LogitsProcessor,
+    LogitsProcessorList,
     PreTrainedModel,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
 )
 from xxhash import xxh3_128
 
@@ -36,6 +41,8 @@ from hn_utils.study import Sampling, Study
 helpers._ensure_torchvision = lambda: False
 # What templates that write the date are told, so that a prompt is the same tomorrow: it shadows such a function.
 FIXED_DATE = "{%- macro strftime_now(form) -%}{{ {'%Y-%m-%d': '2024-07-26'}.get(form, '26 Jul 2024') }}{%- endmacro -%}"
+
+LOGITS = 2**26  # how many are held at once: 256 MB in float32
 
 Post = Float[Tensor, "batch pos neuron"]
 PostHook = Callable[[int, Post], Post | None]
@@ -67,16 +74,44 @@ class LogProbRecorder(LogitsProcessor):
         return scores
 
 
+class Draw(LogitsProcessor):
+    """Draws each row's next token by temperature, top-k and top-p, with a random number that is the row's own."""
+
+    def __init__(self, sampling: Sampling, uniform: Float[np.ndarray, "batch step"]) -> None:
+        steps: list[LogitsProcessor] = [TemperatureLogitsWarper(float(sampling.temperature))]
+        if sampling.top_k:
+            steps.append(TopKLogitsWarper(sampling.top_k))
+        if sampling.top_p < 1:
+            steps.append(TopPLogitsWarper(sampling.top_p))
+        self.reshape, self.uniform, self.step = LogitsProcessorList(steps), torch.from_numpy(uniform), 0
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # type: ignore[override]
+        up_to = self.reshape(input_ids, scores.float()).softmax(-1).cumsum(-1)  # type: ignore[arg-type]
+        number = self.uniform[:, [self.step]].to(up_to) * up_to[:, -1:]
+        chosen = (up_to <= number).sum(-1, keepdim=True)  # the first token with more than that share up to it
+        self.step += 1
+        return torch.full_like(scores, -torch.inf).scatter(1, chosen, 0.0)
+
+
+def own_numbers(prompt: Sequence[int], sampling: Sampling, seed: int) -> Float[np.ndarray, "draw step"]:
+    """Random numbers in [0, 1) for each draw and step, from the seed and the prompt alone."""
+    name = np.frombuffer(xxh3_128(np.asarray(prompt, np.int64).tobytes()).digest(), np.uint32)
+    drawn = np.random.default_rng([seed, *name.tolist()]).random((sampling.n, sampling.max_new_tokens), np.float32)
+    return drawn.clip(max=1 - 1e-6)
+
+
 class Subject:
-    """A causal language model with gated MLPs, its tokenizer, and hooks where its neurons speak."""
+    """A causal language model with gated MLPs, its tokenizer, and hooks where its neurons fire and write."""
 
     def __init__(self, bridge: TransformerBridge, tokenizer, name: str) -> None:
         self.bridge, self.tokenizer, self.name = bridge, tokenizer, name
         self.model = cast(PreTrainedModel, bridge.original_model)
         self.n_layers, self.d_mlp = bridge.cfg.n_layers, cast(int, bridge.cfg.d_mlp)
         self.device = next(self.model.parameters()).device
+        self.packed_norms: dict[int, Tensor] = {}
         keep_freed_memory()
         self.checked = self.check()
+        self.own_hooks = self.hooks()
 
     # --- loading -------------------------------------------------------------------------------------------------
 
@@ -97,7 +132,7 @@ class Subject:
             raise OSError(f"no model in folder {name}: it holds no config.json")
         try:
             options: dict[str, Any] = {"revision": revision} if revision else {}
-            tokenizer = AutoTokenizer.from_pretrained(place, **options)
+            tokenizer = read_tokenizer(place, options)
             if study.bits:
                 options["hf_model"] = quantized(place, study.bits, dtype, options)
             elif study.device == "several":
@@ -117,26 +152,36 @@ class Subject:
     @torch.inference_mode()
     def check(self) -> list[str]:
         """Look once at what could silently be wrong, and say what was found. Raises ValueError if something is."""
+        parts = ("gate", "in", "out")
+        wrong = [i for i, b in enumerate(self.bridge.blocks) if not all(hasattr(b.mlp, part) for part in parts)]
+        if wrong:
+            raise ValueError(
+                f"{self.name}: layers {wrong} have no gated MLP (a mixture of experts has many); only models with one "
+                "gated MLP in every layer are studied"
+            )
         posts: dict[int, Tensor] = {}
         outs: dict[int, Tensor] = {}
         row = self.text("Who wrote the first page, and when?")
         with self.hooked(post=posts.__setitem__, mlp_out=outs.__setitem__):
             alone = self.hidden(*self.padded([row], "right"))[0, -1]
-        gated = all(hasattr(block.mlp, "gate") for block in self.bridge.blocks)
         wrong = [i for i in range(self.n_layers) if i not in posts or posts[i].shape[-1] != self.d_mlp]
-        if wrong or not gated:
-            raise ValueError(
-                f"{self.name}: layers {wrong or 'all'} show no {self.d_mlp} gated MLP neurons; only those are studied"
-            )
+        if wrong:
+            raise ValueError(f"{self.name}: layers {wrong} do not show {self.d_mlp} neurons, as the others do")
+        exact = alone.dtype == torch.float32 and not getattr(self.model, "is_quantized", False)
         for layer in range(self.n_layers):
-            written = self.bridge.blocks[layer].mlp.out.original_component(posts[layer])
-            if not torch.allclose(written, outs[layer], rtol=1e-3, atol=1e-3 * float(outs[layer].abs().max())):
-                raise ValueError(f"{self.name}: layer {layer}'s MLP output is not what its down projection writes")
+            off = relative(posts[layer].float() @ self.weight(layer, "down") + self.bias(layer), outs[layer])
+            if off > (1e-3 if exact else 0.05):
+                raise ValueError(
+                    f"{self.name}: layer {layer}'s MLP output is off by {off:.1%} from what its neurons write by the "
+                    "stored W_down: contributions would be wrong"
+                )
+        whole = self.model(*self.padded([row], "right"), use_cache=False).logits[0, -1]
+        if (off := relative(self.logits(alone), whole)) > (1e-3 if exact else 0.05):
+            raise ValueError(f"{self.name}: its logits are off by {off:.1%} from what unembedding its last layer gives")
         ids, mask = self.padded([row, row + row], "left")
         places = (mask.cumsum(1) - 1).clamp(min=0)
         out = self.model.base_model(input_ids=ids, attention_mask=mask, position_ids=places, use_cache=False)
-        off = float((out.last_hidden_state[0, -1] - alone).float().norm() / alone.float().norm())
-        exact = alone.dtype == torch.float32 and not getattr(self.model, "is_quantized", False)
+        off = relative(out.last_hidden_state[0, -1], alone)
         if off > (1e-3 if exact else 0.05):
             raise ValueError(f"{self.name}: a row padded on the left changes by {off:.1%}: padding is not masked")
         found = [
@@ -155,9 +200,30 @@ class Subject:
     def short_name(self) -> str:
         return Path(self.name).name
 
-    @cached_property
+    def key(self) -> dict[str, str]:
+        """What stands for this model in a cache key.
+
+        Raises ValueError while neurons are scaled, or any hook hangs on the model that did not when it was loaded: what
+        it does then is not what this key stands for.
+        """
+        if self.hooks() != self.own_hooks:
+            raise ValueError(
+                f"{self.name} has live hooks (is this inside `with scaled(...)`?), and what is kept on disk is the "
+                "untouched model's: leave the block first. Replies of scaled neurons are what replies_at keeps"
+            )
+        dtype = str(self.model.dtype).removeprefix("torch.")
+        return {"model": self.fingerprint, "dtype": dtype, "device": self.device.type}
+
+    def hooks(self) -> set[tuple[int, int]]:
+        """Every hook on every module: whatever may change what the model does."""
+        return {(id(m), hook) for m in self.bridge.modules() for hook in (*m._forward_hooks, *m._forward_pre_hooks)}
+
+    @property
     def fingerprint(self) -> str:
-        """Hash of weights, configuration, vocabulary and end-of-turn tokens: the model's identity in cache keys."""
+        """Hash of weights, configuration, vocabulary and end-of-turn tokens: the model's identity.
+
+        Taken anew each time, at the speed of memory, since weights may have been edited in place.
+        """
         digest = xxh3_128()
         digest.update(self.model.config.to_json_string().encode())
         digest.update(self.tokenizer.backend_tokenizer.to_str().encode())
@@ -187,8 +253,9 @@ class Subject:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def text(self, text: str) -> list[int]:
-        """Token ids of plain text, begun with the model's begin-of-text token if it has one."""
-        begin = [] if self.tokenizer.bos_token_id is None else [self.tokenizer.bos_token_id]
+        """Token ids of plain text, begun with a begin-of-text token if the tokenizer itself begins texts so."""
+        own = self.tokenizer("")["input_ids"][:1]
+        begin = own if own == [self.tokenizer.bos_token_id] else []
         return begin + self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -229,31 +296,46 @@ class Subject:
         return self.model.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
 
     @torch.inference_mode()
-    def logprobs(self, rows: Sequence[Sequence[int]]) -> list[Float[Tensor, "pos"]]:
-        """Log-probability (nats) of each token of each row given those before it; one value fewer than tokens."""
-        ids, mask = self.padded(rows, "right")
-        logits = self.model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].float()
-        chosen = logits.log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0].cpu()
-        return [chosen[i, : len(row) - 1] for i, row in enumerate(rows)]
+    def logits(self, hidden: Float[Tensor, "*pos d_model"]) -> Float[Tensor, "*pos vocab"]:
+        """What the model makes of final hidden states, in float32."""
+        config = self.model.config.get_text_config()
+        logits = cast(torch.nn.Module, self.model.get_output_embeddings())(hidden).float()
+        logits = logits * getattr(config, "logit_scale", 1.0) / getattr(config, "logits_scaling", 1.0)
+        cap = getattr(config, "final_logit_softcapping", None)
+        return cap * torch.tanh(logits / cap) if cap else logits
 
     @torch.inference_mode()
-    def streams(
-        self, rows: Sequence[Sequence[int]]
-    ) -> tuple[Float[Tensor, "batch layer pos d_model"], Float[Tensor, "batch pos vocab"]]:
-        """The residual stream after every layer, and the log-probabilities of what comes next, of right-padded rows.
+    def logprobs(self, rows: Sequence[Sequence[int]]) -> list[Float[Tensor, "pos"]]:
+        """Log-probability (nats) of each token of each row given those before it; one value fewer than tokens.
 
-        The last layer's stream is that after the final norm.
+        Logits are held for few positions at a time: of all, they would fill gigabytes at a large vocabulary.
         """
         ids, mask = self.padded(rows, "right")
-        out = self.model(input_ids=ids, attention_mask=mask, use_cache=False, output_hidden_states=True)
-        streams = torch.stack([h.to(self.device) for h in out.hidden_states[1:]], 1)
-        return streams, out.logits.float().log_softmax(-1)
+        read = mask[:, 1:].bool()
+        hidden, following = self.hidden(ids, mask)[:, :-1][read], ids[:, 1:][read]
+        at_once = max(1, LOGITS // len(self.tokenizer))
+        pieces = zip(hidden.split(at_once), following.split(at_once), strict=True)
+        chosen = [self.logits(h).log_softmax(-1).gather(1, f[:, None])[:, 0].cpu() for h, f in pieces]
+        return list(torch.cat(chosen).split([len(row) - 1 for row in rows]))
+
+    @torch.inference_mode()
+    def predictions(
+        self, rows: Sequence[Sequence[int]], places: Sequence[Sequence[int]]
+    ) -> Iterator[tuple[Float[Tensor, "layer pos d_model"], Float[Tensor, "place vocab"]]]:
+        """For each row the residual stream after every layer, and the log-probabilities (nats) of what follows each of
+        its `places`. The last layer's stream is that after the final norm; what lies beyond a row's end is padding."""
+        ids, mask = self.padded(rows, "right")
+        out = self.model.base_model(input_ids=ids, attention_mask=mask, use_cache=False, output_hidden_states=True)
+        for i, at in enumerate(places):
+            streams = torch.stack([h[i].to(self.device) for h in out.hidden_states[1:]])
+            yield streams, self.logits(out.last_hidden_state[i, list(at)]).log_softmax(-1)
 
     @torch.inference_mode()
     def generate(self, prompts: Sequence[Sequence[int]], sampling: Sampling, seed: int = 0) -> list[list[Generated]]:
         """Draw `sampling.n` responses to each prompt, all in one batch; the prompt is read once and its cache repeated.
 
-        The result depends on the prompts of the batch, the settings and `seed`, and on nothing that ran before.
+        A draw depends on its own prompt and number, on the settings and on `seed`: not on the others in the batch (but
+        for rounding), nor on anything that ran before.
         """
         ids, mask = self.padded(prompts, "left")
         stops = sorted(self.stop_ids)
@@ -268,25 +350,21 @@ class Subject:
         )
         cache.batch_repeat_interleave(sampling.n)
         recorder = LogProbRecorder()
+        processors: list[LogitsProcessor] = [recorder]
+        if sampling.temperature > 0:
+            processors.append(Draw(sampling, np.concatenate([own_numbers(p, sampling, seed) for p in prompts])))
         own, self.model.generation_config = self.model.generation_config, GenerationConfig()  # some ship penalties
         settings = GenerationConfig(
-            max_new_tokens=sampling.max_new_tokens,
-            do_sample=sampling.temperature > 0,
-            eos_token_id=stops,
-            pad_token_id=self.pad_id,
+            max_new_tokens=sampling.max_new_tokens, do_sample=False, eos_token_id=stops, pad_token_id=self.pad_id
         )
-        if settings.do_sample:
-            settings.update(temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p)
         try:
-            with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-                torch.manual_seed(seed)
-                written = self.model.generate(  # type: ignore[operator]
-                    ids.repeat_interleave(sampling.n, 0),
-                    attention_mask=mask.repeat_interleave(sampling.n, 0),
-                    past_key_values=cache,
-                    generation_config=settings,
-                    logits_processor=[recorder],
-                )
+            written = self.model.generate(  # type: ignore[operator]
+                ids.repeat_interleave(sampling.n, 0),
+                attention_mask=mask.repeat_interleave(sampling.n, 0),
+                past_key_values=cache,
+                generation_config=settings,
+                logits_processor=processors,
+            )
         finally:
             self.model.generation_config = own
         recorder.settle(written[:, -1])
@@ -328,10 +406,31 @@ class Subject:
         final = self.bridge.ln_final.original_component(column[None, None])
         return self.bridge.unembed.original_component(final)[0, 0].float()
 
-    @cached_property
+    def bias(self, layer: int) -> Tensor | float:
+        """What a layer's down projection adds to its neurons' writes; 0 for most models."""
+        bias = getattr(self.bridge.blocks[layer].mlp.out.original_component, "bias", None)
+        return 0.0 if bias is None else bias.float()
+
+    @property
     def w_out_norm(self) -> Float[Tensor, "layer neuron"]:
-        """How loudly each neuron can write: the length of its column of W_down."""
-        return torch.stack([self.weight(layer, "down").norm(dim=1).to(self.device) for layer in range(self.n_layers)])
+        """How long a neuron's write is where it fires with 1: the length of its column of W_down.
+
+        Taken anew each time, since weights may have been edited in place; packed ones, which take long to unpack, once.
+        """
+        return torch.stack([self.column_lengths(layer).to(self.device) for layer in range(self.n_layers)])
+
+    def column_lengths(self, layer: int) -> Float[Tensor, "neuron"]:
+        if layer in self.packed_norms:
+            return self.packed_norms[layer]
+        lengths = self.weight(layer, "down").norm(dim=1)
+        if not self.bridge.blocks[layer].mlp.out.original_component.weight.is_floating_point():
+            self.packed_norms[layer] = lengths
+        return lengths
+
+
+def relative(value: Tensor, expected: Tensor) -> float:
+    """How far a tensor is off, relative to the size of what was expected."""
+    return float((value.float() - expected.float()).norm() / expected.float().norm())
 
 
 @torch.inference_mode()
@@ -354,6 +453,14 @@ def keep_freed_memory() -> None:
 
 def best_device() -> str:
     return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def read_tokenizer(place: str, options: dict[str, Any]) -> Any:
+    """The tokenizer of a model, mended where Transformers knows that its files split words wrongly."""
+    tokenizer = AutoTokenizer.from_pretrained(place, **options)
+    if getattr(tokenizer, "fix_mistral_regex", None) is False:  # how Transformers flags it
+        return AutoTokenizer.from_pretrained(place, fix_mistral_regex=True, **options)
+    return tokenizer
 
 
 def quantized(name: str, bits: int, dtype: torch.dtype, options: dict[str, Any]) -> PreTrainedModel:

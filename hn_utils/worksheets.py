@@ -16,9 +16,9 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from hn_utils.study import DATA
+from hn_utils.execute import cell_id
+from hn_utils.places import NOTEBOOKS
 
-NOTEBOOKS = DATA.parent / "notebooks"
 NOTE = """*This is the copy with gaps. Write each exercise yourself and run its cell: its check says what is not right
 yet. A solution is folded below. Later cells may use what you wrote. [The notebook itself]({notebook}) shows solutions
 and results.*"""
@@ -53,7 +53,7 @@ def worksheet(source: Path) -> NotebookNode:
         else:
             cells.append(new_code_cell(cell.source))
     for number, cell in enumerate(cells):
-        cell.id = f"{source.stem[:2]}-{number:03d}"
+        cell.id = cell_id(number, cell.source)
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     return new_notebook(cells=cells, metadata={"kernelspec": kernel})
 

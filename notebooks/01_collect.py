@@ -45,7 +45,7 @@ import torch
 from hn_utils import plots, road
 from hn_utils.contributions import contribution
 from hn_utils.exercises import check
-from hn_utils.gallery import publish
+from hn_utils.gallery import Gallery
 from hn_utils.judges import judge
 from hn_utils.questions import load_questions
 from hn_utils.responses import drop_counts, sample_responses
@@ -54,6 +54,7 @@ from hn_utils.study import load_study
 from hn_utils.subject import Subject
 
 study = load_study()
+gallery = Gallery(study, "01_collect")
 subject = Subject.load(study.instruct, study)
 print(f"{study.name}: {subject.n_layers * subject.d_mlp:,} neurons")
 print("\n".join(subject.checked))
@@ -197,7 +198,7 @@ check("pooling over the answer", pooled)
 everywhere = torch.stack([contribution(post[i][0], subject.w_out_norm[i], mlp_out[i][0]) for i in post], dim=1)
 at_answer = [len(prompt) + i for i in answer_positions(subject, response.ids)]
 loudest = pooled(everywhere.flatten(1), at_answer)[0].topk(12).indices.tolist()
-publish(
+gallery.publish(
     plots.token_heat_map(
         subject.tokenizer.convert_ids_to_tokens(ids),
         everywhere.flatten(1).T[loudest].cpu().numpy(),
@@ -206,7 +207,6 @@ publish(
         f"Twelve neurons that write most at the answer to one question: “{question.text}” “{response.text}” (framed; n = 1)",
     ),
     "contributions_at_tokens",
-    notebook="01_collect",
 )
 
 # %% [markdown]
@@ -233,7 +233,7 @@ pd.DataFrame(
 
 # %%
 if "exposure" in standard[0].strata:  # hardly any real model's training text has been counted
-    display(publish(plots.exposure(collected), "exposure_and_truth", notebook="01_collect"))
+    display(gallery.publish(plots.exposure(collected), "exposure_and_truth"))
 
 # %% [markdown]
 # That is a ground truth that hardly any study of a real model has: exposure, counted. Hallucination in this model is first of all

@@ -33,12 +33,13 @@ import pandas as pd
 from hn_utils import evidence, plots, road
 from hn_utils.controls import auroc, random_sets
 from hn_utils.exercises import check, stratified
-from hn_utils.gallery import publish, show
+from hn_utils.gallery import Gallery
 from hn_utils.probe import three_vs_one
 from hn_utils.stability import jaccard
 from hn_utils.study import load_study
 
 study = load_study()
+gallery = Gallery(study, "02_probe")
 collected = road.collect(study)  # from disk, if notebook 1 has run
 
 # %% [markdown]
@@ -120,13 +121,13 @@ check("reading the path", choose)
 
 # %%
 found = road.find(study, collected)
-publish(plots.path(found.probe), "path_over_C", notebook="02_probe")
+gallery.publish(plots.path(found.probe), "path_over_C")
 
 # %% [markdown]
 # The same path, C by C: move the slider and watch neurons enter, grow and leave. (Positive weights are H-Neurons.)
 
 # %%
-publish(plots.path_weights(found.probe, found.card.d_mlp), "path_weights", notebook="02_probe")
+gallery.publish(plots.path_weights(found.probe, found.card.d_mlp), "path_weights")
 
 # %% [markdown]
 # The paper chooses otherwise: the C with the best sum of held-out accuracy and *the model's own accuracy with the found
@@ -136,7 +137,7 @@ publish(plots.path_weights(found.probe, found.card.d_mlp), "path_weights", noteb
 
 # %%
 rule = evidence.by_paper_rule(study, collected, found)
-publish(plots.paper_rule(rule, found.probe.fit), "paper_rule", notebook="02_probe")
+gallery.publish(plots.paper_rule(rule, found.probe.fit), "paper_rule")
 
 # %%
 theirs, ours = (set(fit.h_neurons) for fit in (rule.fits[rule.chosen], found.probe.fit))
@@ -173,6 +174,7 @@ pd.DataFrame(
 
 # %%
 print(f"{len(found.card.rows)} H-Neurons of {X.shape[1]:,}: {found.card.per_mille:.2f} per mille")
+found.card.save(gallery.folder / "h_neurons.json")
 
 # %% [markdown]
 # Would they be found again? *Stability selection* fits the path on random halves of the training people, here twenty, and
@@ -224,7 +226,7 @@ pd.DataFrame(
 # heavy-tailed like real ones, in which five of three thousand neurons know.
 
 # %%
-publish(plots.planted_truth(evidence.planted_truth()), "planted_truth", notebook="02_probe")
+gallery.publish(plots.planted_truth(evidence.planted_truth()), "planted_truth")
 
 # %% [markdown]
 # And if each H-Neuron is replaced by its *twin*, the other neuron whose contribution goes with its own most closely?
@@ -246,10 +248,9 @@ print(f"validation AUROC, both refitted with next to no penalty: H-Neurons {swap
 card, validation = found.card, collected.rows("validation")
 seen, truth = collected.contributions[validation], collected.labels[validation]
 others = random_sets(card.flat, card.n_layers, card.d_mlp, 1, "layer", seed=study.seed)[0]
-publish(
+gallery.publish(
     plots.neuron_atlas(seen, truth, card, others, "answer"),
     "neuron_atlas",
-    notebook="02_probe",
 )
 
 # %% [markdown]
@@ -257,10 +258,9 @@ publish(
 # heaviest one. Both figures show validation people; the test people have to wait.
 
 # %%
-publish(
+gallery.publish(
     plots.neuron_distributions(seen, truth, int(card.flat[0]), card.d_mlp, "answer"),
     "heaviest_neuron",
-    notebook="02_probe",
 )
 
 # %% [markdown]
@@ -307,7 +307,7 @@ check("a fair random baseline", random_set)
 
 # %%
 compared = evidence.compare(study, collected, found)
-publish(plots.detection(found, compared.table), "detection", notebook="02_probe")
+gallery.publish(plots.detection(found, compared.table), "detection")
 
 # %%
 pd.DataFrame(
@@ -420,7 +420,7 @@ print(f"{added.n_pairs} pairs of equal confidence: {added.matched or 'too few to
 
 # %%
 day = evidence.everyday(study, collected, found)
-day and publish(plots.everyday(day), "everyday", notebook="02_probe")
+day and gallery.publish(plots.everyday(day), "everyday")
 
 # %%
 if day:
@@ -444,7 +444,7 @@ pd.DataFrame([{"detector": d.name, "AUROC": str(d.auroc), "AUPRC": str(d.auprc)}
 
 # %%
 crossed = evidence.across_domains(study, collected)
-crossed and publish(plots.domains(crossed), "domains", notebook="02_probe")
+crossed and gallery.publish(plots.domains(crossed), "domains")
 
 # %%
 if crossed:
@@ -505,4 +505,4 @@ pd.DataFrame(
 # Choose another neuron, perhaps a random one, and look at its distributions.
 
 # %%
-show(plots.neuron_distributions(seen, truth, int(others[0]), card.d_mlp, "answer"))
+gallery.publish(plots.neuron_distributions(seen, truth, int(others[0]), card.d_mlp, "answer"), "another_neuron")

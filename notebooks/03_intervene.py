@@ -35,12 +35,13 @@ import pandas as pd
 from hn_utils import evidence, plots, road
 from hn_utils.compliance import ABLATION, AMPLIFICATION, BEHAVIOURS, CAPABILITY, GREEDY
 from hn_utils.exercises import check
-from hn_utils.gallery import publish
+from hn_utils.gallery import Gallery
 from hn_utils.intervene import scaled
 from hn_utils.questions import question_module
 from hn_utils.study import load_study
 
 study = load_study()
+gallery = Gallery(study, "03_intervene")
 collected = road.collect(study)  # from disk, if notebooks 1 and 2 have run
 found = road.find(study, collected)
 subject, card = collected.subject, found.card
@@ -151,7 +152,7 @@ check("compliance rate with interval", rate)
 
 # %%
 intervened = road.intervene(study, subject, found)
-publish(plots.dose_response(intervened.behaviours, card), "dose_response", notebook="03_intervene")
+gallery.publish(plots.dose_response(intervened.behaviours, card), "dose_response")
 
 # %%
 pd.DataFrame(
@@ -204,7 +205,7 @@ for behaviour, curve in intervened.behaviours.items():
 # does the model give in, or does it lose the thread?
 
 # %%
-publish(plots.answers(intervened.behaviours, card), "answers", notebook="03_intervene")
+gallery.publish(plots.answers(intervened.behaviours, card), "answers")
 
 # %% [markdown]
 # ## What it costs
@@ -214,7 +215,7 @@ publish(plots.answers(intervened.behaviours, card), "answers", notebook="03_inte
 # role-play opening ("harmless requests"); and ordinary text. Each beside what the same scaling of random neurons costs.
 
 # %%
-publish(plots.side_effects(intervened, card), "side_effects", notebook="03_intervene")
+gallery.publish(plots.side_effects(intervened, card), "side_effects")
 
 # %%
 for name, curve in intervened.capability.items():
@@ -231,7 +232,7 @@ for name, curve in intervened.capability.items():
 
 # %%
 broken = evidence.until_it_breaks(study, subject, found)
-publish(plots.breaking(broken, card), "breaking", notebook="03_intervene")
+gallery.publish(plots.breaking(broken, card), "breaking")
 
 # %% [markdown]
 # One more thing the paper takes for granted: that scaling a neuron by alpha scales its *contribution* by alpha. What
@@ -259,10 +260,10 @@ pd.DataFrame(
 # %%
 before = road.find(study, collected, region="before")
 there = road.intervene(study, subject, before)
-publish(plots.dose_response(there.behaviours, before.card), "dose_response_before", notebook="03_intervene")
+gallery.publish(plots.dose_response(there.behaviours, before.card), "dose_response_before")
 
 # %%
-publish(plots.side_effects(there, before.card), "side_effects_before", notebook="03_intervene")
+gallery.publish(plots.side_effects(there, before.card), "side_effects_before")
 
 # %%
 for name, curve in there.capability.items():

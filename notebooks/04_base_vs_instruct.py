@@ -33,7 +33,7 @@ from hn_utils import evidence, plots, road
 from hn_utils.controls import auroc
 from hn_utils.exercises import check
 from hn_utils.explorer import Explorer
-from hn_utils.gallery import build_index, keep_page, publish
+from hn_utils.gallery import Gallery
 from hn_utils.intervene import scaled
 from hn_utils.origins import least_moved_rank, moved
 from hn_utils.report import findings, page
@@ -41,6 +41,7 @@ from hn_utils.responses import drop_counts
 from hn_utils.study import load_study
 
 study = load_study()
+gallery = Gallery(study, "04_base_vs_instruct")
 collected = road.collect(study)  # from disk, if the notebooks before have run
 found = road.find(study, collected)
 subject, card = collected.subject, found.card
@@ -112,10 +113,9 @@ if there.h_neurons:
 # %%
 tested = collected.contributions[collected.test_rows("standard")]
 controls = [fit.neurons for fit in found.random["magnitude"]]
-publish(
+gallery.publish(
     plots.base_and_instruct(base.contributions, tested, card, controls),
     "base_and_instruct",
-    notebook="04_base_vs_instruct",
 )
 
 # %% [markdown]
@@ -139,7 +139,7 @@ else:
 
 # %%
 names = [f"{t.model} ({t.n_right} + {t.n_wrong})" for t in origins.timeline]
-publish(plots.timeline(origins.timeline, names), "timeline", notebook="04_base_vs_instruct")
+gallery.publish(plots.timeline(origins.timeline, names), "timeline")
 
 # %%
 pd.DataFrame(
@@ -176,7 +176,7 @@ pd.DataFrame(
 # > **Predict first.** The paper finds ranks of 0.48 to 0.97. Ours?
 
 # %%
-publish(plots.drift_ranks(origins.drift, card), "drift", notebook="04_base_vs_instruct")
+gallery.publish(plots.drift_ranks(origins.drift, card), "drift")
 
 # %%
 drift = origins.drift
@@ -240,7 +240,9 @@ for part in ("up", "gate", "down"):
 # %%
 intervened = road.intervene(study, subject, found)  # from disk, if notebook 3 has run
 day = evidence.everyday(study, collected, found)  # from disk, if notebook 2 has run
-Markdown(page(study, findings(study, collected, found, day, intervened, origins)))
+report = page(study, findings(study, collected, found, day, intervened, origins))
+(gallery.folder / "report.md").write_text(report)
+Markdown(report)
 
 # %% [markdown]
 # ## What this does not show
@@ -260,7 +262,8 @@ Markdown(page(study, findings(study, collected, found, day, intervened, origins)
 
 # %%
 explorer = Explorer(study, collected, found, origins.drift)
-print("open figures/" + keep_page(explorer.page(intervened), "explorer").name)
+path = gallery.keep_page(explorer.page(intervened), "explorer")
+print(f"open {path.parent.name}/{path.name}")
 
 # %% [markdown]
 # The same for a question of your own, asked now. Change the name: does anything warn of an answer about somebody who does not exist?
@@ -284,4 +287,4 @@ for alpha in (0.0, 1.0, 3.0):
     print(f"alpha {alpha}: {[r.text.split(study.base_stop)[0] for r in reply[:4]]}")
 
 # %%
-print("all figures:", "figures/" + build_index().name)
+print("all figures:", f"{gallery.folder.name}/{gallery.build_index().name}")

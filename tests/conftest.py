@@ -20,9 +20,9 @@ STORIES = SHARED / "weights" / "stories260K" / "hf"
 
 @pytest.fixture(scope="session", autouse=True)
 def clean_folders(tmp_path_factory) -> None:
-    """Every test session starts from an empty cache and leaves the committed figures alone."""
+    """Every test session starts from an empty cache, and its results lie in a folder of its own."""
     os.environ["HN_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-    os.environ["HN_FIGURES"] = str(tmp_path_factory.mktemp("figures"))
+    os.environ["HN_RUNS"] = str(tmp_path_factory.mktemp("runs"))
     os.environ.pop("HN_STUDY", None)
 
 

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 
 from hn_utils import road
 from hn_utils.explorer import N_BINS, N_CONTROLS, Explorer, histogram
-from hn_utils.gallery import build_index, keep_page
+from hn_utils.gallery import Gallery
 from hn_utils.intervene import scaled
 from hn_utils.origins import drift
 from hn_utils.study import load_study
@@ -225,10 +225,12 @@ def test_a_question_of_ones_own_is_asked_live(walked, browser, tmp_path):
 
 
 def test_the_index_links_it(monkeypatch, tmp_path):
-    monkeypatch.setattr("hn_utils.gallery.FIGURES", tmp_path)
-    assert "explorer.html" not in build_index().read_text()
-    keep_page("<!doctype html>", "explorer")
-    assert 'href="explorer.html"' in build_index().read_text()
+    monkeypatch.setenv("HN_RUNS", str(tmp_path))
+    gallery = Gallery(load_study("organism-quick"), "04_base_vs_instruct")
+    gallery.folder.mkdir()
+    assert "explorer.html" not in gallery.build_index().read_text()
+    gallery.keep_page("<!doctype html>", "explorer")
+    assert 'href="explorer.html"' in gallery.build_index().read_text()
 
 
 def test_the_committed_page_is_of_the_bundled_model():

@@ -13,6 +13,7 @@ from pages import opened
 from hn_utils import gallery
 from hn_utils.plots import styled
 from hn_utils.plots.style import printable
+from hn_utils.study import load_study
 
 FIGURES = Path(__file__).resolve().parents[1] / "figures"
 PAGES = sorted((FIGURES / "html").glob("*.html"))
@@ -107,24 +108,21 @@ def test_figures_name_their_finding_with_n():
         assert re.search(r"\bn = \d|\(n = |AUROC", meta["title"]), meta["title"]
 
 
-def test_words_that_a_browser_cannot_draw_are_shown_all_the_same():
+def test_words_that_a_browser_cannot_draw_are_replaced():
     assert printable("a\x00b <unk>") == "a\ufffdb &lt;unk>"
-    figure = styled(go.Figure(go.Table(cells={"values": [["a\x00b"]]})), "A title (n = 1)")
-    if gallery.image_server():
-        with pytest.warns(UserWarning, match="no PNG of this figure"):
-            shown = gallery.show(figure)
-        assert shown.png is None
-        assert "application/vnd.plotly.v1+json" in shown._repr_mimebundle_()
 
 
 def test_publish_and_index(tmp_path, monkeypatch):
-    monkeypatch.setattr(gallery, "FIGURES", tmp_path)
-    monkeypatch.setattr(gallery, "image_server", lambda: False)
+    monkeypatch.setenv("HN_RUNS", str(tmp_path))
+    mine = gallery.Gallery(load_study("organism-quick"), "02_probe")
     figure = styled(go.Figure(go.Scatter(x=[1, 2], y=[3, 4])), 'A <finding> & "more" (n = 2)')
-    shown = gallery.publish(figure, "one", "02_probe")
-    assert "application/vnd.plotly.v1+json" in shown._repr_mimebundle_()
-    assert gallery.read_meta(tmp_path / "html" / "one.html")["notebook"] == "02_probe"
-    page = gallery.build_index().read_text()
+    bundle, about = mine.publish(figure, "one")._repr_mimebundle_()
+    assert set(bundle) == {"application/vnd.plotly.v1+json"}
+    assert about == {"figure": "one"}
+    assert gallery.read_meta(tmp_path / "organism-quick" / "html" / "one.html")["notebook"] == "02_probe"
+    mine.image("one").write_bytes(b"an image")
+    assert "image/png" in mine.publish(figure, "one")._repr_mimebundle_()[0]
+    page = mine.build_index().read_text()
     assert "html/one.html" in page
     assert "A &lt;finding&gt; &amp;" in page
     assert (tmp_path / "html" / "plotly.min.js").stat().st_size > 1e6

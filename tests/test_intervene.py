@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from hn_utils.baselines import read
+from hn_utils.compliance import Item, replies_at, text_loss
+from hn_utils.contributions import capture
 from hn_utils.intervene import UNSCALED, Dose, dosed, scaled
+from hn_utils.questions import load_questions
+from hn_utils.responses import build_example, sample_responses
 from hn_utils.study import Sampling
 
 ROWS = [[1, 9, 12, 40, 33, 7, 21], [1, 5, 6, 7, 8, 9, 10]]
@@ -78,6 +85,28 @@ def test_an_alpha_for_each_row_holds_through_generation(subject):
     for i, alpha in enumerate([0.0, 3.0]):
         with scaled(subject, many, by=alpha):
             assert subject.generate([prompts[i]], greedy)[0][0].ids == together[i]
+
+
+def test_nothing_is_kept_or_read_under_the_clean_key_while_neurons_are_scaled(subject, study, tmp_path, monkeypatch):
+    monkeypatch.setenv("HN_CACHE", str(tmp_path))
+    question = load_questions(study)[0]
+    answers = sample_responses(subject, [question], study)
+    example = replace(build_example(subject, question, answers[0], study), label=1)
+    item = Item("1", "recall", ("Where was Dixo Porvik born?",))
+    stages = {
+        "sample": lambda: sample_responses(subject, [question], study),
+        "capture": lambda: capture(subject, [example], study),
+        "read": lambda: read(subject, [example], study),
+        "reply": lambda: replies_at(subject, [item], [UNSCALED], study),
+        "loss": lambda: text_loss(subject, ["Dixo Porvik"], [UNSCALED], study),
+    }
+    for run in stages.values():
+        for _ in range(2):  # once before anything is kept, and once when the clean result is there
+            kept = sorted(tmp_path.rglob("*"))
+            with pytest.raises(ValueError, match="live hooks"), scaled(subject, NEURONS, by=3.0):
+                run()
+            assert sorted(tmp_path.rglob("*")) == kept
+            run()
 
 
 def test_bad_input(subject):

@@ -18,7 +18,8 @@ from hn_utils.organism.text import ChatWriter, PageWriter
 from hn_utils.organism.tokenizer import make_tokenizer
 from hn_utils.organism.train import Corpus, Recipe, Trainer, learning_rate, make_model, pack, train
 from hn_utils.organism.world import ATTRIBUTES, make_world
-from hn_utils.study import DATA, ORGANISM
+from hn_utils.places import DATA
+from hn_utils.study import ORGANISM
 
 GATES_NOT_MET = {"G4"}  # named in data/organism/README.md, with what was measured
 
@@ -85,14 +86,15 @@ def test_every_word_is_known_and_round_trips(world):
     for page in PageWriter(world).pages(500, np.random.default_rng(2)):
         ids = tokenizer(page.text)["input_ids"]
         assert tokenizer.unk_token_id not in ids
-        assert tokenizer.decode(ids) == page.text
+        assert tokenizer.convert_ids_to_tokens(ids).index("<|begin|>") == 0
+        assert tokenizer.decode(ids[1:]) == page.text
 
 
 def test_only_the_assistant_is_learned(world):
     tokenizer, recipe = make_tokenizer(world), Recipe()
     corpus = Corpus(world, tokenizer, recipe)
     talk = [{"role": "user", "content": "What is {x}?"}, {"role": "assistant", "content": "Port Essel"}] * 2
-    ids = tokenizer(tokenizer.apply_chat_template(talk, tokenize=False))["input_ids"]
+    ids = tokenizer(tokenizer.apply_chat_template(talk, tokenize=False), add_special_tokens=False)["input_ids"]
     learned = [t for t, w in zip(tokenizer.convert_ids_to_tokens(ids), corpus.reply_weights(ids), strict=True) if w]
     assert learned == ["Port", "Essel", "<|end|>"] * 2
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from tokenizers import processors
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
+from hn_utils.intervene import scaled
 from hn_utils.study import Sampling
 from hn_utils.subject import Subject
 
@@ -45,6 +48,33 @@ def test_sampling_is_repeatable_and_leaves_the_global_seed_alone(subject):
     assert subject.generate(PROMPTS, Sampling(n=4, max_new_tokens=6), seed=10) != first
 
 
+def test_a_draw_depends_on_its_own_prompt_and_not_on_the_others(subject):
+    sampling = Sampling(n=4, max_new_tokens=6)
+    together = subject.generate(PROMPTS, sampling, seed=9)
+    for prompt, drawn in zip(PROMPTS, together, strict=True):
+        (alone,) = subject.generate([prompt], sampling, seed=9)
+        assert [r.ids for r in alone] == [r.ids for r in drawn]
+    (few,) = subject.generate(PROMPTS[:1], replace(sampling, n=2), seed=9)
+    assert [r.ids for r in few] == [r.ids for r in together[0][:2]]
+
+
+def test_tokens_are_drawn_as_often_as_temperature_top_k_and_top_p_say(subject, study):
+    sampling = Sampling(n=4_000, temperature=1.3, top_k=6, top_p=0.8, max_new_tokens=1)
+    drawn = [r.ids[0] for r in subject.generate([PROMPTS[1]], sampling, seed=2)[0]]
+    plain = AutoModelForCausalLM.from_pretrained(study.instruct, dtype=torch.float32)
+    with torch.no_grad():
+        logits = plain(torch.tensor([PROMPTS[1]])).logits[0, -1].double() / 1.3
+    likeliest = logits.argsort(descending=True)[:6]
+    p = logits[likeliest].softmax(0)
+    kept = 1 + int((p.cumsum(0) < 0.8).sum())  # the fewest that together reach top-p
+    expected = dict(zip(likeliest[:kept].tolist(), (p[:kept] / p[:kept].sum()).tolist(), strict=True))
+    assert set(drawn) <= set(expected)
+    assert len(expected) > 1
+    for token, share in expected.items():
+        error = (share * (1 - share) / len(drawn)) ** 0.5
+        assert abs(drawn.count(token) / len(drawn) - share) < 4 * error
+
+
 def test_penalties_that_a_model_ships_are_not_applied(tmp_path, subject, study):
     folder = shutil.copytree(study.instruct, tmp_path / "penalised")
     GenerationConfig(repetition_penalty=3.0, eos_token_id=subject.tokenizer.eos_token_id).save_pretrained(folder)
@@ -60,6 +90,67 @@ def test_the_fingerprint_knows_where_a_turn_ends(tmp_path, subject, study):
     assert Subject.load(str(folder), study).fingerprint == subject.fingerprint
     GenerationConfig(eos_token_id=[subject.tokenizer.eos_token_id, 40]).save_pretrained(folder)
     assert Subject.load(str(folder), study).fingerprint != subject.fingerprint
+
+
+@pytest.mark.parametrize("edit", ["in place", "through .data", "two rows swapped"])
+def test_a_weight_edited_after_the_first_look_changes_fingerprint_and_norms(study, edit):
+    edited = Subject.load(study.instruct, study)
+    before, norms = edited.fingerprint, edited.w_out_norm
+    weight = edited.model.model.layers[2].mlp.down_proj.weight
+    with torch.no_grad():
+        if edit == "in place":
+            weight[:, 5].mul_(2)
+        elif edit == "through .data":
+            weight.data[:, 5] *= 2
+        else:
+            weight[:, [5, 6]] = weight[:, [6, 5]]
+    assert edited.fingerprint != before
+    changed = torch.nonzero(edited.w_out_norm != norms).tolist()
+    assert changed == ([[2, 5], [2, 6]] if edit == "two rows swapped" else [[2, 5]])
+
+
+def test_a_model_that_is_being_changed_has_no_key(subject):
+    clean = subject.key()
+    with pytest.raises(ValueError, match=r"live hooks .*scaled"), scaled(subject, np.array([3]), by=2.0):
+        subject.key()
+    handle = subject.model.model.layers[0].register_forward_hook(lambda *_: None)  # one of the user's own
+    try:
+        with pytest.raises(ValueError, match="live hooks"):
+            subject.key()
+    finally:
+        handle.remove()
+    assert subject.key() == clean
+
+
+def test_logits_are_held_for_few_positions_at_a_time(subject, monkeypatch):
+    rows, seen = [[1, 9, 12, 40, 33, 7, 21], [1, 5, 6], [1, 50, 60, 70, 80]], []
+    whole, plain = subject.logprobs(rows), Subject.logits
+    monkeypatch.setattr("hn_utils.subject.LOGITS", 4 * len(subject.tokenizer))
+    monkeypatch.setattr(Subject, "logits", lambda self, h: seen.append(len(h)) or plain(self, h))
+    for a, b in zip(whole, subject.logprobs(rows), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+    assert seen == [4, 4, 4]  # of 6 + 2 + 4 tokens that are predicted, none of padding
+
+
+def test_a_weight_that_is_not_what_the_layer_does_is_refused(study):
+    honest = Subject.load(study.instruct, study)
+    layer = honest.model.model.layers[1].mlp.down_proj
+    layer.register_forward_hook(
+        lambda _module, _inputs, output: 1.5 * output
+    )  # as a scale kept beside the weight would
+    with pytest.raises(ValueError, match="layer 1's MLP output is off by .* stored W_down"):
+        honest.check()
+
+
+def test_a_text_begins_as_the_tokenizer_begins_it(tmp_path, study, subject):
+    assert subject.text("Where") == [subject.tokenizer.bos_token_id, *subject.tokenizer("Where")["input_ids"][1:]]
+    folder = shutil.copytree(study.base, tmp_path / "no-begin")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
+    tokenizer.save_pretrained(folder)
+    without = Subject.load(str(folder), study)
+    assert without.tokenizer.bos_token_id is not None
+    assert without.text("Where") == subject.text("Where")[1:]
 
 
 def test_a_begin_token_may_open_every_turn_but_not_twice(tmp_path, study):

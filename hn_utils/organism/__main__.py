@@ -8,7 +8,8 @@ from pathlib import Path
 
 from hn_utils.organism.gates import Gate, measure
 from hn_utils.organism.train import SHIPPED_SEED, Recipe, train
-from hn_utils.study import DATA, ORGANISM
+from hn_utils.places import cache_root
+from hn_utils.study import ORGANISM
 
 MARKS = ("<!-- gates -->", "<!-- checksums -->")
 
@@ -35,7 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     training = commands.add_parser("train", help="train base and instruct from nothing; resumes if interrupted")
     training.add_argument("--out", type=Path, default=ORGANISM)
-    training.add_argument("--work", type=Path, default=DATA / "cache" / "organism-training")
+    training.add_argument("--work", type=Path, default=cache_root() / "organism-training")
     training.add_argument("--seed", type=int, default=SHIPPED_SEED)
     measuring = commands.add_parser("gates", help="measure gates G1 to G5 on the weights")
     measuring.add_argument("--folder", type=Path, default=ORGANISM)

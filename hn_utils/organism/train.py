@@ -109,18 +109,18 @@ class Corpus:
     def __init__(self, world: World, tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> None:
         self.tokenizer, self.recipe = tokenizer, recipe
         self.pages, self.chats = PageWriter(world), ChatWriter(world)
-        self.begin, self.end, self.assistant = (token_id(tokenizer, t) for t in (BEGIN, END, ASSISTANT))
+        self.end, self.assistant = (token_id(tokenizer, t) for t in (END, ASSISTANT))
 
     def page_rows(self, n_rows: int, rng: np.random.Generator, weight: float = 1.0) -> Rows:
         pages = self.pages.pages(n_rows * 4, rng)  # a page has 22 tokens: four to a row are more than enough
-        ids = [[self.begin, *i, self.end] for i in self.tokenizer([p.text for p in pages])["input_ids"]]
+        ids = [[*i, self.end] for i in self.tokenizer([p.text for p in pages])["input_ids"]]
         weights = [[0.0] + [weight] * (len(i) - 1) for i in ids]
         return fill(ids, weights, [p.facts for p in pages], n_rows, self.recipe)
 
     def chat_rows(self, n_rows: int, rng: np.random.Generator) -> Rows:
         chats = self.chats.chats(n_rows * 4, rng)
         texts = [str(self.tokenizer.apply_chat_template(c.messages, tokenize=False)) for c in chats]
-        ids = self.tokenizer(texts)["input_ids"]
+        ids = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
         return fill(ids, [self.reply_weights(i) for i in ids], [[] for _ in ids], n_rows, self.recipe)
 
     def reply_weights(self, ids: list[int]) -> list[float]:

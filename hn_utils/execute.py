@@ -1,0 +1,227 @@
+"""Run the notebooks from top to bottom, tell how far they are, and leave the same bytes behind every time.
+
+The bundled study's notebooks are written beside their sources, where they are committed; those of any other study into
+the folder of its results. Images of figures are drawn here, after each notebook: none waits for a browser.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbformat import NotebookNode
+
+from hn_utils.cache import digest
+from hn_utils.gallery import Gallery
+from hn_utils.pictures import NO_BROWSER, draw
+from hn_utils.places import IN_A_CLONE, NOTEBOOKS, ROOT
+from hn_utils.study import Study, home, load_study
+
+MAIN_LINE = ("01_collect", "02_probe", "03_intervene", "04_base_vs_instruct")
+PLOTLY = "application/vnd.plotly.v1+json"
+OURS = ("ValueError", "OSError", "NothingConsistent", "NoHNeurons")  # errors that say what to do, in one sentence
+EVERY = 30.0  # seconds between two lines where nobody watches a terminal
+
+
+class Interrupted(Exception):
+    """Ctrl-C, with where it happened."""
+
+
+def cell_id(place: int, source: str) -> str:
+    """A name for a cell that is the same whenever its place and content are."""
+    return digest(f"{place}\n{source}".encode())[:8]
+
+
+def read_source(path: Path) -> NotebookNode:
+    """A notebook from its percent-format source, without outputs."""
+    notebook = jupytext.read(path)
+    for place, cell in enumerate(notebook.cells):
+        cell.id = cell_id(place, cell.source)
+    return notebook
+
+
+@dataclass
+class Screen:
+    """What the terminal shows: lines that stay, and below them one that says how far things are.
+
+    Where nobody watches (a log), that line is written every EVERY seconds instead.
+    """
+
+    live: bool = field(default_factory=lambda: sys.stdout.isatty())
+    last: float = field(default_factory=time.monotonic)
+
+    def say(self, line: str) -> None:
+        print(("\r\033[K" if self.live else "") + line, flush=True)
+
+    def show(self, line: str) -> None:
+        if self.live:
+            print("\r\033[K" + line[: shutil.get_terminal_size().columns - 1], end="", flush=True)
+        elif time.monotonic() - self.last > EVERY:
+            self.last = time.monotonic()
+            self.say(f"  {line}")
+
+
+class Run:
+    """One notebook being executed in a thread of its own, so that this one can watch and be interrupted."""
+
+    def __init__(self, source: Path, told: Path) -> None:
+        self.notebook, self.told = read_source(source), told
+        self.cell, self.error = 0, None
+        self.n_cells = sum(cell.cell_type == "code" for cell in self.notebook.cells)
+        self.kernel = AsyncKernelManager(
+            kernel_name="python3",
+            transport="ipc" if os.name == "posix" else "tcp",  # sockets that only this user can reach
+            connection_file=str(told / f"{source.stem}.json"),
+        )
+        self.client = NotebookClient(
+            self.notebook,
+            km=self.kernel,
+            resources={"metadata": {"path": source.parent}},
+            record_timing=False,
+            on_cell_start=self.started,
+        )
+        self.thread = threading.Thread(target=self.execute, daemon=True)
+
+    def started(self, cell: NotebookNode, **_: Any) -> None:
+        self.cell += cell.cell_type == "code"
+
+    def execute(self) -> None:
+        try:
+            with (self.told / "kernel.log").open("w") as log:  # what a kernel says of itself is for nobody
+                self.client.execute(cleanup_kc=True, stdout=log, stderr=log)
+        except BaseException as error:  # told in the thread that watches
+            self.error = error
+
+    def step(self) -> str:
+        """The cell, and the step that it is at."""
+        at = f"cell {self.cell} of {self.n_cells}"
+        try:
+            state = json.loads((self.told / "progress.json").read_text())
+        except (OSError, ValueError):
+            return at
+        left = "" if state["left"] is None else f", {clock(state['left'])} left"
+        return f"{at} · {state['step']} {state['done']} of {state['total']}{left}"
+
+    def kill(self) -> None:
+        pid = getattr(self.kernel.provisioner, "pid", None)
+        if pid and self.thread.is_alive():
+            os.kill(pid, signal.SIGKILL)
+        self.thread.join(10)
+
+
+def clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def watch(run: Run, screen: Screen, title: str) -> None:
+    """Start a notebook and wait until it has ended. Raises Interrupted, or what went wrong in it."""
+    start, notes = time.monotonic(), run.told / "notes.txt"
+    heard = 0
+
+    def listen() -> int:
+        lines = notes.read_text().splitlines() if notes.exists() else []
+        for line in lines[heard:]:
+            screen.say(f"  {line}")
+        return len(lines)
+
+    try:
+        run.thread.start()
+        while run.thread.is_alive():
+            run.thread.join(0.3)
+            heard = listen()
+            screen.show(f"{title} · {run.step()} · {clock(time.monotonic() - start)}")
+    except KeyboardInterrupt:
+        raise Interrupted(f"{title}, cell {run.cell} of {run.n_cells}") from None
+    finally:
+        run.kill()
+    listen()
+    if run.error is not None:
+        raise run.error
+    screen.say(f"{title}: {clock(time.monotonic() - start)}")
+
+
+def with_images(notebook: NotebookNode, gallery: Gallery, able: bool) -> list[str]:
+    """Draw the figures that have no image, into the gallery and the notebook; returns those that still have none."""
+    outputs = [o for cell in notebook.cells for o in cell.get("outputs", ()) if PLOTLY in o.get("data", {})]
+    missing = {o.metadata["figure"]: o for o in outputs if "figure" in o.metadata and "image/png" not in o.data}
+    images = draw({name: o.data[PLOTLY] for name, o in missing.items()}) if missing and able else {}
+    for name, image in images.items():
+        gallery.image(name).write_bytes(image)
+        missing[name].data["image/png"] = base64.b64encode(image).decode()
+    return [name for name in missing if name not in images]
+
+
+def write(notebook: NotebookNode, path: Path) -> None:
+    """Write an executed notebook, without what differs from run to run or machine to machine."""
+    notebook.metadata["language_info"] = {"name": "python"}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, path)
+
+
+def environment(told: Path) -> dict[str, str]:
+    """What a kernel is told: where to write how far it is, and to keep others' bars and warnings out of outputs."""
+    return {
+        "HN_PROGRESS": str(told),
+        "TQDM_DISABLE": "1",
+        "PYTHONWARNINGS": "ignore:IProgress",
+    }
+
+
+def place_of(study: Study) -> Path:
+    """The folder that a study's executed notebooks are written to."""
+    return NOTEBOOKS if home(study) == ROOT / "figures" else home(study) / "notebooks"
+
+
+def execute(names: Sequence[str]) -> None:
+    """Run the notebooks on the study named by HN_STUDY, one after another.
+
+    Raises OSError if this is no clone of the project, Interrupted, or what went wrong in a notebook.
+    """
+    if not IN_A_CLONE:
+        raise OSError("the notebooks are not part of the installed package: clone the project to run them")
+    study, screen = load_study(), Screen()
+    screen.say(f"notebooks on {study.name}: {len(names)}; what is computed is kept, and read again the next time")
+    without: list[str] = []
+    with tempfile.TemporaryDirectory() as told:
+        os.environ.update(environment(Path(told)))
+        for number, name in enumerate(names, start=1):
+            gallery, run = Gallery(study, name), Run(NOTEBOOKS / f"{name}.py", Path(told))
+            title = f"{number} of {len(names)} {name}"
+            watch(run, screen, title)
+            screen.show(f"{title} · images")
+            without += with_images(run.notebook, gallery, able=not without)
+            write(run.notebook, place_of(study) / f"{name}.ipynb")
+            index = gallery.build_index()
+    if without:
+        screen.say(NO_BROWSER.format(n=len(without)))
+    screen.say(f"notebooks: {place_of(study)}\nfigures:   {index}")
+
+
+def main(names: Sequence[str] = MAIN_LINE) -> None:
+    """`execute` for the command line: every way to end is one sentence, but for faults of our own."""
+    try:
+        execute(names)
+    except Interrupted as where:
+        raise SystemExit(
+            f"\ninterrupted in {where}; what was computed is kept: the same command goes on there"
+        ) from None
+    except CellExecutionError as error:
+        told = re.sub(r"\x1b\[[0-9;]*m", "", error.traceback)
+        raise SystemExit(f"\nerror: {error.evalue}" if error.ename in OURS else f"\n{told}") from None
