@@ -59,7 +59,7 @@ def read(subject: Subject, examples: Sequence[Example], study: Study) -> Reading
     settings, keys = {"version": VERSION, **subject.key()}, [(e.ids, e.answer) for e in examples]
     kept = cached("readings", settings, keys, compute, min(256, study.batch_rows))
     length = np.array([len(e.answer) for e in examples], float)
-    return Readings(*(kept.array(name) for name in ("residual", "entropy", "margin")), length)
+    return Readings(kept.array("residual"), kept.array("entropy"), kept.array("margin"), length)
 
 
 def standardized(values: Float[np.ndarray, "example column"], train: np.ndarray) -> Float[np.ndarray, "example column"]:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -33,7 +33,6 @@ from hn_utils.progress import progress, tell
 
 Arrays = dict[str, np.ndarray]
 Records = list[dict[str, Any]]
-Content = TypeVar("Content", Arrays, Records)
 
 
 def digest(content: bytes) -> str:
@@ -119,7 +118,7 @@ class Stage:
         tell(f"cache: {path} is damaged and will be computed again")
         path.unlink(missing_ok=True)
 
-    def save(self, items: Sequence[str], result: Content) -> Content:
+    def save(self, items: Sequence[str], result: Arrays | Records) -> Any:
         """Write a shard and return it as it lies there: arrays mapped, so that memory does not grow with shards."""
         header = {"items": json.dumps(list(items))}
         with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".partial-", delete=False) as file:

@@ -208,10 +208,9 @@ def execute(names: Sequence[str]) -> None:
             screen.show(f"{title} · images")
             without += with_images(run.notebook, gallery, able=not without)
             write(run.notebook, place_of(study) / f"{name}.ipynb")
-            index = gallery.build_index()
     if without:
         screen.say(NO_BROWSER.format(n=len(without)))
-    screen.say(f"notebooks: {place_of(study)}\nfigures:   {index}")
+    screen.say(f"notebooks: {place_of(study)}\nfigures:   {Gallery(study, names[-1]).build_index()}")
 
 
 def main(names: Sequence[str] = MAIN_LINE) -> None:
