@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -30,8 +31,30 @@ def test_moved_is_one_minus_cosine():
     np.testing.assert_allclose(moved(base, instruct, "up"), 1 - np.cos(angles.ravel()), atol=1e-12)
 
 
-def test_ranks_put_the_least_moved_last():
+def test_an_angle_that_single_precision_cannot_see():
+    angles = np.full((1, 2), 1e-5)
+    still, after = model(turned(0 * angles), turned(0 * angles)), model(turned(angles), turned(angles))
+    np.testing.assert_allclose(moved(still, after, "up"), 5e-11, rtol=1e-3)
+
+
+def test_two_layers_are_never_held_at_once():
+    held, most = set(), []
+
+    def weight(layer: int, _: str) -> torch.Tensor:
+        fresh = torch.ones(3, 4)
+        held.add(layer)
+        weakref.finalize(fresh, held.discard, layer)
+        most.append(len(held))
+        return fresh
+
+    big = SimpleNamespace(n_layers=5, d_mlp=3, name="m", weight=weight)
+    assert moved(big, big, "down").shape == (15,)
+    assert max(most) == 1
+
+
+def test_ranks_put_the_least_moved_last_and_share_a_tie():
     assert least_moved_rank(np.array([0.3, 0.1, 0.2])).tolist() == [0.0, 1.0, 0.5]
+    assert least_moved_rank(np.array([0.2, 0.1, 0.2])).tolist() == [0.25, 1.0, 0.25]
 
 
 def test_drift_finds_still_neurons_and_is_not_fooled_by_a_still_layer():

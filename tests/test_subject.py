@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -9,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import processors
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, GPTNeoXConfig, MixtralConfig
 
 from hn_utils.intervene import scaled
 from hn_utils.study import Sampling
-from hn_utils.subject import Subject
+from hn_utils.subject import Subject, read_tokenizer
 
+SMALL = {"hidden_size": 32, "intermediate_size": 56, "num_hidden_layers": 2, "num_attention_heads": 4}
 PROMPTS = [[1, 9, 12, 40, 33, 7, 21], [1, 5, 6], [1, 50, 60, 70, 80]]
 
 
@@ -209,6 +211,24 @@ def test_bad_models_say_what_is_wrong(tmp_path, study):
         Subject.load(str(tmp_path / "damaged"), study)
     with pytest.raises(ValueError, match="dtype='float99' is not a torch dtype"):
         Subject.load(study.instruct, replace(study, dtype="float99"))
+
+
+@pytest.mark.parametrize("config", [MixtralConfig(**SMALL, num_local_experts=4), GPTNeoXConfig(**SMALL)])
+def test_a_model_without_one_gated_mlp_a_layer_is_refused(tmp_path, study, subject, config):
+    config.vocab_size = len(subject.tokenizer)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    subject.tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"layers \[0, 1\] have no gated MLP"):
+        Subject.load(str(tmp_path), study)
+
+
+def test_a_tokenizer_that_transformers_flags_as_wrong_is_mended(tmp_path, study):
+    folder = shutil.copytree(study.instruct, tmp_path / "flagged")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "mistral", "transformers_version": "4.50.0"}  # what such files say of themselves
+    (folder / "config.json").write_text(json.dumps(config))
+    assert AutoTokenizer.from_pretrained(folder).fix_mistral_regex is False
+    assert read_tokenizer(str(folder), {}).fix_mistral_regex is True
 
 
 def test_a_model_without_template_cannot_chat(tmp_path, study):
