@@ -456,11 +456,8 @@ def best_device() -> str:
 
 
 def read_tokenizer(place: str, options: dict[str, Any]) -> Any:
-    """The tokenizer of a model, mended where Transformers knows that its files split words wrongly."""
-    tokenizer = AutoTokenizer.from_pretrained(place, **options)
-    if getattr(tokenizer, "fix_mistral_regex", None) is False:  # how Transformers flags it
-        return AutoTokenizer.from_pretrained(place, fix_mistral_regex=True, **options)
-    return tokenizer
+    """The tokenizer of a model, mended where (and only where) Transformers knows that its files split words wrongly."""
+    return AutoTokenizer.from_pretrained(place, fix_mistral_regex=True, **options)
 
 
 def quantized(name: str, bits: int, dtype: torch.dtype, options: dict[str, Any]) -> PreTrainedModel:

@@ -9,8 +9,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tokenizers import processors
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, GPTNeoXConfig, MixtralConfig
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    GPTNeoXConfig,
+    MixtralConfig,
+    PreTrainedTokenizerFast,
+)
 
 from hn_utils.intervene import scaled
 from hn_utils.study import Sampling
@@ -222,13 +229,16 @@ def test_a_model_without_one_gated_mlp_a_layer_is_refused(tmp_path, study, subje
         Subject.load(str(tmp_path), study)
 
 
-def test_a_tokenizer_that_transformers_flags_as_wrong_is_mended(tmp_path, study):
-    folder = shutil.copytree(study.instruct, tmp_path / "flagged")
-    config = json.loads((folder / "config.json").read_text())
-    config |= {"model_type": "mistral", "transformers_version": "4.50.0"}  # what such files say of themselves
-    (folder / "config.json").write_text(json.dumps(config))
-    assert AutoTokenizer.from_pretrained(folder).fix_mistral_regex is False
-    assert read_tokenizer(str(folder), {}).fix_mistral_regex is True
+def test_a_tokenizer_that_transformers_flags_as_wrong_is_mended(tmp_path, study, subject):
+    wrong = Tokenizer(models.WordLevel({"?": 0} | {f"w{i}": i + 1 for i in range(100_001)}, unk_token="?"))
+    wrong.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(r"\s"), behavior="isolated")])
+    PreTrainedTokenizerFast(tokenizer_object=wrong, unk_token="?").save_pretrained(tmp_path)
+    said = {"model_type": "mistral", "transformers_version": "4.50.0"}  # what such files say of themselves
+    (tmp_path / "config.json").write_text(json.dumps(said))
+    assert r"\p{Lu}" not in str(AutoTokenizer.from_pretrained(tmp_path).backend_tokenizer.pre_tokenizer)
+    assert r"\p{Lu}" in str(read_tokenizer(str(tmp_path), {}).backend_tokenizer.pre_tokenizer)
+    own = AutoTokenizer.from_pretrained(study.instruct).backend_tokenizer
+    assert read_tokenizer(study.instruct, {}).backend_tokenizer.to_str() == own.to_str()
 
 
 def test_a_model_without_template_cannot_chat(tmp_path, study):
