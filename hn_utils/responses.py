@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from hn_utils.cache import cached_shards
-from hn_utils.chat_model import ChatModel
 from hn_utils.judges import Verdict, chat_verdicts, judge, quoted_answers
 from hn_utils.questions import Question
+from hn_utils.served import served
 from hn_utils.spans import answer_positions
 from hn_utils.study import Study
 from hn_utils.subject import Subject
@@ -73,13 +73,14 @@ def sample_responses(
 ) -> list[list[Response]]:
     """Draw `study.sampling.n` judged responses to each question; what was generated, or paid for, is cached."""
     prompts = [(q.id, prompt_ids(subject, q, study, base)) for q in questions]
-
-    texts = {q.id: q.text for q in questions}
+    by_id = {q.id: q for q in questions}
 
     def compute(shard: int, group: Sequence[tuple[str, list[int]]]) -> list[dict]:
+        ids = [ids for _, ids in group]
         if study.served_at and not base:
-            return served(subject, [(q, ids, texts[q]) for q, ids in group], study)
-        drawn = subject.generate([ids for _, ids in group], study.sampling, seed=study.seed * 100_003 + shard)
+            drawn = served(subject, [by_id[q] for q, _ in group], ids, study)
+        else:
+            drawn = subject.generate(ids, study.sampling, seed=study.seed * 100_003 + shard)
         rows = [(q, g.ids, g.logprobs) for (q, _), responses in zip(group, drawn, strict=True) for g in responses]
         return [{"question_id": q, "ids": ids, "logprobs": logprobs} for q, ids, logprobs in rows]
 
@@ -111,27 +112,6 @@ def sample_responses(
     drawn = [[read(row) for row in by_question[q.id]] for q in questions]
     verdicts = iter(judged([(q, r.text) for q, row in zip(questions, drawn, strict=True) for r in row], study))
     return [[replace(r, verdict=next(verdicts)) for r in row] for row in drawn]
-
-
-def served(subject: Subject, group: Sequence[tuple[str, list[int], str]], study: Study) -> list[dict]:
-    """Responses drawn by a server that serves `study.instruct`, for each (question id, prompt ids, question).
-
-    A server returns text, not ids. The text is tokenised here, and its log-probabilities are those of our own reading;
-    a server that wrote other tokens for the same text is not noticed. The protocol knows no top-k: the server's holds.
-    """
-    sampling = study.sampling
-    talks = [[{"role": "user", "content": study.chat_prompt.format(question=text)}] for _, _, text in group]
-    settings = {"temperature": sampling.temperature, "top_p": sampling.top_p}
-    about = {"model": subject.fingerprint, "served_at": str(study.served_at)}
-    model, rows = ChatModel(study.instruct, study.served_at, key=about), []
-    for draw in range(sampling.n):
-        seed = study.seed * 1_000 + draw
-        replies = model.ask(talks, lambda _, reply: reply, sampling.max_new_tokens, attempts=1, seed=seed, **settings)
-        written = [subject.tokenizer(r or " ", add_special_tokens=False)["input_ids"] for r in replies]
-        read_again = subject.logprobs([prompt + ids for (_, prompt, _), ids in zip(group, written, strict=True)])
-        for (question, prompt, _), ids, logprobs in zip(group, written, read_again, strict=True):
-            rows.append({"question_id": question, "ids": ids, "logprobs": logprobs[len(prompt) - 1 :].tolist()})
-    return rows
 
 
 def judged(answers: Sequence[tuple[Question, str]], study: Study) -> list[Verdict]:
