@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
-
-from tqdm.auto import tqdm
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 from hn_utils.cache import Ledger, key_hash
+from hn_utils.progress import tell
+from hn_utils.server import Refusal, Server
+
+if TYPE_CHECKING:
+    from openai import OpenAI
 
 Messages = list[dict[str, str]]
 CHARACTERS_PER_TOKEN = 4
@@ -18,19 +21,13 @@ THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class ChatModel:
-    """A served model by name. Without `url` the server is OpenAI's; the key is read from OPENAI_API_KEY.
+class ChatModel(Server):
+    """A served model that is asked with conversations.
 
     `price` is dollars per million tokens read and written, for the estimate that is shown before anything is sent.
     """
 
-    name: str
-    url: str | None = None
     price: tuple[float, float] | None = None
-    concurrency: int = 8
-    timeout: float = 120.0
-    retries: int = 6  # with growing pauses, honouring the server's Retry-After
-    key: Mapping[str, str] = field(default_factory=dict)  # what else decides a reply, such as the model's fingerprint
 
     def ask(
         self,
@@ -42,77 +39,67 @@ class ChatModel:
     ) -> list[str | None]:
         """What `accept(index, reply)` makes of the reply to each conversation; None if it made nothing of any attempt.
 
-        Equal conversations are sent once. Replies are kept as they arrive, so a call that was cut short goes on where
-        it stopped. Raises OSError if the server cannot be reached or refuses, after its retries.
+        Equal conversations are sent once. Replies are kept as they arrive, under a key that names model and address, so
+        a call that was cut short goes on where it stopped. A conversation that the server refuses (it may be too long)
+        gets None, is counted, and is not sent again. Raises OSError if the server cannot be reached or turns everybody
+        away, ValueError if it refuses every single conversation: then the settings are at fault.
         """
-        found: dict[str, str | None] = {}
-        about = {"model": self.name, "max_tokens": max_tokens, "sampling": sampling, **self.key}
+        about = {"model": self.name, "address": self.address, "max_tokens": max_tokens, "sampling": sampling}
         keys = [key_hash({**about, "talk": talk}) for talk in talks]
-        open_talks, first = dict(zip(keys, talks, strict=True)), {k: i for i, k in reversed(list(enumerate(keys)))}
+        first = {k: i for i, k in reversed(list(enumerate(keys)))}
         ledger = Ledger("chat-replies")
         try:
+            refused = {k: words for k in first if (words := ledger.get(f"{k}/refused")) is not None}
+            found: dict[str, str | None] = {}
+            new: dict[str, str] = {}
             for attempt in range(attempts):
                 settings = {"temperature": 0.0 if attempt == 0 else 0.7, **sampling}
-                replies = self.replies(open_talks, attempt, max_tokens, settings, ledger)
+                left = {k: talks[i] for k, i in first.items() if found.get(k) is None and k not in refused | new}
+                replies, declined = self.replies(left, attempt, max_tokens, settings, ledger)
                 found |= {k: accept(first[k], THOUGHT.sub("", reply).strip()) for k, reply in replies.items()}
-                open_talks = {k: t for k, t in open_talks.items() if found[k] is None}
+                new |= declined
+            self.settle(len(first), len(found), refused, new, ledger)
         finally:
             ledger.close()
-        return [found[key] for key in keys]
+        return [found.get(key) for key in keys]
+
+    def settle(
+        self, n: int, n_answered: int, refused: Mapping[str, str], new: Mapping[str, str], ledger: Ledger
+    ) -> None:
+        """Keep the new refusals, and say how many there are; where nothing was answered they are no single items'."""
+        words = next(iter([*new.values(), *refused.values()]), "")
+        if new and not n_answered:
+            raise ValueError(
+                f"model {self.name!r} at {self.address} refused every request ({words}): check the model's name and "
+                "the settings of the judge"
+            )
+        for key, reason in new.items():
+            ledger.put(f"{key}/refused", reason)
+        if refused or new:
+            some = len(refused) + len(new)
+            tell(f"{self.name}: {some:,} of {n:,} requests were refused and stay without a verdict ({words})")
 
     def replies(
-        self, talks: dict[str, Messages], attempt: int, max_tokens: int, settings: dict[str, object], ledger: Ledger
-    ) -> dict[str, str]:
-        """Replies by key, from the ledger where it has them."""
+        self, talks: Mapping[str, Messages], attempt: int, max_tokens: int, settings: dict[str, object], ledger: Ledger
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """Replies by key, from the ledger where it has them, and by key the server's words where it refused."""
         kept = {key: ledger.get(f"{key}/{attempt}") for key in talks}
         missing = {key: talk for key, talk in talks.items() if kept[key] is None}
         replies = {key: reply for key, reply in kept.items() if reply is not None}
-        if not missing:
-            return replies
-        tqdm.write(self.estimate(list(missing.values()), max_tokens))
-        client = self.client()
-        pool = ThreadPoolExecutor(self.concurrency)
-        failure: BaseException | None = None
-        try:
-            sent: dict[Future[str], str] = {
-                pool.submit(self.send, client, talk, max_tokens, settings): key for key, talk in missing.items()
-            }
-            for done in tqdm(as_completed(sent), total=len(sent), desc=self.name, leave=False):
-                if done.cancelled():
-                    continue
-                if done.exception():  # send nothing more, but keep what is on its way: it has been paid for
-                    failure = failure or done.exception()
-                    for waiting in sent:
-                        waiting.cancel()
-                    continue
-                key = sent[done]
-                replies[key] = done.result()
-                ledger.put(f"{key}/{attempt}", replies[key])
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            client.close()
-        if failure is not None:
-            reason = f"{type(failure).__name__}: {' '.join(str(failure).split())[:300]}"
-            raise OSError(
-                f"chat model {self.name!r} at {client.base_url} failed ({reason}); the {len(replies)} of {len(talks)} "
-                "replies that had arrived are kept: check the server, its name and your key, and run again"
-            ) from failure
-        return replies
+        declined: dict[str, str] = {}
+        if missing:
+            tell(self.estimate(list(missing.values()), max_tokens))
+        jobs = {key: partial(self.send, talk, max_tokens, settings) for key, talk in missing.items()}
+        for key, reply in self.each(jobs):
+            if isinstance(reply, Refusal):
+                declined[key] = reply.words
+            else:
+                replies[key] = reply
+                ledger.put(f"{key}/{attempt}", reply)
+        return replies, declined
 
-    def client(self):
-        from openai import OpenAI, OpenAIError  # half a second to import, and seldom needed
-
-        try:
-            # local servers ask for no key, but the client does
-            key = "none" if self.url and "OPENAI_API_KEY" not in os.environ else None
-            return OpenAI(api_key=key, base_url=self.url, timeout=self.timeout, max_retries=self.retries)
-        except OpenAIError as error:
-            raise ValueError(
-                f"chat model {self.name!r}: {error}: set OPENAI_API_KEY, or judge_url to a server"
-            ) from error
-
-    def send(self, client, talk: Messages, max_tokens: int, settings: dict[str, object]) -> str:
-        reply = client.chat.completions.create(model=self.name, messages=talk, max_tokens=max_tokens, **settings)
+    def send(self, talk: Messages, max_tokens: int, settings: dict[str, object], client: OpenAI) -> str:
+        reply = client.chat.completions.create(model=self.name, messages=talk, max_tokens=max_tokens, **settings)  # type: ignore[call-overload]
         if not getattr(reply, "choices", None) or reply.choices[0].message is None:
             raise ValueError("the server's reply holds no message")
         return reply.choices[0].message.content or ""

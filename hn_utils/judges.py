@@ -110,7 +110,7 @@ def one_word(rubric: Rubric, reply: str) -> str | None:
 
 
 def chat_model(study: Study) -> ChatModel:
-    return ChatModel(study.judge, study.judge_url, study.judge_price)
+    return ChatModel(study.judge, study.judge_url, price=study.judge_price)
 
 
 def chat_verdicts(name: str, materials: Sequence[Mapping[str, object]], study: Study) -> list[str | None]:

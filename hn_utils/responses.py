@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from hn_utils.cache import cached
-from hn_utils.chat_model import ChatModel
 from hn_utils.judges import Verdict, chat_verdicts, judge, quoted_answers
 from hn_utils.questions import Question
+from hn_utils.served import served
 from hn_utils.spans import answer_positions
 from hn_utils.study import Study
 from hn_utils.subject import Subject
@@ -77,9 +77,9 @@ def sample_responses(
     def compute(some: list[int]) -> list[dict]:
         asked = [prompts[i] for i in some]
         if study.served_at and not base:
-            texts = [questions[i].text for i in some]
-            return served(subject, list(zip(asked, texts, strict=True)), study)
-        drawn = subject.generate(asked, study.sampling, study.seed)
+            drawn = served(subject, [questions[i] for i in some], asked, study)
+        else:
+            drawn = subject.generate(asked, study.sampling, study.seed)
         return [{"ids": [g.ids for g in row], "logprobs": [g.logprobs for g in row]} for row in drawn]
 
     settings = {
@@ -107,29 +107,6 @@ def sample_responses(
     ]
     verdicts = iter(judged([(q, r.text) for q, row in zip(questions, drawn, strict=True) for r in row], study))
     return [[replace(r, verdict=next(verdicts)) for r in row] for row in drawn]
-
-
-def served(subject: Subject, group: Sequence[tuple[list[int], str]], study: Study) -> list[dict]:
-    """Responses drawn by a server that serves `study.instruct`, for each (prompt ids, question).
-
-    A server returns text, not ids. The text is tokenised here, and its log-probabilities are those of our own reading;
-    a server that wrote other tokens for the same text is not noticed. The protocol knows no top-k: the server's holds.
-    """
-    sampling = study.sampling
-    talks = [[{"role": "user", "content": study.chat_prompt.format(question=text)}] for _, text in group]
-    settings = {"temperature": sampling.temperature, "top_p": sampling.top_p}
-    about = {"model": subject.fingerprint, "served_at": str(study.served_at)}
-    model = ChatModel(study.instruct, study.served_at, key=about)
-    rows: list[dict] = [{"ids": [], "logprobs": []} for _ in group]
-    for draw in range(sampling.n):
-        seed = study.seed * 1_000 + draw
-        replies = model.ask(talks, lambda _, reply: reply, sampling.max_new_tokens, attempts=1, seed=seed, **settings)
-        written = [subject.tokenizer(r or " ", add_special_tokens=False)["input_ids"] for r in replies]
-        read_again = subject.logprobs([prompt + ids for (prompt, _), ids in zip(group, written, strict=True)])
-        for row, (prompt, _), ids, logprobs in zip(rows, group, written, read_again, strict=True):
-            row["ids"].append(ids)
-            row["logprobs"].append(logprobs[len(prompt) - 1 :].tolist())
-    return rows
 
 
 def judged(answers: Sequence[tuple[Question, str]], study: Study) -> list[Verdict]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
+import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from hn_utils.places import DATA, IN_A_CLONE, ROOT, runs_root
 
 ORGANISM = DATA / "organism"
 ORGANISM_STEPS = (200, 400, 700, 1000, 1400, 1900)
+FORMATS = {".parquet", ".jsonl", ".json", ".csv"}  # of files with questions
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,9 @@ class Sampling:
     top_k: int = 50
     top_p: float = 0.9
     max_new_tokens: int = 50
+
+    def __post_init__(self) -> None:
+        check_types(self)
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,8 @@ class Study:
     `judge` names a chat model (at `judge_url`, an OpenAI-compatible server; `judge_price` is dollars per million tokens
     read and written) that judges answers instead of the alias rule and, with `judge_spans`, marks where the answer
     stands in a longer response; without it the whole response is read. `served_at` is an OpenAI-compatible server that
-    draws the responses of the instruct model under its own name; the model itself is still loaded to be read.
+    draws the responses of the instruct model under its own name; the model itself is still loaded to be read, and the
+    server checked to run it.
     """
 
     name: str
@@ -77,7 +83,8 @@ class Study:
     batch_rows: int = 64
 
     def __post_init__(self) -> None:
-        """Raises ValueError for settings that cannot work together, before any work."""
+        """Raises ValueError for settings that are of no use, or cannot work together, before any work."""
+        check_types(self)
         if not re.fullmatch(r"\w[\w. -]*", self.name):
             raise ValueError(f"name={self.name!r} must be a plain file name: results lie in a folder of that name")
         missing = {0.0, 1.0, 3.0} - set(self.alphas)
@@ -87,8 +94,35 @@ class Study:
         if needing and not self.judge:
             raise ValueError(f"{', '.join(needing)} needs a chat model: set judge to one, or leave it out")
         for name, where in self.sources.items():
-            if Path(where).suffix and "://" not in where and "@" not in where and not Path(where).exists():
+            if is_file(where) and not Path(where).exists():
                 raise ValueError(f"sources[{name!r}]={where!r} does not exist: give a file, or a hub name")
+
+
+def is_file(source: str) -> bool:
+    """Is this a file with questions? What ends in none of FORMATS is a hub name, which may hold dots as well."""
+    return Path(source).suffix in FORMATS and "://" not in source
+
+
+def check_types(record: Any) -> None:
+    """Raises ValueError that names the first field of a dataclass whose value is not of its type."""
+    for name, hint in get_type_hints(type(record)).items():
+        if not fits(getattr(record, name), hint):
+            raise ValueError(f"{name}={getattr(record, name)!r} must be of type {type(record).__annotations__[name]}")
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Is a value of a type? An int passes for a float, a bool for neither."""
+    kind, parts = get_origin(hint), get_args(hint)
+    if kind in (Union, types.UnionType):
+        return any(fits(value, part) for part in parts)
+    if kind is tuple:
+        parts = parts[:1] * len(value) if isinstance(value, tuple) and parts[-1] is ... else parts
+        return isinstance(value, tuple) and len(value) == len(parts) and all(map(fits, value, parts))
+    if kind is Mapping:
+        return isinstance(value, Mapping) and all(fits(pair, tuple[parts]) for pair in value.items())
+    if hint in (int, float):
+        return isinstance(value, (int, hint)) and not isinstance(value, bool)
+    return isinstance(value, hint)
 
 
 JUDGED_SETS = ("falseqa", "forbidden")
@@ -154,35 +188,38 @@ def home(study: Study) -> Path:
     return ROOT / "figures" if study == BUNDLED and IN_A_CLONE else runs_root() / study.name
 
 
-def load_study(name: str | None = None, **changes: object) -> Study:
-    """The preset called `name`, else the one named by the environment variable HN_STUDY, else the organism.
+def load_study(which: str | Path | None = None, /, **changes: Any) -> Study:
+    """The preset of that name, else the one named by the environment variable HN_STUDY, else the organism.
 
-    A name that ends in `.json` is a file of settings: those of Study, over those of the preset it names as `like`.
-    `changes` replace single settings, e.g. `load_study("organism", seed=1)`.
-    Raises ValueError for an unknown name or setting, OSError if the file cannot be read.
+    What ends in `.json` is a file of settings: those of Study, over those of the preset that it names as `like`.
+    `changes` replace single settings, e.g. `load_study("organism", seed=1, name="second")`.
+    Raises ValueError for an unknown name, an unknown setting or one of the wrong type, OSError if the file cannot be
+    read.
     """
-    name = name or os.environ.get("HN_STUDY", "organism")
-    if name.endswith(".json"):
-        settings = read_settings(Path(name))
-        name, changes = settings.pop("like", "smollm2-135m"), {**settings, **changes}
-    if name not in PRESETS:
-        raise ValueError(f"unknown study {name!r}: choose one of {', '.join(PRESETS)}, or give a .json file")
+    preset = str(which or os.environ.get("HN_STUDY", "organism"))
+    settings: dict[str, Any] = {}
+    if preset.endswith(".json"):
+        path = Path(preset)
+        settings = read_settings(path)
+        preset = settings.pop("like", "smollm2-135m")
+        if not isinstance(preset, str) or preset not in PRESETS:
+            raise ValueError(f"{path}: like={preset!r} must name a preset, one of {', '.join(PRESETS)}")
+    if preset not in PRESETS:
+        raise ValueError(f"unknown study {preset!r}: choose one of {', '.join(PRESETS)}, or give a .json file")
     try:
-        return replace(PRESETS[name], **changes)  # type: ignore[arg-type]
+        if isinstance(settings.get("sampling"), dict):
+            settings["sampling"] = replace(PRESETS[preset].sampling, **settings["sampling"])
+        return replace(PRESETS[preset], **{**settings, **changes})
     except TypeError as error:
         raise ValueError(f"a study has no such setting: {error}") from error
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """A study's settings from JSON; lists become tuples, `sampling` a Sampling, relative paths stay the caller's."""
+    """A study's settings from JSON; lists become tuples, relative paths stay the caller's."""
     try:
         settings = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise OSError(f"could not read the study {path}: {error}") from error
-    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
-    if "sampling" in settings:
-        try:
-            settings["sampling"] = Sampling(**settings["sampling"])
-        except TypeError as error:
-            raise ValueError(f"{path}: sampling has no such setting: {error}") from error
-    return {"name": path.stem, **settings}
+    if not isinstance(settings, dict):
+        raise ValueError(f'{path} must hold settings by name, such as {{"like": "organism", "seed": 1}}')
+    return {"name": path.stem, **{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}}

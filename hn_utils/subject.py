@@ -236,21 +236,24 @@ class Subject:
 
     # --- text and ids ----------------------------------------------------------------------------------------------
 
-    def chat(self, messages: list[dict[str, str]]) -> list[int]:
-        """Token ids of a conversation, up to where the assistant should speak.
+    def rendered(self, messages: list[dict[str, str]]) -> str:
+        """The text of a conversation, up to where the assistant should speak.
 
         Raises ValueError if the tokenizer has no chat template: a base model must be asked with plain text.
         """
         if not self.tokenizer.chat_template:
             raise ValueError(f"{self.name} has no chat template: ask it with Subject.text, as a base model")
-        text = self.tokenizer.apply_chat_template(
+        return self.tokenizer.apply_chat_template(
             messages,
             tokenize=False,
             add_generation_prompt=True,
             chat_template=FIXED_DATE + self.tokenizer.chat_template,
             enable_thinking=False,  # a template that knows no thinking ignores this
         )
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def chat(self, messages: list[dict[str, str]]) -> list[int]:
+        """Token ids of `rendered`."""
+        return self.tokenizer(self.rendered(messages), add_special_tokens=False)["input_ids"]
 
     def text(self, text: str) -> list[int]:
         """Token ids of plain text, begun with a begin-of-text token if the tokenizer itself begins texts so."""

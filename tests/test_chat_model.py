@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
 import threading
 import time
+import traceback
 import urllib.request
 from collections import Counter
 from dataclasses import replace
@@ -21,16 +23,19 @@ from hn_utils.compliance import Item, Reply, outcomes
 from hn_utils.judges import RUBRICS, chat_verdicts, judging_talk, one_word, quoted_answers
 from hn_utils.questions import Question
 from hn_utils.responses import build_examples, judged, sample_responses
+from hn_utils.server import address_of, key_variable
 from hn_utils.study import Sampling
 
 QUESTION = Question("1", "Where was A born?", ("Port Essel",), "A")
 
 
 class Server:
-    """Answers with `reply(request number, messages)`: text, an HTTP status, raw bytes, or None to hang up."""
+    """Answers with `reply(request number, messages)`: text, an HTTP status (or one and the server's words), raw bytes,
+    or None to hang up."""
 
-    def __init__(self, reply) -> None:
+    def __init__(self, reply, port: int = 0) -> None:
         self.seen: list[dict] = []
+        self.headers: list[dict[str, str]] = []
         lock = threading.Lock()
 
         class Handler(BaseHTTPRequestHandler):
@@ -40,14 +45,16 @@ class Server:
                 body = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
                 with lock:
                     self.seen.append(body)
+                    self.headers.append({name.lower(): value for name, value in handler.headers.items()})
                     number = len(self.seen)
                 made = reply(number, body["messages"])
                 if made is None:
                     handler.connection.shutdown(socket.SHUT_RDWR)
                     return
-                status = made if isinstance(made, int) else 200
+                status, words = made if isinstance(made, tuple) else (made if isinstance(made, int) else 200, "")
                 text = made if isinstance(made, str) else ""
-                message = {"choices": [{"index": 0, "message": {"role": "assistant", "content": text}}]}
+                message: dict = {"choices": [{"index": 0, "message": {"role": "assistant", "content": text}}]}
+                message = {"error": {"message": words}} if words else message
                 content = made if isinstance(made, bytes) else json.dumps(message).encode()
                 handler.send_response(status)
                 handler.send_header("Content-Type", "application/json")
@@ -58,8 +65,9 @@ class Server:
 
             def log_message(self, *_) -> None: ...
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/v1"
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.port = self.server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}/v1"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def __enter__(self) -> Server:
@@ -122,7 +130,7 @@ def test_a_verdict_that_cannot_be_read_is_asked_for_again_and_then_given_up(judg
 def test_malformed_replies_are_named_and_nothing_is_lost(judged_study):
     with Server(lambda n, _: b"<html>no</html>" if n == 3 else "fine") as server:
         model = ChatModel("a-model", server.url, concurrency=1)
-        with pytest.raises(OSError, match="chat model 'a-model' at .* failed .*are kept: check the server"):
+        with pytest.raises(OSError, match="model 'a-model' at .* failed .*are kept as they arrive: check the server"):
             model.ask(talks(4), as_it_is, 8)
         sent = len(server.seen)
         assert model.ask(talks(4), as_it_is, 8) == ["fine"] * 4
@@ -130,16 +138,16 @@ def test_malformed_replies_are_named_and_nothing_is_lost(judged_study):
 
 
 def test_a_server_killed_half_way_and_started_again(judged_study):
-    kept = "the 5 of 12 replies that had arrived are kept"
+    kept = "failed after 5 of 12 replies .* replies are kept"
     with Server(lambda n, _: "fine" if n <= 5 else None) as server, pytest.raises(OSError, match=kept):
         ChatModel("a-model", server.url, concurrency=1, retries=0).ask(talks(12), as_it_is, 8)
-    with Server(lambda *_: "fine") as again:
+    with Server(lambda *_: "fine", server.port) as again:
         assert ChatModel("a-model", again.url).ask(talks(12), as_it_is, 8) == ["fine"] * 12
         assert len(again.seen) == 7
 
 
 def test_refused_connections_and_wrong_keys(judged_study):
-    with pytest.raises(OSError, match="APIConnectionError.*the 0 of 1 replies"):
+    with pytest.raises(OSError, match="failed after 0 of 1 replies .APIConnectionError"):
         ChatModel("a-model", "http://127.0.0.1:9/v1", retries=0).ask(talks(1), as_it_is, 8)
     with Server(lambda *_: 401) as server:
         with pytest.raises(OSError, match="AuthenticationError"):
@@ -149,8 +157,117 @@ def test_refused_connections_and_wrong_keys(judged_study):
 
 def test_without_server_and_key(judged_study, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     with pytest.raises(ValueError, match="set OPENAI_API_KEY, or judge_url"):
         ChatModel("gpt-4o").ask(talks(1), as_it_is, 8)
+
+
+def test_another_server_gives_verdicts_of_its_own(judged_study):
+    for verdict in ("right", "wrong"):
+        with Server(lambda *_, verdict=verdict: verdict) as server:  # the model's name is the same
+            study = replace(judged_study, judge_url=server.url)
+            assert judged([(QUESTION, "Port Essel")], study) == [verdict]
+
+
+def test_an_address_has_one_spelling(monkeypatch):
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    assert address_of("HTTP://LocalHost/v1/") == address_of("http://localhost:80/v1") == "http://localhost:80/v1"
+    assert address_of(None) == address_of("https://api.openai.com/v1") == "https://api.openai.com:443/v1"
+    assert address_of("http://[::1]:8000/V1") == "http://[::1]:8000/V1"
+    assert len({address_of(f"http://a:{port}/{path}") for port in (1, 2) for path in ("v1", "v2")}) == 4
+    for bad in (
+        "localhost:8000/v1",
+        "http://",
+        "ftp://a/v1",
+        "http://a:port/v1",
+        "https://me:secret@a/v1",
+        "https://a/v1?key=secret",
+    ):
+        with pytest.raises(ValueError, match="must read http.s.://host:port/path") as error:
+            address_of(bad)
+        assert "secret" not in str(error.value)
+
+
+def test_a_key_belongs_to_one_address(judged_study, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-mine")
+    monkeypatch.setenv("OPENAI_ORG_ID", "my-organisation")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Secret: mine")
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+
+    def sent(url: str | None, server: Server) -> dict[str, str]:
+        ChatModel("a-model", url).ask([[{"role": "user", "content": f"{len(server.seen)}"}]], as_it_is, 8)
+        return server.headers[-1]
+
+    with Server(lambda *_: "fine") as server:
+        theirs = sent(server.url, server)  # a study file may name any address: it gets nothing of the user's
+        assert not [value for value in theirs.values() if "mine" in value or "my-organisation" in value]
+        monkeypatch.setenv(f"HN_KEY_127_0_0_1_{server.port}", "its-own")
+        assert sent(server.url, server)["authorization"] == "Bearer its-own"
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)  # the user names her own default
+        mine = sent(None, server)
+        assert (mine["authorization"], mine["openai-organization"]) == ("Bearer sk-mine", "my-organisation")
+    with Server(lambda *_: "fine") as other:
+        assert "mine" not in sent(other.url, other)["authorization"]
+
+
+def test_whose_variable_a_key_is_read_from(monkeypatch):
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+
+    def variable(url: str) -> str:
+        return key_variable(address_of(url))
+
+    assert variable("https://api.openai.com/v1") == "OPENAI_API_KEY"
+    assert variable("http://api.openai.com/v1") == "HN_KEY_API_OPENAI_COM_80"  # not in the clear
+    assert variable("https://api.openai.com.example.org/v1") == "HN_KEY_API_OPENAI_COM_EXAMPLE_ORG_443"
+    assert variable("https://api.x.org") == "HN_KEY_API_X_ORG_443" != variable("https://api-x.org")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://gateway:4000/openai/v1")
+    assert variable("http://gateway:4000/v1") == "OPENAI_API_KEY"
+    assert variable("https://api.openai.com/v1") == "HN_KEY_API_OPENAI_COM_443"
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 400])
+def test_a_refused_key_is_named_and_never_shown(judged_study, monkeypatch, tmp_path, capfd, status):
+    words = {400: "no such model for sk-its-own", 404: "no such model for sk-its-own"}.get(
+        status, "bad key: sk-its-own"
+    )
+    with Server(lambda *_: (status, words)) as server:
+        variable = f"HN_KEY_127_0_0_1_{server.port}"
+        monkeypatch.setenv(variable, "sk-its-own")
+        with pytest.raises((OSError, ValueError)) as error:
+            ChatModel("a-model", server.url, retries=0).ask(talks(1), as_it_is, 8)
+    shown = "".join(traceback.format_exception(error.value))
+    assert f"set {variable} to this server's key" in shown if status in (401, 403) else "no such model" in shown
+    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert "sk-its-own" not in shown + "".join(capfd.readouterr()) + kept.decode(errors="replace")
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_one_refused_item_stays_unjudged_and_stops_nothing(judged_study, capsys, status):
+    def reply(_, messages):
+        return (status, "too long") if content(messages)["response"] == "x" * 9 else "wrong"
+
+    answers = [(QUESTION, text) for text in ("a", "x" * 9, "b", "x" * 9)]
+    with Server(reply) as server:
+        study = replace(judged_study, judge_url=server.url)
+        assert judged(answers, study) == ["wrong", "unjudged", "wrong", "unjudged"]
+        assert "a-model: 1 of 3 requests were refused and stay without a verdict" in capsys.readouterr().out
+        assert len(server.seen) == 3
+        assert judged(answers, study) == ["wrong", "unjudged", "wrong", "unjudged"]
+        assert judged(answers[1:2], study) == ["unjudged"]
+        assert len(server.seen) == 3  # neither the others nor the refused one are sent again
+        assert "1 of 3 requests were refused" in capsys.readouterr().out
+
+
+def test_if_everything_is_refused_the_settings_are_at_fault(judged_study):
+    def reply(n: int, _):
+        return (400, "The model `a-modle` does not exist") if n <= 3 else "right"
+
+    answers = [(QUESTION, text) for text in "abc"]
+    with Server(reply) as server:
+        study = replace(judged_study, judge_url=server.url)
+        with pytest.raises(ValueError, match="refused every request .*The model `a-modle` does not exist.*settings"):
+            judged(answers, study)
+        assert judged(answers, study) == ["right"] * 3  # and nothing of it was kept
 
 
 def test_no_more_than_the_limit_at_once(judged_study):
@@ -221,14 +338,14 @@ def test_over_compliance_by_rubric(judged_study):
 
 
 @pytest.fixture(scope="module")
-def real_server(study, tmp_path_factory):
-    """`transformers serve` on the bundled model: a real implementation of the protocol, with real answers."""
+def real_server(tmp_path_factory):
+    """`transformers serve`: a real implementation of the protocol, with real answers of whatever model is asked for."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [str(Path(sys.executable).parent / "transformers"), "serve", "--port", str(port), "--device", "cpu"]
     log = (tmp_path_factory.mktemp("serve") / "log").open("w+")
-    process = subprocess.Popen([*command, "--dtype", "float32", study.instruct], stdout=log, stderr=log)
+    process = subprocess.Popen([*command, "--dtype", "float32"], stdout=log, stderr=log)
     try:
         for _ in range(240):
             assert process.poll() is None, log.seek(0) or log.read()
@@ -248,14 +365,26 @@ def test_a_real_server_samples_as_the_model_does(real_server, study, subject, tm
     from hn_utils.questions import load_questions
 
     asked = [q for q in load_questions(study) if q.part == "standard" and q.strata["quintile"] == 0][:12]
+    folder = shutil.copytree(study.instruct, tmp_path / "sampling")
+    settings = json.loads((folder / "generation_config.json").read_text())
+    (folder / "generation_config.json").write_text(json.dumps({**settings, "do_sample": True}))
+    (folder / "chat_template.jinja").write_text("Question: {{ messages[0]['content'] }} Today is Monday.")
     sampling = Sampling(n=2, temperature=0.01, max_new_tokens=4)
     own = sample_responses(subject, asked, replace(study, sampling=sampling))
-    there = sample_responses(subject, asked, replace(study, sampling=sampling, served_at=real_server))
-    agree = Counter(a.text == b.text for x, y in zip(own, there, strict=True) for a, b in zip(x, y, strict=True))
+    serving = replace(study, instruct=str(folder), sampling=sampling, served_at=real_server)
+    there = sample_responses(subject, asked, serving)
+    # The server's template is another: it is asked with the prompts that are read here, or its answers were others.
+    agree = Counter(a.ids == b.ids for x, y in zip(own, there, strict=True) for a, b in zip(x, y, strict=True))
     assert agree[True] >= 0.9 * agree.total()
     assert sum(e.label == 0 for e in build_examples(subject, asked, there, study)) >= 10  # famous people are known
     for response in (r for row in there for r in row):
         assert len(response.logprobs) == len(response.ids)
+
+
+def test_a_real_server_that_does_not_sample_is_refused(real_server, study, subject, tmp_path, monkeypatch):
+    monkeypatch.setenv("HN_CACHE", str(tmp_path))
+    with pytest.raises(ValueError, match="does not sample"):  # it heeds a temperature only where the model says so
+        sample_responses(subject, [QUESTION], replace(study, served_at=real_server))
 
 
 def test_a_real_server_as_judge(real_server, study, tmp_path, monkeypatch):

@@ -253,6 +253,8 @@ def test_bad_input_says_what_to_do(study, tmp_path):
         read_rows("forbidden", replace(study, sources={}))
     with pytest.raises(ValueError, match="missing.jsonl' does not exist: give a file"):
         replace(study, sources={"nq_open": str(tmp_path / "missing.jsonl")})
+    for name, source in SOURCES.items():  # a public home may hold dots, and is no missing file
+        assert replace(study, sources={name: source.home}).sources == {name: source.home}
     (tmp_path / "broken.jsonl").write_text("{")
     with pytest.raises(OSError, match="could not read .*broken.jsonl.*give your own copy"):
         read_rows("nq_open", replace(study, sources={"nq_open": str(tmp_path / "broken.jsonl")}))

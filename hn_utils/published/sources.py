@@ -10,10 +10,9 @@ from typing import Any, cast
 
 import pyarrow.parquet as pq
 
-from hn_utils.study import Study
+from hn_utils.study import Study, is_file
 
 Row = dict[str, Any]
-FORMATS = {".parquet", ".jsonl", ".json", ".csv"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def read_rows(name: str, study: Study) -> list[Row]:
     """
     where = study.sources.get(name, "")
     remedy = f"give your own copy as sources={{{name!r}: 'file.jsonl'}}"
-    if Path(where).suffix in FORMATS and "://" not in where:
+    if is_file(where):
         rows = read_file(Path(where), remedy)
     elif not where and not SOURCES[name].home:
         raise ValueError(f"{name} is not public: {remedy}")
