@@ -4,12 +4,14 @@ one entry names it."""
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
+from hn_utils.judges import normalise
 from hn_utils.study import Study
 
 QUESTION_SETS = {"organism": "hn_utils.organism.asking", "published": "hn_utils.published"}
@@ -45,13 +47,14 @@ def question_module(study: Study) -> Any:
 def load_questions(study: Study) -> list[Question]:
     """All questions of the study, or at most `study.n_questions` of each part, at random.
 
-    Raises ValueError if there are none, or one that has an answer names none.
+    Raises ValueError if there are none, if several share an id, or if one that has an answer names none.
     """
     if study.n_questions is not None and study.n_questions < 1:
         raise ValueError(f"n_questions={study.n_questions} must be at least 1, or None for all")
     questions = question_module(study).questions(study)
     if not questions:
         raise ValueError(f"question set {study.questions!r} is empty")
+    check_ids(questions)
     if study.n_questions is not None:
         order, taken = np.random.default_rng(study.seed).permutation(len(questions)), Counter()
         drawn = []
@@ -61,9 +64,19 @@ def load_questions(study: Study) -> list[Question]:
                 drawn.append(i)
         questions = [questions[i] for i in sorted(drawn)]
     for question in questions:
-        if question.part != "nonexist" and not any(alias.strip() for alias in question.aliases):
-            raise ValueError(f"question {question.id!r} has no alias: give at least one accepted answer")
+        if question.part != "nonexist" and not any(map(normalise, question.aliases)):
+            raise ValueError(
+                f"question {question.id!r} has no alias that a response could contain, only {question.aliases}: give "
+                "at least one accepted answer with a word other than an article"
+            )
     return questions
+
+
+def check_ids(questions: Sequence[Question]) -> None:
+    """Raises ValueError that names an id which several questions share: their answers would be taken for one's."""
+    shared = [name for name, n in Counter(q.id for q in questions).items() if n > 1]
+    if shared:
+        raise ValueError(f"{len(shared)} ids stand for several questions, such as {shared[0]!r}: give each its own")
 
 
 def split_entities(entities: list[str], seed: int) -> dict[str, str]:

@@ -10,7 +10,7 @@ from functools import cache
 
 from hn_utils.cache import cached
 from hn_utils.judges import Verdict, chat_verdicts, judge, quoted_answers
-from hn_utils.questions import Question
+from hn_utils.questions import Question, check_ids
 from hn_utils.served import served
 from hn_utils.spans import answer_positions
 from hn_utils.study import Study
@@ -71,7 +71,11 @@ def until_stop(subject: Subject, ids: list[int], stop: str) -> int:
 def sample_responses(
     subject: Subject, questions: Sequence[Question], study: Study, base: bool = False
 ) -> list[list[Response]]:
-    """Draw `study.sampling.n` judged responses to each question; what was generated, or paid for, is cached."""
+    """Draw `study.sampling.n` judged responses to each question; what was generated, or paid for, is cached.
+
+    Raises ValueError if several questions share an id.
+    """
+    check_ids(questions)
     prompts = [prompt_ids(subject, q, study, base) for q in questions]
 
     def compute(some: list[int]) -> list[dict]:

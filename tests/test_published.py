@@ -144,6 +144,46 @@ def test_questions_that_share_an_answer_stay_together():
     assert c.entity == d.entity != a.entity
 
 
+def test_answers_without_a_word_join_nothing(tmp_path):
+    band, film, lake, tree = together(
+        [
+            Question("1", "1", ("The The", "?!"), "the the"),
+            Question("2", "2", ("A", "Alien"), "alien"),
+            Question("3", "3", ("Bled", "the"), "bled"),
+            Question("4", "4", ("Oak", "bled"), "oak"),
+        ]
+    )
+    assert len({band.entity, film.entity, lake.entity}) == 3
+    assert lake.entity == tree.entity
+    rows = [(f"who is {i}", ["A", f"Person {i}"]) for i in range(40)] + [("what is it", ["The The", "?!"])]
+    (tmp_path / "nq.json").write_text(json.dumps([{"question": q, "answer": a} for q, a in rows]))
+    (tmp_path / "pop.json").write_text(
+        json.dumps(
+            [{**ROWS["popqa"][0], "id": i, "subj": s, "question": f"Which {i}?"} for i, s in enumerate(["A!", "The!"])]
+        )
+    )
+    study = Study("t", "", "", "published", sets=("nq_open",), sources={"nq_open": str(tmp_path / "nq.json")})
+    asked = questions(study)
+    assert len({q.entity for q in asked}) == len(asked) == 40  # one about each person; none without any word
+    both = replace(study, sources={**study.sources, "popqa": str(tmp_path / "pop.json")}, sets=("nq_open", "popqa"))
+    assert {q.entity for q in questions(both) if q.part == "popqa"} == {"A!", "The!"}
+
+
+@pytest.mark.parametrize(
+    ("own", "fault"),
+    [
+        ([("1", ("The",))], "'1' has no alias that a response could contain, only ..The.,."),
+        ([("1", (" ",))], "'1' has no alias"),
+        ([("1", ("x",)), ("2", ("y",)), ("2", ("z",))], "1 ids stand for several questions, such as '2'"),
+    ],
+)
+def test_questions_of_one_s_own_that_could_not_be_judged(study, monkeypatch, own, fault):
+    listed = [Question(name, f"{name} {i}", aliases, "x") for i, (name, aliases) in enumerate(own)]
+    monkeypatch.setattr("hn_utils.published.questions", lambda _: listed)
+    with pytest.raises(ValueError, match=fault):
+        load_questions(study)
+
+
 def test_later_sets_share_no_answer_with_training(study, tmp_path):
     def accepting(i: int) -> dict:
         return {"value": f"Value {i}", "aliases": [], "normalized_aliases": []}

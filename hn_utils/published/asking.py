@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from hn_utils.judges import normalise
@@ -16,30 +16,40 @@ from hn_utils.study import Study
 N_NONEXIST = 400
 
 
+def forms(*texts: str) -> list[str]:
+    """The normalised texts, but those of which nothing is left ("The The", "?!"): they would all be the same."""
+    return [form for form in map(normalise, texts) if form]
+
+
+def first_form(aliases: Sequence[str]) -> str:
+    """What a question is about if nothing else tells: its answer. Empty if nothing is left of any name of it."""
+    return next(iter(forms(*aliases)), "")
+
+
 def triviaqa(row: Row, _: int) -> Question | None:
     """TriviaQA, rc.nocontext: questions with the same answer share an entity; rows that hide theirs are left out."""
     answer = row["answer"]
     aliases = tuple(dict.fromkeys([answer["value"], *answer["aliases"], *answer["normalized_aliases"]]))
     if aliases == ("<unk>",):
         return None
-    return Question(row["question_id"], row["question"], aliases, normalise(answer["value"]) or answer["value"])
+    return Question(row["question_id"], row["question"], aliases, first_form(aliases))
 
 
 def nq_open(row: Row, index: int) -> Question | None:
     text = row["question"].strip()
     text = text if text.endswith("?") else text[:1].upper() + text[1:] + "?"
-    return Question(f"nq/{index}", text, tuple(row["answer"]), normalise(row["answer"][0]))
+    return Question(f"nq/{index}", text, tuple(row["answer"]), first_form(row["answer"]))
 
 
 def bioasq(row: Row, index: int) -> Question | None:
     """BioASQ: the official JSON (factoid questions only), or the question and `<answer>` pairs found on the hub."""
     if "text" in row:
         found = re.match(r"<answer>\s*(.+?)\s*<context>", row["text"], re.DOTALL)
-        return Question(f"bioasq/{index}", row["question"], (found[1],), normalise(found[1])) if found else None
+        return Question(f"bioasq/{index}", row["question"], (found[1],), first_form([found[1]])) if found else None
     if row.get("type") != "factoid" or not row.get("exact_answer"):
         return None
     flat = [a for answer in row["exact_answer"] for a in (answer if isinstance(answer, list) else [answer])]
-    return Question(f"bioasq/{row.get('id', index)}", row["body"], tuple(flat), normalise(flat[0]))
+    return Question(f"bioasq/{row.get('id', index)}", row["body"], tuple(flat), first_form(flat))
 
 
 def popqa(row: Row, _: int) -> Question | None:
@@ -47,7 +57,9 @@ def popqa(row: Row, _: int) -> Question | None:
     answers = row["possible_answers"]
     aliases = tuple(json.loads(answers) if isinstance(answers, str) else answers)
     strata = {"exposure": int(row["s_pop"]), "attribute": row["prop"]}
-    return Question(f"popqa/{row['id']}", row["question"], aliases, normalise(row["subj"]), strata=strata)
+    return Question(
+        f"popqa/{row['id']}", row["question"], aliases, normalise(row["subj"]) or row["subj"], strata=strata
+    )
 
 
 READERS: dict[str, Callable[[Row, int], Question | None]] = {
@@ -69,7 +81,7 @@ def read_questions(name: str, study: Study) -> list[Question]:
                 f"{name}, row {index} is not in the published format ({type(error).__name__}: {error}); "
                 f"it has the columns {', '.join(row)}"
             ) from error
-        if question is not None and any(normalise(a) for a in question.aliases):
+        if question is not None and forms(*question.aliases):
             asked.setdefault(normalise(question.text), question)
     if not asked:
         raise ValueError(f"{name} has no question with an answer: its test split hides them, choose another")
@@ -80,8 +92,7 @@ def questions(study: Study) -> list[Question]:
     """The study's first question set, split by entity; the others, and invented things, are test sets of their own.
 
     A later set's question is left out if the first set asks it too, or trains on its answer. Raises ValueError if the
-    study names
-    no question set.
+    study names no question set.
     """
     named = [s for s in study.sets if s in READERS]
     if not named:
@@ -91,10 +102,10 @@ def questions(study: Study) -> list[Question]:
     standard = standard if first == "popqa" else together(standard)  # PopQA's entity is whom it asks about
     split = split_entities([q.entity for q in standard], study.seed)
     asked = [replace(q, split=split[q.entity]) for q in standard]
-    seen = {normalise(t) for q in asked if q.split != "test" for t in (q.text, q.entity, *q.aliases)}
+    seen = {form for q in asked if q.split != "test" for form in forms(q.text, q.entity, *q.aliases)}
 
     def unseen(q: Question) -> bool:
-        return not any(normalise(t) in seen for t in (q.text, q.entity, *q.aliases))
+        return seen.isdisjoint(forms(q.text, q.entity, *q.aliases))
 
     texts = {normalise(q.text) for q in standard}
     for name in others:
@@ -116,6 +127,6 @@ def together(asked: list[Question]) -> list[Question]:
         return name
 
     for q in asked:
-        for alias in q.aliases:
-            leader[find(normalise(alias))] = find(q.entity)
+        for form in forms(*q.aliases):
+            leader[find(form)] = find(q.entity)
     return [replace(q, entity=find(q.entity)) for q in asked]
