@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int
@@ -16,6 +17,9 @@ from hn_utils.contributions import Contributions
 from hn_utils.controls import Estimate, accuracy, auroc, average_precision, bootstrap
 from hn_utils.path import TOLERANCE, Fit, c_grid, check_labels, path_on_disk
 from hn_utils.rows import Rows
+
+if TYPE_CHECKING:
+    from hn_utils.subject import Subject
 
 VERSION = 1  # of a refit
 
@@ -176,6 +180,14 @@ class HNeurons:
     def per_mille(self) -> float:
         """Share of all neurons, in thousandths: the paper's unit."""
         return 1_000 * len(self.rows) / (self.n_layers * self.d_mlp)
+
+    def check(self, subject: Subject) -> None:
+        """Raises ValueError if these are not neurons of this very model: the same numbers mean others elsewhere."""
+        if subject.fingerprint != self.fingerprint:
+            raise ValueError(
+                f"the card holds H-Neurons of {self.model} (fingerprint {self.fingerprint[:8]}), not of {subject.name} "
+                f"({subject.fingerprint[:8]}): find its own, or load the model that the card was made with"
+            )
 
     def save(self, path: Path) -> None:
         """Write the card as JSON."""

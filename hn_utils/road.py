@@ -245,7 +245,11 @@ class Intervened:
 
 
 def intervene(study: Study, subject: Subject, found: Found) -> Intervened:
-    """Scale the H-Neurons, and random sets of the same layers and loudness, on facts known but seen by no probe."""
+    """Scale the H-Neurons, and random sets of the same layers and loudness, on facts known but seen by no probe.
+
+    Raises ValueError if the H-Neurons are another model's.
+    """
+    found.card.check(subject)
     source = question_module(study)
     items = few_known(study, subject, source.items(study))
     card, shape = found.card, (found.card.n_layers, found.card.d_mlp)

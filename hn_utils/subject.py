@@ -35,6 +35,7 @@ from transformers import (
 )
 from xxhash import xxh3_128
 
+from hn_utils.hub import explained, patience
 from hn_utils.study import Sampling, Study
 
 # TransformerLens would install packages while it loads an image-and-text model, of which only text is read here.
@@ -131,20 +132,10 @@ class Subject:
         if name.startswith(("/", ".")) and not (Path(name) / "config.json").exists():
             raise OSError(f"no model in folder {name}: it holds no config.json")
         try:
-            options: dict[str, Any] = {"revision": revision} if revision else {}
-            tokenizer = read_tokenizer(place, options)
-            if study.bits:
-                options["hf_model"] = quantized(place, study.bits, dtype, options)
-            elif study.device == "several":
-                options["device_map"] = "auto"
-            else:
-                options["device"] = best_device() if study.device == "auto" else study.device
-            bridge = TransformerBridge.boot_transformers(place, dtype=dtype, tokenizer=tokenizer, **options)
+            with patience():
+                bridge, tokenizer = boot(place, revision, dtype, study)
         except Exception as error:
-            raise OSError(
-                f"could not load model {name!r} ({type(error).__name__}: {str(error).partition(chr(10))[0]}): "
-                "check the name, your network and its files"
-            ) from error
+            raise OSError(f"could not load model {name!r} {explained(error)}") from error
         if not study.bits and next(bridge.original_model.parameters()).dtype != dtype:
             raise ValueError(f"{name}: dtype={study.dtype!r} was asked for but not applied")
         return cls(bridge, tokenizer, name)
@@ -456,6 +447,19 @@ def keep_freed_memory() -> None:
 
 def best_device() -> str:
     return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def boot(place: str, revision: str, dtype: torch.dtype, study: Study) -> tuple[TransformerBridge, Any]:
+    """The wrapped model and its tokenizer, on the study's device."""
+    options: dict[str, Any] = {"revision": revision} if revision else {}
+    tokenizer = read_tokenizer(place, options)
+    if study.bits:
+        options["hf_model"] = quantized(place, study.bits, dtype, options)
+    elif study.device == "several":
+        options["device_map"] = "auto"
+    else:
+        options["device"] = best_device() if study.device == "auto" else study.device
+    return TransformerBridge.boot_transformers(place, dtype=dtype, tokenizer=tokenizer, **options), tokenizer
 
 
 def read_tokenizer(place: str, options: dict[str, Any]) -> Any:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from hn_utils import road
 from hn_utils.contributions import Contributions, by_region
 from hn_utils.controls import Estimate, auroc
 from hn_utils.path import Fit, c_grid, l1_path
@@ -104,6 +106,17 @@ def test_card_round_trip_and_damage(tmp_path):
     (tmp_path / "card.json").write_text("{")
     with pytest.raises(ValueError, match="not a card"):
         HNeurons.read(tmp_path / "card.json")
+
+
+def test_a_card_belongs_to_one_model(study):
+    (train, labels), (validation, v) = planted(400, 0), planted(200, 1)
+    card = h_neurons(fit_probe(train, labels, validation, v), "model", "print", "study", 2, 200)
+    card.check(SimpleNamespace(name="folder/model", fingerprint="print"))
+    other = SimpleNamespace(name="folder/other", fingerprint="another")
+    with pytest.raises(ValueError, match=r"H-Neurons of model \(fingerprint print\), not of folder/other \(another\)"):
+        card.check(other)
+    with pytest.raises(ValueError, match="find its own"):
+        road.intervene(study, other, SimpleNamespace(card=card))
 
 
 def test_bad_input():

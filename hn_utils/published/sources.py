@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pyarrow.parquet as pq
 
+from hn_utils.hub import explained, patience
 from hn_utils.study import Study, is_file
 
 Row = dict[str, Any]
@@ -79,12 +80,12 @@ def download(source: Source, where: str, name: str, remedy: str) -> list[Row]:
 
     home, _, revision = (where or source.home).partition("@")
     try:
-        if "://" in home:
-            kind = "csv" if home.endswith(".csv") else "json"
-            loaded = load_dataset(kind, data_files=home, split="train")
-        else:
-            loaded = load_dataset(home, source.config, split=source.split, revision=revision or None)
-        return cast(Dataset, loaded).to_list()
+        with patience():
+            if "://" in home:
+                kind = "csv" if home.endswith(".csv") else "json"
+                loaded = load_dataset(kind, data_files=home, split="train")
+            else:
+                loaded = load_dataset(home, source.config, split=source.split, revision=revision or None)
+            return cast(Dataset, loaded).to_list()
     except Exception as error:
-        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-        raise OSError(f"could not load {name} from {home} ({reason}): check your network, or {remedy}") from error
+        raise OSError(f"could not load {name} from {home} {explained(error)}, or {remedy}") from error
