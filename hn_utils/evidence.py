@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 from hn_utils import road
 from hn_utils.baselines import Added, added, coordinates, l2_probe, read, residual_probe, share_by_kind
-from hn_utils.calibration import Reliability, prior_shifted, reliability, risk_coverage
+from hn_utils.calibration import Reliability, reliability, risk_coverage
 from hn_utils.compliance import outcomes, plain_item, replies_at, text_loss
 from hn_utils.contributions import REGIONS, capture, mean_contributions
 from hn_utils.controls import Estimate, accuracy, auroc, beyond_random, bootstrap, mean, random_sets, shuffled
@@ -453,11 +453,9 @@ def everyday(study: Study, collected: Collected, found: Found) -> Everyday | Non
         over_sets(road.RANDOM_NAMES["magnitude"], title, found.random["magnitude"], X[test], labels[test]),
         *(detect(name, title, labels[test], s[test], groups) for name, s in scores.items()),
     ]
-    share = float(labels[validation].mean())
     fitted = LogisticRegression(C=100.0).fit(own[validation, None], labels[validation])
     log_odds = {
         "as trained": own[test],
-        "prior shifted": prior_shifted(own[test], 0.5, share),  # of the answers it was trained on half were made up
         "fitted to validation people": fitted.decision_function(own[test, None]),
     }
     random = [risk_coverage(labels[test], f.score(X[test])) for f in found.random["magnitude"]]
