@@ -516,14 +516,15 @@ def until_it_breaks(study: Study, subject: Subject, found: Found) -> Breaking:
     controls = random_sets(card.flat, *shape, N_BREAKING_SETS, "magnitude", found.magnitude, study.seed + 1)
     doses = [Dose(neurons, alpha) for neurons in (card.flat, *controls) for alpha in BREAKING]
     right = outcomes(items, replies_at(subject, items, doses, study), study) == "complied"
-    loss = text_loss(subject, source.texts(study), doses, study)
+    texts, about = zip(*source.texts(study), strict=True)
+    loss = text_loss(subject, texts, doses, study)
     above = (loss - loss[:, :1]).reshape(len(loss), -1, len(BREAKING))  # at alpha 1 every set is the same
     own, groups = right[:, : len(BREAKING)].astype(float), [i.entity for i in items]
     return Breaking(
         BREAKING,
         [bootstrap(mean, column, groups=groups) for column in own.T],
         right.reshape(len(items), -1, len(BREAKING))[:, 1:].mean(0),
-        [bootstrap(mean, column) for column in above[:, 0].T],
+        [bootstrap(mean, column, groups=about) for column in above[:, 0].T],
         above[:, 1:].mean(0),
     )
 
