@@ -166,7 +166,8 @@ pd.DataFrame(
             "slope, random sets (mean)": f"{c.control_slopes().mean():.2f}",
             "slope beyond random": str(c.slope_beyond_random()),
             "rank p, rises / falls": f"{c.rank_p():.2f} / {c.rank_p(-1):.2f}",
-            "verdict": str(told[b]),
+            "corrected p": "" if told[b].p is None else f"{told[b].p:.2f}",
+            "verdict": told[b].word,
             "neither, at alpha 0 / 1 / 3": " / ".join(f"{(c.at(a) == 'neither').mean():.2f}" for a in (0, 1, 3)),
             "cut off": " / ".join(f"{c.cut(a):.2f}" for a in (0, 1, 3)),
         }
