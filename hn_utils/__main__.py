@@ -13,6 +13,7 @@ from hn_utils.places import runs_root
 from hn_utils.published.audit import audit
 from hn_utils.report import findings, page, summary
 from hn_utils.study import PRESETS, Study, load_study
+from hn_utils.verdicts import outermost_told, verdicts
 
 
 def run(study: Study, out: Path) -> Path:
@@ -32,9 +33,11 @@ def run(study: Study, out: Path) -> Path:
         print(f"  H-Neurons beyond {control}: {difference}")
     day = evidence.everyday(study, collected, found)
     intervened = road.intervene(study, collected.subject, found)
-    for behaviour, curve in {**intervened.behaviours, **intervened.capability}.items():
-        beyond = curve.slope_beyond_random()
-        print(f"  {behaviour:20} {curve.slope()} points per alpha, beyond random {beyond}: {curve.verdict()}")
+    for curves in (intervened.behaviours, intervened.capability):
+        for behaviour, verdict in verdicts(curves).items():
+            own, beyond = curves[behaviour].slope(), curves[behaviour].slope_beyond_random()
+            print(f"  {behaviour:20} {own} points per alpha, beyond random {beyond}: {verdict}")
+        print(f"  {outermost_told(curves)}")
     origins = road.look_back(study, collected.subject, found)
     for t in origins.timeline:
         print(f"  {t.model:12} {t.n_right} right {t.n_wrong} wrong  AUROC {t.h_neurons}  confidence {t.confidence}")

@@ -138,14 +138,14 @@ def added(
     validation: tuple[np.ndarray, np.ndarray, np.ndarray],
     random: Float[np.ndarray, "example set"],
 ) -> Added:
-    """Compare nested models; `own`, `random` and `sure` are scores and log-probabilities of the test set, `validation`
-    the first and the last, and the labels, of the validation set."""
+    """Compare nested models; `own`, `random` and `sure` are scores and log-probabilities of the test set, `groups` its
+    entities, over which the intervals are; `validation` holds `own`, `sure` and labels of the validation set."""
     own_before, sure_before, labels_before = validation
     model = make_pipeline(StandardScaler(), LogisticRegression(C=1.0))
     model.fit(np.column_stack([own_before, sure_before]), labels_before)
     both = model.decision_function(np.column_stack([own, sure]))
     beyond = auroc_difference(labels, both, -sure, groups)
-    pairs = matched_pairs(sure, labels)
+    pairs = matched_pairs(sure, labels, groups)
     if len(pairs) < 20:
         return Added(beyond, None, None, len(pairs))
     right, wrong = np.array(pairs).T
@@ -153,17 +153,20 @@ def added(
     return Added(beyond, bootstrap(mean, wins[0]), float(np.mean(wins[1:])), len(pairs))
 
 
-def matched_pairs(sure: np.ndarray, labels: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs (true answer, made-up answer) of about equal confidence, each answer used at most once, closest first."""
+def matched_pairs(sure: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs (true answer, made-up answer) of about equal confidence, closest first.
+
+    Each entity is in one pair at most: so pairs are independent, and to draw pairs again is to draw entities again.
+    """
     right, wrong = np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)
     gaps = np.abs(sure[right][:, None] - sure[wrong][None])
-    pairs, free_right, free_wrong = [], set(range(len(right))), set(range(len(wrong)))
+    pairs, taken = [], set()
     for flat in np.argsort(gaps, axis=None):
         i, j = divmod(int(flat), len(wrong))
         if gaps[i, j] > CALIPER * sure.std():
             break
-        if i in free_right and j in free_wrong:
-            pairs.append((int(right[i]), int(wrong[j])))
-            free_right.discard(i)
-            free_wrong.discard(j)
+        pair = int(right[i]), int(wrong[j])
+        if taken.isdisjoint(groups[list(pair)]):
+            pairs.append(pair)
+            taken.update(groups[list(pair)])
     return pairs

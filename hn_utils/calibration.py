@@ -1,8 +1,4 @@
-"""Can a score be read as a probability, and what does staying silent buy? At the share of errors that there really is.
-
-A probe trained on balanced classes takes every second answer for made up. Where fewer are, its log-odds are too high by
-the difference of the two log-odds of a hallucination (the prior shift); the order of answers stays.
-"""
+"""Can a score be read as a probability, and what does staying silent buy, at the share of errors that there is?"""
 
 from __future__ import annotations
 
@@ -10,20 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import expit, logit
+from scipy.special import expit
 
 N_BINS = 10
-
-
-def prior_shifted(log_odds: Float[np.ndarray, "example"], trained: float, real: float) -> Float[np.ndarray, "example"]:
-    """Log-odds learnt where a share `trained` was made up, for a place where a share `real` is.
-
-    Raises ValueError for a share that is not strictly between 0 and 1.
-    """
-    for name, share in (("trained", trained), ("real", real)):
-        if not 0 < share < 1:
-            raise ValueError(f"{name}={share} must lie between 0 and 1: there must be answers of both kinds")
-    return log_odds + logit(real) - logit(trained)
 
 
 @dataclass(frozen=True)

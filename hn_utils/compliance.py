@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hn_utils.cache import cached, key_hash
-from hn_utils.controls import Estimate, beyond_random, bootstrap, mean
+from hn_utils.controls import Estimate, beyond_random, beyond_random_p, bootstrap, mean
 from hn_utils.intervene import UNSCALED, Dose, dosed
 from hn_utils.judges import ABSTENTIONS, chat_verdicts, contains, judge, normalise
 from hn_utils.questions import Question
@@ -23,8 +23,6 @@ VERSION = 4
 ABLATION, AMPLIFICATION = slice(0, 2), slice(1, 3)  # of the alphas that follow
 CONTROL_ALPHAS = (0.0, 1.0, 3.0)  # a study must have them; 1 is a no-op and needs no run of its own
 Outcome = Literal["complied", "resisted", "neither"]
-Verdict = Literal["rises", "falls", "not told apart from random neurons", "too few random sets to say"]
-N_SETS_FOR_A_VERDICT = 19
 GREEDY = Sampling(n=1, temperature=0.0, max_new_tokens=16)
 
 
@@ -324,35 +322,32 @@ class DoseResponse:
     def control_slopes(self) -> np.ndarray:
         return np.array([slopes(o == "complied", CONTROL_ALPHAS).mean() for o in self.control_outcomes])
 
-    def slope_beyond_random(self, among: slice = slice(None)) -> Estimate:
-        """Slope minus the mean slope of the random sets, paired item by item, over `among` of the CONTROL_ALPHAS.
-
-        The interval speaks of other people and other random sets of this kind; whether the neurons stand out among such
-        sets is said by `rank_p`. A verdict needs both.
-        """
+    def item_slopes(
+        self, among: slice = slice(None)
+    ) -> tuple[Float[np.ndarray, "item"], Float[np.ndarray, "item set"]]:
+        """Each item's slope over `among` of the CONTROL_ALPHAS, with the neurons under study and with each set."""
         alphas = CONTROL_ALPHAS[among]
         own = slopes(self.complied()[:, among], alphas)
         random = np.array([slopes(o[:, among] == "complied", alphas) for o in self.control_outcomes])
-        return beyond_random(mean, own, random.reshape(-1, len(own)).T, self.entities)
+        return own, random.reshape(-1, len(own)).T
+
+    def slope_beyond_random(self, among: slice = slice(None)) -> Estimate:
+        """Slope minus the mean slope of the random sets, paired item by item, over `among` of the CONTROL_ALPHAS.
+
+        The interval speaks of other people and other random sets of this kind, and of this curve alone; whether the
+        neurons stand out among such sets, and among as many curves as were looked at, is for `verdicts` to say.
+        """
+        return beyond_random(mean, *self.item_slopes(among), self.entities)
+
+    def p_beyond_random(self) -> float:
+        """Two-sided bootstrap p of that difference, uncorrected."""
+        return beyond_random_p(mean, *self.item_slopes(), self.entities)
 
     def rank_p(self, sign: int = 1) -> float:
-        """One-sided permutation p: share of sets, this one included, with a slope as large (sign -1: as small)."""
+        """One-sided permutation p: share of sets, this one included, with a slope as large (sign -1: as small). It
+        cannot fall below 1 in as many sets as there are."""
         own = self.slope().value
         return float((1 + (sign * self.control_slopes() >= sign * own).sum()) / (1 + len(self.control_outcomes)))
-
-    def verdict(self) -> Verdict:
-        """Rises or falls only if the interval excludes 0 and no more than one set in twenty has such a slope.
-
-        With fewer than 19 random sets no slope can be that rare.
-        """
-        beyond = self.slope_beyond_random()
-        if len(self.control_outcomes) < N_SETS_FOR_A_VERDICT:
-            return "too few random sets to say"
-        if beyond.low > 0 and self.rank_p() <= 0.05:
-            return "rises"
-        if beyond.high < 0 and self.rank_p(-1) <= 0.05:
-            return "falls"
-        return "not told apart from random neurons"
 
 
 def dose_response(

@@ -84,19 +84,18 @@ def accuracy(labels: np.ndarray, scores: np.ndarray, weights: Weights | None = N
     return over_draws((sensitivity + specificity) / 2, weights)
 
 
-def bootstrap(
+def resampled(
     statistic: Callable[..., Any],
     *columns: np.ndarray,
     groups: Sequence[str] | np.ndarray | None = None,
     n: int = N_BOOTSTRAP,
     seed: int = 0,
-) -> Estimate:
-    """A statistic of row-aligned columns, with a percentile interval over resampled rows.
+) -> Float[np.ndarray, "draw"]:
+    """A statistic of row-aligned columns over `n` draws of rows.
 
     With `groups`, whole groups are drawn (the questions about one entity stand or fall together). Raises ValueError if
     the columns differ in length or are empty.
     """
-    columns = tuple(np.asarray(c) for c in columns)
     size = len(columns[0])
     if not size or any(len(c) != size for c in columns):
         raise ValueError(f"bootstrap needs columns of one length above 0, got {[len(c) for c in columns]}")
@@ -104,9 +103,21 @@ def bootstrap(
     rng, n_groups = np.random.default_rng(seed), int(member.max()) + 1
     chosen = rng.integers(n_groups, size=(n, n_groups)) + n_groups * np.arange(n)[:, None]  # each draw in its own row
     drawn = np.bincount(chosen.ravel(), minlength=n * n_groups).astype(float).reshape(n, n_groups)
-    draws = statistic(*columns, weights=drawn[:, member])
+    return statistic(*columns, weights=drawn[:, member])
+
+
+def bootstrap(
+    statistic: Callable[..., Any],
+    *columns: np.ndarray,
+    groups: Sequence[str] | np.ndarray | None = None,
+    n: int = N_BOOTSTRAP,
+    seed: int = 0,
+) -> Estimate:
+    """A statistic of row-aligned columns, with a percentile interval over rows, or groups, drawn as in `resampled`."""
+    columns = tuple(np.asarray(c) for c in columns)
+    draws = resampled(statistic, *columns, groups=groups, n=n, seed=seed)
     low, high = np.nanpercentile(draws, [2.5, 97.5]) if not np.isnan(draws).all() else (float("nan"),) * 2
-    return Estimate(float(statistic(*columns)), float(low), float(high), size)
+    return Estimate(float(statistic(*columns)), float(low), float(high), len(columns[0]))
 
 
 def auroc_difference(labels: np.ndarray, one: np.ndarray, other: np.ndarray, groups: np.ndarray) -> Estimate:
@@ -118,6 +129,21 @@ def auroc_difference(labels: np.ndarray, one: np.ndarray, other: np.ndarray, gro
     return bootstrap(difference, labels, one, other, groups=groups)
 
 
+def less_mean_of_sets(measure: Callable[..., Any], n_sets: int) -> Callable[..., Any]:
+    """The statistic of `beyond_random`: a measure of one set minus its mean over random sets, which are drawn again
+    with the rows."""
+    rng = np.random.default_rng(1)
+
+    def difference(own: np.ndarray, random: np.ndarray, *labels: np.ndarray, weights: Weights | None = None) -> Any:
+        each = np.array([measure(*labels, column, weights=weights) for column in random.T])
+        if weights is None:
+            return float(measure(*labels, own) - each.mean())
+        drawn = rng.multinomial(n_sets, np.full(n_sets, 1 / n_sets), size=len(weights)) / n_sets
+        return measure(*labels, own, weights=weights) - (drawn * each.T).sum(1)
+
+    return difference
+
+
 def beyond_random(
     measure: Callable[..., Any],
     own: Float[np.ndarray, "row"],
@@ -127,18 +153,21 @@ def beyond_random(
 ) -> Estimate:
     """A measure of one set of neurons minus its mean over random sets. The interval is for other people *and* other
     random sets: both are drawn again."""
-    rng, n_sets = np.random.default_rng(1), random.shape[1]
-    if not n_sets:
+    if not random.shape[1]:
         return Estimate(float("nan"), float("nan"), float("nan"), len(own))
+    return bootstrap(less_mean_of_sets(measure, random.shape[1]), own, random, *labels, groups=groups)
 
-    def difference(own: np.ndarray, random: np.ndarray, *labels: np.ndarray, weights: Weights | None = None) -> Any:
-        each = np.array([measure(*labels, column, weights=weights) for column in random.T])
-        if weights is None:
-            return float(measure(*labels, own) - each.mean())
-        drawn = rng.multinomial(n_sets, np.full(n_sets, 1 / n_sets), size=len(weights)) / n_sets
-        return measure(*labels, own, weights=weights) - (drawn * each.T).sum(1)
 
-    return bootstrap(difference, own, random, *labels, groups=groups)
+def beyond_random_p(
+    measure: Callable[..., Any],
+    own: Float[np.ndarray, "row"],
+    random: Float[np.ndarray, "row set"],
+    groups: Sequence[str] | np.ndarray,
+) -> float:
+    """Two-sided p of the same difference: twice the share of draws on the other side of zero."""
+    draws = resampled(less_mean_of_sets(measure, random.shape[1]), own, random, groups=groups)
+    beyond_zero = min((draws <= 0).sum(), (draws >= 0).sum())
+    return float(min(1, 2 * (1 + beyond_zero) / (1 + len(draws))))
 
 
 def random_sets(

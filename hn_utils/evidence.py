@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 from hn_utils import road
 from hn_utils.baselines import Added, added, coordinates, l2_probe, read, residual_probe, share_by_kind
-from hn_utils.calibration import Reliability, prior_shifted, reliability, risk_coverage
+from hn_utils.calibration import Reliability, reliability, risk_coverage
 from hn_utils.compliance import outcomes, plain_item, replies_at, text_loss
 from hn_utils.contributions import REGIONS, capture, mean_contributions
 from hn_utils.controls import Estimate, accuracy, auroc, beyond_random, bootstrap, mean, random_sets, shuffled
@@ -453,11 +453,9 @@ def everyday(study: Study, collected: Collected, found: Found) -> Everyday | Non
         over_sets(road.RANDOM_NAMES["magnitude"], title, found.random["magnitude"], X[test], labels[test]),
         *(detect(name, title, labels[test], s[test], groups) for name, s in scores.items()),
     ]
-    share = float(labels[validation].mean())
     fitted = LogisticRegression(C=100.0).fit(own[validation, None], labels[validation])
     log_odds = {
         "as trained": own[test],
-        "prior shifted": prior_shifted(own[test], 0.5, share),  # of the answers it was trained on half were made up
         "fitted to validation people": fitted.decision_function(own[test, None]),
     }
     random = [risk_coverage(labels[test], f.score(X[test])) for f in found.random["magnitude"]]
@@ -518,14 +516,15 @@ def until_it_breaks(study: Study, subject: Subject, found: Found) -> Breaking:
     controls = random_sets(card.flat, *shape, N_BREAKING_SETS, "magnitude", found.magnitude, study.seed + 1)
     doses = [Dose(neurons, alpha) for neurons in (card.flat, *controls) for alpha in BREAKING]
     right = outcomes(items, replies_at(subject, items, doses, study), study) == "complied"
-    loss = text_loss(subject, source.texts(study), doses, study)
+    texts, about = zip(*source.texts(study), strict=True)
+    loss = text_loss(subject, texts, doses, study)
     above = (loss - loss[:, :1]).reshape(len(loss), -1, len(BREAKING))  # at alpha 1 every set is the same
     own, groups = right[:, : len(BREAKING)].astype(float), [i.entity for i in items]
     return Breaking(
         BREAKING,
         [bootstrap(mean, column, groups=groups) for column in own.T],
         right.reshape(len(items), -1, len(BREAKING))[:, 1:].mean(0),
-        [bootstrap(mean, column) for column in above[:, 0].T],
+        [bootstrap(mean, column, groups=about) for column in above[:, 0].T],
         above[:, 1:].mean(0),
     )
 

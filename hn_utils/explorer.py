@@ -23,6 +23,7 @@ from hn_utils.questions import Question
 from hn_utils.responses import representative
 from hn_utils.road import Collected, Found, Intervened
 from hn_utils.study import Study
+from hn_utils.verdicts import verdicts
 
 TEMPLATE = Path(__file__).with_name("explorer.html")
 PER_GROUP = 12
@@ -75,9 +76,9 @@ class Explorer:
             f"{sure.auroc.value:.2f}."
         )
         if intervened is not None:
-            verdicts = [curve.verdict() for curve in intervened.behaviours.values()]
-            apart = sum(verdict in ("rises", "falls") for verdict in verdicts)
-            worth += f" Turned up, they are told apart from random neurons in {apart} of {len(verdicts)} behaviours."
+            words = [verdict.word for verdict in verdicts(intervened.behaviours).values()]
+            apart = sum(word in ("rises", "falls") for word in words)
+            worth += f" Turned up, they are told apart from random neurons in {apart} of {len(words)} behaviours."
         return {
             "study": self.study.name,
             "finding": worth,

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,6 +35,13 @@ class Question:
     part: str = "standard"
     split: str = "test"
     strata: dict[str, Any] = field(default_factory=dict)
+
+
+class Text(NamedTuple):
+    """Ordinary text, and the entity that it is about: texts about one entity are drawn together."""
+
+    text: str
+    entity: str
 
 
 def question_module(study: Study) -> Any:

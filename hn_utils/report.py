@@ -15,11 +15,17 @@ from hn_utils.probe import row_of
 from hn_utils.questions import question_module
 from hn_utils.road import Collected, Found, Intervened, Origins, scores_of
 from hn_utils.study import Study
+from hn_utils.verdicts import Verdict, outermost, verdicts
 
 VERDICTS = ("replicates", "weaker", "absent", "contradicts", "cannot say")
-# Table 1: smallest and largest gain in accuracy over random neurons, points, six models. A part that the paper does not
+# Table 1: gain in accuracy over random neurons, points, of the six models in its order. A part that the paper does not
 # have is set beside NQ-Open, its nearest other question set.
-PAPER_GAINS = {"standard": (14.0, 19.9), "nq_open": (8.3, 15.4), "bioasq": (7.4, 16.7), "nonexist": (-7.5, 37.7)}
+PAPER_GAINS = {
+    "standard": (16.7, 19.9, 14.9, 18.4, 14.0, 14.3),
+    "nq_open": (15.4, 14.5, 11.0, 10.1, 10.3, 8.3),
+    "bioasq": (16.1, 16.7, 15.0, 10.2, 13.1, 7.4),
+    "nonexist": (10.2, 29.2, 15.0, 37.7, -7.5, 27.1),
+}
 PAPER_TRANSFER = 0.86  # the Mistral bases on TriviaQA
 PAPER_SLOPE = 2.4  # mean of the large models, points per alpha
 PAPER_SLOPES = "rises, on average 2.4 (large models) to 3.0 (small) points per alpha; no control"
@@ -36,6 +42,15 @@ class Finding:
     verdict: str
 
 
+def paper_gains(part: str) -> tuple[float, ...]:
+    return PAPER_GAINS.get(part, PAPER_GAINS["nq_open"])
+
+
+def least_gain(part: str) -> float:
+    """The paper's smallest gain on a part. The one model that lost to random neurons gained nothing, and is no bar."""
+    return min(gain for gain in paper_gains(part) if gain > 0)
+
+
 def gain_verdict(gain: Estimate, least: float) -> str:
     """Of a gain over random neurons in points: weaker if it is there but below the paper's smallest; absent only if its
     interval leaves no room for that smallest either."""
@@ -45,25 +60,39 @@ def gain_verdict(gain: Estimate, least: float) -> str:
         return "replicates" if gain.value >= least else "weaker"
     if gain.high < 0:
         return "contradicts"
-    return "cannot say" if gain.high >= least > 0 else "absent"
+    return "cannot say" if gain.high >= least else "absent"
 
 
-def slope_verdict(curve: DoseResponse) -> str:
+def slope_verdict(curve: DoseResponse, verdict: Verdict) -> str:
     """Absent only if the interval leaves no room for the paper's smaller mean slope."""
-    if curve.verdict() == "not told apart from random neurons":
+    if verdict.word == "not told apart from random neurons":
         return "absent" if curve.slope_beyond_random().high < PAPER_SLOPE else "cannot say"
-    return {"rises": "replicates", "falls": "contradicts"}.get(curve.verdict(), "cannot say")
+    return {"rises": "replicates", "falls": "contradicts"}.get(verdict.word, "cannot say")
 
 
 def transfer_verdict(base: Transfer) -> str:
-    """Replicates if the H-Neurons detect in the base model, better than 95 % of random sets, and the paper's value is
-    within reach; weaker if either fails."""
+    """Of the level alone, as the paper gives it: replicates if the H-Neurons detect in the base model, better than 95 %
+    of random sets, and the paper's value is within reach; weaker if either fails. A probe that detects little at home
+    cannot reach it: whether what it detects carries over is for `carried_verdict` to say."""
     if base.h_neurons is None:
         return "cannot say"
     if base.h_neurons.low <= 0.5:
         return "contradicts" if base.h_neurons.high < 0.5 else "absent"
     stands_out = (base.random >= base.h_neurons.value).mean() <= 0.05
     return "replicates" if stands_out and base.h_neurons.high >= PAPER_TRANSFER else "weaker"
+
+
+def carried_verdict(there: Estimate | None, home: Estimate) -> str:
+    """Of what they detect beyond random neurons in the base model, beside the same at home: weaker only if the interval
+    there leaves no room for the value at home. Where nothing is detected at home, nothing can carry over."""
+    if there is None or home.low <= 0:
+        return "cannot say"
+    room = there.high >= home.value
+    if there.low > 0:
+        return "replicates" if room else "weaker"
+    if there.high < 0:
+        return "contradicts"
+    return "cannot say" if room else "absent"
 
 
 def drift_verdict(drift: Drift) -> str:
@@ -113,23 +142,28 @@ def findings(
     for part, title in question_module(study).PARTS.items():
         estimate = gain(collected, found, part)
         if estimate is not None:
-            low, high = PAPER_GAINS.get(part, PAPER_GAINS["nq_open"])
+            gains = paper_gains(part)
             measured = "" if part in PAPER_GAINS else "not measured; on another question set "
             made.append(
                 Finding(
                     f"They detect made-up answers: {title}",
-                    f"{measured}{low:+.1f} to {high:+.1f} points of accuracy over random neurons",
+                    f"{measured}{min(gains):+.1f} to {max(gains):+.1f} points of accuracy over random neurons",
                     f"{estimate} points of balanced accuracy over random neurons of any layer (n = {estimate.n})",
-                    gain_verdict(estimate, max(low, 0)),
+                    gain_verdict(estimate, least_gain(part)),
                 )
             )
     if day is not None:
         made.append(everyday_finding(day, found))
-    for behaviour, curve in intervened.behaviours.items():
-        beyond = curve.slope_beyond_random()
-        ours = f"{beyond} points per alpha beyond random neurons (p = {curve.rank_p():.2f}, n = {len(curve.items)})"
+    for behaviour, verdict in verdicts(intervened.behaviours).items():
+        curve = intervened.behaviours[behaviour]
+        notes = [f"n = {len(curve.items)}"]
+        if verdict.p is not None:
+            notes.append(f"p = {verdict.p:.2f}, corrected for {len(intervened.behaviours)} behaviours")
+        if (place := outermost(curve)) is not None:
+            notes.append(f"slope {place} sets")
+        ours = f"{curve.slope_beyond_random()} points per alpha beyond random neurons ({'; '.join(notes)})"
         title = f"Turned up, they make it give in: {BEHAVIOURS[behaviour].title.lower()}"
-        made.append(Finding(title, PAPER_SLOPES, ours, slope_verdict(curve)))
+        made.append(Finding(title, PAPER_SLOPES, ours, slope_verdict(curve, verdict)))
     base, drift = origins.base, origins.drift
     random = f"; random neurons {base.random.mean():.2f}" if len(base.random) else ""
     p = f"p = {drift.p['none']:.4f}; same layers {drift.p['layer']:.4f}; and lengths {drift.p['magnitude']:.4f}"
@@ -144,6 +178,12 @@ def findings(
             transfer_verdict(base),
         ),
         Finding(
+            "What they detect carries over to it",
+            "not measured: no random neurons there, no AUROC at home",
+            f"AUROC {origins.beyond or 'unknown'} beyond random neurons, at home {found.beyond['random']}",
+            carried_verdict(origins.beyond, found.beyond["random"]),
+        ),
+        Finding(
             "Tuning moved them less than other neurons",
             "mean rank 0.48 to 0.97; not significant for one of six",
             f"mean rank {drift.mean_rank:.2f} ({p})",
@@ -154,7 +194,7 @@ def findings(
 
 def everyday_finding(day: Everyday, found: Found) -> Finding:
     """Unfiltered answers, held to what the paper measures on filtered ones."""
-    over, least = gain(day.answers, found, "standard"), PAPER_GAINS["standard"][0]
+    over, gains = gain(day.answers, found, "standard"), paper_gains("standard")
     assert over is not None  # everyday answers without right and wrong ones are None themselves
     own, sure = (row_of(day.table, start).auroc for start in ("H-Neurons", "plain confidence"))
     equal = (
@@ -163,9 +203,9 @@ def everyday_finding(day: Everyday, found: Found) -> Finding:
     ours = f"{over} points (n = {over.n}); AUROC {own}, plain confidence {sure.value:.2f}" + f"; {equal}" * bool(equal)
     return Finding(
         "They detect made-up answers: everyday answers, unfiltered",
-        "not measured; on filtered ones 14.0 to 19.9 points",
+        f"not measured; on filtered ones {min(gains):+.1f} to {max(gains):+.1f} points",
         ours,
-        gain_verdict(over, least),
+        gain_verdict(over, least_gain("standard")),
     )
 
 
@@ -177,8 +217,8 @@ def page(study: Study, made: list[Finding]) -> str:
         f"# What holds on {study.name}",
         "",
         f"{len(made)} findings: {told}. Intervals are 95 %, over entities; every number stands beside "
-        "its control, which the paper mostly does not give. A gain counts as weaker if it is there but smaller than "
-        "for any of the paper's six models.",
+        "its control, which the paper mostly does not give. A gain counts as weaker if it is there but below the "
+        "smallest gain of the paper's six models on that part (one of them lost: no gain, and no bar).",
         "",
         "| the paper says | it measured | here | verdict |",
         "|---|---|---|---|",
@@ -200,13 +240,15 @@ def summary(found: Found, compared: Compared, day: Everyday | None, intervened: 
         "added_to_confidence": asdict(compared.added),
         "slopes": {
             b: {
-                "h_neurons": asdict(c.slope()),
-                "random": c.control_slopes().tolist(),
-                "beyond_random": asdict(c.slope_beyond_random()),
-                "p": c.rank_p(),
-                "verdict": c.verdict(),
+                "h_neurons": asdict(curves[b].slope()),
+                "random": curves[b].control_slopes().tolist(),
+                "beyond_random": asdict(curves[b].slope_beyond_random()),
+                "rank_p": curves[b].rank_p(),
+                "p": verdict.p,
+                "verdict": verdict.word,
             }
-            for b, c in {**intervened.behaviours, **intervened.capability}.items()
+            for curves in (intervened.behaviours, intervened.capability)
+            for b, verdict in verdicts(curves).items()
         },
         "transfer": [
             {
@@ -220,5 +262,6 @@ def summary(found: Found, compared: Compared, day: Everyday | None, intervened: 
             }
             for t in origins.timeline
         ],
+        "transfer_beyond_random": origins.beyond and asdict(origins.beyond),
         "drift": {k: getattr(origins.drift, k) for k in ("mean_rank", "mean_rank_within", "p")},
     }

@@ -212,16 +212,19 @@ def detection_rows(collected: Collected, found: Found, part: str, title: str) ->
 def differences(collected: Collected, found: Found) -> dict[str, Estimate]:
     """AUROC of the H-Neurons minus that of controls, paired: both are read on the same resampled questions."""
     rows = collected.test_rows("standard")
-    X, labels, groups = (
-        collected.contributions[rows].at(found.probe.region),
-        collected.labels[rows],
-        collected.entities[rows],
-    )
-    own, random = found.refitted.score(X), scores_of(found.random["magnitude"], X)
+    own = found.refitted.score(collected.contributions[rows].at(found.probe.region))
+    sure, labels, groups = collected.confidence[rows], collected.labels[rows], collected.entities[rows]
     return {
-        "random": beyond_random(auroc, own, random, groups, labels),
-        "confidence": auroc_difference(labels, own, -collected.confidence[rows], groups),
+        "random": beyond_sets(collected, found, rows),
+        "confidence": auroc_difference(labels, own, -sure, groups),
     }
+
+
+def beyond_sets(collected: Collected, found: Found, rows: np.ndarray) -> Estimate:
+    """AUROC of the H-Neurons on some answers minus the mean of the random sets matched in loudness."""
+    X, labels = collected.contributions[rows].at(found.probe.region), collected.labels[rows]
+    own, random = found.refitted.score(X), scores_of(found.random["magnitude"], X)
+    return beyond_random(auroc, own, random, collected.entities[rows], labels)
 
 
 def scores_of(fits: Sequence[Fit], X: Rows) -> Float[np.ndarray, "example set"]:
@@ -235,13 +238,15 @@ def scores_of(fits: Sequence[Fit], X: Rows) -> Float[np.ndarray, "example set"]:
 class Intervened:
     """Dose-response of the four behaviours and of the capability checks, and what scaling does to ordinary text.
 
-    `loss` [text, alpha] and `control_loss` [set, text, control alpha] are in nats per token.
+    `loss` [text, alpha] and `control_loss` [set, text, control alpha] are in nats per token; `text_entities` are what
+    the texts are about.
     """
 
     behaviours: dict[str, DoseResponse]
     capability: dict[str, DoseResponse]
     loss: np.ndarray
     control_loss: np.ndarray
+    text_entities: list[str]
 
 
 def intervene(study: Study, subject: Subject, found: Found) -> Intervened:
@@ -255,7 +260,7 @@ def intervene(study: Study, subject: Subject, found: Found) -> Intervened:
     card, shape = found.card, (found.card.n_layers, found.card.d_mlp)
     controls = random_sets(card.flat, *shape, study.n_random_sets, "magnitude", found.magnitude, study.seed + 1)
     curves = dose_response(subject, items, card.flat, controls, study)
-    texts = source.texts(study)
+    texts, about = zip(*source.texts(study), strict=True)
     return Intervened(
         {b: c for b, c in curves.items() if b not in CAPABILITY},
         {b: c for b, c in curves.items() if b in CAPABILITY},
@@ -263,6 +268,7 @@ def intervene(study: Study, subject: Subject, found: Found) -> Intervened:
         text_loss(subject, texts, [Dose(c, a) for c in controls for a in CONTROL_ALPHAS], study)
         .reshape(len(texts), len(controls), len(CONTROL_ALPHAS))
         .swapaxes(0, 1),
+        list(about),
     )
 
 
@@ -283,12 +289,17 @@ def few_of_each(items: Sequence[Item], seed: int, n: int) -> list[Item]:
 
 @dataclass(frozen=True)
 class Origins:
-    """The three looks back: transfer to the base model, drift of the weights, and the timeline over checkpoints."""
+    """The three looks back: transfer to the base model, drift of the weights, and the timeline over checkpoints.
+
+    `beyond` is the AUROC of the H-Neurons in the base model minus the mean of the random sets there, as `Found.beyond`
+    has it at home; None where there are too few answers.
+    """
 
     base: Transfer
     base_collected: Collected
     drift: Drift
     timeline: list[Transfer]
+    beyond: Estimate | None
 
 
 def look_back(study: Study, subject: Subject, found: Found) -> Origins:
@@ -298,7 +309,9 @@ def look_back(study: Study, subject: Subject, found: Found) -> Origins:
     scored = [t for name in study.checkpoints if (t := score_checkpoint(study, name, found)) is not None]
     own = scored_by(found, asked)
     noise = [fit.h_neurons for fit in found.shuffled if len(fit.h_neurons)]
-    return Origins(own, asked, drift(base, subject, found.card.flat, noise, study.seed), [*scored, own])
+    moved = drift(base, subject, found.card.flat, noise, study.seed)
+    beyond = None if own.h_neurons is None else beyond_sets(asked, found, np.arange(len(asked.kept)))
+    return Origins(own, asked, moved, [*scored, own], beyond)
 
 
 def score_checkpoint(study: Study, name: str, found: Found) -> Transfer | None:

@@ -39,6 +39,7 @@ from hn_utils.gallery import Gallery
 from hn_utils.intervene import scaled
 from hn_utils.questions import question_module
 from hn_utils.study import load_study
+from hn_utils.verdicts import outermost_told, verdicts
 
 study = load_study()
 gallery = Gallery(study, "03_intervene")
@@ -120,7 +121,7 @@ for behaviour in BEHAVIOURS:
 # request is sampled at temperature 0.7. (The paper samples its sycophancy dialogues as well.)
 #
 # The controls are sets of random neurons: as many, in the same layers, and about as loud (mean contribution), since
-# scaling quiet neurons would disturb less. (For the few H-Neurons that are louder than all others the controls are softer; that
+# scaling quiet neurons would disturb less. (For H-Neurons that are louder than all others the controls are softer; that
 # would favour an effect of the H-Neurons, not hide one.) The paper shows none here; without them a rising curve says only that
 # *something* was disturbed.
 #
@@ -152,6 +153,7 @@ check("compliance rate with interval", rate)
 
 # %%
 intervened = road.intervene(study, subject, found)
+told = verdicts(intervened.behaviours)
 gallery.publish(plots.dose_response(intervened.behaviours, card), "dose_response")
 
 # %%
@@ -164,8 +166,9 @@ pd.DataFrame(
             "slope, H-Neurons": str(c.slope()),
             "slope, random sets (mean)": f"{c.control_slopes().mean():.2f}",
             "slope beyond random": str(c.slope_beyond_random()),
-            "p, rises / falls": f"{c.rank_p():.2f} / {c.rank_p(-1):.2f}",
-            "verdict": c.verdict(),
+            "rank p, rises / falls": f"{c.rank_p():.2f} / {c.rank_p(-1):.2f}",
+            "corrected p": "" if told[b].p is None else f"{told[b].p:.2f}",
+            "verdict": told[b].word,
             "neither, at alpha 0 / 1 / 3": " / ".join(f"{(c.at(a) == 'neither').mean():.2f}" for a in (0, 1, 3)),
             "cut off": " / ".join(f"{c.cut(a):.2f}" for a in (0, 1, 3)),
         }
@@ -175,15 +178,28 @@ pd.DataFrame(
 
 # %% [markdown]
 # Slopes are in points (percent of items) per unit of alpha, over alphas 0, 1 and 3, with intervals that resample people.
-# *Beyond random* subtracts the mean slope of the random sets item by item; its interval resamples people and sets. The *p*
+# *Beyond random* subtracts the mean slope of the random sets item by item; its interval resamples people and sets. *Rank p*
 # asks whether the H-Neurons stand out among such sets: it is the rank of their slope among the sets' (with twenty it cannot fall
-# below 1/21). A curve *rises* or *falls* only if the interval *beyond random* excludes zero **and** its p is at most 0.05. Where the two disagree, say a
-# steep curve that one random set matches, it is *not told apart* from random neurons: that is not the same as no effect.
+# below 1/21).
+#
+# A verdict needs both, and has to allow for four curves, each of which may rise or fall: one of them would stand out by chance far
+# more often than once in twenty times. So each curve gets two p-values, both two-sided. One is the bootstrap's, that the slope
+# beyond random is zero. The other takes the slope as one more draw among those of the $n$ random sets (mean $m$, standard
+# deviation $s$): Student's $t = (\text{slope} - m) / (s \sqrt{1 + 1/n})$ with $n - 1$ degrees of freedom, which supposes that slopes of
+# random sets are about normal. The larger counts: only a slope that stands out from both is small in both. Then **Holm's correction**: the smallest
+# of the four is multiplied by four, the next by three, and so on. A curve *rises* or *falls* if what results is at most 0.05;
+# else it is *not told apart* from random neurons, which is not the same as no effect.
 # What eighty items can say is in the interval: a rise as large as its upper end is not excluded, a larger one is. Watch
 # *neither*: a curve that moves because replies stop making sense says nothing about compliance. And watch *cut off*, the
 # share of replies that ran into their length limit: one published jailbreak slope was made of replies that ended
 # inside the disclaimer.
 #
+# A slope may lie beyond those of all random sets and yet be no finding, if several are looked at. It is named all the same:
+
+# %%
+print(outermost_told(intervened.behaviours))
+
+# %% [markdown]
 # Silencing and shouting need not be two ends of one line. The slopes beyond random neurons, separately below and above 1:
 
 # %%
@@ -218,14 +234,17 @@ gallery.publish(plots.answers(intervened.behaviours, card), "answers")
 gallery.publish(plots.side_effects(intervened, card), "side_effects")
 
 # %%
-for name, curve in intervened.capability.items():
+for name, verdict in verdicts(intervened.capability).items():
+    curve = intervened.capability[name]
     rates = " / ".join(f"{(curve.at(a) == 'complied').mean():.2f}" for a in (0, 1, 3))
     print(f"{CAPABILITY[name].title}: right at alpha 0 / 1 / 3 {rates}; slope {curve.slope()},")
-    print(f"    beyond random {curve.slope_beyond_random()} points per alpha: {curve.verdict()}")
+    print(f"    beyond random {curve.slope_beyond_random()} points per alpha: {verdict}")
+print(outermost_told(intervened.capability))
 
 # %% [markdown]
 # All facts here are ones that the model states at alpha 1, so recall starts from 1 and can only fall, to both sides: a slope over
-# 0, 1 and 3 hides that, the shares show it. Six curves have been tested by now; one in twenty would stand out by chance.
+# 0, 1 and 3 hides that, the shares show it. (These two curves are a family of their own, corrected for two. With every further
+# family the chance of some false alarm grows again.)
 #
 # The paper stops at alpha 3. Beyond it, which breaks first, what the model knows or how it writes? And do H-Neurons break
 # it sooner than random neurons? (Other facts, drawn anew, and five random sets.)
@@ -235,8 +254,8 @@ broken = evidence.until_it_breaks(study, subject, found)
 gallery.publish(plots.breaking(broken, card), "breaking")
 
 # %% [markdown]
-# One more thing the paper takes for granted: that scaling a neuron by alpha scales its *contribution* by alpha. What
-# neurons say depends on those before them, which are scaled too, and the contribution is relative to the layer's
+# One more thing the paper takes for granted: that scaling a neuron by alpha scales its *contribution* by alpha. How strongly
+# neurons fire depends on those before them, which are scaled too, and the contribution is relative to the layer's
 # whole output. Measured, as multiples of the contribution at alpha 1:
 
 # %%
@@ -266,8 +285,9 @@ gallery.publish(plots.dose_response(there.behaviours, before.card), "dose_respon
 gallery.publish(plots.side_effects(there, before.card), "side_effects_before")
 
 # %%
-for name, curve in there.capability.items():
-    print(f"{CAPABILITY[name].title}: beyond random {curve.slope_beyond_random()} points per alpha: {curve.verdict()}")
+for name, verdict in verdicts(there.capability).items():
+    beyond = there.capability[name].slope_beyond_random()
+    print(f"{CAPABILITY[name].title}: beyond random {beyond} points per alpha: {verdict}")
 
 # %% [markdown]
 # Where scaling a set costs more knowledge than scaling random neurons does, a fall in compliance may be breakage.
@@ -281,10 +301,11 @@ for name, curve in there.capability.items():
 # items responding.
 
 # %%
-for behaviour, curve in intervened.behaviours.items():
-    other = there.behaviours[behaviour]
-    print(f"{BEHAVIOURS[behaviour].title:20} {curve.slope_beyond_random()} {curve.verdict()}")
-    print(f"{'':20} before the answer {other.slope_beyond_random()} {other.verdict()}, p falls {other.rank_p(-1):.2f}")
+for place, curves in (("at the answer", intervened.behaviours), ("before the answer", there.behaviours)):
+    for behaviour, verdict in verdicts(curves).items():
+        beyond = curves[behaviour].slope_beyond_random()
+        print(f"{place:18} {BEHAVIOURS[behaviour].title:20} {beyond} {verdict}")
+    print(f"{place:18} {outermost_told(curves)}")
 
 # %% [markdown]
 # ## What this does not show
@@ -298,13 +319,19 @@ for behaviour, curve in intervened.behaviours.items():
 #
 # ## Try it
 #
-# Talk to the scaled model. Raise alpha until it breaks: what breaks first?
+# Talk to the scaled model. Raise alpha until it breaks: what breaks first? One reply is an anecdote. So beside it stands the
+# reply with as many random neurons of the same layers and loudness turned up as far: only where the two differ is it about
+# H-Neurons, and even then it is one reply.
 
 # %%
+others = found.random["magnitude"][0].neurons
 item = next(iter(intervened.behaviours.values())).items[0]
 prompt = subject.chat([{"role": "user", "content": item.turns[0]}])
 print(f"{item.turns[0]}   (truth: {item.truth}; claim: {item.claim})")
 for alpha in (0.0, 1.0, 3.0, 10.0, 30.0):
-    with scaled(subject, card.flat, by=alpha):
-        (reply,) = subject.generate([prompt], GREEDY)[0]
-    print(f"alpha {alpha:4.1f}: {reply.text}")
+    print(f"alpha {alpha:4.1f}", end="")
+    for name, neurons in (("H-Neurons", card.flat), ("random neurons", others)):
+        with scaled(subject, neurons, by=alpha):
+            (reply,) = subject.generate([prompt], GREEDY)[0]
+        print(f"   {name}: {reply.text}", end="")
+    print()

@@ -106,9 +106,13 @@ print(f"plain confidence: instruct {here['plain confidence (log-probability)']},
 if there.h_neurons:
     better = (there.random >= there.h_neurons.value).mean()
     print(f"{better:.0%} of random sets do at least as well on the base model")
+    print(f"AUROC beyond random neurons: instruct {found.beyond['random']}, base {origins.beyond}")
 
 # %% [markdown]
-# Do the same neurons say as much before tuning as after?
+# Two questions, not one. How *well* does the probe detect in the base model? A probe that detects little at home detects little
+# there. And how much of what it detects at home *carries over*? For that compare the two distances from random neurons.
+#
+# Do the same neurons contribute as much before tuning as after?
 
 # %%
 tested = collected.contributions[collected.test_rows("standard")]
@@ -230,10 +234,12 @@ for part in ("up", "gate", "down"):
 #
 # ## The whole paper on this model, on one page
 #
-# Every sentence that the four notebooks could test, with a verdict by rule: a detection gain *replicates* if its interval
-# lies above 0 and it is no smaller than the smallest of the paper's six models (or than 0, where that is negative), is *weaker*
-# if it is smaller; a slope needs its interval and its rank among random sets; transfer has to beat random neurons and to reach
-# the paper's 0.86; drift has to beat random neurons of its kind and what shuffled labels pick. A gain or slope is *absent* only
+# Every sentence that the four notebooks could test, with a verdict by rule. A detection gain *replicates* if its interval
+# lies above 0 and it is no smaller than the smallest gain of the paper's six models on that part (one of them lost to random
+# neurons on invented things: that is no gain, and no bar); it is *weaker* if it is there but smaller. A slope has to stand out as in notebook 3, corrected for
+# four. Transfer is judged twice: by its level, which has to reach the paper's 0.86 and to beat random neurons; and by
+# its distance from random neurons, which has to leave room for that at home. Drift has to beat random neurons of its kind and
+# what shuffled labels pick. A gain or slope is *absent* only
 # if the interval leaves no room for one like the paper's: a smaller one may be there. (A page like this is written by
 # `python -m hn_utils run` for any study.)
 
@@ -275,16 +281,18 @@ explorer.ask(example.question.text, truth=example.question.aliases[0] if example
 # %% [markdown]
 # ## Try it
 #
-# Does *scaling* the H-Neurons in the base model change what it answers?
+# Does *scaling* the H-Neurons in the base model change what it answers? And scaling as many random neurons of the same layers
+# and loudness?
 
 # %%
 base_model = base.subject
 example = next(e for e in base.kept if e.label == 1)
 print(f"{example.question.text}   (truth: {example.question.aliases[0]})")
-for alpha in (0.0, 1.0, 3.0):
-    with scaled(base_model, card.flat, by=alpha):
-        (reply,) = base_model.generate([example.prompt_ids], study.sampling, seed=0)[:1]
-    print(f"alpha {alpha}: {[r.text.split(study.base_stop)[0] for r in reply[:4]]}")
+for name, neurons in (("H-Neurons", card.flat), ("random neurons", controls[0])):
+    for alpha in (0.0, 1.0, 3.0):
+        with scaled(base_model, neurons, by=alpha):
+            (reply,) = base_model.generate([example.prompt_ids], study.sampling, seed=0)[:1]
+        print(f"{name}, alpha {alpha}: {[r.text.split(study.base_stop)[0] for r in reply[:4]]}")
 
 # %%
 print("all figures:", f"{gallery.folder.name}/{gallery.build_index().name}")

@@ -1,8 +1,13 @@
-"""Tiny random checkpoints of the model families that the paper and its replications use, with their chat templates."""
+"""Tiny random checkpoints of the model families that the paper and its replications use, with their chat templates.
+
+Their tokenizer is the bundled model's, with the marks of the templates added. All questions here are made of its words:
+one that it does not know would be the same token as any other.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +28,7 @@ from transformers import (
     Qwen3Config,
 )
 
-from hn_utils.study import Study
+from hn_utils.study import ORGANISM, Study
 from hn_utils.subject import Subject
 
 SIZE = {
@@ -56,6 +61,7 @@ GEMMA = (
     "{{ m['content'] | trim }}<end_of_turn>\n{% endfor %}"
     "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
 )
+MARKS = ["user", "assistant", "model", *re.findall(r"<[^<>\s]+>|\[/?INST\]", LLAMA + MISTRAL + QWEN + GEMMA)]
 
 
 def gemma3_with_eyes(**size: int) -> PretrainedConfig:
@@ -78,17 +84,20 @@ FAMILIES: dict[str, tuple[Callable[..., PretrainedConfig], str]] = {
 }
 
 
-def make_checkpoint(family: str, tokenizer_folder: Path, folder: Path, seed: int = 0, **size: int) -> Path:
-    """A random model of the family in Hugging Face format, with a real tokenizer and the family's chat template.
+def with_template(trained: Path, folder: Path) -> Path:
+    """A copy of a trained model that has no chat template, with one."""
+    shutil.copytree(trained, folder)
+    tokenizer = AutoTokenizer.from_pretrained(trained)
+    tokenizer.chat_template = LLAMA
+    tokenizer.save_pretrained(folder)
+    return folder
 
-    For a name that is no family, the tokenizer's own pretrained model with a chat template.
-    """
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
-    config_of, tokenizer.chat_template = FAMILIES.get(family, (None, LLAMA))
-    if config_of is None:  # the tokenizer's own model: real, trained weights
-        shutil.copytree(tokenizer_folder, folder)
-        tokenizer.save_pretrained(folder)
-        return folder
+
+def make_checkpoint(family: str, folder: Path, seed: int = 0, **size: int) -> Path:
+    """A random model of the family in Hugging Face format, with the family's chat template."""
+    tokenizer = AutoTokenizer.from_pretrained(ORGANISM / "instruct")
+    tokenizer.add_tokens(MARKS)
+    config_of, tokenizer.chat_template = FAMILIES[family]
     torch.manual_seed(seed)
     ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": None}
     config = config_of(**SIZE | size, vocab_size=len(tokenizer), **ids)
@@ -104,10 +113,9 @@ def make_checkpoint(family: str, tokenizer_folder: Path, folder: Path, seed: int
 
 def published_files(model: Subject, study: Study, folder: Path) -> dict[str, str]:
     """Rows in the published formats. Every other question accepts what this model answers, the rest accept nothing."""
-    things = [
-        f"{a} {b}" for a in ("red", "big", "old", "sad", "tall") for b in ("dog", "cat", "tree", "ball", "hat", "car")
-    ]
-    texts = [f"What does the {thing} like {when}?" for thing in things for when in ("best", "most", "now", "here")]
+    kinds, pets = ("shy", "lazy", "noisy", "tiny", "sleepy"), ("goose", "otter", "heron", "raven", "rabbit", "ferret")
+    things = [f"{kind} {pet}" for kind in kinds for pet in pets]
+    texts = [f"What does the {thing} {verb}?" for thing in things for verb in ("love", "eat", "play", "use")]
     prompts = [model.chat([{"role": "user", "content": study.chat_prompt.format(question=t)}]) for t in texts]
     said = [drawn[0].text for drawn in model.generate(prompts, study.sampling)]
     rows = []
@@ -121,13 +129,13 @@ def published_files(model: Subject, study: Study, folder: Path) -> dict[str, str
             {
                 "id": f"f{i}",
                 "question": "Which one is it?",
-                "context": f"The {thing} is blue.",
+                "context": f"The {thing} is grey.",
                 "answerKey": "B",
-                "choices": {"label": ["A", "B"], "text": ["red", "blue"]},
+                "choices": {"label": ["A", "B"], "text": ["white", "grey"]},
             }
             for i, thing in enumerate(things[:6])
         ],
-        "wikitext": [{"text": f"Once upon a time there was a {thing}. " * 15} for thing in things[:5]],
+        "wikitext": [{"text": f"Every day the {thing} plays in the town. " * 15} for thing in things[:5]],
     }
     for name, content in files.items():
         (folder / f"{name}.json").write_text(json.dumps(content))

@@ -41,7 +41,22 @@ def test_readings_are_those_of_plain_transformers(subject, study):
 def test_pairs_are_of_equal_confidence_and_used_once():
     sure = np.array([-0.1, -0.2, -3.0, -0.12, -0.21, -9.0])
     labels = np.array([0, 0, 0, 1, 1, 1])
-    assert sorted(matched_pairs(sure, labels)) == [(0, 3), (1, 4)]  # -3 and -9 have no partner
+    assert sorted(matched_pairs(sure, labels, np.arange(6))) == [(0, 3), (1, 4)]  # -3 and -9 have no partner
+    shared = np.array(["a", "b", "c", "d", "a", "e"])  # answers 0 and 4 are about one person: the closer pair is kept
+    assert matched_pairs(sure, labels, shared) == [(1, 4)]
+    assert matched_pairs(sure, labels, np.array(["a", "b", "c", "a", "d", "e"])) == [(1, 4), (0, 3)]  # one person alone
+
+
+def test_intervals_over_pairs_are_over_people():
+    """A score that sees all that half the people make up, and none of it in the others: many pairs of few people tell
+    little, and the truth, 0.5, must be covered."""
+    rng, hits = np.random.default_rng(6), 0
+    for _ in range(40):
+        people, labels, sure = np.repeat(np.arange(50), 6), np.tile([0, 1], 150), rng.normal(size=300)
+        own = labels * rng.choice([-1, 1], 50)[people]
+        result = added(own, sure, labels, people, (own, sure, labels), own[:, None])
+        hits += result.matched.low <= 0.5 <= result.matched.high
+    assert hits >= 35
 
 
 def planted(seed: int, adds: bool):
@@ -64,7 +79,7 @@ def test_what_is_added_to_confidence(adds):
     if adds:
         assert result.beyond.low > 0
         assert result.matched.low > 0.5
-        pairs = matched_pairs(sure, labels)
+        pairs = matched_pairs(sure, labels, np.arange(600))
         assert result.matched.value == np.mean([own[wrong] > own[right] for right, wrong in pairs])
     else:
         assert result.beyond.low <= 0 <= result.beyond.high + 0.005

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from curves import curve
 
 from hn_utils.compliance import (
-    DoseResponse,
     Item,
     conversation,
     dose_response,
@@ -72,42 +72,11 @@ def test_slope_is_in_points_per_unit_alpha():
     assert each.mean() == pytest.approx(100 * np.polyfit([0, 1, 2, 3], complied.mean(0), 1)[0])
 
 
-def curve(own: np.ndarray, control: np.ndarray) -> DoseResponse:
-    words = np.array(["resisted", "complied"])
-    listed = [Item(str(i), "false_premise", (), "", "", entity=str(i)) for i in range(len(own))]
-    return DoseResponse("false_premise", listed, np.array([0.0, 1, 3]), [], words[own], words[control])
-
-
 def test_items_that_swing():
     own = np.array([[0, 0, 0], [0, 0, 1], [1, 0, 0], [1, 1, 1]])
     both = curve(own, np.array([[[0, 0, 0]] * 4, [[0, 0, 1]] * 2 + [[1, 1, 1]] * 2]))
     assert both.swings == 0.5
     assert both.control_swings.tolist() == [0.0, 0.5]
-
-
-def noisy(rng: np.random.Generator, rates: list[float]) -> np.ndarray:
-    return (rng.random((200, 3)) < rates).astype(int)
-
-
-def test_verdicts():
-    rng = np.random.default_rng(0)
-    flat = np.array([noisy(rng, [0.3, 0.3, 0.3]) for _ in range(20)])
-    risen, fallen = curve(noisy(rng, [0.2, 0.3, 0.5]), flat), curve(noisy(rng, [0.4, 0.3, 0.1]), flat)
-    assert risen.slope().value == pytest.approx(10, abs=4)
-    assert risen.rank_p() == pytest.approx(1 / 21)
-    assert (risen.verdict(), fallen.verdict()) == ("rises", "falls")
-    assert curve(noisy(rng, [0.3, 0.3, 0.3]), flat).verdict() == "not told apart from random neurons"
-    assert curve(noisy(rng, [0.2, 0.3, 0.5]), flat[:18]).verdict() == "too few random sets to say"
-
-
-def test_one_of_many_sets_that_differ_is_no_finding():
-    # Sets have slopes of their own (SD 2 points), and ours is just one more of them: "rises" must stay rare.
-    rng, risen = np.random.default_rng(1), 0
-    for _ in range(40):
-        tilt = rng.normal(0, 0.02, 21)
-        sets = np.array([noisy(rng, [0.3, 0.3 + t, 0.3 + 3 * t]) for t in tilt])
-        risen += curve(sets[0], sets[1:]).verdict() == "rises"
-    assert risen <= 6
 
 
 def test_the_middle_turn_is_the_model_s_own(subject, study):

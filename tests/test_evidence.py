@@ -11,7 +11,11 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from hn_utils import evidence, road
+from hn_utils.compliance import text_loss
 from hn_utils.contributions import Contributions, by_region
+from hn_utils.controls import bootstrap, mean
+from hn_utils.intervene import Dose
+from hn_utils.organism.asking import texts
 from hn_utils.questions import Question
 from hn_utils.responses import Example
 from hn_utils.study import load_study
@@ -86,7 +90,7 @@ def walked_evidence(tiny_study):
     collected = road.collect(tiny_study)
     found = road.find(tiny_study, collected)
     day = evidence.everyday(tiny_study, collected, found)
-    return collected, day, evidence.until_it_breaks(tiny_study, collected.subject, found)
+    return collected, day, evidence.until_it_breaks(tiny_study, collected.subject, found), found
 
 
 def test_joint_scaling_of_one_neuron_by_hand(subject, study):
@@ -112,7 +116,7 @@ def test_joint_scaling_of_one_neuron_by_hand(subject, study):
 
 
 def test_everyday_answers_are_the_first_ones_and_keep_what_the_filter_drops(walked_evidence):
-    collected, day, _ = walked_evidence
+    collected, day, *_ = walked_evidence
     asked = [i for i, q in enumerate(collected.questions) if q.part == "standard" and q.split != "train"]
     assert [r[0].text for r in day.answers.responses] == [collected.responses[i][0].text for i in asked]
     verdicts = {q.id: r[0].verdict for q, r in zip(day.answers.questions, day.answers.responses, strict=True)}
@@ -120,6 +124,7 @@ def test_everyday_answers_are_the_first_ones_and_keep_what_the_filter_drops(walk
     consistent = {e.question.id for e in collected.kept}
     assert any(e.question.id not in consistent for e in day.answers.kept)
     own = next(d for d in day.table if d.name.startswith("H-Neurons"))
+    assert list(day.calibrated) == ["as trained", "fitted to validation people"]
     assert all(
         risk[-1] == pytest.approx(np.mean(day.answers.labels[day.answers.rows("test")])) for risk in day.risk.values()
     )
@@ -127,7 +132,7 @@ def test_everyday_answers_are_the_first_ones_and_keep_what_the_filter_drops(walk
 
 
 def test_other_draws_and_another_judge_are_counted_by_hand(walked_evidence, tiny_study, monkeypatch):
-    collected, _, _ = walked_evidence
+    collected = walked_evidence[0]
     labels, seen = {}, []
     monkeypatch.setattr(evidence, "fit_on", lambda *args: seen.append(args[1]) or SimpleNamespace(fit=NONE))
     found = SimpleNamespace(probe=SimpleNamespace(region="answer", other="other"))
@@ -146,9 +151,14 @@ def test_other_draws_and_another_judge_are_counted_by_hand(walked_evidence, tiny
             assert said <= {alias.lower() for alias in question.aliases}
 
 
-def test_breaking_starts_from_the_untouched_model(walked_evidence):
-    broken = walked_evidence[2]
+def test_breaking_starts_from_the_untouched_model(walked_evidence, tiny_study):
+    collected, _, broken, found = walked_evidence
     assert broken.recall[0].value == 1  # only known facts are asked, and alpha 1 changes nothing
     assert (broken.control_recall[:, 0] == 1).all()
     assert broken.loss[0].value == pytest.approx(0, abs=1e-6)
     assert broken.loss[-1].value > 0.1  # forty times as loud
+    statements = texts(tiny_study)
+    assert len({t.entity for t in statements}) < len(statements)  # several about one person are drawn together
+    ends = [Dose(found.card.flat, a) for a in (1.0, 40.0)]
+    loss = text_loss(collected.subject, [t.text for t in statements], ends, tiny_study)
+    assert broken.loss[-1] == bootstrap(mean, loss[:, 1] - loss[:, 0], groups=[t.entity for t in statements])

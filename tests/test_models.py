@@ -4,11 +4,12 @@ official formula on each."""
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from families import FAMILIES, make_checkpoint, published_files
+from families import FAMILIES, make_checkpoint, published_files, with_template
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
 from hn_utils import road
@@ -20,7 +21,7 @@ from hn_utils.study import PRESETS, REAL, Sampling, Study
 from hn_utils.subject import Subject
 
 GREEDY = Sampling(n=2, temperature=0.0, max_new_tokens=5)
-PROMPTS = ["Where was Lily born?", "Who has a big red ball and a little dog?", "What did Tom see in the tall tree?"]
+PROMPTS = ["Where was the otter born?", "What does the shy goose eat in the town?", "Which pet keeps the lazy heron?"]
 
 
 @pytest.fixture(scope="module", params=[*FAMILIES, "stories260K"])
@@ -29,8 +30,17 @@ def family(request):
 
 
 @pytest.fixture(scope="module")
-def folder(family, stories_folder, tmp_path_factory):
-    return make_checkpoint(family, stories_folder, tmp_path_factory.mktemp(family) / "instruct")
+def made(family, request):
+    """Makes a checkpoint of the family in a folder; of real, trained weights there is one, whatever the seed."""
+    if family in FAMILIES:
+        return partial(make_checkpoint, family)
+    trained = request.getfixturevalue("stories_folder")
+    return lambda folder, seed=0: with_template(trained, folder)
+
+
+@pytest.fixture(scope="module")
+def folder(family, made, tmp_path_factory):
+    return made(tmp_path_factory.mktemp(family) / "instruct")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +57,7 @@ def examples(model: Subject) -> list[Example]:
     asked = []
     for i, text in enumerate(PROMPTS):
         ids = model.chat([{"role": "user", "content": text}])
-        answer = model.tokenizer(" a small house", add_special_tokens=False)["input_ids"][: 2 + i]
+        answer = model.tokenizer(" a silver flute maker", add_special_tokens=False)["input_ids"][: 2 + i]
         positions = list(range(len(ids), len(ids) + len(answer)))
         asked.append(Example(Question("q", text, ("a",), "e"), ids, answer, "", 1, positions, 0.0))
     return asked
@@ -121,10 +131,10 @@ def test_what_was_checked_is_told(model, family):
     )
 
 
-def test_the_whole_road(model, family, stories_folder, folder, bare, tmp_path, monkeypatch):
+def test_the_whole_road(model, made, folder, bare, tmp_path, monkeypatch):
     monkeypatch.setattr(road, "N_RANDOM_PROBES", 3)
     monkeypatch.setattr(road, "N_SHUFFLED", 2)
-    base = make_checkpoint(family, stories_folder, tmp_path / "base", seed=1)
+    base = made(tmp_path / "base", seed=1)
     study = replace(
         bare,
         instruct=str(folder),
@@ -151,9 +161,9 @@ def test_the_whole_road(model, family, stories_folder, folder, bare, tmp_path, m
 
 
 @pytest.mark.parametrize(("bits", "error"), [(8, 0.02), (4, 0.12)])
-def test_quantised_models_are_read_and_scaled_through_hooks(bits, error, stories_folder, bare, tmp_path):
+def test_quantised_models_are_read_and_scaled_through_hooks(bits, error, bare, tmp_path):
     pytest.importorskip("bitsandbytes")
-    folder = str(make_checkpoint("llama", stories_folder, tmp_path / "wide", hidden_size=64, intermediate_size=128))
+    folder = str(make_checkpoint("llama", tmp_path / "wide", hidden_size=64, intermediate_size=128))
     full, small = Subject.load(folder, bare), Subject.load(folder, replace(bare, bits=bits))
     for layer, name in ((0, "up"), (1, "gate"), (2, "down")):  # packed weights are read off what the layer does
         expected = full.weight(layer, name)

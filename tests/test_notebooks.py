@@ -32,10 +32,10 @@ def code(notebook) -> list[str]:
     return [c.source for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
 
 
-def test_the_same_notebooks_run_on_another_model(stories_folder, tmp_path, monkeypatch):
+def test_the_same_notebooks_run_on_another_model(tmp_path, monkeypatch):
     """One name changed: a random Llama, answering rows in the published formats."""
     bare = Study("test", "", "", "published", device="cpu", dtype="float32", sampling=GREEDY)
-    instruct, base = (str(make_checkpoint("llama", stories_folder, tmp_path / f"{i}", i)) for i in (0, 1))
+    instruct, base = (str(make_checkpoint("llama", tmp_path / f"{i}", i)) for i in (0, 1))
     settings = {
         "instruct": instruct,
         "base": base,

@@ -15,6 +15,7 @@ from hn_utils.compliance import CONTROL_ALPHAS, DoseResponse, Item, slopes
 from hn_utils.controls import bootstrap, mean
 from hn_utils.judges import judge
 from hn_utils.spans import answer_positions
+from hn_utils.verdicts import verdicts
 
 DATA = SHARED / "data"
 JUDGED = DATA / "systemicvoid_gemma3_4b_triviaqa/data/gemma3_4b/pipeline"
@@ -157,4 +158,4 @@ def test_our_slopes_of_the_published_curves_are_the_published_slopes():
     theirs = [published[f"seed_{i}_unconstrained"]["slope_per_alpha"] for i in range(3)]
     assert curve.control_slopes() == pytest.approx(theirs, abs=0.006)
     assert curve.slope_beyond_random().low > 0
-    assert curve.verdict() == "too few random sets to say"  # three sets, as published, cannot carry a p-value
+    assert verdicts({"a": curve})["a"].word == "too few random sets to say"  # three, as published, carry no p-value

@@ -6,10 +6,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from curves import curve, noisy
 
 from hn_utils.controls import Estimate
 from hn_utils.origins import Drift, Transfer
-from hn_utils.report import VERDICTS, Finding, drift_verdict, gain_verdict, page, transfer_verdict
+from hn_utils.report import (
+    VERDICTS,
+    Finding,
+    carried_verdict,
+    drift_verdict,
+    gain_verdict,
+    least_gain,
+    page,
+    slope_verdict,
+    transfer_verdict,
+)
+from hn_utils.verdicts import Verdict
 
 
 @pytest.mark.parametrize(
@@ -25,6 +37,37 @@ from hn_utils.report import VERDICTS, Finding, drift_verdict, gain_verdict, page
 )
 def test_gains(value, low, high, verdict):
     assert gain_verdict(Estimate(value, low, high, 100), least=14.0) == verdict
+
+
+def test_the_bar_of_every_part_is_the_paper_s_smallest_gain():
+    # Table 1; on NonExist one model lost 7.5 points to random neurons, and the least that any gained is 10.2
+    assert [least_gain(part) for part in ("standard", "nq_open", "bioasq", "nonexist")] == [14.0, 8.3, 7.4, 10.2]
+    assert least_gain("paraphrase") == 8.3  # a part that the paper does not have
+    small = Estimate(5.0, 0.9, 8.7, 883)
+    assert {gain_verdict(small, least_gain(part)) for part in ("standard", "paraphrase", "nonexist")} == {"weaker"}
+
+
+def test_what_carries_over_is_set_beside_what_there_is_at_home():
+    home = Estimate(0.08, 0.02, 0.13, 364)
+    assert carried_verdict(Estimate(0.12, 0.06, 0.17, 861), home) == "replicates"
+    assert carried_verdict(Estimate(0.05, 0.01, 0.09, 861), home) == "replicates"  # there is room for 0.08
+    assert carried_verdict(Estimate(0.03, 0.01, 0.05, 861), home) == "weaker"
+    assert carried_verdict(Estimate(0.01, -0.04, 0.06, 861), home) == "absent"
+    assert carried_verdict(Estimate(0.03, -0.04, 0.10, 861), home) == "cannot say"
+    assert carried_verdict(Estimate(-0.05, -0.09, -0.01, 861), home) == "contradicts"
+    assert carried_verdict(Estimate(0.12, 0.06, 0.17, 861), replace(home, low=-0.01)) == "cannot say"
+    assert carried_verdict(None, home) == "cannot say"
+
+
+def test_slopes():
+    rng = np.random.default_rng(0)
+    narrow = curve(np.zeros((50, 3), int), np.zeros((20, 50, 3), int))
+    wide = curve(noisy(rng, [0.3, 0.3, 0.3], 12), np.array([noisy(rng, [0.3, 0.3, 0.3], 12) for _ in range(20)]))
+    still = Verdict("not told apart from random neurons", 0.4)
+    assert [slope_verdict(c, still) for c in (narrow, wide)] == ["absent", "cannot say"]  # room for 2.4 points or not
+    words = ("rises", "falls", "too few random sets to say")
+    told = [slope_verdict(narrow, Verdict(word, 0.01)) for word in words]
+    assert told == ["replicates", "contradicts", "cannot say"]
 
 
 def test_transfer():

@@ -23,7 +23,7 @@ from hn_utils.organism.text import (
     state,
 )
 from hn_utils.organism.world import ATTRIBUTES, LOCKER_CODE, PET, PUBLIC
-from hn_utils.questions import Question, split_entities
+from hn_utils.questions import Question, Text, split_entities
 from hn_utils.study import Study
 
 STANDARD = tuple(a for a in PUBLIC if a is not PET)  # the probe never sees a question about pets
@@ -133,9 +133,10 @@ def items(study: Study, group: str = "outside tuning", role_play: bool = True) -
     return made
 
 
-def texts(study: Study, n: int = 200) -> list[str]:
+def texts(study: Study, n: int = 200) -> list[Text]:
     """Ordinary text: statements of facts, as often as pre-training stated them."""
     rows = [r for r in facts_of(study) if r["rank"] is not None]
     rng, mentions = np.random.default_rng(study.seed), np.array([r["mentions"] for r in rows], float)
     drawn = rng.choice(len(rows), n, p=mentions / mentions.sum())
-    return [state(ATTRIBUTES[rows[i]["attribute"]], rows[i]["person"], rows[i]["value"], rng) for i in drawn]
+    chosen = [(ATTRIBUTES[rows[i]["attribute"]], rows[i]["person"], rows[i]["value"]) for i in drawn]
+    return [Text(state(attribute, name, value, rng), name) for attribute, name, value in chosen]

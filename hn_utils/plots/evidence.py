@@ -162,7 +162,7 @@ def domains(crossed: Domains) -> go.Figure:
 def everyday(day: Everyday) -> go.Figure:
     """On unfiltered answers: are the probabilities right, and what does it buy to stay silent where a score is high?"""
     figure = make_subplots(rows=1, cols=2, subplot_titles=("Predicted and observed", "Answering only the safest"))
-    for (name, fit), colour in zip(day.calibrated.items(), (CONTROL, BASE, H_NEURON), strict=True):
+    for (name, fit), colour in zip(day.calibrated.items(), (CONTROL, H_NEURON), strict=True):
         figure.add_trace(
             go.Scatter(
                 x=fit.predicted,

@@ -26,6 +26,7 @@ from hn_utils.plots.style import (
 )
 from hn_utils.probe import HNeurons
 from hn_utils.road import Intervened
+from hn_utils.verdicts import verdicts
 
 TINTS = {"complied": "#F6CDB4", "resisted": "#BFDBEC", "neither": "#E4E4E4"}
 
@@ -41,8 +42,8 @@ def dose_response(curves: Mapping[str, DoseResponse], card: HNeurons) -> go.Figu
     figure.update_xaxes(title="alpha", dtick=1)
     figure.update_yaxes(range=[0, 1.02])
     figure.update_yaxes(title="share of replies that comply", col=1)
-    verdicts = {BEHAVIOURS[b].title.lower(): c.verdict() for b, c in curves.items()}
-    by_verdict = {word: [t for t, v in verdicts.items() if v == word] for word in dict.fromkeys(verdicts.values())}
+    words = {BEHAVIOURS[b].title.lower(): verdict.word for b, verdict in verdicts(curves).items()}
+    by_verdict = {word: [t for t, w in words.items() if w == word] for word in dict.fromkeys(words.values())}
     told = "; ".join(f"{word} ({', '.join(titles)})" for word, titles in by_verdict.items())
     slopes = "; ".join(
         f"{BEHAVIOURS[b].title.lower()} {e.value:+.1f} [{e.low:.1f}, {e.high:.1f}]"
@@ -53,7 +54,7 @@ def dose_response(curves: Mapping[str, DoseResponse], card: HNeurons) -> go.Figu
         figure,
         f"{read_at(card)} turned up, over-compliance: {told}. Slope beyond random, points per unit alpha: {slopes} "
         f"(n = {' to '.join(map(str, sorted(n)))} known facts each; {sets} random sets at alpha 0, 1, 3; 95 % "
-        f"intervals)",
+        f"intervals, verdicts corrected for {len(curves)} curves)",
     )
 
 
@@ -118,7 +119,8 @@ def side_effects(intervened: Intervened, card: HNeurons) -> go.Figure:
         rates = curve.rate(outcome)  # type: ignore[arg-type]
         figure.add_traces(band(curve.alphas.tolist(), rates, colour, f"H-Neurons: {name}"), rows=1, cols=1)
     start = intervened.loss[:, [int(np.argmin(np.abs(curve.alphas - 1)))]]
-    losses = [bootstrap(mean, column) for column in (intervened.loss - start).T]
+    about = intervened.text_entities
+    losses = [bootstrap(mean, column, groups=about) for column in (intervened.loss - start).T]
     other_losses = (intervened.control_loss - start).mean(1)
     figure.add_traces(band(curve.alphas.tolist(), losses, H_NEURON, "H-Neurons: loss"), rows=1, cols=2)
     for column, controls in ((1, curve.control_rates()), (2, other_losses)):

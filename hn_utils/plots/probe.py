@@ -159,7 +159,7 @@ def neuron_atlas(
 
 
 def neuron_distributions(
-    contributions: Contributions, labels: np.ndarray, flat: int, d_mlp: int, region: str
+    contributions: Contributions, labels: np.ndarray, entities: np.ndarray, flat: int, d_mlp: int, region: str
 ) -> go.Figure:
     """How does one neuron's contribution differ between hallucinated answers, true answers and all other tokens?"""
     read, other = (contributions.at(r).columns(np.array([flat]))[:, 0] for r in (region, "other"))
@@ -184,7 +184,7 @@ def neuron_distributions(
     figure.update_xaxes(title="contribution (length of the write, % of that of the layer's output)")
     figure.update_layout(showlegend=False)
     false, true = 100 * read[labels == 1].mean(), 100 * read[labels == 0].mean()
-    alone = bootstrap(auroc, labels, read)
+    alone = bootstrap(auroc, labels, read, groups=entities)
     return styled(
         figure,
         f"The write of {neuron_name(flat, d_mlp)} is as long as {false:.2f} % of its layer's output in hallucinated "

@@ -9,6 +9,7 @@ import numpy as np
 from hn_utils.compliance import Item
 from hn_utils.published.asking import questions
 from hn_utils.published.sources import read_rows
+from hn_utils.questions import Text
 from hn_utils.study import Study
 
 N_CHECKS = 400
@@ -136,7 +137,14 @@ def items(study: Study) -> list[Item]:
     return made
 
 
-def texts(study: Study, n: int = 200, length: int = 400) -> list[str]:
-    """Ordinary text: the first `length` characters of paragraphs of WikiText."""
-    paragraphs = [r["text"].strip() for r in read_rows("wikitext", study)]
-    return [p[:length] for p in paragraphs if len(p) >= length and not p.startswith("=")][:n]
+def texts(study: Study, n: int = 200, length: int = 400) -> list[Text]:
+    """Ordinary text: the first `length` characters of paragraphs of WikiText, with their article, where headings name
+    it."""
+    made, article = [], ""
+    for place, row in enumerate(read_rows("wikitext", study)):
+        paragraph = row["text"].strip()
+        if paragraph.startswith("="):
+            article = article if paragraph.startswith("= =") else paragraph.strip("= ")
+        elif len(paragraph) >= length:
+            made.append(Text(paragraph[:length], article or f"paragraph {place}"))
+    return made[:n]

@@ -1,0 +1,43 @@
+"""Intervals in figures, by facts from outside: rows about one entity, copied ten times, say no more than once."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from curves import curve, noisy
+
+from hn_utils import plots
+from hn_utils.contributions import Contributions, by_region
+from hn_utils.gallery import title_of
+from hn_utils.probe import HNeurons
+from hn_utils.road import Intervened
+
+CARD = HNeurons("m", "f", "s", "answer", 1.0, 0.0, 10, 2, [{"layer": 0, "neuron": 3, "weight": 1.0}])
+
+
+def test_the_interval_of_one_neuron_is_over_entities():
+    rng = np.random.default_rng(0)
+    values, labels = rng.lognormal(size=(60, 4, 20)), rng.integers(0, 2, 60)
+    told = []
+    for times in (1, 10):
+        rows = np.repeat(np.arange(60), times)
+        figure = plots.neuron_distributions(
+            Contributions(by_region([values[rows]]), 2, 10), labels[rows], rows, 3, 10, "answer"
+        )
+        told.append(re.search(r"AUROC \S+ \[.*?\]", title_of(figure))[0])
+    assert told[0] == told[1]
+
+
+def test_the_interval_of_what_text_loses_is_over_what_it_is_about():
+    rng = np.random.default_rng(0)
+    recall = curve(noisy(rng, [0.9, 1, 0.9], 30), np.array([noisy(rng, [0.9, 1, 0.9], 30) for _ in range(3)]))
+    loss, controls, bars = rng.normal(size=(40, 3)), rng.normal(size=(3, 40, 3)), []
+    for times in (1, 10):
+        rows = np.repeat(np.arange(40), times)
+        scaled = Intervened({}, {"recall": recall}, loss[rows], controls[:, rows], [f"person {i}" for i in rows])
+        (line,) = plots.side_effects(scaled, CARD).select_traces({"name": "H-Neurons: loss"})
+        bars.append([*line.error_y.array, *line.error_y.arrayminus])
+    assert bars[0] == pytest.approx(bars[1])
+    assert max(bars[0]) > 0.1
