@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hn_utils import evidence, road
+from hn_utils import contributions, evidence, road
 from hn_utils.__main__ import main
-from hn_utils.intervene import scaled
+from hn_utils.compliance import Item, replies_at
+from hn_utils.intervene import UNSCALED, Dose, scaled
 from hn_utils.judges import judge
 from hn_utils.questions import load_questions, split_entities
 from hn_utils.report import summary
@@ -168,6 +169,35 @@ def test_whatever_changes_a_result_changes_its_place(tiny_study, tmp_path, monke
     for study in (plain, replace(plain, **change)):
         sample_responses(Subject.load(study.instruct, study), few, study)
     assert len(list((tmp_path / "responses").iterdir())) == 2
+
+
+def test_one_more_question_draws_and_captures_no_other_again(subject, study, tmp_path, monkeypatch):
+    monkeypatch.setenv("HN_CACHE", str(tmp_path))
+    questions = [q for q in load_questions(study) if q.part == "standard"][:6]
+    asked, read = [], []
+    generate, contribute = Subject.generate, contributions.mean_contributions
+    monkeypatch.setattr(
+        Subject, "generate", lambda s, prompts, *a: asked.append(len(prompts)) or generate(s, prompts, *a)
+    )
+    monkeypatch.setattr(contributions, "mean_contributions", lambda s, e: read.append(len(e)) or contribute(s, e))
+
+    def walk(some):
+        drawn = sample_responses(subject, some, study)
+        made = [build_example(subject, q, r, study) for q, r in zip(some, drawn, strict=True)]
+        return drawn, contributions.capture(subject, [replace(e, label=0) for e in made], study)
+
+    few, before = walk(questions[:4])
+    more, after = walk([questions[5], *questions[:4]])  # one more, and first
+    assert (sum(asked), sum(read)) == (5, 5)
+    assert more[1:] == few
+    columns = np.arange(6 * 1024)
+    assert np.array_equal(after.at("answer").columns(columns)[1:], before.at("answer").columns(columns))
+    item = Item("1", "recall", ("Where was Dixo Porvik born?",))
+    asked.clear()
+    first = replies_at(subject, [item], [Dose(np.array([3]), 0.0), UNSCALED], study)
+    doses = [Dose(np.array([3]), 0.0), Dose(np.array([4]), 2.0), UNSCALED]
+    assert replies_at(subject, [item], doses, study)[0][::2] == first[0]
+    assert sum(asked) == 3  # a set of neurons more costs its own replies alone
 
 
 def test_some_questions_are_drawn_from_all(tiny_study):
