@@ -25,7 +25,7 @@ import jupytext
 import nbformat
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 
 from hn_utils.cache import digest
@@ -221,6 +221,11 @@ def main(names: Sequence[str] = MAIN_LINE) -> None:
         raise SystemExit(
             f"\ninterrupted in {where}; what was computed is kept: the same command goes on there"
         ) from None
+    except DeadKernelError:
+        told = (
+            "error: the notebook's process was ended from outside, most often because memory ran out; what was computed"
+        )
+        raise SystemExit(f"\n{told} is kept: the same command goes on there") from None
     except CellExecutionError as error:
         told = re.sub(r"\x1b\[[0-9;]*m", "", error.traceback)
         raise SystemExit(f"\nerror: {error.evalue}" if error.ename in OURS else f"\n{told}") from None

@@ -132,6 +132,8 @@ def test_interrupted_it_ends_in_one_sentence_and_goes_on_where_it_was(start, tmp
 def test_an_error_is_one_sentence_and_a_fault_of_our_own_a_traceback(start):
     _, err = start(HEAD + WRONG).communicate(timeout=60)
     assert err.strip() == "error: alphas=(0,) must include 1: give it"
+    _, err = start(HEAD + "# %%\nimport os\nos.kill(os.getpid(), 9)\n").communicate(timeout=60)
+    assert err.strip().startswith("error: the notebook's process was ended from outside")
     _, err = start(HEAD + "# %%\n1 / 0\n").communicate(timeout=60)
     assert "ZeroDivisionError" in err
     assert "1 / 0" in err
