@@ -161,8 +161,9 @@ def test_hovering_a_token_shows_who_speaks_and_a_click_shows_the_card(browser, p
         order = np.argsort(-score, kind="stable")[:10]
         shown = page.locator(".bar").evaluate_all("bars => bars.map(b => +b.dataset.neuron)")
         assert sorted(score[shown].tolist()) == pytest.approx(sorted(score[order].tolist()))
-    page.locator(".bar").nth(2).click()
-    chosen = int(page.locator(".bar").nth(2).get_attribute("data-neuron"))
+    bar = page.locator(".bar").nth(page.locator(".bar").count() - 1)  # a tiny model may have one alone
+    bar.click()
+    chosen = int(bar.get_attribute("data-neuron"))
     neuron = data["neurons"][chosen]
     assert page.locator("#neuron strong").inner_text() == neuron["name"]
     points = page.locator("#neuron polyline").evaluate_all("lines => lines.map(l => l.points.numberOfItems)")
