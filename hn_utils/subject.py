@@ -166,7 +166,7 @@ class Subject:
                     f"{self.name}: layer {layer}'s MLP output is off by {off:.1%} from what its neurons write by the "
                     "stored W_down: contributions would be wrong"
                 )
-        whole = self.model(*self.padded([row], "right"), use_cache=False).logits[0, -1]
+        whole = self.model(input_ids=self.padded([row], "right")[0], use_cache=False).logits[0, -1]
         if (off := relative(self.logits(alone), whole)) > (1e-3 if exact else 0.05):
             raise ValueError(f"{self.name}: its logits are off by {off:.1%} from what unembedding its last layer gives")
         ids, mask = self.padded([row, row + row], "left")
