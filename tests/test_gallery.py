@@ -125,4 +125,4 @@ def test_publish_and_index(tmp_path, monkeypatch):
     page = mine.build_index().read_text()
     assert "html/one.html" in page
     assert "A &lt;finding&gt; &amp;" in page
-    assert (tmp_path / "html" / "plotly.min.js").stat().st_size > 1e6
+    assert (tmp_path / "organism-quick" / "html" / "plotly.min.js").stat().st_size > 1e6
