@@ -32,7 +32,6 @@ def code(notebook) -> list[str]:
     return [c.source for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
 
 
-@pytest.mark.skip(reason="failed on its last run, cause not yet found: see to it before trusting another model")
 def test_the_same_notebooks_run_on_another_model(tmp_path, monkeypatch):
     """One name changed: a random Llama, answering rows in the published formats."""
     bare = Study("test", "", "", "published", device="cpu", dtype="float32", sampling=GREEDY)
@@ -58,7 +57,9 @@ def test_the_same_notebooks_run_on_another_model(tmp_path, monkeypatch):
     for source in NOTEBOOKS:
         executed = nbformat.read(made / "notebooks" / f"{source.stem}.ipynb", as_version=4)
         in_order(executed)
-        shown = [o.metadata["figure"] for c in executed.cells for o in c.get("outputs", ()) if "figure" in o.metadata]
+        about = [o.get("metadata", {}) for c in executed.cells for o in c.get("outputs", ())]  # printed text has none
+        shown = [told["figure"] for told in about if "figure" in told]
+        assert shown
         assert set(shown) <= set(published(source))
         assert all((made / "html" / f"{name}.html").exists() for name in shown)
     assert all((made / name).exists() for name in ("index.html", "explorer.html", "h_neurons.json", "report.md"))
