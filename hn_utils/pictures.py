@@ -59,11 +59,15 @@ async def draw_folder(folder: Path, start: float, each: float) -> None:
         figure = json.loads(path.read_text())
         height = figure["layout"].get("height", HEIGHT)
         options: Any = {"format": "png", "scale": 1, "width": WIDTH, "height": height}
-        with contextlib.suppress(ValueError, RuntimeError):  # what this figure holds cannot be drawn; others can
+        try:
             image = await asyncio.wait_for(browser.calc_fig(figure, opts=options), each)
-            part = path.with_suffix(".part")
-            part.write_bytes(image)
-            part.replace(path.with_suffix(".png"))
+        except TimeoutError:
+            raise
+        except Exception:  # whatever the browser dislikes in this figure: others can be drawn
+            continue
+        part = path.with_suffix(".part")
+        part.write_bytes(image)
+        part.replace(path.with_suffix(".png"))
 
 
 if __name__ == "__main__":

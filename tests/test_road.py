@@ -168,7 +168,7 @@ def test_whatever_changes_a_result_changes_its_place(tiny_study, tmp_path, monke
     plain = replace(tiny_study, sampling=Sampling(n=2, max_new_tokens=2))
     for study in (plain, replace(plain, **change)):
         sample_responses(Subject.load(study.instruct, study), few, study)
-    assert len(list((tmp_path / "responses").iterdir())) == 2
+    assert len(list((tmp_path / "responses").rglob("*.parquet"))) == 2  # neither read the other's shard
 
 
 def test_one_more_question_draws_and_captures_no_other_again(subject, study, tmp_path, monkeypatch):
