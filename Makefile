@@ -10,8 +10,8 @@ notebooks: .venv/installed ## run all notebooks on the study named by HN_STUDY, 
 exercises: .venv/installed ## write the copies with gaps again from the notebooks' sources (over what stands there)
 	$(BIN)/python -m hn_utils.worksheets
 
-test: .venv/installed ## all tests
-	$(BIN)/pytest
+test: .venv/installed ## all tests, in two processes of one thread each
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 lint: .venv/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright

@@ -14,8 +14,23 @@ from hn_utils.organism.world import make_world
 from hn_utils.study import Sampling, Study, load_study
 from hn_utils.subject import Subject
 
+SLOWEST = ("test_organism", "test_notebooks", "tiny")  # the two cores should end together: these begin
+SHARING_TINY = {"test_evidence", "test_explorer", "test_road"}
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 STORIES = SHARED / "weights" / "stories260K" / "hf"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file's tests run in one process; so do all that share the tiny organism, which is trained once."""
+
+    def group(item: pytest.Item) -> str:
+        return "tiny" if item.path.stem in SHARING_TINY else item.path.stem
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    places = {name: place for place, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: places.get(group(item), len(SLOWEST)))
 
 
 @pytest.fixture(scope="session", autouse=True)

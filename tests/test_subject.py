@@ -229,7 +229,7 @@ def test_a_model_without_one_gated_mlp_a_layer_is_refused(tmp_path, study, subje
         Subject.load(str(tmp_path), study)
 
 
-def test_a_tokenizer_that_transformers_flags_as_wrong_is_mended(tmp_path, study, subject):
+def test_a_tokenizer_that_transformers_flags_as_wrong_is_mended(tmp_path, study):
     wrong = Tokenizer(models.WordLevel({"?": 0} | {f"w{i}": i + 1 for i in range(100_001)}, unk_token="?"))
     wrong.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(r"\s"), behavior="isolated")])
     PreTrainedTokenizerFast(tokenizer_object=wrong, unk_token="?").save_pretrained(tmp_path)
