@@ -11,7 +11,7 @@ from pathlib import Path
 from hn_utils import evidence, road
 from hn_utils.places import runs_root
 from hn_utils.published.audit import audit
-from hn_utils.report import findings, page, summary
+from hn_utils.shown.report import findings, page, summary
 from hn_utils.study import PRESETS, Study, load_study
 from hn_utils.verdicts import outermost_told, verdicts
 

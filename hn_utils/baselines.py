@@ -15,9 +15,9 @@ from sklearn.preprocessing import StandardScaler
 from hn_utils.cache import cached
 from hn_utils.controls import Estimate, auroc, auroc_difference, bootstrap, mean
 from hn_utils.responses import Example
-from hn_utils.rows import Rows
 from hn_utils.study import Study
 from hn_utils.subject import Subject
+from hn_utils.tall_matrix import TallMatrix
 
 VERSION = 2
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # C of an L2 probe, chosen on validation
@@ -56,8 +56,8 @@ def read(subject: Subject, examples: Sequence[Example], study: Study) -> Reading
             rows["margin"].append(float((best[:, 0] - best[:, 1]).mean()))
         return {name: np.array(values, np.float32) for name, values in rows.items()}
 
-    settings, keys = {"version": VERSION, **subject.key()}, [(e.ids, e.answer) for e in examples]
-    kept = cached("readings", settings, keys, compute, min(256, study.batch_rows))
+    keys = [(e.ids, e.answer) for e in examples]
+    kept = cached("readings", subject.key(VERSION), keys, compute, min(256, study.batch_rows))
     length = np.array([len(e.answer) for e in examples], float)
     return Readings(kept.array("residual"), kept.array("entropy"), kept.array("margin"), length)
 
@@ -68,7 +68,7 @@ def standardized(values: Float[np.ndarray, "example column"], train: np.ndarray)
     return (values - values[train].mean(0)) / np.where(spread == 0, 1, spread)
 
 
-def coordinates(X: Rows, train: np.ndarray) -> Float[np.ndarray, "example train"]:
+def coordinates(X: TallMatrix, train: np.ndarray) -> Float[np.ndarray, "example train"]:
     """Rows of any width in as many numbers as there are training rows, without loss for a dense probe.
 
     A probe with an L2 penalty sees only inner products, and never weighs a direction in which no training row lies. So

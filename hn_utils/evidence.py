@@ -16,20 +16,21 @@ from sklearn.linear_model import LogisticRegression
 from hn_utils import road
 from hn_utils.baselines import Added, added, coordinates, l2_probe, read, residual_probe, share_by_kind
 from hn_utils.calibration import Reliability, reliability, risk_coverage
-from hn_utils.compliance import outcomes, plain_item, replies_at, text_loss
 from hn_utils.contributions import REGIONS, capture, mean_contributions
 from hn_utils.controls import Estimate, accuracy, auroc, beyond_random, bootstrap, mean, random_sets, shuffled
 from hn_utils.intervene import UNSCALED, Dose, dosed
+from hn_utils.items import outcomes, plain_item
 from hn_utils.judges import normalise
-from hn_utils.path import Fit, c_grid
+from hn_utils.l1_path import Fit, c_grid
 from hn_utils.probe import Detection, NoHNeurons, Probe, detect, refit, refits, three_vs_one
 from hn_utils.questions import Question, question_module
+from hn_utils.replies import replies_at, text_loss
 from hn_utils.responses import Example, NothingConsistent, Response, build_examples
 from hn_utils.road import Collected, Found, balanced, few_known, fit_on, over_sets, scores_of
-from hn_utils.rows import Rows
 from hn_utils.stability import Group, Stability, stability, twins
 from hn_utils.study import Study
 from hn_utils.subject import Subject
+from hn_utils.tall_matrix import TallMatrix
 
 MIN_TO_TRAIN = 15  # answers of either kind, below which nothing is trained on a domain, or on base answers
 BREAKING = (1.0, 3.0, 5.0, 10.0, 20.0, 40.0)
@@ -44,7 +45,7 @@ def found_groups(study: Study, collected: Collected, found: Found, halves: Stabi
     return halves.groups(X[np.arange(len(train))])
 
 
-def training_rows(study: Study, collected: Collected, found: Found) -> tuple[np.ndarray, Rows, np.ndarray]:
+def training_rows(study: Study, collected: Collected, found: Found) -> tuple[np.ndarray, TallMatrix, np.ndarray]:
     """What the probe was trained on: indices of the examples, rows and their labels."""
     train = balanced(collected.rows("train"), collected.labels, study.seed)
     read, labels = collected.contributions[train], collected.labels[train]
@@ -161,7 +162,7 @@ class Planted:
     false: float
 
 
-def plant(n: int, strength: float, correlated: float, seed: int) -> tuple[Rows, np.ndarray, np.ndarray]:
+def plant(n: int, strength: float, correlated: float, seed: int) -> tuple[TallMatrix, np.ndarray, np.ndarray]:
     """`n` answers, half of them made up, of N_MADE_UP neurons: heavy-tailed sizes, of which blocks of fifty share a
     cause to the degree `correlated`. N_PLANTED of them, far apart, are larger in made-up answers, by `strength`
     standard deviations of their logarithm. Returns rows, labels and the planted neurons."""
@@ -170,7 +171,7 @@ def plant(n: int, strength: float, correlated: float, seed: int) -> tuple[Rows, 
     common = rng.normal(size=(len(labels), N_MADE_UP // 50)).repeat(50, 1)
     logs = np.sqrt(1 - correlated) * rng.normal(size=common.shape) + np.sqrt(correlated) * common
     logs[:, chosen] += strength * labels[:, None]
-    return Rows([np.exp(0.7 * logs).astype(np.float16)]), labels, chosen
+    return TallMatrix([np.exp(0.7 * logs).astype(np.float16)]), labels, chosen
 
 
 def planted_truth(

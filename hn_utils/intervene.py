@@ -43,7 +43,7 @@ def dosed(subject: Subject, doses: Sequence[Dose]) -> Iterator[None]:
     model does not have, an alpha that is negative or not finite, or a batch that the doses do not fit.
     """
     for dose in doses:
-        check(subject, dose)
+        require_possible(subject, dose)
     layers = [dose.neurons // subject.d_mlp for dose in doses]
     factors: dict[int, tuple[Tensor, Tensor]] = {}  # layer: (columns, factor of each dose on them)
     for layer in np.unique(np.concatenate(layers)).tolist():
@@ -69,7 +69,7 @@ def dosed(subject: Subject, doses: Sequence[Dose]) -> Iterator[None]:
         yield
 
 
-def check(subject: Subject, dose: Dose) -> None:
+def require_possible(subject: Subject, dose: Dose) -> None:
     neurons, size = dose.neurons, subject.n_layers * subject.d_mlp
     outside = neurons[(neurons < 0) | (neurons >= size)]
     if len(outside):

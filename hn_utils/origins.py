@@ -11,9 +11,9 @@ from scipy.stats import rankdata, zscore
 from torch.nn.functional import cosine_similarity
 
 from hn_utils.controls import Estimate, auroc, bootstrap, random_sets, spread
-from hn_utils.path import Fit
-from hn_utils.rows import Rows
+from hn_utils.l1_path import Fit
 from hn_utils.subject import Subject
+from hn_utils.tall_matrix import TallMatrix
 
 N_PERMUTATIONS = 2_000
 MIN_PER_CLASS = 20
@@ -46,7 +46,7 @@ class Transfer:
 
 def transfer(
     model: str,
-    read: Rows,
+    read: TallMatrix,
     labels: np.ndarray,
     confidence: np.ndarray,
     groups: Sequence[str] | np.ndarray,

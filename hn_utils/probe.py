@@ -15,8 +15,8 @@ from sklearn.linear_model import LogisticRegression
 from hn_utils.cache import cached
 from hn_utils.contributions import Contributions
 from hn_utils.controls import Estimate, accuracy, auroc, average_precision, bootstrap
-from hn_utils.path import TOLERANCE, Fit, c_grid, check_labels, path_on_disk
-from hn_utils.rows import Rows
+from hn_utils.l1_path import TOLERANCE, Fit, c_grid, cached_l1_path, check_labels
+from hn_utils.tall_matrix import TallMatrix
 
 if TYPE_CHECKING:
     from hn_utils.subject import Subject
@@ -30,7 +30,7 @@ class NoHNeurons(ValueError):
 
 def three_vs_one(
     contributions: Contributions, labels: np.ndarray, region: str = "answer", other: str | None = "other"
-) -> tuple[Rows, Int[np.ndarray, "row"]]:
+) -> tuple[TallMatrix, Int[np.ndarray, "row"]]:
     """The paper's training rows: 1 for hallucinated answers; 0 for true answers and for all other tokens of both.
 
     `other` is the region of these other tokens; None leaves them out (1-vs-1).
@@ -93,7 +93,7 @@ def fit_probe(
     """
     X, y = three_vs_one(train, train_labels, region, other)
     check_labels(np.asarray(validation_labels), len(validation))
-    path, read = path_on_disk(X, y, c_grid(X, y, n_grid)), validation.at(region)
+    path, read = cached_l1_path(X, y, c_grid(X, y, n_grid)), validation.at(region)
     scores = [bootstrap(auroc, validation_labels, fit.score(read), groups=groups) for fit in path]
     chosen, reason = choose(path, scores)
     return Probe(path, scores, chosen, reason, region, other)
@@ -103,7 +103,7 @@ def unpenalised(neurons: np.ndarray, weights: np.ndarray, intercept: float) -> F
     return Fit(float("inf"), np.asarray(neurons), weights, intercept, 0.0, 0.0)
 
 
-def refit(X: Rows, labels: np.ndarray, neurons: np.ndarray) -> Fit:
+def refit(X: TallMatrix, labels: np.ndarray, neurons: np.ndarray) -> Fit:
     """Logistic regression with next to no penalty on a given set of neurons: what a control set gets."""
     read = X.columns(neurons)
     scale = read.std(0) + 1e-8
@@ -111,7 +111,7 @@ def refit(X: Rows, labels: np.ndarray, neurons: np.ndarray) -> Fit:
     return unpenalised(neurons, model.coef_[0] / scale, float(model.intercept_[0]))
 
 
-def refits(X: Rows, labels: np.ndarray, sets: Sequence[np.ndarray]) -> list[Fit]:
+def refits(X: TallMatrix, labels: np.ndarray, sets: Sequence[np.ndarray]) -> list[Fit]:
     """`refit` of every set, read from the cache if these very sets were fitted on these rows before."""
 
     def compute(some: list[int]) -> list[dict]:
@@ -181,7 +181,7 @@ class HNeurons:
         """Share of all neurons, in thousandths: the paper's unit."""
         return 1_000 * len(self.rows) / (self.n_layers * self.d_mlp)
 
-    def check(self, subject: Subject) -> None:
+    def require(self, subject: Subject) -> None:
         """Raises ValueError if these are not neurons of this very model: the same numbers mean others elsewhere."""
         if subject.fingerprint != self.fingerprint:
             raise ValueError(

@@ -9,15 +9,6 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float
 
-from hn_utils.compliance import (
-    CAPABILITY,
-    CONTROL_ALPHAS,
-    DoseResponse,
-    Item,
-    dose_response,
-    known_items,
-    text_loss,
-)
 from hn_utils.contributions import Contributions, capture
 from hn_utils.controls import (
     Estimate,
@@ -30,9 +21,11 @@ from hn_utils.controls import (
     shuffled,
     spread,
 )
+from hn_utils.curves import CONTROL_ALPHAS, DoseResponse, dose_response
 from hn_utils.intervene import Dose
+from hn_utils.items import CAPABILITY, Item
+from hn_utils.l1_path import Fit, cached_l1_path
 from hn_utils.origins import Drift, Transfer, drift, transfer
-from hn_utils.path import Fit, path_on_disk
 from hn_utils.probe import (
     Detection,
     HNeurons,
@@ -45,10 +38,11 @@ from hn_utils.probe import (
     three_vs_one,
 )
 from hn_utils.questions import Question, load_questions, question_module
+from hn_utils.replies import known_items, text_loss
 from hn_utils.responses import Example, NothingConsistent, Response, build_examples, sample_responses
-from hn_utils.rows import Rows
 from hn_utils.study import Study
 from hn_utils.subject import Subject
+from hn_utils.tall_matrix import TallMatrix
 
 N_RANDOM_PROBES = 100
 N_SHUFFLED = 20
@@ -176,14 +170,14 @@ def fit_on(
     return fit_probe(read[train], labels[train], *there, study.n_grid, region, other)
 
 
-def shuffled_fit(X: Rows, labels: np.ndarray, C: float, seed: int) -> Fit:
+def shuffled_fit(X: TallMatrix, labels: np.ndarray, C: float, seed: int) -> Fit:
     """The probe at the chosen C after right and wrong were shuffled among the training answers, the first rows of X."""
     y = np.zeros(len(X), labels.dtype)
     y[: len(labels)] = shuffled(labels, seed)
-    return path_on_disk(X, y, np.array([C]))[0]
+    return cached_l1_path(X, y, np.array([C]))[0]
 
 
-def over_sets(name: str, title: str, fits: Sequence[Fit], X: Rows, labels: np.ndarray) -> Detection:
+def over_sets(name: str, title: str, fits: Sequence[Fit], X: TallMatrix, labels: np.ndarray) -> Detection:
     """Mean AUROC, AUPRC and accuracy of control probes; the ranges hold 95 % of them."""
     size = int(np.mean([len(f.neurons) for f in fits]))
     columns, spreads = scores_of(fits, X).T, []
@@ -227,7 +221,7 @@ def beyond_sets(collected: Collected, found: Found, rows: np.ndarray) -> Estimat
     return beyond_random(auroc, own, random, collected.entities[rows], labels)
 
 
-def scores_of(fits: Sequence[Fit], X: Rows) -> Float[np.ndarray, "example set"]:
+def scores_of(fits: Sequence[Fit], X: TallMatrix) -> Float[np.ndarray, "example set"]:
     """What each fit says; a column that several of them need is read once."""
     needed = np.unique(np.concatenate([fit.neurons for fit in fits]))
     read = X.columns(needed)
@@ -254,7 +248,7 @@ def intervene(study: Study, subject: Subject, found: Found) -> Intervened:
 
     Raises ValueError if the H-Neurons are another model's.
     """
-    found.card.check(subject)
+    found.card.require(subject)
     source = question_module(study)
     items = few_known(study, subject, source.items(study))
     card, shape = found.card, (found.card.n_layers, found.card.d_mlp)

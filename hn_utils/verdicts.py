@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import t as student
 
-from hn_utils.compliance import BEHAVIOURS, CAPABILITY, DoseResponse
+from hn_utils.curves import DoseResponse
+from hn_utils.items import BEHAVIOURS, CAPABILITY
 
 N_SETS_FOR_A_VERDICT = 19
 LEVEL = 0.05

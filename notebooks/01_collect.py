@@ -42,13 +42,14 @@ from collections import Counter
 import pandas as pd
 import torch
 
-from hn_utils import plots, road
+from hn_utils import road
 from hn_utils.contributions import contribution
-from hn_utils.exercises import check
-from hn_utils.gallery import Gallery
+from hn_utils.course.exercises import check
 from hn_utils.judges import judge
 from hn_utils.questions import load_questions
 from hn_utils.responses import drop_counts, sample_responses
+from hn_utils.shown import plots
+from hn_utils.shown.gallery import Gallery
 from hn_utils.spans import answer_positions
 from hn_utils.study import load_study
 from hn_utils.subject import Subject

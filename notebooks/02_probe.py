@@ -30,11 +30,12 @@
 import numpy as np
 import pandas as pd
 
-from hn_utils import evidence, plots, road
+from hn_utils import evidence, road
 from hn_utils.controls import auroc, random_sets
-from hn_utils.exercises import check, stratified
-from hn_utils.gallery import Gallery
+from hn_utils.course.exercises import check, stratified
 from hn_utils.probe import three_vs_one
+from hn_utils.shown import plots
+from hn_utils.shown.gallery import Gallery
 from hn_utils.stability import jaccard
 from hn_utils.study import load_study
 
@@ -121,13 +122,13 @@ check("reading the path", choose)
 
 # %%
 found = road.find(study, collected)
-gallery.publish(plots.path(found.probe), "path_over_C")
+gallery.publish(plots.l1_path(found.probe), "path_over_C")
 
 # %% [markdown]
 # The same path, C by C: move the slider and watch neurons enter, grow and leave. (Positive weights are H-Neurons.)
 
 # %%
-gallery.publish(plots.path_weights(found.probe, found.card.d_mlp), "path_weights")
+gallery.publish(plots.l1_path_weights(found.probe, found.card.d_mlp), "path_weights")
 
 # %% [markdown]
 # The paper chooses otherwise: the C with the best sum of held-out accuracy and *the model's own accuracy with the found

@@ -32,12 +32,14 @@ import contextlib
 import numpy as np
 import pandas as pd
 
-from hn_utils import evidence, plots, road
-from hn_utils.compliance import ABLATION, AMPLIFICATION, BEHAVIOURS, CAPABILITY, GREEDY
-from hn_utils.exercises import check
-from hn_utils.gallery import Gallery
+from hn_utils import evidence, road
+from hn_utils.course.exercises import check
+from hn_utils.curves import ABLATION, AMPLIFICATION
 from hn_utils.intervene import scaled
+from hn_utils.items import BEHAVIOURS, CAPABILITY, GREEDY
 from hn_utils.questions import question_module
+from hn_utils.shown import plots
+from hn_utils.shown.gallery import Gallery
 from hn_utils.study import load_study
 from hn_utils.verdicts import outermost_told, verdicts
 

@@ -29,15 +29,16 @@
 import pandas as pd
 from IPython.display import Markdown
 
-from hn_utils import evidence, plots, road
+from hn_utils import evidence, road
 from hn_utils.controls import auroc
-from hn_utils.exercises import check
-from hn_utils.explorer import Explorer
-from hn_utils.gallery import Gallery
+from hn_utils.course.exercises import check
 from hn_utils.intervene import scaled
 from hn_utils.origins import least_moved_rank, moved
-from hn_utils.report import findings, page
 from hn_utils.responses import drop_counts
+from hn_utils.shown import plots
+from hn_utils.shown.explorer import Explorer
+from hn_utils.shown.gallery import Gallery
+from hn_utils.shown.report import findings, page
 from hn_utils.study import load_study
 
 study = load_study()

@@ -14,7 +14,7 @@ from hn_utils.baselines import added, coordinates, l2_probe, matched_pairs, read
 from hn_utils.controls import auroc
 from hn_utils.questions import Question
 from hn_utils.responses import Example
-from hn_utils.rows import Rows
+from hn_utils.tall_matrix import TallMatrix
 
 ROWS = [([1, 9, 12, 40, 33, 7, 21], [4, 5]), ([1, 5, 6, 7, 8, 9, 10, 11, 12], [7])]
 
@@ -114,7 +114,7 @@ def test_a_dense_probe_on_coordinates_is_the_one_on_all_columns(monkeypatch):
     labels, train = rng.integers(0, 2, 120), rng.permutation(120)[:70]
     plain = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, tol=1e-8, max_iter=2_000))
     expected = plain.fit(X[train], labels[train]).decision_function(X)
-    features = coordinates(Rows([X]), train)
+    features = coordinates(TallMatrix([X]), train)
     assert features.shape[1] < 70
     model = LogisticRegression(C=0.1, tol=1e-8, max_iter=2_000).fit(features[train], labels[train])
     np.testing.assert_allclose(model.decision_function(features), expected, rtol=1e-3, atol=1e-3)

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from hn_utils.chat_model import ChatModel
-from hn_utils.compliance import Item, Reply, outcomes
+from hn_utils.items import Item, Reply, outcomes
 from hn_utils.judges import RUBRICS, chat_verdicts, judging_talk, one_word, quoted_answers
 from hn_utils.questions import Question
 from hn_utils.responses import build_examples, judged, sample_responses

@@ -11,12 +11,12 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from hn_utils import evidence, road
-from hn_utils.compliance import text_loss
 from hn_utils.contributions import Contributions, by_region
 from hn_utils.controls import bootstrap, mean
 from hn_utils.intervene import Dose
 from hn_utils.organism.asking import texts
 from hn_utils.questions import Question
+from hn_utils.replies import text_loss
 from hn_utils.responses import Example
 from hn_utils.study import load_study
 

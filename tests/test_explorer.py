@@ -14,10 +14,10 @@ from pages import opened
 from transformers import AutoModelForCausalLM
 
 from hn_utils import road
-from hn_utils.explorer import N_BINS, N_CONTROLS, Explorer, histogram
-from hn_utils.gallery import Gallery
 from hn_utils.intervene import scaled
 from hn_utils.origins import drift
+from hn_utils.shown.explorer import N_BINS, N_CONTROLS, Explorer, histogram
+from hn_utils.shown.gallery import Gallery
 from hn_utils.study import load_study
 from hn_utils.subject import Subject
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from hn_utils.baselines import read
-from hn_utils.compliance import Item, replies_at, text_loss
 from hn_utils.contributions import capture
 from hn_utils.intervene import UNSCALED, Dose, dosed, scaled
+from hn_utils.items import Item
 from hn_utils.questions import load_questions
+from hn_utils.replies import replies_at, text_loss
 from hn_utils.responses import build_example, sample_responses
 from hn_utils.study import Sampling
 

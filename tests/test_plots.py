@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from curves import curve, noisy
 
-from hn_utils import plots
 from hn_utils.contributions import Contributions, by_region
-from hn_utils.gallery import title_of
 from hn_utils.probe import HNeurons
 from hn_utils.road import Intervened
+from hn_utils.shown import plots
+from hn_utils.shown.gallery import title_of
 
 CARD = HNeurons("m", "f", "s", "answer", 1.0, 0.0, 10, 2, [{"layer": 0, "neuron": 3, "weight": 1.0}])
 

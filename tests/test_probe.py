@@ -12,9 +12,9 @@ import pytest
 from hn_utils import road
 from hn_utils.contributions import Contributions, by_region
 from hn_utils.controls import Estimate, auroc
-from hn_utils.path import Fit, c_grid, l1_path
+from hn_utils.l1_path import Fit, c_grid, l1_path
 from hn_utils.probe import HNeurons, choose, fit_probe, h_neurons, refit, refits, three_vs_one
-from hn_utils.rows import Rows
+from hn_utils.tall_matrix import TallMatrix
 
 PLANTED = [10, 250, 399]
 
@@ -90,7 +90,7 @@ def test_refit_keeps_to_its_neurons():
     fit = refit(X, y, np.array(PLANTED))
     changed = X.columns(np.arange(400))
     changed[:, np.setdiff1d(np.arange(400), PLANTED)] = 9
-    assert np.array_equal(fit.score(X), fit.score(Rows([changed])))
+    assert np.array_equal(fit.score(X), fit.score(TallMatrix([changed])))
 
 
 def test_card_round_trip_and_damage(tmp_path):
@@ -111,10 +111,10 @@ def test_card_round_trip_and_damage(tmp_path):
 def test_a_card_belongs_to_one_model(study):
     (train, labels), (validation, v) = planted(400, 0), planted(200, 1)
     card = h_neurons(fit_probe(train, labels, validation, v), "model", "print", "study", 2, 200)
-    card.check(SimpleNamespace(name="folder/model", fingerprint="print"))
+    card.require(SimpleNamespace(name="folder/model", fingerprint="print"))
     other = SimpleNamespace(name="folder/other", fingerprint="another")
     with pytest.raises(ValueError, match=r"H-Neurons of model \(fingerprint print\), not of folder/other \(another\)"):
-        card.check(other)
+        card.require(other)
     with pytest.raises(ValueError, match="find its own"):
         road.intervene(study, other, SimpleNamespace(card=card))
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from conftest import SHARED
 
-from hn_utils.compliance import Item, choice, chose_claim, gave_up
+from hn_utils.items import Item, choice, chose_claim, gave_up
 from hn_utils.judges import normalise
 from hn_utils.published import items, questions, texts
 from hn_utils.published.asking import read_questions, together

@@ -10,12 +10,13 @@ import pytest
 
 from hn_utils import contributions, evidence, road
 from hn_utils.__main__ import main
-from hn_utils.compliance import Item, replies_at
 from hn_utils.intervene import UNSCALED, Dose, scaled
+from hn_utils.items import Item
 from hn_utils.judges import judge
 from hn_utils.questions import load_questions, split_entities
-from hn_utils.report import summary
+from hn_utils.replies import replies_at
 from hn_utils.responses import Response, build_example, drop_counts, sample_responses
+from hn_utils.shown.report import summary
 from hn_utils.study import Sampling, load_study
 from hn_utils.subject import Subject
 

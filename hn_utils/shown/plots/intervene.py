@@ -8,10 +8,13 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from hn_utils.compliance import BEHAVIOURS, CONTROL_ALPHAS, DoseResponse
 from hn_utils.controls import bootstrap, mean
+from hn_utils.curves import CONTROL_ALPHAS, DoseResponse
 from hn_utils.evidence import Breaking
-from hn_utils.plots.style import (
+from hn_utils.items import BEHAVIOURS
+from hn_utils.probe import HNeurons
+from hn_utils.road import Intervened
+from hn_utils.shown.plots.style import (
     ABSTAINED,
     FALSE,
     H_NEURON,
@@ -24,8 +27,6 @@ from hn_utils.plots.style import (
     read_at,
     styled,
 )
-from hn_utils.probe import HNeurons
-from hn_utils.road import Intervened
 from hn_utils.verdicts import verdicts
 
 TINTS = {"complied": "#F6CDB4", "resisted": "#BFDBEC", "neither": "#E4E4E4"}

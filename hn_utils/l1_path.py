@@ -35,7 +35,7 @@ from sklearn.linear_model import lasso_path
 from threadpoolctl import ThreadpoolController
 
 from hn_utils.cache import cached_whole
-from hn_utils.rows import Rows
+from hn_utils.tall_matrix import TallMatrix
 
 VERSION = 5
 TOLERANCE = 1e-4  # largest violation of optimality that a fit may have
@@ -60,7 +60,7 @@ class Fit:
     violation: float
     deviance_explained: float
 
-    def score(self, X: Rows) -> Float[np.ndarray, "example"]:
+    def score(self, X: TallMatrix) -> Float[np.ndarray, "example"]:
         """Log-odds that the answer is hallucinated."""
         return X.columns(self.neurons) @ self.weights + self.intercept
 
@@ -207,7 +207,7 @@ def onwards(w: np.ndarray, earlier: np.ndarray) -> np.ndarray:
 
 
 @ThreadpoolController().wrap(limits=1, user_api="blas")  # several libraries' threads would wait for each other, busily
-def l1_path(X: Rows, labels: np.ndarray, grid: Sequence[float] | np.ndarray) -> list[Fit]:
+def l1_path(X: TallMatrix, labels: np.ndarray, grid: Sequence[float] | np.ndarray) -> list[Fit]:
     """Fit every C of the grid, smallest first. The path ends early where the deviance is all but explained.
 
     Raises ValueError for one-class labels.
@@ -260,7 +260,7 @@ def l1_path(X: Rows, labels: np.ndarray, grid: Sequence[float] | np.ndarray) -> 
     return path
 
 
-def path_on_disk(X: Rows, labels: np.ndarray, grid: np.ndarray) -> list[Fit]:
+def cached_l1_path(X: TallMatrix, labels: np.ndarray, grid: np.ndarray) -> list[Fit]:
     """`l1_path`, read from the cache if these very rows, labels and grid were fitted before."""
 
     def compute() -> dict[str, np.ndarray]:
@@ -279,7 +279,7 @@ def path_on_disk(X: Rows, labels: np.ndarray, grid: np.ndarray) -> list[Fit]:
     ]
 
 
-def c_grid(X: Rows, labels: np.ndarray, n: int) -> np.ndarray:
+def c_grid(X: TallMatrix, labels: np.ndarray, n: int) -> np.ndarray:
     """`n` values of C, evenly spaced in the logarithm, from where the first neuron enters."""
     y, alone = before_any(np.asarray(labels))
     first = 1 / np.abs(X.times_transposed(pull(y, alone)[:, None])).max()

@@ -1,6 +1,6 @@
 """PNG images of figures, drawn by a browser in a process of its own that is not waited for longer than it may take.
 
-`python -m hn_utils.pictures FOLDER START EACH` is that process: it draws FOLDER/<name>.json as FOLDER/<name>.png.
+`python -m hn_utils.shown.pictures FOLDER START EACH` is that process: it draws FOLDER/<name>.json as FOLDER/<name>.png.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def draw(figures: Mapping[str, Any], start: float = START, each: float = EACH) -
     with tempfile.TemporaryDirectory() as folder:
         for name, figure in figures.items():
             (Path(folder) / f"{name}.json").write_text(json.dumps(figure))
-        command = [sys.executable, "-m", "hn_utils.pictures", folder, str(start), str(each)]
+        command = [sys.executable, "-m", __name__, folder, str(start), str(each)]
         process = psutil.Popen(command, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL)
         try:
             process.wait(2 * start + each * len(figures))  # it keeps the same limits itself

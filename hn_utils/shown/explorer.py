@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from hn_utils.compliance import BEHAVIOURS, Item, conversation, outcomes, plain_item, replies_at
 from hn_utils.contributions import token_contributions
 from hn_utils.intervene import Dose
+from hn_utils.items import BEHAVIOURS, Item, outcomes, plain_item
+from hn_utils.l1_path import Fit
 from hn_utils.origins import Drift
-from hn_utils.path import Fit
 from hn_utils.probe import row_of
 from hn_utils.questions import Question
+from hn_utils.replies import conversation, replies_at
 from hn_utils.responses import representative
 from hn_utils.road import Collected, Found, Intervened
 from hn_utils.study import Study

@@ -8,8 +8,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from hn_utils.controls import bootstrap, mean
-from hn_utils.plots.style import ABSTAINED, FALSE, H_NEURON, TRUE, band, printable, styled
 from hn_utils.road import Collected
+from hn_utils.shown.plots.style import ABSTAINED, FALSE, H_NEURON, TRUE, band, printable, styled
 
 
 def exposure(collected: Collected, n_bins: int = 8) -> go.Figure:

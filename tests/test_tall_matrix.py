@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hn_utils.cache import Stage
-from hn_utils.rows import Rows
+from hn_utils.tall_matrix import TallMatrix
 
 
 @pytest.fixture
@@ -15,10 +15,10 @@ def matrix() -> np.ndarray:
 
 
 @pytest.fixture(params=[(64, 2**13), (2, 4), (1, 1)], ids=["one tile", "two rows by four columns", "single numbers"])
-def rows(request, matrix, monkeypatch) -> Rows:
-    monkeypatch.setattr("hn_utils.rows.HEIGHT", request.param[0])
-    monkeypatch.setattr("hn_utils.rows.WIDTH", request.param[1])
-    return Rows([matrix[:4], matrix[4:5], matrix[5:]])
+def rows(request, matrix, monkeypatch) -> TallMatrix:
+    monkeypatch.setattr("hn_utils.tall_matrix.HEIGHT", request.param[0])
+    monkeypatch.setattr("hn_utils.tall_matrix.WIDTH", request.param[1])
+    return TallMatrix([matrix[:4], matrix[4:5], matrix[5:]])
 
 
 def test_is_the_matrix(rows, matrix):
@@ -45,7 +45,7 @@ def test_some_rows_and_rows_above_rows(rows, matrix):
 
 
 def test_the_digest_is_of_the_content_alone(rows, matrix):
-    assert rows.digest == Rows([matrix]).digest == Rows([matrix[::-1]])[np.arange(23)[::-1]].digest
+    assert rows.digest == TallMatrix([matrix]).digest == TallMatrix([matrix[::-1]])[np.arange(23)[::-1]].digest
     assert rows.digest != rows[np.arange(22)].digest
 
 
@@ -54,9 +54,9 @@ def test_rows_on_disk_are_mapped_not_read(tmp_path, monkeypatch, matrix):
     stage = Stage("s", {})
     kept = stage.save(["0"], {"values": matrix})
     assert not kept["values"].flags.owndata  # the pages of the file itself
-    assert np.array_equal(Rows([kept["values"]]).columns(np.arange(11)), matrix.astype(np.float32))
+    assert np.array_equal(TallMatrix([kept["values"]]).columns(np.arange(11)), matrix.astype(np.float32))
 
 
 def test_different_widths():
     with pytest.raises(ValueError, match=r"different widths: \[2, 3\]"):
-        Rows([np.ones((1, 2)), np.ones((1, 3))])
+        TallMatrix([np.ones((1, 2)), np.ones((1, 3))])

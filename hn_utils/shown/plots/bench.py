@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from hn_utils.plots.style import (
+from hn_utils.shown.plots.style import (
     TRUE,
     styled,
 )

@@ -10,7 +10,9 @@ from plotly.subplots import make_subplots
 
 from hn_utils.contributions import Contributions
 from hn_utils.controls import auroc, bootstrap
-from hn_utils.plots.style import (
+from hn_utils.probe import Detection, HNeurons, Probe, row_of
+from hn_utils.road import Found
+from hn_utils.shown.plots.style import (
     CONTROL,
     FALSE,
     H_NEURON,
@@ -20,11 +22,9 @@ from hn_utils.plots.style import (
     neuron_name,
     styled,
 )
-from hn_utils.probe import Detection, HNeurons, Probe, row_of
-from hn_utils.road import Found
 
 
-def path(probe: Probe) -> go.Figure:
+def l1_path(probe: Probe) -> go.Figure:
     """How many neurons does each C keep, how well does it detect on validation, and which was chosen?"""
     grid = [f.C for f in probe.path]
     figure = make_subplots(specs=[[{"secondary_y": True}]])
@@ -64,7 +64,7 @@ def path(probe: Probe) -> go.Figure:
     )
 
 
-def path_weights(probe: Probe, d_mlp: int) -> go.Figure:
+def l1_path_weights(probe: Probe, d_mlp: int) -> go.Figure:
     """Which neurons speak at each C, and with what weight? A slider walks along the path."""
     figure, told = go.Figure(), []
     for place, fit in enumerate(probe.path):

@@ -10,7 +10,8 @@ from plotly.subplots import make_subplots
 
 from hn_utils.contributions import Contributions
 from hn_utils.origins import Drift, Transfer
-from hn_utils.plots.style import (
+from hn_utils.probe import HNeurons
+from hn_utils.shown.plots.style import (
     CONTROL,
     H_NEURON,
     MATCHED,
@@ -19,7 +20,6 @@ from hn_utils.plots.style import (
     neuron_name,
     styled,
 )
-from hn_utils.probe import HNeurons
 
 
 def timeline(transfers: Sequence[Transfer], names: Sequence[str]) -> go.Figure:

@@ -1,4 +1,4 @@
-"""The notebooks' copies with gaps: `python -m hn_utils.worksheets` writes notebooks/exercises/ from the sources.
+"""The notebooks' copies with gaps: `python -m hn_utils.course.worksheets` writes notebooks/exercises/ from the sources.
 
 A cell tagged `exercise` holds a solution and its check. In the copy its functions keep name, arguments and docstring,
 its values become `...`, the check stays, and the solution follows, folded. The cell tagged `solutions` says which copy

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from hn_utils.compliance import BEHAVIOURS, DoseResponse
 from hn_utils.controls import Estimate, accuracy, beyond_random
+from hn_utils.curves import DoseResponse
 from hn_utils.evidence import Compared, Everyday
+from hn_utils.items import BEHAVIOURS
 from hn_utils.origins import Drift, Transfer
 from hn_utils.probe import row_of
 from hn_utils.questions import question_module

@@ -19,7 +19,7 @@ from hn_utils.cache import digest
 HEIGHT, WIDTH = 128, 2**12  # rows and columns of a tile, which is held in float32: 2 MB, so that it stays near the core
 
 
-class Rows:
+class TallMatrix:
     """Rows [row, column] of any float type, spread over one or more arrays that may be mapped from files.
 
     Raises ValueError if the parts differ in width.
@@ -41,14 +41,14 @@ class Rows:
     def shape(self) -> tuple[int, int]:
         return len(self), self.parts[0].shape[1]
 
-    def __getitem__(self, rows: np.ndarray) -> Rows:
+    def __getitem__(self, rows: np.ndarray) -> TallMatrix:
         """Some of the rows, by index or mask."""
-        return Rows(self.parts, self.where[rows])
+        return TallMatrix(self.parts, self.where[rows])
 
-    def above(self, other: Rows) -> Rows:
+    def above(self, other: TallMatrix) -> TallMatrix:
         """These rows, then the other's."""
         moved = other.where + [len(self.parts), 0]
-        return Rows((*self.parts, *other.parts), np.concatenate([self.where, moved]))
+        return TallMatrix((*self.parts, *other.parts), np.concatenate([self.where, moved]))
 
     def columns(self, chosen: Int[np.ndarray, "k"]) -> Float[np.ndarray, "row k"]:
         """A few columns, in float32."""

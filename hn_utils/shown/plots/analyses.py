@@ -9,7 +9,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from hn_utils.evidence import N_MADE_UP, N_PLANTED, Domains, Everyday, PaperRule, Planted
-from hn_utils.plots.style import (
+from hn_utils.probe import Fit, row_of
+from hn_utils.shown.plots.style import (
     ABSTAINED,
     BASE,
     CONTROL,
@@ -17,7 +18,6 @@ from hn_utils.plots.style import (
     TRUE,
     styled,
 )
-from hn_utils.probe import Fit, row_of
 
 
 def paper_rule(rule: PaperRule, own: Fit) -> go.Figure:
