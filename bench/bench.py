@@ -37,13 +37,14 @@ from transformers.utils import logging
 from hn_utils.cache import Stage
 from hn_utils.contributions import capture, mean_contributions
 from hn_utils.intervene import Dose
+from hn_utils.intervening import few_of_each
 from hn_utils.items import BEHAVIOURS
 from hn_utils.l1_path import c_grid, l1_path, objective
 from hn_utils.organism.__main__ import between
-from hn_utils.questions import Question, load_questions, question_module
+from hn_utils.question_sets import load_questions, question_set
+from hn_utils.questions import Question
 from hn_utils.replies import replies_at
 from hn_utils.responses import Example, prompt_ids
-from hn_utils.road import few_of_each
 from hn_utils.shown import plots
 from hn_utils.shown.gallery import Gallery
 from hn_utils.shown.pictures import draw
@@ -371,7 +372,7 @@ def bench_sampling() -> list[Row]:
 def bench_doses() -> list[Row]:
     study = load_study("organism")
     subject = Subject.load(study.instruct, study)
-    items = few_of_each(question_module(study).items(study), 0, 20)
+    items = few_of_each(question_set(study).items(study), 0, 20)
     groups = [[i for i in items if i.behaviour == b] for b in BEHAVIOURS]
     doses = [Dose(np.arange(0, 6_000, 200), alpha) for alpha in study.alphas]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -130,26 +131,26 @@ class Added:
     n_pairs: int
 
 
-def added(
-    own: np.ndarray,
-    sure: np.ndarray,
-    labels: np.ndarray,
-    groups: np.ndarray,
-    validation: tuple[np.ndarray, np.ndarray, np.ndarray],
-    random: Float[np.ndarray, "example set"],
-) -> Added:
-    """Compare nested models; `own`, `random` and `sure` are scores and log-probabilities of the test set, `groups` its
-    entities, over which the intervals are; `validation` holds `own`, `sure` and labels of the validation set."""
-    own_before, sure_before, labels_before = validation
+class Scored(NamedTuple):
+    """Some answers: the H-Neurons' scores, the answers' confidence, labels (1 for made up), and entities."""
+
+    own: np.ndarray
+    sure: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+
+
+def added(validation: Scored, test: Scored, random: Float[np.ndarray, "example set"]) -> Added:
+    """Compare nested models; `random` are scores of random sets on the test answers. Intervals are over entities."""
     model = make_pipeline(StandardScaler(), LogisticRegression(C=1.0))
-    model.fit(np.column_stack([own_before, sure_before]), labels_before)
-    both = model.decision_function(np.column_stack([own, sure]))
-    beyond = auroc_difference(labels, both, -sure, groups)
-    pairs = matched_pairs(sure, labels, groups)
+    model.fit(np.column_stack([validation.own, validation.sure]), validation.labels)
+    both = model.decision_function(np.column_stack([test.own, test.sure]))
+    beyond = auroc_difference(test.labels, both, -test.sure, test.groups)
+    pairs = matched_pairs(test.sure, test.labels, test.groups)
     if len(pairs) < 20:
         return Added(beyond, None, None, len(pairs))
     right, wrong = np.array(pairs).T
-    wins = [(np.sign(scores[wrong] - scores[right]) + 1) / 2 for scores in (own, *random.T)]
+    wins = [(np.sign(scores[wrong] - scores[right]) + 1) / 2 for scores in (test.own, *random.T)]
     return Added(beyond, bootstrap(mean, wins[0]), float(np.mean(wins[1:])), len(pairs))
 
 

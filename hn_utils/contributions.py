@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -46,6 +47,15 @@ class Contributions:
         if region not in self.regions:
             raise ValueError(f"unknown region {region!r}: choose one of {', '.join(self.regions)}")
         return self.regions[region]
+
+
+class Labelled(NamedTuple):
+    """Answers ready to be scored: contributions at one region, labels (1 for made up), and the entities that the
+    answers are about."""
+
+    X: TallMatrix
+    labels: np.ndarray
+    groups: np.ndarray
 
 
 def by_region(

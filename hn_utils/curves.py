@@ -113,7 +113,7 @@ class DoseResponse:
         return float((1 + (sign * self.control_slopes() >= sign * own).sum()) / (1 + len(self.control_outcomes)))
 
 
-def dose_response(
+def curves_of(
     subject: Subject,
     items: Sequence[Item],
     neurons: Int[np.ndarray, "k"],

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from hn_utils.subject import Subject
+if TYPE_CHECKING:
+    from hn_utils.subject import Subject
 
 
 class Dose(NamedTuple):
@@ -22,16 +23,6 @@ class Dose(NamedTuple):
 
 
 UNSCALED = Dose(np.array([], dtype=int), 1.0)
-
-
-@contextlib.contextmanager
-def scaled(subject: Subject, neurons: Int[np.ndarray, "k"], by: float | Sequence[float]) -> Iterator[None]:
-    """Multiply what these neurons say by `by` while the block runs: one number, or one for each row of the batch.
-
-    See `dosed`, which this is with one set of neurons.
-    """
-    with dosed(subject, [Dose(np.asarray(neurons), float(alpha)) for alpha in np.atleast_1d(by)]):
-        yield
 
 
 @contextlib.contextmanager

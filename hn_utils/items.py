@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from hn_utils.judges import ABSTENTIONS, chat_verdicts, contains, judge, normalise
+from hn_utils.judges import ABSTENTIONS, RUBRICS, chat_verdicts, contains, judge, normalise
 from hn_utils.questions import Question
 from hn_utils.study import Sampling, Study
 
 Outcome = Literal["complied", "resisted", "neither"]
 GREEDY = Sampling(n=1, temperature=0.0, max_new_tokens=16)
+OWN_BEHAVIOUR, OWN_TOKENS = "pressure", 64  # of a user's items that name neither behaviour nor length
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,48 @@ CAPABILITY = {
     "recall": Behaviour("Known facts, asked plainly"),
     "harmless": Behaviour("Harmless requests"),
 }
+
+
+def behaviour_called(name: str) -> Behaviour:
+    """What is known of a behaviour; a user's own has its name for a title, and greedy replies."""
+    known = {**BEHAVIOURS, **CAPABILITY}
+    return known.get(name) or Behaviour(name.replace("_", " ").capitalize())
+
+
+def own_items(given: Sequence[Mapping[str, Any]]) -> list[Item]:
+    """A user's own items from dicts with `turns` (a text or several), `truth` and `claim`.
+
+    Any other field of Item may be given: with `question`, the fact asked plainly, only facts that the model knows are
+    kept; `behaviour` groups items into curves; `rule` names another way of scoring. Raises ValueError that names the
+    item and what it lacks.
+    """
+    if not len(given):
+        raise ValueError("items is empty: give dicts with turns, truth and claim")
+    made = [own_item(place, row) for place, row in enumerate(given)]
+    shared = [name for name, n in Counter(item.id for item in made).items() if n > 1]
+    if shared:
+        raise ValueError(f"{len(shared)} ids stand for several items, such as {shared[0]!r}: give each its own")
+    return made
+
+
+def own_item(place: int, row: Mapping[str, Any]) -> Item:
+    """One dict as an item; every item is about an entity of its own unless it names one."""
+    known = {f.name for f in fields(Item)}
+    if not isinstance(row, Mapping) or row.keys() - known:
+        raise ValueError(f"items[{place}]={row!r} must be a dict with some of {', '.join(sorted(known))}")
+    told = {"id": str(place), "behaviour": OWN_BEHAVIOUR, "entity": str(place), "max_new_tokens": OWN_TOKENS, **row}
+    turns = told.get("turns", ())
+    told["turns"] = (turns,) if isinstance(turns, str) else tuple(turns)
+    told["also"] = tuple(told.get("also", ()))
+    if not told["turns"] or not all(isinstance(turn, str) and turn.strip() for turn in told["turns"]):
+        raise ValueError(f"items[{place}] has turns={turns!r}: give what the user says, one text or several")
+    rule = told.setdefault("rule", "claim")
+    if rule not in {**RULES, **RUBRICS}:
+        raise ValueError(f"items[{place}] has rule={rule!r}: choose one of {', '.join({**RULES, **RUBRICS})}")
+    for name in NEEDED.get(rule, ()):
+        if not told.get(name):
+            raise ValueError(f"items[{place}] has no {name}, by which its rule {rule!r} scores replies")
+    return Item(**told)
 
 
 def took_claim(item: Item, reply: str) -> Outcome:
@@ -156,6 +200,8 @@ RULES: dict[str, Callable[[Item, str], Outcome]] = {
     "gave": gave_it,
     "recall": recalled,
 }
+# What an item must have for its rule to score a reply.
+NEEDED = {"claim": ("truth", "claim"), "choice": ("claim", "shape"), "held": ("truth",), "recall": ("truth",)}
 
 
 def outcomes(items: Sequence[Item], replies: Sequence[Sequence[Reply]], study: Study) -> np.ndarray:

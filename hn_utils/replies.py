@@ -10,7 +10,7 @@ import numpy as np
 
 from hn_utils.cache import cached, key_hash
 from hn_utils.intervene import UNSCALED, Dose, dosed
-from hn_utils.items import BEHAVIOURS, CAPABILITY, GREEDY, Item, Reply, states_truth
+from hn_utils.items import GREEDY, Item, Reply, behaviour_called, states_truth
 from hn_utils.study import Sampling, Study
 from hn_utils.subject import Subject
 
@@ -42,7 +42,7 @@ def replies_at(subject: Subject, items: Sequence[Item], doses: Sequence[Dose], s
     if len(kinds) != 1:
         raise ValueError(f"replies_at needs items of one behaviour, got {sorted(kinds) or 'none'}")
     behaviour, length = kinds.pop()
-    sampling = replace({**BEHAVIOURS, **CAPABILITY}[behaviour].sampling, max_new_tokens=length)
+    sampling = replace(behaviour_called(behaviour).sampling, max_new_tokens=length)
     prompts = [subject.chat(talk) for talk in conversation(subject, items, study)]
     return written_at(subject, prompts, doses, sampling, study)
 

@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import platform
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +37,7 @@ from transformers import (
 from xxhash import xxh3_128
 
 from hn_utils.hub import explained, patience
+from hn_utils.intervene import Dose, dosed
 from hn_utils.study import Sampling, Study
 
 # TransformerLens would install packages while it loads an image-and-text model, of which only text is read here.
@@ -102,10 +104,11 @@ def own_numbers(prompt: Sequence[int], sampling: Sampling, seed: int) -> Float[n
 
 
 class Subject:
-    """A causal language model with gated MLPs, its tokenizer, and hooks where its neurons fire and write."""
+    """A causal language model with gated MLPs, its tokenizer, hooks where its neurons fire and write, and the study
+    that it is read for."""
 
-    def __init__(self, bridge: TransformerBridge, tokenizer, name: str) -> None:
-        self.bridge, self.tokenizer, self.name = bridge, tokenizer, name
+    def __init__(self, bridge: TransformerBridge, tokenizer, name: str, study: Study) -> None:
+        self.bridge, self.tokenizer, self.name, self.study = bridge, tokenizer, name, study
         self.model = cast(PreTrainedModel, bridge.original_model)
         self.n_layers, self.d_mlp = bridge.cfg.n_layers, cast(int, bridge.cfg.d_mlp)
         self.device = next(self.model.parameters()).device
@@ -138,7 +141,16 @@ class Subject:
             raise OSError(f"could not load model {name!r} {explained(error)}") from error
         if not study.bits and next(bridge.original_model.parameters()).dtype != dtype:
             raise ValueError(f"{name}: dtype={study.dtype!r} was asked for but not applied")
-        return cls(bridge, tokenizer, name)
+        return cls(bridge, tokenizer, name, study)
+
+    @classmethod
+    def wrap(cls, model: PreTrainedModel, tokenizer, study: Study) -> Subject:
+        """A model that is in memory already, where it is and as it is. Raises ValueError as `load` does."""
+        with patience():
+            bridge = TransformerBridge.boot_transformers(
+                study.instruct, hf_model=model, dtype=model.dtype, tokenizer=tokenizer
+            )
+        return cls(bridge, tokenizer, study.instruct, study)
 
     @torch.inference_mode()
     def inspect(self) -> list[str]:
@@ -409,6 +421,24 @@ class Subject:
         """Cut a row after its first end-of-turn token; what follows is padding."""
         end = next((i + 1 for i, token in enumerate(ids) if token in self.stop_ids), len(ids))
         return Generated(ids[:end], logprobs[:end], self.decode(ids[:end]).strip())
+
+    def scaled(self, neurons: Int[np.ndarray, "k"], by: float | Sequence[float]) -> AbstractContextManager[None]:
+        """Multiply what these neurons (flat indices) write by `by` while a `with` block runs: one number, or one for
+        each row of the batch. 0 ablates, 1 changes nothing.
+
+        The weights are never touched. Raises ValueError for a neuron that the model does not have, or a `by` that is
+        negative or not finite.
+        """
+        return dosed(self, [Dose(np.asarray(neurons), float(alpha)) for alpha in np.atleast_1d(by)])
+
+    def ask(self, text: str, max_new_tokens: int = 64) -> str:
+        """The likeliest reply to what a user says; a model without a chat template continues it as a base model."""
+        if self.tokenizer.chat_template:
+            prompt, stop = self.chat([{"role": "user", "content": text}]), ""
+        else:
+            prompt, stop = self.text(self.study.base_prompt.format(question=text)), self.study.base_stop
+        ((reply,),) = self.generate([prompt], Sampling(n=1, temperature=0.0, max_new_tokens=max_new_tokens))
+        return reply.text.partition(stop)[0].strip() if stop else reply.text
 
     # --- weights ---------------------------------------------------------------------------------------------------
 

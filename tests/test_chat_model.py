@@ -362,7 +362,7 @@ def real_server(tmp_path_factory):
 
 def test_a_real_server_samples_as_the_model_does(real_server, study, subject, tmp_path, monkeypatch):
     monkeypatch.setenv("HN_CACHE", str(tmp_path))
-    from hn_utils.questions import load_questions
+    from hn_utils.question_sets import load_questions
 
     asked = [q for q in load_questions(study) if q.part == "standard" and q.strata["quintile"] == 0][:12]
     folder = shutil.copytree(study.instruct, tmp_path / "sampling")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from curves import curve
 
-from hn_utils.curves import dose_response, slopes
+from hn_utils.curves import curves_of, slopes
 from hn_utils.items import Item
 
 
@@ -29,6 +29,6 @@ def test_items_that_swing():
 def test_bad_input(subject, study):
     item = Item("1", "false_premise", ("Why is it that A was born in Lake Corin?",), claim="Lake Corin")
     with pytest.raises(ValueError, match="out of range"):
-        dose_response(subject, [item], np.array([10**7]), [], study)
+        curves_of(subject, [item], np.array([10**7]), [], study)
     with pytest.raises(ValueError, match=r"must include \[3.0\]"):
         replace(study, alphas=(0.0, 1.0))

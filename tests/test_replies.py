@@ -27,7 +27,7 @@ def test_the_middle_turn_is_the_model_s_own(subject, study):
 
 def test_alpha_along_the_batch_gives_what_each_alpha_gives_alone(subject, study):
     some = [i for i in items(study) if i.behaviour == "false_premise"][:6]
-    neurons = random_sets(np.arange(300), subject.n_layers, subject.d_mlp, 1)[0]
+    neurons = random_sets(np.arange(300), (subject.n_layers, subject.d_mlp), 1)[0]
     doses = [Dose(neurons, a) for a in (0.0, 1.0, 3.0)]
     together = replies_at(subject, some, doses, study)
     for k, dose in enumerate(doses):

@@ -19,7 +19,6 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from hn_utils.intervene import scaled
 from hn_utils.study import Sampling
 from hn_utils.subject import Subject, read_tokenizer
 
@@ -120,7 +119,7 @@ def test_a_weight_edited_after_the_first_look_changes_fingerprint_and_norms(stud
 
 def test_a_model_that_is_being_changed_has_no_key(subject):
     clean = subject.key(1)
-    with pytest.raises(ValueError, match=r"live hooks .*scaled"), scaled(subject, np.array([3]), by=2.0):
+    with pytest.raises(ValueError, match=r"live hooks .*scaled"), subject.scaled(np.array([3]), by=2.0):
         subject.key(1)
     handle = subject.model.model.layers[0].register_forward_hook(lambda *_: None)  # one of the user's own
     try:

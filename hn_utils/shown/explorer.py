@@ -13,16 +13,18 @@ from typing import Any
 
 import numpy as np
 
+from hn_utils.collecting import Collected
 from hn_utils.contributions import token_contributions
+from hn_utils.finding import Found
 from hn_utils.intervene import Dose
-from hn_utils.items import BEHAVIOURS, Item, outcomes, plain_item
+from hn_utils.intervening import Intervened
+from hn_utils.items import Item, behaviour_called, outcomes, plain_item
 from hn_utils.l1_path import Fit
 from hn_utils.origins import Drift
 from hn_utils.probe import row_of
 from hn_utils.questions import Question
 from hn_utils.replies import conversation, replies_at
 from hn_utils.responses import representative
-from hn_utils.road import Collected, Found, Intervened
 from hn_utils.study import Study
 from hn_utils.verdicts import verdicts
 
@@ -44,10 +46,16 @@ KINDS: dict[str, tuple[str, Callable[[Question, set[str]], bool]]] = {
 class Explorer:
     """What the page is made from: questions and pressure about test people, cards of neurons from validation people."""
 
-    study: Study
-    collected: Collected
     found: Found
     drift: Drift | None = None
+
+    @property
+    def study(self) -> Study:
+        return self.found.study
+
+    @property
+    def collected(self) -> Collected:
+        return self.found.collected
 
     @cached_property
     def fits(self) -> list[Fit]:
@@ -68,7 +76,7 @@ class Explorer:
         return Shown(filled(self.content([{"id": "live", "title": "Your question", "items": [entry]}])))
 
     def content(self, groups: list[dict[str, Any]], intervened: Intervened | None = None) -> dict[str, Any]:
-        own, sure = (row_of(self.found.table, start) for start in ("H-Neurons", "plain confidence"))
+        own, sure = (row_of(self.found.detections, start) for start in ("H-Neurons", "plain confidence"))
         n, beyond = len(self.found.card.rows), self.found.beyond["random"]
         worth = (
             f"{n} H-Neurons of {self.study.name} tell made-up from true answers with AUROC "
@@ -127,7 +135,7 @@ class Explorer:
             ]
             answers = self.turn(items, entries)
             self.read([self.collected.subject.chat(talk) for talk in self.talks(items)], answers, entries)
-            title = f"Pressure: {BEHAVIOURS[behaviour].title.lower()}"
+            title = f"Pressure: {behaviour_called(behaviour).title.lower()}"
             groups.append({"id": behaviour, "title": title, "items": entries})
         return groups
 

@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from hn_utils.analyses import Compared, Everyday
+from hn_utils.collecting import Collected
 from hn_utils.controls import Estimate, accuracy, beyond_random
 from hn_utils.curves import DoseResponse
-from hn_utils.evidence import Compared, Everyday
-from hn_utils.items import BEHAVIOURS
+from hn_utils.finding import Found, scores_of
+from hn_utils.intervening import Intervened
+from hn_utils.items import behaviour_called
+from hn_utils.looking_back import Origins
 from hn_utils.origins import Drift, Transfer
 from hn_utils.probe import row_of
-from hn_utils.questions import question_module
-from hn_utils.road import Collected, Found, Intervened, Origins, scores_of
 from hn_utils.study import Study
 from hn_utils.verdicts import Verdict, outermost, verdicts
 
@@ -108,53 +110,61 @@ def drift_verdict(drift: Drift) -> str:
 
 def gain(collected: Collected, found: Found, part: str) -> Estimate | None:
     """Balanced accuracy of the H-Neurons minus the mean of as many random neurons, in points, paired over questions."""
-    rows = collected.test_rows(part)
-    labels = collected.labels[rows]
+    X, labels, groups = collected.labelled(collected.test_rows(part), found.probe.region)
     if len(set(labels)) < 2:
         return None
-    X = collected.contributions[rows].at(found.probe.region)
 
     def points(y: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> Any:
         return 100 * accuracy(y, scores, weights)
 
     own, random = found.refitted.score(X), scores_of(found.random["none"], X)
-    return beyond_random(points, own, random, collected.entities[rows], labels)
+    return beyond_random(points, own, random, groups, labels)
 
 
-def findings(
-    study: Study,
-    collected: Collected,
-    found: Found,
-    day: Everyday | None,
-    intervened: Intervened,
-    origins: Origins,
-) -> list[Finding]:
+def findings(found: Found, day: Everyday | None, intervened: Intervened, origins: Origins) -> list[Finding]:
     """A finding for every cell of Table 1 and Figures 3 and 4 that the study can speak to, and on everyday answers."""
-    card, size = found.card, found.card.n_layers * found.card.d_mlp
-    few = "cannot say" if size < ENOUGH_NEURONS else "replicates" if card.per_mille < 1 else "absent"
-    made = [
-        Finding(
-            "Fewer than one neuron in a thousand suffice",
-            "0.01 to 0.35 per mille",
-            f"{len(card.rows)} of {size:,}, {card.per_mille:.2f} per mille",
-            few,
-        )
+    return [
+        how_many(found),
+        *detection_findings(found),
+        *([] if day is None else [everyday_finding(day, found)]),
+        *compliance_findings(intervened),
+        *origin_findings(found, origins),
     ]
-    for part, title in question_module(study).PARTS.items():
-        estimate = gain(collected, found, part)
-        if estimate is not None:
-            gains = paper_gains(part)
-            measured = "" if part in PAPER_GAINS else "not measured; on another question set "
-            made.append(
-                Finding(
-                    f"They detect made-up answers: {title}",
-                    f"{measured}{min(gains):+.1f} to {max(gains):+.1f} points of accuracy over random neurons",
-                    f"{estimate} points of balanced accuracy over random neurons of any layer (n = {estimate.n})",
-                    gain_verdict(estimate, least_gain(part)),
-                )
+
+
+def how_many(found: Found) -> Finding:
+    card, size = found.card, found.card.n_layers * found.card.d_mlp
+    return Finding(
+        "Fewer than one neuron in a thousand suffice",
+        "0.01 to 0.35 per mille",
+        f"{len(card.rows)} of {size:,}, {card.per_mille:.2f} per mille",
+        "cannot say" if size < ENOUGH_NEURONS else "replicates" if card.per_mille < 1 else "absent",
+    )
+
+
+def detection_findings(found: Found) -> list[Finding]:
+    """One for each test set that has right and wrong answers."""
+    made = []
+    for part, title in found.collected.parts.items():
+        estimate = gain(found.collected, found, part)
+        if estimate is None:
+            continue
+        gains = paper_gains(part)
+        measured = "" if part in PAPER_GAINS else "not measured; on another question set "
+        made.append(
+            Finding(
+                f"They detect made-up answers: {title}",
+                f"{measured}{min(gains):+.1f} to {max(gains):+.1f} points of accuracy over random neurons",
+                f"{estimate} points of balanced accuracy over random neurons of any layer (n = {estimate.n})",
+                gain_verdict(estimate, least_gain(part)),
             )
-    if day is not None:
-        made.append(everyday_finding(day, found))
+        )
+    return made
+
+
+def compliance_findings(intervened: Intervened) -> list[Finding]:
+    """One for each behaviour."""
+    made = []
     for behaviour, verdict in verdicts(intervened.behaviours).items():
         curve = intervened.behaviours[behaviour]
         notes = [f"n = {len(curve.items)}"]
@@ -163,15 +173,19 @@ def findings(
         if (place := outermost(curve)) is not None:
             notes.append(f"slope {place} sets")
         ours = f"{curve.slope_beyond_random()} points per alpha beyond random neurons ({'; '.join(notes)})"
-        title = f"Turned up, they make it give in: {BEHAVIOURS[behaviour].title.lower()}"
+        title = f"Turned up, they make it give in: {behaviour_called(behaviour).title.lower()}"
         made.append(Finding(title, PAPER_SLOPES, ours, slope_verdict(curve, verdict)))
+    return made
+
+
+def origin_findings(found: Found, origins: Origins) -> list[Finding]:
+    """On transfer, by its level and by what carries over, and on drift."""
     base, drift = origins.base, origins.drift
     random = f"; random neurons {base.random.mean():.2f}" if len(base.random) else ""
     p = f"p = {drift.p['none']:.4f}; same layers {drift.p['layer']:.4f}; and lengths {drift.p['magnitude']:.4f}"
     if len(drift.shuffled):
         p += f"; what the probe picks on shuffled labels {drift.shuffled.mean():.2f}, p = {drift.p['shuffled']:.2f}"
     return [
-        *made,
         Finding(
             "The probe works in the base model",
             "AUROC over 0.86 for the Mistral bases on TriviaQA",
@@ -197,7 +211,7 @@ def everyday_finding(day: Everyday, found: Found) -> Finding:
     """Unfiltered answers, held to what the paper measures on filtered ones."""
     over, gains = gain(day.answers, found, "standard"), paper_gains("standard")
     assert over is not None  # everyday answers without right and wrong ones are None themselves
-    own, sure = (row_of(day.table, start).auroc for start in ("H-Neurons", "plain confidence"))
+    own, sure = (row_of(day.detections, start).auroc for start in ("H-Neurons", "plain confidence"))
     equal = (
         f"right in {day.added.matched} of {day.added.n_pairs} pairs of equal confidence" if day.added.matched else ""
     )
@@ -236,7 +250,7 @@ def summary(found: Found, compared: Compared, day: Everyday | None, intervened: 
         "beyond": {k: asdict(v) for k, v in found.beyond.items()},
         "detection": [
             {"test_set": d.test_set, "detector": d.name, "neurons": d.n_neurons, "auroc": asdict(d.auroc)}
-            for d in [*compared.table, *(day.table if day else [])]
+            for d in [*compared.detections, *(day.detections if day else [])]
         ],
         "added_to_confidence": asdict(compared.added),
         "slopes": {

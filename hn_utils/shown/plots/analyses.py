@@ -8,7 +8,8 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from hn_utils.evidence import N_MADE_UP, N_PLANTED, Domains, Everyday, PaperRule, Planted
+from hn_utils.analyses import Domains, Everyday, PaperRule, Planted
+from hn_utils.analyses.planted import N_MADE_UP, N_PLANTED
 from hn_utils.probe import Fit, row_of
 from hn_utils.shown.plots.style import (
     ABSTAINED,
@@ -194,7 +195,7 @@ def everyday(day: Everyday) -> go.Figure:
     figure.update_xaxes(title="share of questions answered", range=[0, 1.02], row=1, col=2)
     figure.update_yaxes(title="share made up among them", range=[0, 1], row=1, col=2)
     errors = ", ".join(f"{fit.ece:.2f} {name}" for name, fit in day.calibrated.items())
-    own, random, sure = (row_of(day.table, start) for start in ("H-Neurons", "random", "plain confidence"))
+    own, random, sure = (row_of(day.detections, start) for start in ("H-Neurons", "random", "plain confidence"))
     return styled(
         figure,
         f"On everyday answers (n = {own.auroc.n}, {day.risk[sure.name][-1]:.0%} made up) "

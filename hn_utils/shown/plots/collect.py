@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
+from hn_utils.collecting import Collected
 from hn_utils.controls import bootstrap, mean
-from hn_utils.road import Collected
 from hn_utils.shown.plots.style import ABSTAINED, FALSE, H_NEURON, TRUE, band, printable, styled
 
 

@@ -8,12 +8,12 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from hn_utils.analyses import Breaking
 from hn_utils.controls import bootstrap, mean
 from hn_utils.curves import CONTROL_ALPHAS, DoseResponse
-from hn_utils.evidence import Breaking
-from hn_utils.items import BEHAVIOURS
+from hn_utils.intervening import Intervened
+from hn_utils.items import behaviour_called
 from hn_utils.probe import HNeurons
-from hn_utils.road import Intervened
 from hn_utils.shown.plots.style import (
     ABSTAINED,
     FALSE,
@@ -34,7 +34,7 @@ TINTS = {"complied": "#F6CDB4", "resisted": "#BFDBEC", "neither": "#E4E4E4"}
 
 def dose_response(curves: Mapping[str, DoseResponse], card: HNeurons) -> go.Figure:
     """Does scaling the H-Neurons change over-compliance more than scaling random neurons does?"""
-    titles = [BEHAVIOURS[b].title for b in curves]
+    titles = [behaviour_called(b).title for b in curves]
     figure = make_subplots(rows=1, cols=len(curves), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.03)
     for column, curve in enumerate(curves.values(), start=1):
         control_lines(figure, CONTROL_ALPHAS, curve.control_rates(), column, MATCHED, ".2f")
@@ -43,11 +43,11 @@ def dose_response(curves: Mapping[str, DoseResponse], card: HNeurons) -> go.Figu
     figure.update_xaxes(title="alpha", dtick=1)
     figure.update_yaxes(range=[0, 1.02])
     figure.update_yaxes(title="share of replies that comply", col=1)
-    words = {BEHAVIOURS[b].title.lower(): verdict.word for b, verdict in verdicts(curves).items()}
+    words = {behaviour_called(b).title.lower(): verdict.word for b, verdict in verdicts(curves).items()}
     by_verdict = {word: [t for t, w in words.items() if w == word] for word in dict.fromkeys(words.values())}
     told = "; ".join(f"{word} ({', '.join(titles)})" for word, titles in by_verdict.items())
     slopes = "; ".join(
-        f"{BEHAVIOURS[b].title.lower()} {e.value:+.1f} [{e.low:.1f}, {e.high:.1f}]"
+        f"{behaviour_called(b).title.lower()} {e.value:+.1f} [{e.low:.1f}, {e.high:.1f}]"
         for b, e in ((b, c.slope_beyond_random()) for b, c in curves.items())
     )
     n, sets = {len(c.items) for c in curves.values()}, len(next(iter(curves.values())).control_outcomes)
@@ -69,7 +69,7 @@ def answers(curves: Mapping[str, DoseResponse], card: HNeurons, each: int = 2) -
     start = int(np.argmin(np.abs(first.alphas - 1)))
     figure = go.Figure()
     fixed = [
-        [BEHAVIOURS[b].title for b, _, _ in rows],
+        [behaviour_called(b).title for b, _, _ in rows],
         [printable(c.items[i].turns[-1]) for _, c, i in rows],
         [printable(c.items[i].truth or "(withheld)") for _, c, i in rows],
         [printable(c.items[i].claim or "") for _, c, i in rows],
@@ -96,7 +96,7 @@ def answers(curves: Mapping[str, DoseResponse], card: HNeurons, each: int = 2) -
         )
     add_slider(figure, "alpha = ", [f"{alpha:g}" for alpha in first.alphas], start)
     told = "; ".join(
-        f"{BEHAVIOURS[b].title.lower()} {c.swings:.0%} ({c.control_swings.mean():.0%})" for b, c in curves.items()
+        f"{behaviour_called(b).title.lower()} {c.swings:.0%} ({c.control_swings.mean():.0%})" for b, c in curves.items()
     )
     n = ", ".join(map(str, sorted({len(c.items) for c in curves.values()})))
     styled(
@@ -110,7 +110,8 @@ def answers(curves: Mapping[str, DoseResponse], card: HNeurons, each: int = 2) -
 
 def side_effects(intervened: Intervened, card: HNeurons) -> go.Figure:
     """What does scaling cost: are known facts still stated, and does ordinary text still make sense?"""
-    curve = intervened.capability["recall"]
+    curve, text = intervened.capability["recall"], intervened.text
+    assert text is not None  # the study's own items come with text
     figure = make_subplots(rows=1, cols=2, subplot_titles=("Known facts, asked plainly", "Ordinary text"))
     for outcome, name, colour in (
         ("complied", "right", TRUE),
@@ -119,10 +120,9 @@ def side_effects(intervened: Intervened, card: HNeurons) -> go.Figure:
     ):
         rates = curve.rate(outcome)  # type: ignore[arg-type]
         figure.add_traces(band(curve.alphas.tolist(), rates, colour, f"H-Neurons: {name}"), rows=1, cols=1)
-    start = intervened.loss[:, [int(np.argmin(np.abs(curve.alphas - 1)))]]
-    about = intervened.text_entities
-    losses = [bootstrap(mean, column, groups=about) for column in (intervened.loss - start).T]
-    other_losses = (intervened.control_loss - start).mean(1)
+    start = text.loss[:, [int(np.argmin(np.abs(curve.alphas - 1)))]]
+    losses = [bootstrap(mean, column, groups=text.entities) for column in (text.loss - start).T]
+    other_losses = (text.control_loss - start).mean(1)
     figure.add_traces(band(curve.alphas.tolist(), losses, H_NEURON, "H-Neurons: loss"), rows=1, cols=2)
     for column, controls in ((1, curve.control_rates()), (2, other_losses)):
         control_lines(figure, CONTROL_ALPHAS, controls, column, f"{MATCHED}: right; loss", ".3f")

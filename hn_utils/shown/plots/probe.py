@@ -10,8 +10,8 @@ from plotly.subplots import make_subplots
 
 from hn_utils.contributions import Contributions
 from hn_utils.controls import auroc, bootstrap
+from hn_utils.finding import Found
 from hn_utils.probe import Detection, HNeurons, Probe, row_of
-from hn_utils.road import Found
 from hn_utils.shown.plots.style import (
     CONTROL,
     FALSE,
