@@ -2,7 +2,7 @@
 returns a plotly figure; none shows itself.
 """
 
-from hn_utils.shown.plots.analyses import domains, everyday, paper_rule, planted_truth
+from hn_utils.shown.plots.analyses import domains, everyday, over_positions, paper_rule, planted_truth
 from hn_utils.shown.plots.bench import growth, log_slope
 from hn_utils.shown.plots.collect import exposure, token_heat_map
 from hn_utils.shown.plots.intervene import answers, breaking, dose_response, side_effects
@@ -25,6 +25,7 @@ __all__ = [
     "neuron_atlas",
     "neuron_distributions",
     "neuron_name",
+    "over_positions",
     "paper_rule",
     "l1_path",
     "l1_path_weights",

@@ -1,7 +1,7 @@
 """Figures. Each answers one question, names its finding with n and interval in the title, and returns a plotly figure.
 
 Colours (Okabe-Ito, safe for colour-blind readers) mean the same everywhere: H-Neurons vermilion, controls grey,
-true answers blue, hallucinated answers orange, the base model sky blue.
+true answers blue, hallucinated answers orange, the base model sky blue, confidence green, dense probes purple.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ H_NEURON, CONTROL, TRUE, FALSE, BASE, ABSTAINED = (
     "#56B4E9",
     "#444444",
 )
+CONFIDENCE, DENSE = "#009E73", "#CC79A7"  # what the model gives away of how sure it is; a probe on all neurons
 HEIGHT = 520
 MATCHED = "random neurons, same layers and loudness"
 
 
-def styled(figure: go.Figure, title: str, height: int = HEIGHT) -> go.Figure:
-    """House layout: white, wrapped left-aligned title that states the finding, legend below."""
+def styled(figure: go.Figure, title: str, height: int = HEIGHT, caption: str = "") -> go.Figure:
+    """House layout: white, wrapped left-aligned title that states the finding, numbers in the caption, legend below."""
     wrapped = "<br>".join(wrap(printable(title), 105))
-    lines = wrapped.count("<br>") + 1
+    below = "<br>".join(wrap(printable(caption), 125)) if caption else ""
+    lines = wrapped.count("<br>") + 1 + (below.count("<br>") + 1 if caption else 0)
     figure.update_layout(
         template="plotly_white",
         title={
@@ -39,6 +41,7 @@ def styled(figure: go.Figure, title: str, height: int = HEIGHT) -> go.Figure:
             "y": 1 - 24 / height,  # plotly measures from the middle of the first line
             "yanchor": "top",
             "font": {"size": 15},
+            "subtitle": {"text": below, "font": {"size": 13, "color": "#555555"}},
         },
         font={"size": 13},
         height=height,
