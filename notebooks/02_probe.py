@@ -492,6 +492,23 @@ pd.DataFrame(
 )
 
 # %% [markdown]
+# **Where is it known?** The same search at every single position, from the last token of the name to the last of the
+# answer: H-Neurons found anew there, as many random neurons of the same layers and loudness (the band), a dense probe on
+# all neurons, and how sure the model is of the token that follows. Beside it the base model, before any tuning.
+#
+# > **Predict first.** At which position does the most stand? One where something has been said, or one where it is about
+# > to be said?
+
+# %%
+curves = {"instruct": analyses.at_every_position(collected), "base": analyses.at_every_position_of_base(collected)}
+gallery.publish(plots.over_positions(curves), "positions")
+
+# %%
+for name, curve in curves.items():
+    told = [point.name for point in curve if point.beyond and point.beyond.low > 0]
+    print(f"{name}: told apart from random neurons at {len(told)} of {len(curve)} positions: {', '.join(told)}")
+
+# %% [markdown]
 # ## Beside the paper
 #
 # | the paper says | here |

@@ -12,7 +12,7 @@ from hn_utils.analyses.other_judges import judged_again
 from hn_utils.analyses.other_rows import read_elsewhere
 from hn_utils.analyses.paper_rule import PaperRule, by_paper_rule
 from hn_utils.analyses.planted import Planted, planted_truth
-from hn_utils.analyses.positions import AtPosition, at_every_position
+from hn_utils.analyses.positions import AtPosition, at_every_position, at_every_position_of_base
 from hn_utils.analyses.scaled_together import joint_scaling
 from hn_utils.analyses.twins import Swapped, swapped
 
@@ -30,6 +30,7 @@ __all__ = [
     "across_domains",
     "as_loud",
     "at_every_position",
+    "at_every_position_of_base",
     "by_paper_rule",
     "compare",
     "everyday",

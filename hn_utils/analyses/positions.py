@@ -17,13 +17,13 @@ from torch import Tensor
 from hn_utils.analyses.domains import MIN_TO_TRAIN
 from hn_utils.baselines import coordinates, l2_probe
 from hn_utils.cache import cached_whole
-from hn_utils.collecting import Collected
+from hn_utils.collecting import Collected, ask_base
 from hn_utils.contributions import Contributions, contribution
 from hn_utils.controls import Estimate, Match, auroc, beyond_random, bootstrap, random_sets, spread
 from hn_utils.finding import fit_on, scores_of
 from hn_utils.probe import NoHNeurons, refit, refits, three_vs_one
 from hn_utils.questions import SPLITS
-from hn_utils.responses import Example
+from hn_utils.responses import Example, NothingConsistent
 from hn_utils.spans import find_phrase, positions_in, token_offsets
 from hn_utils.subject import Subject
 from hn_utils.tall_matrix import TallMatrix
@@ -188,6 +188,15 @@ def at_every_position(collected: Collected) -> list[AtPosition]:
         if all(min(np.bincount(here.answers.labels[rows], minlength=2)) >= MIN_TO_TRAIN for rows in splits):
             curve.append(at_position(place.name, here))
     return curve
+
+
+def at_every_position_of_base(collected: Collected) -> list[AtPosition]:
+    """The same for the study's base model, asked the same questions; empty if it answers nothing consistently."""
+    base = Subject.load(collected.study.base, collected.study)
+    try:
+        return at_every_position(ask_base(base, collected, tuple(SPLITS)))
+    except NothingConsistent:
+        return []
 
 
 def at_position(name: str, here: Here) -> AtPosition:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -211,9 +211,9 @@ def everyday(day: Everyday) -> go.Figure:
     )
 
 
-def over_positions(instruct: Sequence[AtPosition], base: Sequence[AtPosition]) -> go.Figure:
-    """Where in prompt and answer can one read whether it will be true? Instruct beside base."""
-    curves = {"instruct": instruct, "base": base} if base else {"instruct": instruct}
+def over_positions(curves: Mapping[str, Sequence[AtPosition]]) -> go.Figure:
+    """Where in prompt and answer can one read whether it will be true? A panel a model, the instruct model first."""
+    curves = {name: curve for name, curve in curves.items() if curve}
     figure = make_subplots(
         rows=1, cols=len(curves), shared_yaxes=True, subplot_titles=[f"{name} model" for name in curves]
     )
@@ -222,8 +222,9 @@ def over_positions(instruct: Sequence[AtPosition], base: Sequence[AtPosition]) -
             figure.add_trace(trace, row=1, col=column)
     figure.add_hline(y=0.5, line={"color": "#333333", "width": 1, "dash": "dot"})
     figure.update_yaxes(title="AUROC, held-out people", range=[0.4, 1.02], col=1)
-    best = max((p for p in instruct if p.h_neurons), key=lambda p: p.h_neurons.value)  # type: ignore[union-attr]
-    finding = f"H-Neurons of the instruct model tell most at “{best.name}”"
+    name, first = next(iter(curves.items()))
+    best = max((p for p in first if p.h_neurons), key=lambda p: p.h_neurons.value)  # type: ignore[union-attr]
+    finding = f"H-Neurons of the {name} model tell most at “{best.name}”"
     told = (
         f"Found anew at every position. There {best.n_neurons} H-Neurons reach AUROC {best.h_neurons}, {best.beyond} "
         f"beyond {MATCHED} (n = {best.n} answers; bars and band: 95 %)."
