@@ -501,7 +501,7 @@ pd.DataFrame(
 
 # %%
 curves = {"instruct": analyses.at_every_position(collected), "base": analyses.at_every_position_of_base(collected)}
-gallery.publish(plots.over_positions(curves), "positions")
+any(point.h_neurons for point in curves["instruct"]) and gallery.publish(plots.over_positions(curves), "positions")
 
 # %%
 for name, curve in curves.items():
