@@ -8,7 +8,7 @@ notebooks: .venv/installed ## run all notebooks on the study named by HN_STUDY, 
 	@$(BIN)/python -m hn_utils notebooks
 
 exercises: .venv/installed ## write the copies with gaps again from the notebooks' sources (over what stands there)
-	$(BIN)/python -m hn_utils.worksheets
+	$(BIN)/python -m hn_utils.course.worksheets
 
 test: .venv/installed ## all tests, in two processes of one thread each
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder

@@ -34,21 +34,23 @@ from threadpoolctl import threadpool_limits
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging
 
-from hn_utils import plots
 from hn_utils.cache import Stage
-from hn_utils.compliance import BEHAVIOURS, replies_at
 from hn_utils.contributions import capture, mean_contributions
-from hn_utils.gallery import Gallery
 from hn_utils.intervene import Dose
+from hn_utils.intervening import few_of_each
+from hn_utils.items import BEHAVIOURS
+from hn_utils.l1_path import c_grid, l1_path, objective
 from hn_utils.organism.__main__ import between
-from hn_utils.path import c_grid, l1_path, objective
-from hn_utils.pictures import draw
-from hn_utils.questions import Question, load_questions, question_module
+from hn_utils.question_sets import load_questions, question_set
+from hn_utils.questions import Question
+from hn_utils.replies import replies_at
 from hn_utils.responses import Example, prompt_ids
-from hn_utils.road import few_of_each
-from hn_utils.rows import Rows
+from hn_utils.shown import plots
+from hn_utils.shown.gallery import Gallery
+from hn_utils.shown.pictures import draw
 from hn_utils.study import BUNDLED, load_study
 from hn_utils.subject import Subject
+from hn_utils.tall_matrix import TallMatrix
 
 HERE = Path(__file__).resolve().parent
 MARK = "<!-- measured -->"
@@ -196,12 +198,12 @@ def contributions(n: int, p: int, height: int = 256) -> Iterator[np.ndarray]:
         yield (logs - 4).exp_().half().numpy()
 
 
-def on_disk(n: int, p: int) -> Rows:
+def on_disk(n: int, p: int) -> TallMatrix:
     """The same, in shards of 64 rows, mapped."""
     stage, mapped = Stage("rows", {"n": n, "p": p}), []
     for index, values in enumerate(contributions(n, p, 64)):
         mapped.append(stage.save([str(index)], {"values": values})["values"])
-    return Rows(mapped)
+    return TallMatrix(mapped)
 
 
 def liblinear(X: np.ndarray, labels: np.ndarray, C: float) -> np.ndarray:
@@ -292,7 +294,7 @@ def bench_memory() -> list[Row]:
 def bench_path() -> list[Row]:
     n, p, rows = 2_000, 50_000, []
     parts, labels = list(contributions(n, p)), answer_labels(n)
-    X, dense = Rows(parts), np.concatenate(parts).astype(np.float64)
+    X, dense = TallMatrix(parts), np.concatenate(parts).astype(np.float64)
     with one_core():
         grid = c_grid(X, labels, 20)
         for depth, places in ((7, (1, 3, 5)), (20, (1, 7, 12, 18))):
@@ -326,7 +328,7 @@ def bench_path() -> list[Row]:
 
 def bench_deep() -> list[Row]:
     parts, labels = list(contributions(2_000, 8_000)), answer_labels(2_000)
-    X, dense = Rows(parts), np.concatenate(parts).astype(np.float64)
+    X, dense = TallMatrix(parts), np.concatenate(parts).astype(np.float64)
     C = c_grid(X, labels, 20)[13]
     with one_core():
         ours, theirs = in_turn(
@@ -370,7 +372,7 @@ def bench_sampling() -> list[Row]:
 def bench_doses() -> list[Row]:
     study = load_study("organism")
     subject = Subject.load(study.instruct, study)
-    items = few_of_each(question_module(study).items(study), 0, 20)
+    items = few_of_each(question_set(study).items(study), 0, 20)
     groups = [[i for i in items if i.behaviour == b] for b in BEHAVIOURS]
     doses = [Dose(np.arange(0, 6_000, 200), alpha) for alpha in study.alphas]
 
@@ -409,7 +411,9 @@ def bench_storage() -> list[Row]:
         wrote, wrote_single = in_turn(lambda: stage.save(["0"], {"values": values}), write_single)
         (shard,) = stage.holding({"0"})
         size = shard.stat().st_size / sum(f.stat().st_size for f in folder.iterdir())
-        read, read_singly = in_turn(lambda: Rows([stage.read(shard)["values"]]).columns(np.arange(500)), read_single)
+        read, read_singly = in_turn(
+            lambda: TallMatrix([stage.read(shard)["values"]]).columns(np.arange(500)), read_single
+        )
     what = "64 examples of 459,000 neurons"
     rival = "a float32 .npy each"
     return [
@@ -446,7 +450,7 @@ def bench_growth() -> list[Row]:
         ):
             took = []
             for size in sizes:
-                X, labels = Rows(list(contributions(*shape(size)))), answer_labels(shape(size)[0])
+                X, labels = TallMatrix(list(contributions(*shape(size)))), answer_labels(shape(size)[0])
                 took.append(seconds(lambda X=X, y=labels: l1_path(X, y, c_grid(X, y, 20)[:12]), time.process_time))
             panels[title] = list(sizes), took
 

@@ -1,3 +1,73 @@
-"""H-Neurons, step by step: ask, judge, capture contributions, probe, intervene, and look back at the base model."""
+"""H-Neurons in ten lines: load a model, collect its answers, find its H-Neurons, turn them, look back.
+
+>>> import hn_utils as hn
+>>> model = hn.load("organism")
+>>> answers = hn.collect(model, n_questions=300, sampling={"n": 2})
+>>> found = hn.find(answers, n_grid=8)
+>>> found.table.columns[1]
+'held-out entities'
+>>> with model.scaled(found.neurons, 3):
+...     reply = model.ask("Answer only: Where was Dixo Porvik born?")
+>>> bool(reply)
+True
+
+What stands here is imported when it is first used: importing the package takes no time.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hn_utils.collecting import Collected, collect
+    from hn_utils.finding import Found, find
+    from hn_utils.intervening import Intervened, dose_response
+    from hn_utils.loading import load, wrap
+    from hn_utils.looking_back import Origins, look_back
+    from hn_utils.probe import HNeurons
+    from hn_utils.study import Study, load_study
 
 __version__ = "0.1.0"
+__all__ = [
+    "Collected",
+    "Found",
+    "HNeurons",
+    "Intervened",
+    "Origins",
+    "Study",
+    "collect",
+    "dose_response",
+    "find",
+    "load",
+    "load_study",
+    "look_back",
+    "wrap",
+]
+# Where each name lives. No module may be called as a function here is: once imported, it would stand in its place.
+HOMES = {
+    "load": "loading",
+    "wrap": "loading",
+    "collect": "collecting",
+    "Collected": "collecting",
+    "find": "finding",
+    "Found": "finding",
+    "dose_response": "intervening",
+    "Intervened": "intervening",
+    "look_back": "looking_back",
+    "Origins": "looking_back",
+    "HNeurons": "probe",
+    "Study": "study",
+    "load_study": "study",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A name of the front door, from its module (PEP 562)."""
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}: choose one of {', '.join(__all__)}")
+    return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

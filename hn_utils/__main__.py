@@ -1,4 +1,4 @@
-"""`run`: the whole road without notebooks, for the study named by --study or HN_STUDY. `notebooks`: the same as
+"""`run`: all steps without notebooks, for the study named by --study or HN_STUDY. `notebooks`: the same as
 notebooks. `audit`: known faults of released examples."""
 
 from __future__ import annotations
@@ -8,40 +8,41 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from hn_utils import evidence, road
+import hn_utils as hn
+from hn_utils import analyses
 from hn_utils.places import runs_root
 from hn_utils.published.audit import audit
-from hn_utils.report import findings, page, summary
+from hn_utils.shown.report import findings, page, summary
 from hn_utils.study import PRESETS, Study, load_study
 from hn_utils.verdicts import outermost_told, verdicts
 
 
 def run(study: Study, out: Path) -> Path:
-    """Walk the road and write `h_neurons.json` (the card), `report.md` and `summary.json`; returns the last's path."""
+    """Take all steps and write `h_neurons.json` (the card), `report.md` and `summary.json`; returns the last's path."""
     out.mkdir(parents=True, exist_ok=True)
-    collected = road.collect(study)
-    found = road.find(study, collected)
+    model = hn.load(study)
+    found = hn.find(hn.collect(model))
     found.card.save(out / "h_neurons.json")
     print(f"{len(found.card.rows)} H-Neurons ({found.card.per_mille:.2f} per mille): {found.probe.reason}")
-    compared = evidence.compare(study, collected, found)
-    for row in compared.table:
+    compared = analyses.compare(found)
+    for row in compared.detections:
         print(f"  {row.test_set:24} {row.name:36} AUROC {row.auroc}")
     print(
         f"  H-Neurons added to confidence: {compared.added.beyond}; {compared.added.n_pairs} pairs of equal confidence"
     )
     for control, difference in found.beyond.items():
         print(f"  H-Neurons beyond {control}: {difference}")
-    day = evidence.everyday(study, collected, found)
-    intervened = road.intervene(study, collected.subject, found)
+    day = analyses.everyday(found)
+    intervened = hn.dose_response(model, found)
     for curves in (intervened.behaviours, intervened.capability):
         for behaviour, verdict in verdicts(curves).items():
             own, beyond = curves[behaviour].slope(), curves[behaviour].slope_beyond_random()
             print(f"  {behaviour:20} {own} points per alpha, beyond random {beyond}: {verdict}")
         print(f"  {outermost_told(curves)}")
-    origins = road.look_back(study, collected.subject, found)
+    origins = hn.look_back(found)
     for t in origins.timeline:
         print(f"  {t.model:12} {t.n_right} right {t.n_wrong} wrong  AUROC {t.h_neurons}  confidence {t.confidence}")
-    made = findings(study, collected, found, day, intervened, origins)
+    made = findings(found, day, intervened, origins)
     (out / "report.md").write_text(page(study, made))
     for finding in made:
         print(f"  {finding.claim}: {finding.ours}: {finding.verdict}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -15,9 +16,9 @@ from sklearn.preprocessing import StandardScaler
 from hn_utils.cache import cached
 from hn_utils.controls import Estimate, auroc, auroc_difference, bootstrap, mean
 from hn_utils.responses import Example
-from hn_utils.rows import Rows
 from hn_utils.study import Study
 from hn_utils.subject import Subject
+from hn_utils.tall_matrix import TallMatrix
 
 VERSION = 2
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # C of an L2 probe, chosen on validation
@@ -56,8 +57,8 @@ def read(subject: Subject, examples: Sequence[Example], study: Study) -> Reading
             rows["margin"].append(float((best[:, 0] - best[:, 1]).mean()))
         return {name: np.array(values, np.float32) for name, values in rows.items()}
 
-    settings, keys = {"version": VERSION, **subject.key()}, [(e.ids, e.answer) for e in examples]
-    kept = cached("readings", settings, keys, compute, min(256, study.batch_rows))
+    keys = [(e.ids, e.answer) for e in examples]
+    kept = cached("readings", subject.key(VERSION), keys, compute, min(256, study.batch_rows))
     length = np.array([len(e.answer) for e in examples], float)
     return Readings(kept.array("residual"), kept.array("entropy"), kept.array("margin"), length)
 
@@ -68,7 +69,7 @@ def standardized(values: Float[np.ndarray, "example column"], train: np.ndarray)
     return (values - values[train].mean(0)) / np.where(spread == 0, 1, spread)
 
 
-def coordinates(X: Rows, train: np.ndarray) -> Float[np.ndarray, "example train"]:
+def coordinates(X: TallMatrix, train: np.ndarray) -> Float[np.ndarray, "example train"]:
     """Rows of any width in as many numbers as there are training rows, without loss for a dense probe.
 
     A probe with an L2 penalty sees only inner products, and never weighs a direction in which no training row lies. So
@@ -130,26 +131,26 @@ class Added:
     n_pairs: int
 
 
-def added(
-    own: np.ndarray,
-    sure: np.ndarray,
-    labels: np.ndarray,
-    groups: np.ndarray,
-    validation: tuple[np.ndarray, np.ndarray, np.ndarray],
-    random: Float[np.ndarray, "example set"],
-) -> Added:
-    """Compare nested models; `own`, `random` and `sure` are scores and log-probabilities of the test set, `groups` its
-    entities, over which the intervals are; `validation` holds `own`, `sure` and labels of the validation set."""
-    own_before, sure_before, labels_before = validation
+class Scored(NamedTuple):
+    """Some answers: the H-Neurons' scores, the answers' confidence, labels (1 for made up), and entities."""
+
+    own: np.ndarray
+    sure: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+
+
+def added(validation: Scored, test: Scored, random: Float[np.ndarray, "example set"]) -> Added:
+    """Compare nested models; `random` are scores of random sets on the test answers. Intervals are over entities."""
     model = make_pipeline(StandardScaler(), LogisticRegression(C=1.0))
-    model.fit(np.column_stack([own_before, sure_before]), labels_before)
-    both = model.decision_function(np.column_stack([own, sure]))
-    beyond = auroc_difference(labels, both, -sure, groups)
-    pairs = matched_pairs(sure, labels, groups)
+    model.fit(np.column_stack([validation.own, validation.sure]), validation.labels)
+    both = model.decision_function(np.column_stack([test.own, test.sure]))
+    beyond = auroc_difference(test.labels, both, -test.sure, test.groups)
+    pairs = matched_pairs(test.sure, test.labels, test.groups)
     if len(pairs) < 20:
         return Added(beyond, None, None, len(pairs))
     right, wrong = np.array(pairs).T
-    wins = [(np.sign(scores[wrong] - scores[right]) + 1) / 2 for scores in (own, *random.T)]
+    wins = [(np.sign(scores[wrong] - scores[right]) + 1) / 2 for scores in (test.own, *random.T)]
     return Added(beyond, bootstrap(mean, wins[0]), float(np.mean(wins[1:])), len(pairs))
 
 

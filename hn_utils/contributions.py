@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,9 +13,9 @@ from torch import Tensor
 
 from hn_utils.cache import cached
 from hn_utils.responses import Example
-from hn_utils.rows import Rows
 from hn_utils.study import Study
 from hn_utils.subject import Subject
+from hn_utils.tall_matrix import TallMatrix
 
 VERSION = 3
 EPSILON = 1e-8
@@ -30,7 +31,7 @@ class Contributions:
     that predicts the first answer token; `body`, `other` without the first position, where a begin token stands.
     """
 
-    regions: Mapping[str, Rows]
+    regions: Mapping[str, TallMatrix]
     n_layers: int
     d_mlp: int
 
@@ -41,19 +42,28 @@ class Contributions:
         """Some of the examples, by index or mask."""
         return Contributions({region: read[rows] for region, read in self.regions.items()}, self.n_layers, self.d_mlp)
 
-    def at(self, region: str) -> Rows:
+    def at(self, region: str) -> TallMatrix:
         """One region. Raises ValueError if it is unknown."""
         if region not in self.regions:
             raise ValueError(f"unknown region {region!r}: choose one of {', '.join(self.regions)}")
         return self.regions[region]
 
 
+class Labelled(NamedTuple):
+    """Answers ready to be scored: contributions at one region, labels (1 for made up), and the entities that the
+    answers are about."""
+
+    X: TallMatrix
+    labels: np.ndarray
+    groups: np.ndarray
+
+
 def by_region(
     arrays: Sequence[Float[np.ndarray, "example region layer_neuron"]],
     where: Int[np.ndarray, "example 2"] | None = None,
-) -> dict[str, Rows]:
-    """The rows of each region, from arrays that hold all regions; `where` says which rows, as for `Rows`."""
-    return {region: Rows([a[:, place] for a in arrays], where) for place, region in enumerate(REGIONS)}
+) -> dict[str, TallMatrix]:
+    """The rows of each region, from arrays that hold all regions; `where` says which rows, as for `TallMatrix`."""
+    return {region: TallMatrix([a[:, place] for a in arrays], where) for place, region in enumerate(REGIONS)}
 
 
 def contribution(
@@ -142,7 +152,7 @@ def capture(subject: Subject, examples: Sequence[Example], study: Study) -> Cont
             values[batch] = pooled.flatten(2).cpu().numpy().astype(np.float16)
         return {"values": values}
 
-    settings, keys = {"version": VERSION, **subject.key()}, [(e.ids, e.answer) for e in examples]
-    kept = cached("contributions", settings, keys, compute, EXAMPLES_PER_SHARD)
+    keys = [(e.ids, e.answer) for e in examples]
+    kept = cached("contributions", subject.key(VERSION), keys, compute, EXAMPLES_PER_SHARD)
     regions = by_region([shard["values"] for shard in kept.shards], kept.where)
     return Contributions(regions, subject.n_layers, subject.d_mlp)

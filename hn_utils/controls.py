@@ -170,60 +170,79 @@ def beyond_random_p(
     return float(min(1, 2 * (1 + beyond_zero) / (1 + len(draws))))
 
 
-def random_sets(
-    chosen: Int[np.ndarray, "k"],
-    n_layers: int,
-    d_mlp: int,
-    n_sets: int,
-    match: str = "none",
-    magnitude: Float[np.ndarray, "layer_neuron"] | None = None,
-    seed: int = 0,
-    within: float | None = None,
-    never: Int[np.ndarray, "m"] | None = None,
-) -> list[Int[np.ndarray, "k"]]:
-    """Sets of other neurons, as many as `chosen` (flat indices), drawn without replacement, and none of `never` (by
-    default the chosen ones).
+@dataclass(frozen=True)
+class Match:
+    """How random sets resemble the chosen neurons.
 
-    `match="layer"` keeps the number per layer; `match="magnitude"` moreover draws each stand-in from the 5 % of its
-    layer nearest in `magnitude` (say, mean contribution), or, with `within`, from those whose magnitude differs by no
-    more than that factor. Of a neuron that is larger than all others the nearest are still smaller.
-    Raises ValueError for another match, a set too large, or a neuron without a stand-in.
+    `by="layer"` keeps the number per layer; `by="magnitude"` moreover draws each stand-in from the 5 % of its layer
+    nearest in `magnitude` (say, mean contribution), or, with `within`, from those whose magnitude differs by no more
+    than that factor. Of a neuron that is larger than all others the nearest are still smaller. None of `never` is drawn
+    (by default the chosen ones).
     """
-    if match not in ("none", "layer", "magnitude"):
-        raise ValueError(f"match={match!r}: choose none, layer or magnitude")
-    if match == "magnitude" and magnitude is None:
-        raise ValueError("match='magnitude' needs the magnitude of every neuron")
+
+    by: str = "none"
+    magnitude: Float[np.ndarray, "layer_neuron"] | None = None
+    within: float | None = None
+    never: Int[np.ndarray, "m"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.by not in ("none", "layer", "magnitude"):
+            raise ValueError(f"match={self.by!r}: choose none, layer or magnitude")
+        if self.by == "magnitude" and self.magnitude is None:
+            raise ValueError("match='magnitude' needs the magnitude of every neuron")
+
+
+def random_sets(
+    chosen: Int[np.ndarray, "k"], shape: tuple[int, int], n_sets: int, match: Match | None = None, seed: int = 0
+) -> list[Int[np.ndarray, "k"]]:
+    """Sets of other neurons, as many as `chosen` (flat indices), drawn without replacement from a model of `shape`
+    (layers, neurons in each), from anywhere or as `match` says.
+
+    Raises ValueError for a set too large, or a neuron without a stand-in.
+    """
+    match, (n_layers, d_mlp) = match or Match(), shape
     rng, chosen = np.random.default_rng(seed), np.sort(np.asarray(chosen))
-    allowed = np.setdiff1d(np.arange(n_layers * d_mlp), chosen if never is None else never)
+    allowed = np.setdiff1d(np.arange(n_layers * d_mlp), chosen if match.never is None else match.never)
     if len(allowed) < len(chosen):
         raise ValueError(f"{len(chosen)} neurons leave only {len(allowed)} others to draw from")
-    if match == "none":
+    if match.by == "none":
         return [np.sort(rng.choice(allowed, len(chosen), replace=False)) for _ in range(n_sets)]
-    pools = [allowed[allowed // d_mlp == neuron // d_mlp] for neuron in chosen]
-    if match == "magnitude" and magnitude is not None:
-        near = max(len(chosen) + 1, d_mlp // 20)
-        both = list(zip(pools, chosen, strict=True))
-        if within is None:
-            pools = [p[np.argsort(np.abs(magnitude[p] - magnitude[c]))[:near]] for p, c in both]
-        else:
-            pools = [
-                p[np.abs(np.log((magnitude[p] + 1e-9) / (magnitude[c] + 1e-9))) <= np.log(within)] for p, c in both
-            ]
-    pools = [np.sort(pool).tolist() for pool in pools]
+    pools = stand_ins(chosen, allowed, d_mlp, match)
     places = [{neuron: place for place, neuron in enumerate(pool)} for pool in pools]
-    sets = []
-    for _ in range(n_sets):
-        drawn: list[int] = []
-        for pool, place in zip(pools, places, strict=True):
-            taken = sorted(place[d] for d in drawn if d in place)
-            if len(taken) == len(pool):
-                raise ValueError(f"within={within}: a neuron has too few stand-ins of its layer")
-            pick = int(rng.integers(len(pool) - len(taken)))
-            for t in taken:  # count past those that are taken
-                pick += pick >= t
-            drawn.append(pool[pick])
-        sets.append(np.sort(drawn))
-    return sets
+    return [one_of_each(pools, places, rng, match.within) for _ in range(n_sets)]
+
+
+def stand_ins(chosen: Int[np.ndarray, "k"], allowed: Int[np.ndarray, "n"], d_mlp: int, match: Match) -> list[list[int]]:
+    """For each chosen neuron those that may stand in for it, in rising order."""
+    found = []
+    for neuron in chosen:
+        pool = allowed[allowed // d_mlp == neuron // d_mlp]
+        if match.magnitude is not None and match.by == "magnitude":
+            own, others = match.magnitude[neuron], match.magnitude[pool]
+            if match.within is None:
+                nearest = np.argsort(np.abs(others - own))
+                pool = pool[nearest[: max(len(chosen) + 1, d_mlp // 20)]]
+            else:
+                ratio = np.abs(np.log((others + 1e-9) / (own + 1e-9)))
+                pool = pool[ratio <= np.log(match.within)]
+        found.append(np.sort(pool).tolist())
+    return found
+
+
+def one_of_each(
+    pools: list[list[int]], places: list[dict[int, int]], rng: np.random.Generator, within: float | None
+) -> Int[np.ndarray, "k"]:
+    """A set with one neuron from each pool, none of them twice; `places` say where in its pool each neuron is."""
+    drawn: list[int] = []
+    for pool, place in zip(pools, places, strict=True):
+        taken = sorted(place[d] for d in drawn if d in place)
+        if len(taken) == len(pool):
+            raise ValueError(f"within={within}: a neuron has too few stand-ins of its layer")
+        pick = int(rng.integers(len(pool) - len(taken)))
+        for t in taken:  # count past those that are taken
+            pick += pick >= t
+        drawn.append(pool[pick])
+    return np.sort(drawn)
 
 
 def shuffled(labels: np.ndarray, seed: int) -> np.ndarray:

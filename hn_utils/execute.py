@@ -29,9 +29,9 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 
 from hn_utils.cache import digest
-from hn_utils.gallery import Gallery
-from hn_utils.pictures import NO_BROWSER, draw
 from hn_utils.places import IN_A_CLONE, NOTEBOOKS, ROOT
+from hn_utils.shown.gallery import Gallery
+from hn_utils.shown.pictures import NO_BROWSER, draw
 from hn_utils.study import Study, home, load_study
 
 MAIN_LINE = ("01_collect", "02_probe", "03_intervene", "04_base_vs_instruct")

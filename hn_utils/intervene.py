@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from hn_utils.subject import Subject
+if TYPE_CHECKING:
+    from hn_utils.subject import Subject
 
 
 class Dose(NamedTuple):
@@ -25,16 +26,6 @@ UNSCALED = Dose(np.array([], dtype=int), 1.0)
 
 
 @contextlib.contextmanager
-def scaled(subject: Subject, neurons: Int[np.ndarray, "k"], by: float | Sequence[float]) -> Iterator[None]:
-    """Multiply what these neurons say by `by` while the block runs: one number, or one for each row of the batch.
-
-    See `dosed`, which this is with one set of neurons.
-    """
-    with dosed(subject, [Dose(np.asarray(neurons), float(alpha)) for alpha in np.atleast_1d(by)]):
-        yield
-
-
-@contextlib.contextmanager
 def dosed(subject: Subject, doses: Sequence[Dose]) -> Iterator[None]:
     """Give each row of the batch its own dose while the block runs, so that one batch holds many curves and controls.
 
@@ -43,7 +34,7 @@ def dosed(subject: Subject, doses: Sequence[Dose]) -> Iterator[None]:
     model does not have, an alpha that is negative or not finite, or a batch that the doses do not fit.
     """
     for dose in doses:
-        check(subject, dose)
+        require_possible(subject, dose)
     layers = [dose.neurons // subject.d_mlp for dose in doses]
     factors: dict[int, tuple[Tensor, Tensor]] = {}  # layer: (columns, factor of each dose on them)
     for layer in np.unique(np.concatenate(layers)).tolist():
@@ -69,7 +60,7 @@ def dosed(subject: Subject, doses: Sequence[Dose]) -> Iterator[None]:
         yield
 
 
-def check(subject: Subject, dose: Dose) -> None:
+def require_possible(subject: Subject, dose: Dose) -> None:
     neurons, size = dose.neurons, subject.n_layers * subject.d_mlp
     outside = neurons[(neurons < 0) | (neurons >= size)]
     if len(outside):

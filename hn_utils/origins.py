@@ -10,9 +10,9 @@ from jaxtyping import Float, Int
 from scipy.stats import rankdata, zscore
 from torch.nn.functional import cosine_similarity
 
-from hn_utils.controls import Estimate, auroc, bootstrap, random_sets, spread
-from hn_utils.path import Fit
-from hn_utils.rows import Rows
+from hn_utils.contributions import Labelled
+from hn_utils.controls import Estimate, Match, auroc, bootstrap, random_sets, spread
+from hn_utils.l1_path import Fit
 from hn_utils.subject import Subject
 
 N_PERMUTATIONS = 2_000
@@ -45,17 +45,10 @@ class Transfer:
 
 
 def transfer(
-    model: str,
-    read: Rows,
-    labels: np.ndarray,
-    confidence: np.ndarray,
-    groups: Sequence[str] | np.ndarray,
-    probe: Fit,
-    h_neurons: Fit,
-    random: Sequence[Fit],
+    model: str, read: Labelled, confidence: np.ndarray, probe: Fit, h_neurons: Fit, random: Sequence[Fit]
 ) -> Transfer:
-    """Score another model's contributions with the instruct model's fits."""
-    labels = np.asarray(labels)
+    """Score another model's answers with the instruct model's fits; `confidence` is aligned with them."""
+    X, labels, groups = read
     n_wrong = int(labels.sum())
     n_right = len(labels) - n_wrong
     if min(n_right, n_wrong) < MIN_PER_CLASS:
@@ -64,10 +57,10 @@ def transfer(
         model,
         n_right,
         n_wrong,
-        bootstrap(auroc, labels, probe.score(read), groups=groups),
-        bootstrap(auroc, labels, h_neurons.score(read), groups=groups),
+        bootstrap(auroc, labels, probe.score(X), groups=groups),
+        bootstrap(auroc, labels, h_neurons.score(X), groups=groups),
         bootstrap(auroc, labels, -np.asarray(confidence), groups=groups),
-        np.array([auroc(labels, f.score(read)) for f in random]),
+        np.array([auroc(labels, f.score(X)) for f in random]),
     )
 
 
@@ -123,6 +116,12 @@ def least_moved_rank(score: np.ndarray) -> np.ndarray:
     return (rankdata(-score) - 1) / max(1, len(score) - 1)
 
 
+def require_same_shape(base: Subject, instruct: Subject) -> None:
+    """Raises ValueError if a neuron's number does not mean the same place in both models."""
+    if (base.n_layers, base.d_mlp) != (instruct.n_layers, instruct.d_mlp):
+        raise ValueError(f"{base.name} and {instruct.name} differ in shape: drift needs the same architecture")
+
+
 def drift(
     base: Subject,
     instruct: Subject,
@@ -135,8 +134,7 @@ def drift(
 
     Raises ValueError if the two models differ in shape.
     """
-    if (base.n_layers, base.d_mlp) != (instruct.n_layers, instruct.d_mlp):
-        raise ValueError(f"{base.name} and {instruct.name} differ in shape: drift needs the same architecture")
+    require_same_shape(base, instruct)
     up, down = (np.asarray(zscore(moved(base, instruct, name))) for name in ("up", "down"))
     score = (up + down) / 2
     rank = least_moved_rank(score)
@@ -144,7 +142,7 @@ def drift(
     length = np.concatenate([lengths(base, layer) for layer in range(base.n_layers)])
     shape = (instruct.n_layers, instruct.d_mlp)
     sets = {
-        match: random_sets(neurons, *shape, N_PERMUTATIONS, match, length, seed)
+        match: random_sets(neurons, shape, N_PERMUTATIONS, Match(match, length), seed)
         for match in ("none", "layer", "magnitude")
     }
     value, shuffled = float(rank[neurons].mean()), np.array([rank[s].mean() for s in noise])

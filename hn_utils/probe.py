@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Int
 from sklearn.linear_model import LogisticRegression
 
 from hn_utils.cache import cached
-from hn_utils.contributions import Contributions
+from hn_utils.contributions import Contributions, Labelled
 from hn_utils.controls import Estimate, accuracy, auroc, average_precision, bootstrap
-from hn_utils.path import TOLERANCE, Fit, c_grid, check_labels, path_on_disk
-from hn_utils.rows import Rows
+from hn_utils.l1_path import TOLERANCE, Fit, c_grid, cached_l1_path, check_labels
+from hn_utils.tall_matrix import TallMatrix
 
 if TYPE_CHECKING:
     from hn_utils.subject import Subject
@@ -30,7 +31,7 @@ class NoHNeurons(ValueError):
 
 def three_vs_one(
     contributions: Contributions, labels: np.ndarray, region: str = "answer", other: str | None = "other"
-) -> tuple[Rows, Int[np.ndarray, "row"]]:
+) -> tuple[TallMatrix, Int[np.ndarray, "row"]]:
     """The paper's training rows: 1 for hallucinated answers; 0 for true answers and for all other tokens of both.
 
     `other` is the region of these other tokens; None leaves them out (1-vs-1).
@@ -79,22 +80,20 @@ def choose(path: Sequence[Fit], validation: Sequence[Estimate]) -> tuple[int, st
 
 def fit_probe(
     train: Contributions,
-    train_labels: np.ndarray,
-    validation: Contributions,
-    validation_labels: np.ndarray,
-    groups: Sequence[str] | np.ndarray | None = None,
+    labels: np.ndarray,
+    validation: Labelled,
     n_grid: int = 20,
     region: str = "answer",
     other: str | None = "other",
 ) -> Probe:
-    """Train the path on 3-vs-1 rows and choose C on the validation answers; `groups` are validation entities.
+    """Train the path on 3-vs-1 rows and choose C on the validation answers, which are read at the same region.
 
     Raises ValueError if either set lacks a class or the region is unknown, NoHNeurons if no fit has a positive weight.
     """
-    X, y = three_vs_one(train, train_labels, region, other)
-    check_labels(np.asarray(validation_labels), len(validation))
-    path, read = path_on_disk(X, y, c_grid(X, y, n_grid)), validation.at(region)
-    scores = [bootstrap(auroc, validation_labels, fit.score(read), groups=groups) for fit in path]
+    X, y = three_vs_one(train, labels, region, other)
+    check_labels(validation.labels, len(validation.X))
+    path = cached_l1_path(X, y, c_grid(X, y, n_grid))
+    scores = [bootstrap(auroc, validation.labels, fit.score(validation.X), groups=validation.groups) for fit in path]
     chosen, reason = choose(path, scores)
     return Probe(path, scores, chosen, reason, region, other)
 
@@ -103,7 +102,7 @@ def unpenalised(neurons: np.ndarray, weights: np.ndarray, intercept: float) -> F
     return Fit(float("inf"), np.asarray(neurons), weights, intercept, 0.0, 0.0)
 
 
-def refit(X: Rows, labels: np.ndarray, neurons: np.ndarray) -> Fit:
+def refit(X: TallMatrix, labels: np.ndarray, neurons: np.ndarray) -> Fit:
     """Logistic regression with next to no penalty on a given set of neurons: what a control set gets."""
     read = X.columns(neurons)
     scale = read.std(0) + 1e-8
@@ -111,7 +110,7 @@ def refit(X: Rows, labels: np.ndarray, neurons: np.ndarray) -> Fit:
     return unpenalised(neurons, model.coef_[0] / scale, float(model.intercept_[0]))
 
 
-def refits(X: Rows, labels: np.ndarray, sets: Sequence[np.ndarray]) -> list[Fit]:
+def refits(X: TallMatrix, labels: np.ndarray, sets: Sequence[np.ndarray]) -> list[Fit]:
     """`refit` of every set, read from the cache if these very sets were fitted on these rows before."""
 
     def compute(some: list[int]) -> list[dict]:
@@ -138,18 +137,24 @@ class Detection:
     accuracy: Estimate | None
 
 
-def detect(
-    name: str,
-    test_set: str,
-    labels: np.ndarray,
-    scores: np.ndarray,
-    groups: Sequence[str] | np.ndarray,
-    n_neurons: int | None = None,
-) -> Detection:
+def detect(name: str, test_set: str, read: Labelled, scores: np.ndarray, n_neurons: int | None = None) -> Detection:
     """Score one detector on one test set. Scores without a natural zero (n_neurons None) get no accuracy."""
+    labels, groups = read.labels, read.groups
     at_zero = None if n_neurons is None else bootstrap(accuracy, labels, scores, groups=groups)
     roc, precision = (bootstrap(area, labels, scores, groups=groups) for area in (auroc, average_precision))
     return Detection(name, test_set, n_neurons, roc, precision, at_zero)
+
+
+def detection_table(detections: Sequence[Detection]) -> pd.DataFrame:
+    """A row a detector: AUROC on every test set, accuracy and AUPRC on the first."""
+    first, rows = detections[0].test_set, {}
+    for d in detections:
+        row = rows.setdefault(d.name, {"neurons": "" if d.n_neurons is None else d.n_neurons})
+        row[d.test_set] = str(d.auroc)
+    for d in detections:
+        if d.test_set == first:
+            rows[d.name] |= {f"accuracy, {first}": str(d.accuracy or ""), f"AUPRC, {first}": str(d.auprc)}
+    return pd.DataFrame.from_dict(rows, orient="index").fillna("")
 
 
 def row_of(table: Sequence[Detection], start: str) -> Detection:
@@ -177,11 +182,16 @@ class HNeurons:
         return np.array([int(r["layer"]) * self.d_mlp + int(r["neuron"]) for r in self.rows], dtype=int)
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Layers, and neurons in each."""
+        return self.n_layers, self.d_mlp
+
+    @property
     def per_mille(self) -> float:
         """Share of all neurons, in thousandths: the paper's unit."""
         return 1_000 * len(self.rows) / (self.n_layers * self.d_mlp)
 
-    def check(self, subject: Subject) -> None:
+    def require(self, subject: Subject) -> None:
         """Raises ValueError if these are not neurons of this very model: the same numbers mean others elsewhere."""
         if subject.fingerprint != self.fingerprint:
             raise ValueError(

@@ -1,21 +1,20 @@
-"""What is asked. A question set is a module with `questions`, `items` and `texts` of a study, and titles of its PARTS;
-one entry names it."""
+"""What is asked: questions with known answers, split by what they are about; and those of a user, read."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from importlib import import_module
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from hn_utils.judges import normalise
-from hn_utils.study import Study
 
-QUESTION_SETS = {"organism": "hn_utils.organism.asking", "published": "hn_utils.published"}
 SPLITS = {"train": 0.45, "validation": 0.15, "test": 0.40}
+OWN_FIELDS = ("id", "question", "answers", "entity", "part", "split")  # of a user's question; all else are strata
+MIN_ENTITIES = 20  # below which train, validation and test would hold next to nothing
 
 
 @dataclass(frozen=True)
@@ -44,41 +43,6 @@ class Text(NamedTuple):
     entity: str
 
 
-def question_module(study: Study) -> Any:
-    """The module behind the study's question set. Raises ValueError for an unknown name."""
-    if study.questions not in QUESTION_SETS:
-        raise ValueError(f"unknown question set {study.questions!r}: choose one of {', '.join(QUESTION_SETS)}")
-    return import_module(QUESTION_SETS[study.questions])
-
-
-def load_questions(study: Study) -> list[Question]:
-    """All questions of the study, or at most `study.n_questions` of each part, at random.
-
-    Raises ValueError if there are none, if several share an id, or if one that has an answer names none.
-    """
-    if study.n_questions is not None and study.n_questions < 1:
-        raise ValueError(f"n_questions={study.n_questions} must be at least 1, or None for all")
-    questions = question_module(study).questions(study)
-    if not questions:
-        raise ValueError(f"question set {study.questions!r} is empty")
-    check_ids(questions)
-    if study.n_questions is not None:
-        order, taken = np.random.default_rng(study.seed).permutation(len(questions)), Counter()
-        drawn = []
-        for i in order:
-            taken[questions[i].part] += 1
-            if taken[questions[i].part] <= study.n_questions:
-                drawn.append(i)
-        questions = [questions[i] for i in sorted(drawn)]
-    for question in questions:
-        if question.part != "nonexist" and not any(map(normalise, question.aliases)):
-            raise ValueError(
-                f"question {question.id!r} has no alias that a response could contain, only {question.aliases}: give "
-                "at least one accepted answer with a word other than an article"
-            )
-    return questions
-
-
 def check_ids(questions: Sequence[Question]) -> None:
     """Raises ValueError that names an id which several questions share: their answers would be taken for one's."""
     shared = [name for name, n in Counter(q.id for q in questions).items() if n > 1]
@@ -92,3 +56,108 @@ def split_entities(entities: list[str], seed: int) -> dict[str, str]:
     bounds = np.cumsum(list(SPLITS.values())) * len(names)
     order = np.random.default_rng(seed).permutation(len(names))
     return {names[i]: list(SPLITS)[int(np.searchsorted(bounds, place, side="right"))] for place, i in enumerate(order)}
+
+
+def forms(*texts: str) -> list[str]:
+    """The normalised texts, but those of which nothing is left ("The The", "?!"): they would all be the same."""
+    return [form for form in map(normalise, texts) if form]
+
+
+def first_form(aliases: Sequence[str]) -> str:
+    """What a question is about if nothing else tells: its answer. Empty if nothing is left of any name of it."""
+    return next(iter(forms(*aliases)), "")
+
+
+def share_entities(asked: Sequence[Question]) -> list[Question]:
+    """Give one entity to all questions that share an answer in any of its names, directly or through others."""
+    leader: dict[str, str] = {}
+
+    def find(name: str) -> str:
+        while leader.setdefault(name, name) != name:
+            name = leader[name]
+        return name
+
+    for q in asked:
+        for form in forms(*q.aliases):
+            leader[find(form)] = find(q.entity)
+    return [replace(q, entity=find(q.entity)) for q in asked]
+
+
+# --- a user's own ---------------------------------------------------------------------------------------------------
+
+
+def own_questions(given: Sequence[Mapping[str, Any]] | pd.DataFrame, seed: int) -> list[Question]:
+    """Questions from a list of dicts or a DataFrame, a row each.
+
+    `question` is a text and `answers` one accepted answer or several, the first canonical. May be left out: `entity`,
+    what it is about (else questions that share an answer share one); `part` (else standard: to learn from and to be
+    tested on; any other is a test set of its own, and only one called nonexist, about things that do not exist, may
+    have no answers); `split` (else entities go to train, validation and test at random, by `seed`); `id`. Whatever else
+    a row holds becomes its strata. Raises ValueError that names the row and what it lacks.
+    """
+    rows = given.to_dict("records") if isinstance(given, pd.DataFrame) else list(given)
+    if not rows:
+        raise ValueError("questions is empty: give dicts with a question and its answers")
+    asked = [own_question(place, row) for place, row in enumerate(rows)]
+    check_ids(asked)
+    if not any(present(row, "entity") for row in rows):
+        asked = share_entities(asked)
+    standard = [(q, row) for q, row in zip(asked, rows, strict=True) if q.part == "standard"]
+    n_split = sum(present(row, "split") for _, row in standard)
+    if n_split not in (0, len(standard)):
+        raise ValueError(f"{n_split} of {len(standard)} standard questions name a split: give it to all or to none")
+    if not n_split:
+        split = split_entities([q.entity for q, _ in standard], seed)
+        asked = [replace(q, split=split[q.entity]) if q.part == "standard" else q for q in asked]
+    check_splits([q for q in asked if q.part == "standard"])
+    return asked
+
+
+def present(row: Mapping[str, Any], name: str) -> bool:
+    """Does a row say something under this name? A DataFrame fills what is missing with nan."""
+    value = row.get(name)
+    return (
+        value is not None and not (isinstance(value, float) and np.isnan(value)) and not isinstance(value, type(pd.NA))
+    )
+
+
+def own_question(place: int, row: Mapping[str, Any]) -> Question:
+    """One row as a question, its entity the answer where it names none."""
+    if not isinstance(row, Mapping):
+        raise ValueError(f"questions[{place}] is a {type(row).__name__}: give a dict with a question and its answers")
+    told = {name: row[name] for name in row if present(row, name)}
+    text, answers, part = told.get("question", ""), told.get("answers", ()), str(told.get("part", "standard"))
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(
+            f"questions[{place}] has no text under 'question', only {', '.join(map(str, row)) or 'nothing'}"
+        )
+    aliases = (answers,) if isinstance(answers, str) else tuple(map(str, answers))
+    if not forms(*aliases) and part != "nonexist":
+        raise ValueError(
+            f"questions[{place}] ({text!r}) has answers={answers!r}: give at least one accepted answer with a word "
+            "other than an article"
+        )
+    split = str(told.get("split", "test"))
+    if split not in SPLITS:
+        raise ValueError(f"questions[{place}] has split={split!r}: choose one of {', '.join(SPLITS)}")
+    entity = str(told.get("entity", "")) or first_form(aliases) or normalise(text) or text
+    strata = {str(name): value for name, value in told.items() if name not in OWN_FIELDS}
+    return Question(str(told.get("id", place)), text, aliases, entity, part, split, strata)
+
+
+def check_splits(standard: Sequence[Question]) -> None:
+    """Raises ValueError if there is too little to learn from, or an entity is in two splits."""
+    splits: dict[str, set[str]] = {}
+    for q in standard:
+        splits.setdefault(q.entity, set()).add(q.split)
+    if len(splits) < MIN_ENTITIES:
+        raise ValueError(
+            f"{len(standard)} standard questions are about {len(splits)} entities, too few to train, choose and test "
+            f"on different ones: give {MIN_ENTITIES} or more, and an 'entity' where answers are shared by accident"
+        )
+    torn = [entity for entity, some in splits.items() if len(some) > 1]
+    if torn:
+        raise ValueError(f"{len(torn)} entities are in several splits, such as {torn[0]!r}: put each into one")
+    missing = SPLITS.keys() - {q.split for q in standard}
+    if missing:
+        raise ValueError(f"no standard question is in the split {', '.join(sorted(missing))}")

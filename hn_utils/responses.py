@@ -86,13 +86,7 @@ def sample_responses(
             drawn = subject.generate(asked, study.sampling, study.seed)
         return [{"ids": [g.ids for g in row], "logprobs": [g.logprobs for g in row]} for row in drawn]
 
-    settings = {
-        "version": VERSION,
-        **subject.key(),
-        "sampling": study.sampling,
-        "seed": study.seed,
-        "served_at": study.served_at,
-    }
+    settings = subject.key(VERSION, sampling=study.sampling, seed=study.seed, served_at=study.served_at)
     kept = cached("responses", settings, prompts, compute, max(1, study.batch_rows // study.sampling.n))
 
     @cache  # answers are often the same

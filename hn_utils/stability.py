@@ -17,9 +17,9 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from hn_utils.cache import cached
-from hn_utils.path import VERSION as PATH_VERSION
-from hn_utils.path import l1_path
-from hn_utils.rows import Rows
+from hn_utils.l1_path import VERSION as PATH_VERSION
+from hn_utils.l1_path import l1_path
+from hn_utils.tall_matrix import TallMatrix
 
 VERSION = 1
 N_PAIRS = 10  # pairs of complementary halves
@@ -68,7 +68,7 @@ class Stability:
     def n(self) -> int:
         return self.entry.shape[1]
 
-    def groups(self, X: Rows) -> list[Group]:
+    def groups(self, X: TallMatrix) -> list[Group]:
         """The neurons found in any half, as groups of interchangeable ones: average linkage, cut where the mean
         correlation of contributions over the rows X falls below INTERCHANGEABLE. The most often found come first."""
         found = np.flatnonzero(self.chosen.any(0))
@@ -98,7 +98,7 @@ def jaccard(one: Sequence[int] | np.ndarray, other: Sequence[int] | np.ndarray) 
 
 
 def stability(
-    X: Rows,
+    X: TallMatrix,
     labels: np.ndarray,
     groups: Sequence[str] | np.ndarray,
     grid: np.ndarray,
@@ -135,7 +135,7 @@ def stability(
     return Stability(kept.array("entry"), len(grid))
 
 
-def twins(X: Rows, chosen: Int[np.ndarray, "k"]) -> tuple[Int[np.ndarray, "k"], Float[np.ndarray, "k"]]:
+def twins(X: TallMatrix, chosen: Int[np.ndarray, "k"]) -> tuple[Int[np.ndarray, "k"], Float[np.ndarray, "k"]]:
     """For each chosen neuron the other one, not chosen, whose contribution goes with its own most closely, and how
     closely (Pearson's r): who might have been taken in its place."""
     own, spread = X.columns(chosen), X.std()

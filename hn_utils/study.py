@@ -36,8 +36,9 @@ class Sampling:
 class Study:
     """A model pair, a question set and all settings.
 
-    `instruct`, `base` and `checkpoints` are Hugging Face names (`name@revision` for a branch) or local folders.
-    `questions` names an entry of `hn_utils.questions.QUESTION_SETS`. `chat_prompt` is what the user says to the
+    `instruct`, `base` and `checkpoints` are Hugging Face names (`name@revision` for a branch) or local folders; `base`
+    may be empty, if nothing is to be looked for there.
+    `questions` names an entry of `hn_utils.question_sets.QUESTION_SETS`. `chat_prompt` is what the user says to the
     instruct model, `base_prompt` and `base_stop` are how a base model is asked and where its answer ends. `n_grid` is
     the number of C on the probe's path, `alphas` the doses of an intervention, `n_random_sets` how many random sets of
     neurons get them too, `n_items` how many attempts of each kind to talk the model into something. `batch_rows` is how
@@ -191,7 +192,8 @@ def home(study: Study) -> Path:
 def load_study(which: str | Path | None = None, /, **changes: Any) -> Study:
     """The preset of that name, else the one named by the environment variable HN_STUDY, else the organism.
 
-    What ends in `.json` is a file of settings: those of Study, over those of the preset that it names as `like`.
+    What ends in `.json` is a file of settings: those of Study, over those of the preset that it names as `like`. A hub
+    name or a model's folder gets the preset that studies it or, if there is none, `study_of_model`.
     `changes` replace single settings, e.g. `load_study("organism", seed=1, name="second")`.
     Raises ValueError for an unknown name, an unknown setting or one of the wrong type, OSError if the file cannot be
     read.
@@ -204,14 +206,39 @@ def load_study(which: str | Path | None = None, /, **changes: Any) -> Study:
         preset = settings.pop("like", "smollm2-135m")
         if not isinstance(preset, str) or preset not in PRESETS:
             raise ValueError(f"{path}: like={preset!r} must name a preset, one of {', '.join(PRESETS)}")
-    if preset not in PRESETS:
-        raise ValueError(f"unknown study {preset!r}: choose one of {', '.join(PRESETS)}, or give a .json file")
+    if preset in PRESETS:
+        study = PRESETS[preset]
+    elif "/" in preset or Path(preset).is_dir():
+        study = study_of_model(preset)
+    else:
+        raise ValueError(
+            f"unknown study {preset!r}: choose one of {', '.join(PRESETS)}, or give a .json file, a hub name (with a "
+            "slash) or a model's folder"
+        )
+    return changed(study, **{**settings, **changes})
+
+
+def changed(study: Study, **settings: Any) -> Study:
+    """A study with other settings, those of its sampling given as a whole or one by one, as a dict.
+
+    Raises ValueError for an unknown setting, or one of the wrong type.
+    """
     try:
         if isinstance(settings.get("sampling"), dict):
-            settings["sampling"] = replace(PRESETS[preset].sampling, **settings["sampling"])
-        return replace(PRESETS[preset], **{**settings, **changes})
+            settings["sampling"] = replace(study.sampling, **settings["sampling"])
+        return replace(study, **settings)
     except TypeError as error:
         raise ValueError(f"a study has no such setting: {error}") from error
+
+
+def study_of_model(model: str) -> Study:
+    """The preset that studies this instruct model (a hub name or a folder), else one in the paper's words with the
+    paper's sampling, on the published sets, without a base model."""
+    for study in PRESETS.values():
+        if model == study.instruct or Path(model).resolve() == Path(study.instruct).resolve():
+            return study
+    plain = re.sub(r"[^\w. -]", "-", Path(model.partition("@")[0]).name).lstrip("-. ")
+    return pair(plain or "model", model, "")
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import platform
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +37,7 @@ from transformers import (
 from xxhash import xxh3_128
 
 from hn_utils.hub import explained, patience
+from hn_utils.intervene import Dose, dosed
 from hn_utils.study import Sampling, Study
 
 # TransformerLens would install packages while it loads an image-and-text model, of which only text is read here.
@@ -102,16 +104,17 @@ def own_numbers(prompt: Sequence[int], sampling: Sampling, seed: int) -> Float[n
 
 
 class Subject:
-    """A causal language model with gated MLPs, its tokenizer, and hooks where its neurons fire and write."""
+    """A causal language model with gated MLPs, its tokenizer, hooks where its neurons fire and write, and the study
+    that it is read for."""
 
-    def __init__(self, bridge: TransformerBridge, tokenizer, name: str) -> None:
-        self.bridge, self.tokenizer, self.name = bridge, tokenizer, name
+    def __init__(self, bridge: TransformerBridge, tokenizer, name: str, study: Study) -> None:
+        self.bridge, self.tokenizer, self.name, self.study = bridge, tokenizer, name, study
         self.model = cast(PreTrainedModel, bridge.original_model)
         self.n_layers, self.d_mlp = bridge.cfg.n_layers, cast(int, bridge.cfg.d_mlp)
         self.device = next(self.model.parameters()).device
         self.packed_norms: dict[int, Tensor] = {}
         keep_freed_memory()
-        self.checked = self.check()
+        self.checked = self.inspect()
         self.own_hooks = self.hooks()
 
     # --- loading -------------------------------------------------------------------------------------------------
@@ -138,10 +141,19 @@ class Subject:
             raise OSError(f"could not load model {name!r} {explained(error)}") from error
         if not study.bits and next(bridge.original_model.parameters()).dtype != dtype:
             raise ValueError(f"{name}: dtype={study.dtype!r} was asked for but not applied")
-        return cls(bridge, tokenizer, name)
+        return cls(bridge, tokenizer, name, study)
+
+    @classmethod
+    def wrap(cls, model: PreTrainedModel, tokenizer, study: Study) -> Subject:
+        """A model that is in memory already, where it is and as it is. Raises ValueError as `load` does."""
+        with patience():
+            bridge = TransformerBridge.boot_transformers(
+                study.instruct, hf_model=model, dtype=model.dtype, tokenizer=tokenizer
+            )
+        return cls(bridge, tokenizer, study.instruct, study)
 
     @torch.inference_mode()
-    def check(self) -> list[str]:
+    def inspect(self) -> list[str]:
         """Look once at what could silently be wrong, and say what was found. Raises ValueError if something is."""
         parts = ("gate", "in", "out")
         wrong = [i for i, b in enumerate(self.bridge.blocks) if not all(hasattr(b.mlp, part) for part in parts)]
@@ -150,49 +162,68 @@ class Subject:
                 f"{self.name}: layers {wrong} have no gated MLP (a mixture of experts has many); only models with one "
                 "gated MLP in every layer are studied"
             )
+        row = self.text("Who wrote the first page, and when?")
+        alone = self.inspect_writes(row)
+        bound = self.rounding(alone.dtype)
+        whole = self.model(input_ids=self.padded([row], "right")[0], use_cache=False).logits[0, -1]
+        if (off := relative(self.logits(alone), whole)) > bound:
+            raise ValueError(f"{self.name}: its logits are off by {off:.1%} from what unembedding its last layer gives")
+        off = self.inspect_padding(row, alone)
+        return [
+            f"{type(self.model).__name__}, {self.n_layers} layers of {self.d_mlp} gated neurons each",
+            f"{alone.dtype} on {self.device}, MLP output taken where the down projection writes it",
+            f"a row padded on the left differs by {off:.1e}",
+            self.inspect_template(),
+        ]
+
+    def rounding(self, dtype: torch.dtype) -> float:
+        """How far two ways to compute the same may be apart."""
+        exact = dtype == torch.float32 and not getattr(self.model, "is_quantized", False)
+        return 1e-3 if exact else 0.05
+
+    def inspect_writes(self, row: list[int]) -> Float[Tensor, "d_model"]:
+        """Is every layer's MLP output what its neurons write? Returns the last token's final hidden state."""
         posts: dict[int, Tensor] = {}
         outs: dict[int, Tensor] = {}
-        row = self.text("Who wrote the first page, and when?")
         with self.hooked(post=posts.__setitem__, mlp_out=outs.__setitem__):
             alone = self.hidden(*self.padded([row], "right"))[0, -1]
         wrong = [i for i in range(self.n_layers) if i not in posts or posts[i].shape[-1] != self.d_mlp]
         if wrong:
             raise ValueError(f"{self.name}: layers {wrong} do not show {self.d_mlp} neurons, as the others do")
-        exact = alone.dtype == torch.float32 and not getattr(self.model, "is_quantized", False)
         for layer in range(self.n_layers):
             off = relative(posts[layer].float() @ self.weight(layer, "down") + self.bias(layer), outs[layer])
-            if off > (1e-3 if exact else 0.05):
+            if off > self.rounding(alone.dtype):
                 raise ValueError(
                     f"{self.name}: layer {layer}'s MLP output is off by {off:.1%} from what its neurons write by the "
                     "stored W_down: contributions would be wrong"
                 )
-        whole = self.model(input_ids=self.padded([row], "right")[0], use_cache=False).logits[0, -1]
-        if (off := relative(self.logits(alone), whole)) > (1e-3 if exact else 0.05):
-            raise ValueError(f"{self.name}: its logits are off by {off:.1%} from what unembedding its last layer gives")
+        return alone
+
+    def inspect_padding(self, row: list[int], alone: Float[Tensor, "d_model"]) -> float:
+        """How far a row's final hidden state is off when it is padded on the left."""
         ids, mask = self.padded([row, row + row], "left")
         places = (mask.cumsum(1) - 1).clamp(min=0)
         out = self.model.base_model(input_ids=ids, attention_mask=mask, position_ids=places, use_cache=False)
         off = relative(out.last_hidden_state[0, -1], alone)
-        if off > (1e-3 if exact else 0.05):
+        if off > self.rounding(alone.dtype):
             raise ValueError(f"{self.name}: a row padded on the left changes by {off:.1%}: padding is not masked")
-        found = [
-            f"{type(self.model).__name__}, {self.n_layers} layers of {self.d_mlp} gated neurons each",
-            f"{alone.dtype} on {self.device}, MLP output taken where the down projection writes it",
-            f"a row padded on the left differs by {off:.1e}",
-        ]
+        return off
+
+    def inspect_template(self) -> str:
+        """Does the chat template begin a prompt, and once?"""
         if not self.tokenizer.chat_template:
-            return [*found, "no chat template: asked as a base model"]
+            return "no chat template: asked as a base model"
         begin, prompt = self.tokenizer.bos_token_id, self.chat([{"role": "user", "content": "a"}])
         if begin is not None and prompt[:2] == [begin, begin]:
             raise ValueError(f"{self.name}: its chat template begins a prompt twice; expected once")
-        return [*found, f"chat template present, begins a prompt with {self.tokenizer.decode(prompt[:1])!r}, once"]
+        return f"chat template present, begins a prompt with {self.tokenizer.decode(prompt[:1])!r}, once"
 
     @property
     def short_name(self) -> str:
         return Path(self.name).name
 
-    def key(self) -> dict[str, str]:
-        """What stands for this model in a cache key.
+    def key(self, version: int, **settings: Any) -> dict[str, Any]:
+        """What a stage's results on this model depend on besides their items: the stage's version, the model, settings.
 
         Raises ValueError while neurons are scaled, or any hook hangs on the model that did not when it was loaded: what
         it does then is not what this key stands for.
@@ -203,7 +234,8 @@ class Subject:
                 "untouched model's: leave the block first. Replies of scaled neurons are what replies_at keeps"
             )
         dtype = str(self.model.dtype).removeprefix("torch.")
-        return {"model": self.fingerprint, "dtype": dtype, "device": self.device.type}
+        own = {"model": self.fingerprint, "dtype": dtype, "device": self.device.type}
+        return {"version": version, **own, **settings}
 
     def hooks(self) -> set[tuple[int, int]]:
         """Every hook on every module: whatever may change what the model does."""
@@ -332,25 +364,19 @@ class Subject:
         for rounding), nor on anything that ran before.
         """
         ids, mask = self.padded(prompts, "left")
-        stops = sorted(self.stop_ids)
-        cache = DynamicCache(config=self.model.config.get_text_config())
-        places = (mask.cumsum(1) - 1).clamp(min=0)
-        self.model.base_model(
-            input_ids=ids[:, :-1],
-            attention_mask=mask[:, :-1],
-            position_ids=places[:, :-1],
-            past_key_values=cache,
-            use_cache=True,
-        )
+        cache = self.read_prompts(ids, mask)
         cache.batch_repeat_interleave(sampling.n)
         recorder = LogProbRecorder()
         processors: list[LogitsProcessor] = [recorder]
         if sampling.temperature > 0:
             processors.append(Draw(sampling, np.concatenate([own_numbers(p, sampling, seed) for p in prompts])))
-        own, self.model.generation_config = self.model.generation_config, GenerationConfig()  # some ship penalties
         settings = GenerationConfig(
-            max_new_tokens=sampling.max_new_tokens, do_sample=False, eos_token_id=stops, pad_token_id=self.pad_id
+            max_new_tokens=sampling.max_new_tokens,
+            do_sample=False,
+            eos_token_id=sorted(self.stop_ids),
+            pad_token_id=self.pad_id,
         )
+        own, self.model.generation_config = self.model.generation_config, GenerationConfig()  # some ship penalties
         try:
             written = self.model.generate(  # type: ignore[operator]
                 ids.repeat_interleave(sampling.n, 0),
@@ -367,6 +393,19 @@ class Subject:
         flat = [self.finished(row, lp) for row, lp in zip(rows, logprobs, strict=True)]
         return [flat[i : i + sampling.n] for i in range(0, len(flat), sampling.n)]
 
+    def read_prompts(self, ids: Tensor, mask: Tensor) -> DynamicCache:
+        """Keys and values of left-padded prompts, all but their last token."""
+        cache = DynamicCache(config=self.model.config.get_text_config())
+        places = (mask.cumsum(1) - 1).clamp(min=0)
+        self.model.base_model(
+            input_ids=ids[:, :-1],
+            attention_mask=mask[:, :-1],
+            position_ids=places[:, :-1],
+            past_key_values=cache,
+            use_cache=True,
+        )
+        return cache
+
     @property
     def pad_id(self) -> int:
         """What fills up short rows; always masked, so any id will do."""
@@ -382,6 +421,24 @@ class Subject:
         """Cut a row after its first end-of-turn token; what follows is padding."""
         end = next((i + 1 for i, token in enumerate(ids) if token in self.stop_ids), len(ids))
         return Generated(ids[:end], logprobs[:end], self.decode(ids[:end]).strip())
+
+    def scaled(self, neurons: Int[np.ndarray, "k"], by: float | Sequence[float]) -> AbstractContextManager[None]:
+        """Multiply what these neurons (flat indices) write by `by` while a `with` block runs: one number, or one for
+        each row of the batch. 0 ablates, 1 changes nothing.
+
+        The weights are never touched. Raises ValueError for a neuron that the model does not have, or a `by` that is
+        negative or not finite.
+        """
+        return dosed(self, [Dose(np.asarray(neurons), float(alpha)) for alpha in np.atleast_1d(by)])
+
+    def ask(self, text: str, max_new_tokens: int = 64) -> str:
+        """The likeliest reply to what a user says; a model without a chat template continues it as a base model."""
+        if self.tokenizer.chat_template:
+            prompt, stop = self.chat([{"role": "user", "content": text}]), ""
+        else:
+            prompt, stop = self.text(self.study.base_prompt.format(question=text)), self.study.base_stop
+        ((reply,),) = self.generate([prompt], Sampling(n=1, temperature=0.0, max_new_tokens=max_new_tokens))
+        return reply.text.partition(stop)[0].strip() if stop else reply.text
 
     # --- weights ---------------------------------------------------------------------------------------------------
 

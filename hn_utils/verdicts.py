@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import t as student
 
-from hn_utils.compliance import BEHAVIOURS, CAPABILITY, DoseResponse
+from hn_utils.curves import DoseResponse
+from hn_utils.items import behaviour_called
 
 N_SETS_FOR_A_VERDICT = 19
 LEVEL = 0.05
@@ -93,8 +94,8 @@ def outermost(curve: DoseResponse) -> str | None:
 def outermost_told(curves: Mapping[str, DoseResponse]) -> str:
     """A sentence that names every curve whose slope lies beyond those of all random sets, whatever its verdict, and
     says how many such curves there would be by chance."""
-    titles, places = {**BEHAVIOURS, **CAPABILITY}, {name: outermost(curve) for name, curve in curves.items()}
-    found = [f"{titles[name].title.lower()} ({place})" for name, place in places.items() if place]
+    places = {name: outermost(curve) for name, curve in curves.items()}
+    found = [f"{behaviour_called(name).title.lower()} ({place})" for name, place in places.items() if place]
     chance = sum(2 / (1 + len(curve.control_outcomes)) for curve in curves.values())
     told = ", ".join(found) or "none"
     return f"Slopes beyond those of all random sets: {told}. By chance {chance:.1f} of {len(curves)} would be."

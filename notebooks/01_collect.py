@@ -30,7 +30,7 @@
 # %% [markdown]
 # ## The model and its world
 #
-# `load_study()` says what is studied, on which model, with which settings. Without further instruction that is the
+# `hn.load()` loads the model to be studied, and with it the *study*: which questions, which settings. Without further instruction that is the
 # bundled **organism**: a Llama-type model of 4.5 million parameters that this project trained from nothing on a
 # made-up world: a *model organism*, as biologists say of a fly that stands in for bigger animals. It has read about 2,400
 # invented people, each fact about the famous a hundred times or more, each about the obscure a few times. Since we wrote every
@@ -42,20 +42,19 @@ from collections import Counter
 import pandas as pd
 import torch
 
-from hn_utils import plots, road
+import hn_utils as hn
 from hn_utils.contributions import contribution
-from hn_utils.exercises import check
-from hn_utils.gallery import Gallery
+from hn_utils.course.exercises import check
 from hn_utils.judges import judge
-from hn_utils.questions import load_questions
-from hn_utils.responses import drop_counts, sample_responses
+from hn_utils.question_sets import load_questions
+from hn_utils.responses import sample_responses
+from hn_utils.shown import plots
+from hn_utils.shown.gallery import Gallery
 from hn_utils.spans import answer_positions
-from hn_utils.study import load_study
-from hn_utils.subject import Subject
 
-study = load_study()
+subject = hn.load()
+study = subject.study
 gallery = Gallery(study, "01_collect")
-subject = Subject.load(study.instruct, study)
 print(f"{study.name}: {subject.n_layers * subject.d_mlp:,} neurons")
 print("\n".join(subject.checked))
 
@@ -213,17 +212,12 @@ gallery.publish(
 # ## Ten answers each, judged and filtered
 #
 # One sample says little: a model may be right by luck. The paper keeps a question only if **all ten** answers are right
-# or **all ten** are wrong, with no abstention. The answer that is then read out is the most frequent one. `collect`
+# or **all ten** are wrong, with no abstention. The answer that is then read out is the most frequent one. `hn.collect`
 # does all of this, and keeps its results on disk under a key of everything that determines them.
 
 # %%
-collected = road.collect(study, subject)
-pd.DataFrame(
-    {
-        part: drop_counts([e for e in collected.examples if e.question.part == part])
-        for part in dict.fromkeys(q.part for q in questions)
-    }
-).fillna(0).astype(int)
+collected = hn.collect(subject)
+collected.table
 
 # %% [markdown]
 # Look at what the filter throws away, and remember it later: whatever we find is found on answers that were right, or

@@ -30,17 +30,18 @@
 import numpy as np
 import pandas as pd
 
-from hn_utils import evidence, plots, road
-from hn_utils.controls import auroc, random_sets
-from hn_utils.exercises import check, stratified
-from hn_utils.gallery import Gallery
+import hn_utils as hn
+from hn_utils import analyses
+from hn_utils.controls import Match, auroc, random_sets
+from hn_utils.course.exercises import check, stratified
 from hn_utils.probe import three_vs_one
+from hn_utils.shown import plots
+from hn_utils.shown.gallery import Gallery
 from hn_utils.stability import jaccard
-from hn_utils.study import load_study
 
-study = load_study()
+collected = hn.collect(hn.load())  # from disk, if notebook 1 has run
+study = collected.study
 gallery = Gallery(study, "02_probe")
-collected = road.collect(study)  # from disk, if notebook 1 has run
 
 # %% [markdown]
 # ## The 3-vs-1 rows
@@ -75,7 +76,7 @@ check("3-vs-1 rows", rows_and_labels)
 # The package does the same with rows that stay on disk. (A model with 459,000 neurons would need tens of gigabytes.)
 
 # %%
-train = road.balanced(collected.rows("train"), collected.labels, study.seed)
+train = collected.training_rows()  # as many right as wrong
 X, y = three_vs_one(collected.contributions[train], collected.labels[train])
 print(
     f"{len(train)} training questions, half hallucinated -> {X.shape[0]} rows of {X.shape[1]:,} neurons, {y.mean():.0%} positive"
@@ -120,14 +121,14 @@ check("reading the path", choose)
 # > **Predict first.** How many of the neurons will be needed: 5, 50 or 500?
 
 # %%
-found = road.find(study, collected)
-gallery.publish(plots.path(found.probe), "path_over_C")
+found = hn.find(collected)
+gallery.publish(plots.l1_path(found.probe), "path_over_C")
 
 # %% [markdown]
 # The same path, C by C: move the slider and watch neurons enter, grow and leave. (Positive weights are H-Neurons.)
 
 # %%
-gallery.publish(plots.path_weights(found.probe, found.card.d_mlp), "path_weights")
+gallery.publish(plots.l1_path_weights(found.probe, found.card.d_mlp), "path_weights")
 
 # %% [markdown]
 # The paper chooses otherwise: the C with the best sum of held-out accuracy and *the model's own accuracy with the found
@@ -136,7 +137,7 @@ gallery.publish(plots.path_weights(found.probe, found.card.d_mlp), "path_weights
 # asked again.
 
 # %%
-rule = evidence.by_paper_rule(study, collected, found)
+rule = analyses.by_paper_rule(found)
 gallery.publish(plots.paper_rule(rule, found.probe.fit), "paper_rule")
 
 # %%
@@ -198,7 +199,7 @@ found.card.save(gallery.folder / "h_neurons.json")
 # > **Predict first.** How many of the H-Neurons will be found in three quarters of the halves? How many if labels are shuffled?
 
 # %%
-again, noise = evidence.find_again(study, collected, found)
+again, noise = analyses.find_again(found)
 stable, ours = set(again.stable), set(found.card.flat)
 print(f"found in 75 % of halves: {len(stable)} neurons, {len(stable & ours)} of them among the {len(ours)} H-Neurons")
 print(f"with shuffled labels: {len(noise.stable)}, {len(stable & set(noise.stable))} of them the same neurons")
@@ -211,7 +212,7 @@ pd.DataFrame(found.card.rows).assign(found_again=again.probability[found.card.fl
 
 # %%
 for name, halves in (("true labels", again), ("shuffled labels", noise)):
-    groups = evidence.found_groups(study, collected, found, halves)
+    groups = analyses.found_groups(found, halves)
     sure = [group for group in groups if group.probability >= 0.75]
     together = sum(len(group.neurons) > 1 for group in groups)
     print(f"{name}: {len(groups)} groups, {together} of more than one neuron; found in 75 % of halves: {len(sure)}")
@@ -225,7 +226,7 @@ for name, halves in (("true labels", again), ("shuffled labels", noise)):
 # sets of different sizes cannot reach 1, so the largest value possible stands beside it.
 
 # %%
-others = {"ours": found.card.flat, **evidence.judged_again(study, collected, found)}
+others = {"ours": found.card.flat, **analyses.judged_again(found)}
 size = {name: len(neurons) for name, neurons in others.items()}
 most = {(a, b): min(size[a], size[b]) / max(size[a], size[b]) for a in others for b in others}
 pd.DataFrame(
@@ -243,13 +244,13 @@ for name, neurons in others.items():
 # heavy-tailed like real ones, in which five of three thousand neurons know.
 
 # %%
-gallery.publish(plots.planted_truth(evidence.planted_truth()), "planted_truth")
+gallery.publish(plots.planted_truth(analyses.planted_truth()), "planted_truth")
 
 # %% [markdown]
 # And if each H-Neuron is replaced by its *twin*, the other neuron whose contribution goes with its own most closely?
 
 # %%
-swapped = evidence.swapped(study, collected, found)
+swapped = analyses.swapped(found)
 print(
     f"H-Neurons and their twins go together with r = {swapped.r:.2f}, random neurons and theirs with {swapped.r_random:.2f}"
 )
@@ -265,7 +266,7 @@ print(f"validation AUROC, both refitted with next to no penalty: H-Neurons {swap
 card, validation = found.card, collected.rows("validation")
 seen, truth = collected.contributions[validation], collected.labels[validation]
 people = collected.entities[validation]
-others = random_sets(card.flat, card.n_layers, card.d_mlp, 1, "layer", seed=study.seed)[0]
+others = random_sets(card.flat, card.shape, 1, Match("layer"), study.seed)[0]
 gallery.publish(
     plots.neuron_atlas(seen, truth, card, others, "answer"),
     "neuron_atlas",
@@ -324,21 +325,11 @@ check("a fair random baseline", random_set)
 # > **Predict first.** Where in this order will the H-Neurons stand?
 
 # %%
-compared = evidence.compare(study, collected, found)
-gallery.publish(plots.detection(found, compared.table), "detection")
+compared = analyses.compare(found)
+gallery.publish(plots.detection(found, compared.detections), "detection")
 
 # %%
-pd.DataFrame(
-    {
-        d.name: {
-            "neurons": d.n_neurons or "",
-            **{e.test_set: str(e.auroc) for e in compared.table if e.name == d.name},
-            "accuracy, " + d.test_set: str(d.accuracy or ""),
-            "AUPRC, " + d.test_set: str(d.auprc),
-        }
-        for d in reversed(compared.table)
-    }
-).T.iloc[::-1]
+compared.table
 
 # %% [markdown]
 # Four things deserve a second look.
@@ -366,7 +357,7 @@ for control, difference in found.beyond.items():
 # their loudness, against sets of such stand-ins.
 
 # %%
-loud = evidence.as_loud(study, collected, found)
+loud = analyses.as_loud(found)
 if loud:
     print(
         f"{loud.n} of {len(card.rows)} H-Neurons have stand-ins as loud (mean contribution {loud.loudness[0]:.2f} and {loud.loudness[1]:.2f} %)"
@@ -438,7 +429,7 @@ print(f"{added.n_pairs} pairs of equal confidence: {added.matched or 'too few to
 # > **Predict first.** Will confidence still be perfect? Will the H-Neurons add anything to it?
 
 # %%
-day = evidence.everyday(study, collected, found)
+day = analyses.everyday(found)
 day and gallery.publish(plots.everyday(day), "everyday")
 
 # %%
@@ -450,7 +441,9 @@ if day:
         f"right in {pairs.matched}, random neurons in {pairs.matched_random:.2f}" if pairs.matched else "too few to say"
     )
     print(f"{pairs.n_pairs} pairs of equal confidence: {told}")
-pd.DataFrame([{"detector": d.name, "AUROC": str(d.auroc), "AUPRC": str(d.auprc)} for d in (day.table if day else [])])
+pd.DataFrame(
+    [{"detector": d.name, "AUROC": str(d.auroc), "AUPRC": str(d.auprc)} for d in (day.detections if day else [])]
+)
 
 # %% [markdown]
 # AUPRC, the area under precision against recall, equals the share of made-up answers for a score that knows nothing.
@@ -462,7 +455,7 @@ pd.DataFrame([{"detector": d.name, "AUROC": str(d.auroc), "AUPRC": str(d.auprc)}
 # intervals, and how few neurons each set has: the means in the title are of a handful of such cells.
 
 # %%
-crossed = evidence.across_domains(study, collected)
+crossed = analyses.across_domains(collected)
 crossed and gallery.publish(plots.domains(crossed), "domains")
 
 # %%
@@ -484,19 +477,36 @@ else:
 # random that holds 0 means: not told apart from random neurons.)
 
 # %%
-elsewhere = evidence.read_elsewhere(study, collected, found)
+elsewhere = analyses.read_elsewhere(found)
 pd.DataFrame(
     [
         {
             "rows": name,
             "H-Neurons": len(result.card.rows),
             "also the paper's": len(set(result.card.flat) & set(card.flat)),
-            "AUROC": str(next(d for d in result.table if d.name.startswith("H-Neurons")).auroc),
+            "AUROC": str(next(d for d in result.detections if d.name.startswith("H-Neurons")).auroc),
             "beyond random, same layers and loudness": str(result.beyond["random"]),
         }
         for name, result in elsewhere.items()
     ]
 )
+
+# %% [markdown]
+# **Where is it known?** The same search at every single position, from the last token of the name to the last of the
+# answer: H-Neurons found anew there, as many random neurons of the same layers and loudness (the band), a dense probe on
+# all neurons, and how sure the model is of the token that follows. Beside it the base model, before any tuning.
+#
+# > **Predict first.** At which position does the most stand? One where something has been said, or one where it is about
+# > to be said?
+
+# %%
+curves = {"instruct": analyses.at_every_position(collected), "base": analyses.at_every_position_of_base(collected)}
+any(point.h_neurons for point in curves["instruct"]) and gallery.publish(plots.over_positions(curves), "positions")
+
+# %%
+for name, curve in curves.items():
+    told = [point.name for point in curve if point.beyond and point.beyond.low > 0]
+    print(f"{name}: told apart from random neurons at {len(told)} of {len(curve)} positions: {', '.join(told)}")
 
 # %% [markdown]
 # ## Beside the paper

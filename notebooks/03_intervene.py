@@ -32,20 +32,22 @@ import contextlib
 import numpy as np
 import pandas as pd
 
-from hn_utils import evidence, plots, road
-from hn_utils.compliance import ABLATION, AMPLIFICATION, BEHAVIOURS, CAPABILITY, GREEDY
-from hn_utils.exercises import check
-from hn_utils.gallery import Gallery
-from hn_utils.intervene import scaled
-from hn_utils.questions import question_module
-from hn_utils.study import load_study
+import hn_utils as hn
+from hn_utils import analyses
+from hn_utils.course.exercises import check
+from hn_utils.curves import ABLATION, AMPLIFICATION
+from hn_utils.items import BEHAVIOURS, CAPABILITY
+from hn_utils.question_sets import question_set
+from hn_utils.shown import plots
+from hn_utils.shown.gallery import Gallery
 from hn_utils.verdicts import outermost_told, verdicts
 
-study = load_study()
+subject = hn.load()
+study = subject.study
 gallery = Gallery(study, "03_intervene")
-collected = road.collect(study)  # from disk, if notebooks 1 and 2 have run
-found = road.find(study, collected)
-subject, card = collected.subject, found.card
+collected = hn.collect(subject)  # from disk, if notebooks 1 and 2 have run
+found = hn.find(collected)
+card = found.card
 print(len(card.rows), "H-Neurons in layers", sorted({row["layer"] for row in card.rows}))
 
 # %% [markdown]
@@ -86,14 +88,14 @@ def turned(down_proj, neurons, alpha):
 check("scaling and undoing it", turned)
 
 # %% [markdown]
-# `scaled` does this in all layers at once, and can give every row of a batch its own alpha. Are the model's predictions after
+# `subject.scaled` does this in all layers at once, and can give every row of a batch its own alpha. Are the model's predictions after
 # the block the same, bit for bit?
 
 # %%
 asked = collected.kept[0]
 sentence = [asked.ids]
 plain = subject.logprobs(sentence)[0]
-with scaled(subject, card.flat, by=3.0):
+with subject.scaled(found.neurons, 3.0):
     loud = subject.logprobs(sentence)[0]
 again = subject.logprobs(sentence)[0]
 print("changed while scaled:", bool((plain != loud).any()))
@@ -106,7 +108,7 @@ print("the same bits afterwards:", bool((plain == again).all()))
 # is so. It tests four behaviours. Ours are the same in small; one example of each:
 
 # %%
-items = question_module(study).items(study)
+items = question_set(study).items(study)
 for behaviour in BEHAVIOURS:
     for item in [i for i in items if i.behaviour == behaviour][:1]:
         print(f"{BEHAVIOURS[behaviour].title}\n  truth: {item.truth}   claim: {item.claim}")
@@ -152,29 +154,11 @@ check("compliance rate with interval", rate)
 # > **Predict first.** Which behaviours rise with alpha? Which would rise if any neurons were scaled?
 
 # %%
-intervened = road.intervene(study, subject, found)
-told = verdicts(intervened.behaviours)
-gallery.publish(plots.dose_response(intervened.behaviours, card), "dose_response")
+intervened = hn.dose_response(subject, found)
+gallery.publish(intervened.plot(), "dose_response")
 
 # %%
-pd.DataFrame(
-    [
-        {
-            "behaviour": BEHAVIOURS[b].title,
-            "items": len(c.items),
-            "complied at alpha 1": f"{(c.at(1) == 'complied').mean():.2f}",
-            "slope, H-Neurons": str(c.slope()),
-            "slope, random sets (mean)": f"{c.control_slopes().mean():.2f}",
-            "slope beyond random": str(c.slope_beyond_random()),
-            "rank p, rises / falls": f"{c.rank_p():.2f} / {c.rank_p(-1):.2f}",
-            "corrected p": "" if told[b].p is None else f"{told[b].p:.2f}",
-            "verdict": told[b].word,
-            "neither, at alpha 0 / 1 / 3": " / ".join(f"{(c.at(a) == 'neither').mean():.2f}" for a in (0, 1, 3)),
-            "cut off": " / ".join(f"{c.cut(a):.2f}" for a in (0, 1, 3)),
-        }
-        for b, c in intervened.behaviours.items()
-    ]
-)
+intervened.table
 
 # %% [markdown]
 # Slopes are in points (percent of items) per unit of alpha, over alphas 0, 1 and 3, with intervals that resample people.
@@ -250,7 +234,7 @@ print(outermost_told(intervened.capability))
 # it sooner than random neurons? (Other facts, drawn anew, and five random sets.)
 
 # %%
-broken = evidence.until_it_breaks(study, subject, found)
+broken = analyses.until_it_breaks(found)
 gallery.publish(plots.breaking(broken, card), "breaking")
 
 # %% [markdown]
@@ -260,7 +244,7 @@ gallery.publish(plots.breaking(broken, card), "breaking")
 
 # %%
 alphas = (0.0, 0.5, 1.0, 2.0, 3.0)
-factors = evidence.joint_scaling(collected, found, alphas)
+factors = analyses.joint_scaling(found, alphas)
 pd.DataFrame(
     {
         "alpha": alphas,
@@ -277,9 +261,9 @@ pd.DataFrame(
 # does the model give in less, or does it merely know less?
 
 # %%
-before = road.find(study, collected, region="before")
-there = road.intervene(study, subject, before)
-gallery.publish(plots.dose_response(there.behaviours, before.card), "dose_response_before")
+before = hn.find(collected, region="before")
+there = hn.dose_response(subject, before)
+gallery.publish(there.plot(), "dose_response_before")
 
 # %%
 gallery.publish(plots.side_effects(there, before.card), "side_effects_before")
@@ -326,12 +310,10 @@ for place, curves in (("at the answer", intervened.behaviours), ("before the ans
 # %%
 others = found.random["magnitude"][0].neurons
 item = next(iter(intervened.behaviours.values())).items[0]
-prompt = subject.chat([{"role": "user", "content": item.turns[0]}])
 print(f"{item.turns[0]}   (truth: {item.truth}; claim: {item.claim})")
 for alpha in (0.0, 1.0, 3.0, 10.0, 30.0):
     print(f"alpha {alpha:4.1f}", end="")
     for name, neurons in (("H-Neurons", card.flat), ("random neurons", others)):
-        with scaled(subject, neurons, by=alpha):
-            (reply,) = subject.generate([prompt], GREEDY)[0]
-        print(f"   {name}: {reply.text}", end="")
+        with subject.scaled(neurons, alpha):
+            print(f"   {name}: {subject.ask(item.turns[0], max_new_tokens=16)}", end="")
     print()

@@ -29,22 +29,23 @@
 import pandas as pd
 from IPython.display import Markdown
 
-from hn_utils import evidence, plots, road
+import hn_utils as hn
+from hn_utils import analyses
 from hn_utils.controls import auroc
-from hn_utils.exercises import check
-from hn_utils.explorer import Explorer
-from hn_utils.gallery import Gallery
-from hn_utils.intervene import scaled
+from hn_utils.course.exercises import check
 from hn_utils.origins import least_moved_rank, moved
-from hn_utils.report import findings, page
 from hn_utils.responses import drop_counts
-from hn_utils.study import load_study
+from hn_utils.shown import plots
+from hn_utils.shown.explorer import Explorer
+from hn_utils.shown.gallery import Gallery
+from hn_utils.shown.report import findings, page
 
-study = load_study()
+subject = hn.load()
+study = subject.study
 gallery = Gallery(study, "04_base_vs_instruct")
-collected = road.collect(study)  # from disk, if the notebooks before have run
-found = road.find(study, collected)
-subject, card = collected.subject, found.card
+collected = hn.collect(subject)  # from disk, if the notebooks before have run
+found = hn.find(collected)
+card = found.card
 print(len(card.rows), "H-Neurons of", study.name)
 
 # %% [markdown]
@@ -55,7 +56,7 @@ print(len(card.rows), "H-Neurons of", study.name)
 # right and wrong answers are its own; a question the base model gets wrong may be one that the instruct model gets right.
 
 # %%
-origins = road.look_back(study, subject, found)
+origins = hn.look_back(found)
 base = origins.base_collected
 print(dict(drop_counts(base.examples)))
 for example in base.kept[:3]:
@@ -89,7 +90,7 @@ check("base transfer", carried_over)
 # > **Predict first.** Higher than, lower than, or the same as on the instruct model?
 
 # %%
-here, there = {d.name: str(d.auroc) for d in found.table[:7]}, origins.base
+here, there = {d.name: str(d.auroc) for d in found.detections[:7]}, origins.base
 detectors = ("L1 probe, all its neurons", "H-Neurons alone, refitted", "random, same layers and loudness")
 rows = collected.labels[collected.test_rows("standard")]
 print(f"instruct: {sum(rows == 0)} right, {sum(rows == 1)} wrong; base: {there.n_right} right, {there.n_wrong} wrong")
@@ -126,7 +127,7 @@ gallery.publish(
 # What could one hope for? A probe trained on the base model's *own* answers, from the start, tested on the same people:
 
 # %%
-own = evidence.retrained_on_base(study, base.subject, found)
+own = analyses.retrained_on_base(found, base.subject)
 if own is None:
     print("the base model gives too few consistent answers to train on")
 else:
@@ -142,23 +143,10 @@ else:
 # fewer than 20 of either kind are left out, not drawn with a brave line.
 
 # %%
-names = [f"{t.model} ({t.n_right} + {t.n_wrong})" for t in origins.timeline]
-gallery.publish(plots.timeline(origins.timeline, names), "timeline")
+gallery.publish(origins.plot(), "timeline")
 
 # %%
-pd.DataFrame(
-    [
-        {
-            "checkpoint": t.model,
-            "right": t.n_right,
-            "wrong": t.n_wrong,
-            "H-Neurons": str(t.h_neurons or "too few"),
-            "random neurons": str(t.random_spread or ""),
-            "confidence": str(t.confidence or ""),
-        }
-        for t in origins.timeline
-    ]
-)
+origins.table
 
 # %% [markdown]
 # ## How far did they move?
@@ -244,9 +232,9 @@ for part in ("up", "gate", "down"):
 # `python -m hn_utils run` for any study.)
 
 # %%
-intervened = road.intervene(study, subject, found)  # from disk, if notebook 3 has run
-day = evidence.everyday(study, collected, found)  # from disk, if notebook 2 has run
-report = page(study, findings(study, collected, found, day, intervened, origins))
+intervened = hn.dose_response(subject, found)  # from disk, if notebook 3 has run
+day = analyses.everyday(found)  # from disk, if notebook 2 has run
+report = page(study, findings(found, day, intervened, origins))
 (gallery.folder / "report.md").write_text(report)
 Markdown(report)
 
@@ -267,7 +255,7 @@ Markdown(report)
 # as well, the colour is not about H-Neurons.
 
 # %%
-explorer = Explorer(study, collected, found, origins.drift)
+explorer = Explorer(found, origins.drift)
 path = gallery.keep_page(explorer.page(intervened), "explorer")
 print(f"open {path.parent.name}/{path.name}")
 
@@ -290,7 +278,7 @@ example = next(e for e in base.kept if e.label == 1)
 print(f"{example.question.text}   (truth: {example.question.aliases[0]})")
 for name, neurons in (("H-Neurons", card.flat), ("random neurons", controls[0])):
     for alpha in (0.0, 1.0, 3.0):
-        with scaled(base_model, neurons, by=alpha):
+        with base_model.scaled(neurons, alpha):
             (reply,) = base_model.generate([example.prompt_ids], study.sampling, seed=0)[:1]
         print(f"{name}, alpha {alpha}: {[r.text.split(study.base_stop)[0] for r in reply[:4]]}")
 

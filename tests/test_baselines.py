@@ -10,11 +10,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from transformers import AutoModelForCausalLM
 
-from hn_utils.baselines import added, coordinates, l2_probe, matched_pairs, read, residual_probe
+from hn_utils.baselines import Scored, added, coordinates, l2_probe, matched_pairs, read, residual_probe
 from hn_utils.controls import auroc
 from hn_utils.questions import Question
 from hn_utils.responses import Example
-from hn_utils.rows import Rows
+from hn_utils.tall_matrix import TallMatrix
 
 ROWS = [([1, 9, 12, 40, 33, 7, 21], [4, 5]), ([1, 5, 6, 7, 8, 9, 10, 11, 12], [7])]
 
@@ -54,7 +54,7 @@ def test_intervals_over_pairs_are_over_people():
     for _ in range(40):
         people, labels, sure = np.repeat(np.arange(50), 6), np.tile([0, 1], 150), rng.normal(size=300)
         own = labels * rng.choice([-1, 1], 50)[people]
-        result = added(own, sure, labels, people, (own, sure, labels), own[:, None])
+        result = added(Scored(own, sure, labels, people), Scored(own, sure, labels, people), own[:, None])
         hits += result.matched.low <= 0.5 <= result.matched.high
     assert hits >= 35
 
@@ -71,9 +71,10 @@ def planted(seed: int, adds: bool):
 @pytest.mark.parametrize("adds", [True, False])
 def test_what_is_added_to_confidence(adds):
     labels, sure, own = planted(0, adds)
-    validation = tuple(planted(1, adds)[i] for i in (2, 1, 0))
+    before = planted(1, adds)
     random = np.random.default_rng(2).normal(size=(600, 20))
-    result = added(own, sure, labels, np.arange(600), validation, random)
+    validation = Scored(before[2], before[1], before[0], np.arange(600))
+    result = added(validation, Scored(own, sure, labels, np.arange(600)), random)
     assert result.n_pairs > 50
     assert result.matched_random == pytest.approx(0.5, abs=0.05)
     if adds:
@@ -89,7 +90,8 @@ def test_what_is_added_to_confidence(adds):
 def test_without_overlap_it_cannot_be_said():
     labels = np.repeat([0, 1], 100)
     sure, own = -5.0 * labels, np.random.default_rng(0).normal(size=200)
-    result = added(own, sure, labels, np.arange(200), (own, sure, labels), own[:, None])
+    answers = Scored(own, sure, labels, np.arange(200))
+    result = added(answers, answers, own[:, None])
     assert (result.n_pairs, result.matched, result.matched_random) == (0, None, None)
 
 
@@ -114,7 +116,7 @@ def test_a_dense_probe_on_coordinates_is_the_one_on_all_columns(monkeypatch):
     labels, train = rng.integers(0, 2, 120), rng.permutation(120)[:70]
     plain = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, tol=1e-8, max_iter=2_000))
     expected = plain.fit(X[train], labels[train]).decision_function(X)
-    features = coordinates(Rows([X]), train)
+    features = coordinates(TallMatrix([X]), train)
     assert features.shape[1] < 70
     model = LogisticRegression(C=0.1, tol=1e-8, max_iter=2_000).fit(features[train], labels[train])
     np.testing.assert_allclose(model.decision_function(features), expected, rtol=1e-3, atol=1e-3)

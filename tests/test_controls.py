@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score
 
 from hn_utils.controls import (
+    Match,
     accuracy,
     auroc,
     auroc_difference,
@@ -77,14 +78,14 @@ def test_beyond_random_draws_people_and_sets_again():
 def test_stand_ins_within_a_factor():
     magnitude = np.random.default_rng(0).lognormal(size=400)
     chosen = np.argsort(magnitude[:100])[[30, 50]]  # neither the softest nor the loudest of their layer
-    for drawn in random_sets(chosen, 4, 100, 30, "magnitude", magnitude, within=1.3):
+    for drawn in random_sets(chosen, (4, 100), 30, Match("magnitude", magnitude, within=1.3)):
         ratio = np.sort(magnitude[drawn]) / np.sort(magnitude[chosen])
         assert (np.abs(np.log(ratio)) <= np.log(1.3) * 1.0001).all()
     loudest = np.array([int(np.argmax(magnitude[:100]))])
     with pytest.raises(ValueError, match="within=1.01: a neuron has too few stand-ins"):
-        random_sets(loudest, 4, 100, 1, "magnitude", magnitude, within=1.01)
+        random_sets(loudest, (4, 100), 1, Match("magnitude", magnitude, within=1.01))
     others = np.arange(0, 100, 2)
-    assert not np.isin(random_sets(np.array([1]), 4, 100, 50, "layer", never=others), others).any()
+    assert not np.isin(random_sets(np.array([1]), (4, 100), 50, Match("layer", never=others)), others).any()
 
 
 def test_one_class_has_no_auroc():
@@ -94,7 +95,7 @@ def test_one_class_has_no_auroc():
 @pytest.mark.parametrize("match", ["none", "layer", "magnitude"])
 def test_random_sets(match):
     magnitude = np.random.default_rng(0).lognormal(size=400)
-    sets = random_sets(CHOSEN, 4, 100, 50, match, magnitude, seed=1)
+    sets = random_sets(CHOSEN, (4, 100), 50, Match(match, magnitude), seed=1)
     for drawn in sets:
         assert len(set(drawn.tolist())) == len(CHOSEN)
         assert not set(drawn.tolist()) & set(CHOSEN.tolist())
@@ -103,12 +104,12 @@ def test_random_sets(match):
     assert len({tuple(s) for s in sets}) > 25
     if match == "magnitude":
         near = np.mean([np.abs(np.log(magnitude[s]) - np.log(magnitude[CHOSEN])).mean() for s in sets])
-        loose = random_sets(CHOSEN, 4, 100, 50, "layer", seed=1)
+        loose = random_sets(CHOSEN, (4, 100), 50, Match("layer"), seed=1)
         assert near < np.mean([np.abs(np.log(magnitude[s]) - np.log(magnitude[CHOSEN])).mean() for s in loose])
 
 
 def test_random_sets_are_spread_over_everything():
-    sets = random_sets(CHOSEN, 4, 100, 2_000, seed=0)
+    sets = random_sets(CHOSEN, (4, 100), 2_000)
     counts = np.bincount(np.concatenate(sets), minlength=400)
     assert counts[CHOSEN].sum() == 0
     expected = 2_000 * 4 / 396
@@ -137,10 +138,10 @@ def test_shuffling_keeps_the_labels():
 
 def test_bad_input():
     with pytest.raises(ValueError, match="match='both': choose none, layer or magnitude"):
-        random_sets(CHOSEN, 4, 100, 1, "both")
+        Match("both")
     with pytest.raises(ValueError, match="needs the magnitude"):
-        random_sets(CHOSEN, 4, 100, 1, "magnitude")
+        Match("magnitude")
     with pytest.raises(ValueError, match="leave only 0 others"):
-        random_sets(np.arange(4), 2, 2, 1)
+        random_sets(np.arange(4), (2, 2), 1)
     with pytest.raises(ValueError, match="columns of one length"):
         bootstrap(mean, np.array([]))

@@ -24,7 +24,7 @@ HEAD = """# %% [markdown]
 # %%
 import plotly.graph_objects as go
 from hn_utils.cache import cached
-from hn_utils.gallery import Gallery
+from hn_utils.shown.gallery import Gallery
 from hn_utils.progress import tell
 from hn_utils.study import load_study
 gallery = Gallery(load_study(), "01_collect")

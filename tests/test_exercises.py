@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from hn_utils.exercises import CHECKS, YOUR_TURN, Mistake, auroc_within, check, stratified
-from hn_utils.worksheets import NOTEBOOKS, gaps, worksheet
+from hn_utils.course.exercises import CHECKS, YOUR_TURN, Mistake, auroc_within, check, stratified
+from hn_utils.course.worksheets import NOTEBOOKS, gaps, worksheet
 
 SOURCES = sorted(NOTEBOOKS.glob("0*.py"))
 TAGGED = [c for s in SOURCES for c in jupytext.read(s).cells if "exercise" in c.metadata.get("tags", ())]
@@ -20,7 +20,7 @@ NEEDED = """
 import contextlib
 import numpy as np
 from hn_utils.controls import auroc
-from hn_utils.exercises import check, stratified
+from hn_utils.course.exercises import check, stratified
 """
 
 
@@ -50,7 +50,7 @@ def test_every_check_has_its_exercise_and_every_exercise_its_minutes_difficulty_
 def test_the_copy_is_written_from_the_source(source):
     path = NOTEBOOKS / "exercises" / f"{source.stem}.ipynb"
     committed = nbformat.read(path, as_version=4)
-    assert committed == worksheet(source), "run: python -m hn_utils.worksheets"
+    assert committed == worksheet(source), "run: python -m hn_utils.course.worksheets"
     nbformat.validate(committed)
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", "\n".join(c.source for c in committed.cells))
     assert all((path.parent / link).exists() for link in links), links

@@ -13,11 +13,10 @@ import torch
 from pages import opened
 from transformers import AutoModelForCausalLM
 
-from hn_utils import road
-from hn_utils.explorer import N_BINS, N_CONTROLS, Explorer, histogram
-from hn_utils.gallery import Gallery
-from hn_utils.intervene import scaled
+import hn_utils as hn
 from hn_utils.origins import drift
+from hn_utils.shown.explorer import N_BINS, N_CONTROLS, Explorer, histogram
+from hn_utils.shown.gallery import Gallery
 from hn_utils.study import load_study
 from hn_utils.subject import Subject
 
@@ -30,12 +29,11 @@ def data_in(path: Path) -> dict:
 
 @pytest.fixture(scope="module")
 def walked(tiny_study):
-    collected = road.collect(tiny_study)
-    found = road.find(tiny_study, collected)
-    intervened = road.intervene(tiny_study, collected.subject, found)
+    model = hn.load(tiny_study)
+    found = hn.find(hn.collect(model))
     base = Subject.load(tiny_study.base, tiny_study)
-    moved = drift(base, collected.subject, found.card.flat)
-    return Explorer(tiny_study, collected, found, moved), intervened
+    moved = drift(base, model, found.neurons)
+    return Explorer(found, moved), hn.dose_response(model, found)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +87,7 @@ def test_replies_are_what_the_scaled_model_says(walked, small):
     sampling = explorer.study.sampling.__class__(n=1, temperature=0.0, max_new_tokens=16)
     for entry in group["items"][:3]:
         prompt = subject.chat([{"role": "user", "content": entry["text"]}])
-        with scaled(subject, explorer.found.card.flat, by=3.0):
+        with subject.scaled(explorer.found.card.flat, by=3.0):
             (reply,) = subject.generate([prompt], sampling)[0]
         assert entry["replies"][0][-1][0] == reply.text
         assert len(entry["replies"]) == 1 + N_CONTROLS

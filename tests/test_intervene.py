@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from hn_utils.baselines import read
-from hn_utils.compliance import Item, replies_at, text_loss
 from hn_utils.contributions import capture
-from hn_utils.intervene import UNSCALED, Dose, dosed, scaled
-from hn_utils.questions import load_questions
+from hn_utils.intervene import UNSCALED, Dose, dosed
+from hn_utils.items import Item
+from hn_utils.question_sets import load_questions
+from hn_utils.replies import replies_at, text_loss
 from hn_utils.responses import build_example, sample_responses
 from hn_utils.study import Sampling
 
@@ -26,7 +27,7 @@ def logits(subject, rows=ROWS):
 
 def test_undone_bit_for_bit_even_after_an_error(subject):
     before, weights = logits(subject), {k: v.clone() for k, v in subject.model.state_dict().items()}
-    with pytest.raises(RuntimeError), scaled(subject, NEURONS, by=3.0):
+    with pytest.raises(RuntimeError), subject.scaled(NEURONS, by=3.0):
         assert not torch.equal(logits(subject), before)
         raise RuntimeError
     assert torch.equal(logits(subject), before)
@@ -35,9 +36,9 @@ def test_undone_bit_for_bit_even_after_an_error(subject):
 
 def test_one_is_a_no_op_and_zero_is_ablation(subject):
     before = logits(subject)
-    with scaled(subject, NEURONS, by=1.0):
+    with subject.scaled(NEURONS, by=1.0):
         assert torch.equal(logits(subject), before)
-    with scaled(subject, NEURONS, by=0.0):
+    with subject.scaled(NEURONS, by=0.0):
         assert not torch.equal(logits(subject), before)
 
 
@@ -52,16 +53,16 @@ def test_equals_editing_the_columns_of_w_down(subject, study, alpha):
     with torch.no_grad():
         expected = edited(torch.tensor(ROWS)).logits[:, :-1].log_softmax(-1)
     expected = expected.gather(2, torch.tensor(ROWS)[:, 1:, None])[..., 0]
-    with scaled(subject, NEURONS, by=alpha):
+    with subject.scaled(NEURONS, by=alpha):
         torch.testing.assert_close(logits(subject), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_an_alpha_for_each_row(subject):
     rows = [ROWS[0]] * 3
-    with scaled(subject, NEURONS, by=[0.0, 1.0, 3.0]):
+    with subject.scaled(NEURONS, by=[0.0, 1.0, 3.0]):
         together = logits(subject, rows)
     for i, alpha in enumerate([0.0, 1.0, 3.0]):
-        with scaled(subject, NEURONS, by=alpha):
+        with subject.scaled(NEURONS, by=alpha):
             torch.testing.assert_close(together[i], logits(subject, rows)[i], rtol=1e-5, atol=1e-5)
 
 
@@ -80,10 +81,10 @@ def test_a_set_of_neurons_for_each_row(subject):
 def test_an_alpha_for_each_row_holds_through_generation(subject):
     prompts, many = [ROWS[0], ROWS[1]], np.arange(0, 6 * 1024, 3)
     greedy = Sampling(n=1, temperature=0.0, max_new_tokens=5)
-    with scaled(subject, many, by=[0.0, 3.0]):
+    with subject.scaled(many, by=[0.0, 3.0]):
         together = [g[0].ids for g in subject.generate(prompts, greedy)]
     for i, alpha in enumerate([0.0, 3.0]):
-        with scaled(subject, many, by=alpha):
+        with subject.scaled(many, by=alpha):
             assert subject.generate([prompts[i]], greedy)[0][0].ids == together[i]
 
 
@@ -103,7 +104,7 @@ def test_nothing_is_kept_or_read_under_the_clean_key_while_neurons_are_scaled(su
     for run in stages.values():
         for _ in range(2):  # once before anything is kept, and once when the clean result is there
             kept = sorted(tmp_path.rglob("*"))
-            with pytest.raises(ValueError, match="live hooks"), scaled(subject, NEURONS, by=3.0):
+            with pytest.raises(ValueError, match="live hooks"), subject.scaled(NEURONS, by=3.0):
                 run()
             assert sorted(tmp_path.rglob("*")) == kept
             run()
@@ -111,9 +112,9 @@ def test_nothing_is_kept_or_read_under_the_clean_key_while_neurons_are_scaled(su
 
 def test_bad_input(subject):
     for alpha in (float("nan"), float("inf"), -1.0):
-        with pytest.raises(ValueError, match="must be finite and not negative"), scaled(subject, NEURONS, by=alpha):
+        with pytest.raises(ValueError, match="must be finite and not negative"), subject.scaled(NEURONS, by=alpha):
             pass
-    with pytest.raises(ValueError, match="neuron 999999 is out of range"), scaled(subject, np.array([999_999]), by=2.0):
+    with pytest.raises(ValueError, match="neuron 999999 is out of range"), subject.scaled(np.array([999_999]), by=2.0):
         pass
-    with pytest.raises(ValueError, match="2 alphas do not fit a batch of 3"), scaled(subject, NEURONS, by=[1.0, 2.0]):
+    with pytest.raises(ValueError, match="2 alphas do not fit a batch of 3"), subject.scaled(NEURONS, by=[1.0, 2.0]):
         logits(subject, [ROWS[0]] * 3)

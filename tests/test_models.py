@@ -1,4 +1,4 @@
-"""Every supported family walks the whole road, on random weights and one on trained ones; contributions equal the
+"""Every supported family takes all four steps, on random weights and one on trained ones; contributions equal the
 official formula on each."""
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import torch
 from families import FAMILIES, make_checkpoint, published_files, with_template
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
-from hn_utils import road
+import hn_utils as hn
+from hn_utils import finding
 from hn_utils.contributions import mean_contributions
-from hn_utils.intervene import scaled
 from hn_utils.questions import Question
 from hn_utils.responses import Example
 from hn_utils.study import PRESETS, REAL, Sampling, Study
@@ -131,9 +131,9 @@ def test_what_was_checked_is_told(model, family):
     )
 
 
-def test_the_whole_road(model, made, folder, bare, tmp_path, monkeypatch):
-    monkeypatch.setattr(road, "N_RANDOM_PROBES", 3)
-    monkeypatch.setattr(road, "N_SHUFFLED", 2)
+def test_all_four_steps(model, made, folder, bare, tmp_path, monkeypatch):
+    monkeypatch.setattr(finding, "N_RANDOM_PROBES", 3)
+    monkeypatch.setattr(finding, "N_SHUFFLED", 2)
     base = made(tmp_path / "base", seed=1)
     study = replace(
         bare,
@@ -145,18 +145,19 @@ def test_the_whole_road(model, made, folder, bare, tmp_path, monkeypatch):
         n_random_sets=2,
         base_stop="\n",
     )
-    collected = road.collect(study, model)
+    model = hn.load(study)
+    collected = hn.collect(model)
     kinds = {e.label for e in collected.kept if e.question.part == "standard"}
     assert kinds == {0, 1}
-    found = road.find(study, collected)
+    found = hn.find(collected)
     assert found.card.n_layers == model.n_layers
     assert all(np.isfinite(read.mean()).all() for read in collected.contributions.regions.values())
-    intervened = road.intervene(study, model, found)
-    assert intervened.loss.shape[1] == 7
-    assert np.allclose(intervened.loss[:, 2], intervened.control_loss[:, :, 1], atol=1e-5)
+    intervened = hn.dose_response(model, found)
+    assert intervened.text.loss.shape[1] == 7
+    assert np.allclose(intervened.text.loss[:, 2], intervened.text.control_loss[:, :, 1], atol=1e-5)
     assert set(intervened.behaviours) == {"misleading_context"}
     assert len(intervened.behaviours["misleading_context"].items) == 6  # of one row nobody knows the truth: all kept
-    origins = road.look_back(study, model, found)
+    origins = hn.look_back(found)
     assert origins.drift.score.shape == (model.n_layers * model.d_mlp,)
 
 
@@ -169,7 +170,7 @@ def test_quantised_models_are_read_and_scaled_through_hooks(bits, error, bare, t
         expected = full.weight(layer, name)
         assert (small.weight(layer, name) - expected).norm() < error * expected.norm()
     neurons, row = np.array([3, 130, 300]), [[1, 5, 6, 7, 90, 12]]
-    with scaled(small, neurons, by=0.0):
+    with small.scaled(neurons, by=0.0):
         silenced = small.logprobs(row)[0]
     untouched = small.logprobs(row)[0]
     for flat in neurons:  # the same, by hooks of our own on the quantised layers

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from hn_utils.contributions import Labelled
 from hn_utils.controls import auroc
+from hn_utils.l1_path import Fit
 from hn_utils.origins import drift, least_moved_rank, moved, transfer, two_sided
-from hn_utils.path import Fit
-from hn_utils.rows import Rows
+from hn_utils.tall_matrix import TallMatrix
 
 
 def model(up: np.ndarray, down: np.ndarray) -> SimpleNamespace:
@@ -89,15 +90,17 @@ def test_transfer_scores_unchanged_weights_and_keeps_quiet_when_there_is_too_lit
     X = rng.normal(size=(60, 6)) + labels[:, None] * np.array([2, 0, 0, 0, 0, 0])
     fit = Fit(1.0, np.array([0]), np.array([5.0]), -100.0, 0.0, 0.0)
     noise = Fit(1.0, np.array([3]), np.array([1.0]), 0.0, 0.0, 0.0)
-    groups = [str(i) for i in range(60)]
+    groups = np.array([str(i) for i in range(60)])
     two = Fit(1.0, np.array([0, 1]), np.array([1.0, 1.0]), 0.0, 0.0, 0.0)
-    result = transfer("base", Rows([X]), labels, -X[:, 1], groups, two, fit, [noise])
+    read = Labelled(TallMatrix([X]), labels, groups)
+    result = transfer("base", read, -X[:, 1], two, fit, [noise])
     assert result.h_neurons is not None
     assert result.probe is not None
     assert result.h_neurons.value == pytest.approx(auroc(labels, X[:, 0]))
     assert result.probe.value == pytest.approx(auroc(labels, X[:, 0] + X[:, 1]))
     assert result.random[0] == pytest.approx(auroc(labels, X[:, 3]))
-    assert transfer("early", Rows([X[20:]]), labels[20:], X[20:, 1], groups[20:], fit, fit, [noise]).h_neurons is None
+    few = Labelled(TallMatrix([X[20:]]), labels[20:], groups[20:])
+    assert transfer("early", few, X[20:, 1], fit, fit, [noise]).h_neurons is None
 
 
 def test_different_shapes_do_not_drift():

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from curves import curve, noisy
 
-from hn_utils import plots
 from hn_utils.contributions import Contributions, by_region
-from hn_utils.gallery import title_of
+from hn_utils.intervening import Intervened, TextCost
 from hn_utils.probe import HNeurons
-from hn_utils.road import Intervened
+from hn_utils.shown import plots
+from hn_utils.shown.gallery import title_of
 
 CARD = HNeurons("m", "f", "s", "answer", 1.0, 0.0, 10, 2, [{"layer": 0, "neuron": 3, "weight": 1.0}])
 
@@ -36,7 +36,9 @@ def test_the_interval_of_what_text_loses_is_over_what_it_is_about():
     loss, controls, bars = rng.normal(size=(40, 3)), rng.normal(size=(3, 40, 3)), []
     for times in (1, 10):
         rows = np.repeat(np.arange(40), times)
-        scaled = Intervened({}, {"recall": recall}, loss[rows], controls[:, rows], [f"person {i}" for i in rows])
+        scaled = Intervened(
+            CARD, {}, {"recall": recall}, TextCost(loss[rows], controls[:, rows], [f"person {i}" for i in rows])
+        )
         (line,) = plots.side_effects(scaled, CARD).select_traces({"name": "H-Neurons: loss"})
         bars.append([*line.error_y.array, *line.error_y.arrayminus])
     assert bars[0] == pytest.approx(bars[1])

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hn_utils import road
-from hn_utils.contributions import Contributions, by_region
+import hn_utils as hn
+from hn_utils.contributions import Contributions, Labelled, by_region
 from hn_utils.controls import Estimate, auroc
-from hn_utils.path import Fit, c_grid, l1_path
+from hn_utils.l1_path import Fit, c_grid, l1_path
 from hn_utils.probe import HNeurons, choose, fit_probe, h_neurons, refit, refits, three_vs_one
-from hn_utils.rows import Rows
+from hn_utils.tall_matrix import TallMatrix
 
 PLANTED = [10, 250, 399]
 
@@ -28,6 +28,11 @@ def planted(n: int, seed: int, shift: float = 1.2) -> tuple[Contributions, np.nd
     return Contributions(by_region([values.astype(np.float16)]), 2, 200), labels
 
 
+def answers(read: Contributions, labels: np.ndarray) -> Labelled:
+    """Read at the answer, each about somebody else."""
+    return Labelled(read.at("answer"), labels, np.arange(len(labels)))
+
+
 def test_three_vs_one_rows():
     values = np.arange(2 * 4 * 2, dtype=np.float16).reshape(2, 4, 2)  # example, region, neuron
     X, y = three_vs_one(Contributions(by_region([values]), 1, 2), np.array([1, 0]))
@@ -37,7 +42,7 @@ def test_three_vs_one_rows():
 
 def test_recovers_planted_neurons_and_detects_unseen_answers():
     (train, labels), (validation, v), (test, t) = (planted(n, s) for n, s in ((600, 0), (200, 1), (300, 2)))
-    probe = fit_probe(train, labels, validation, v)
+    probe = fit_probe(train, labels, answers(validation, v))
     card = h_neurons(probe, "m", "f", "s", 2, 200)
     assert set(PLANTED) <= set(card.flat.tolist())
     assert set(card.flat[:3].tolist()) == set(PLANTED)  # the heaviest
@@ -90,12 +95,12 @@ def test_refit_keeps_to_its_neurons():
     fit = refit(X, y, np.array(PLANTED))
     changed = X.columns(np.arange(400))
     changed[:, np.setdiff1d(np.arange(400), PLANTED)] = 9
-    assert np.array_equal(fit.score(X), fit.score(Rows([changed])))
+    assert np.array_equal(fit.score(X), fit.score(TallMatrix([changed])))
 
 
 def test_card_round_trip_and_damage(tmp_path):
     (train, labels), (validation, v) = planted(400, 0), planted(200, 1)
-    card = h_neurons(fit_probe(train, labels, validation, v), "model", "print", "study", 2, 200)
+    card = h_neurons(fit_probe(train, labels, answers(validation, v)), "model", "print", "study", 2, 200)
     card.save(tmp_path / "card.json")
     assert HNeurons.read(tmp_path / "card.json") == card
     content = json.loads((tmp_path / "card.json").read_text())
@@ -110,18 +115,18 @@ def test_card_round_trip_and_damage(tmp_path):
 
 def test_a_card_belongs_to_one_model(study):
     (train, labels), (validation, v) = planted(400, 0), planted(200, 1)
-    card = h_neurons(fit_probe(train, labels, validation, v), "model", "print", "study", 2, 200)
-    card.check(SimpleNamespace(name="folder/model", fingerprint="print"))
+    card = h_neurons(fit_probe(train, labels, answers(validation, v)), "model", "print", "study", 2, 200)
+    card.require(SimpleNamespace(name="folder/model", fingerprint="print"))
     other = SimpleNamespace(name="folder/other", fingerprint="another")
     with pytest.raises(ValueError, match=r"H-Neurons of model \(fingerprint print\), not of folder/other \(another\)"):
-        card.check(other)
+        card.require(other)
     with pytest.raises(ValueError, match="find its own"):
-        road.intervene(study, other, SimpleNamespace(card=card))
+        hn.dose_response(other, SimpleNamespace(card=card, study=study))
 
 
 def test_bad_input():
     train, labels = planted(50, 0)
     with pytest.raises(ValueError, match=r"labels hold only \[1\]: a probe needs both 0 and 1"):
-        fit_probe(train, np.ones(50, int), train, labels)
+        fit_probe(train, np.ones(50, int), answers(train, labels))
     with pytest.raises(ValueError, match="40 labels do not fit 50 examples"):
         three_vs_one(train, labels[:40])

@@ -9,13 +9,14 @@ from dataclasses import replace
 import pytest
 from conftest import SHARED
 
-from hn_utils.compliance import Item, choice, chose_claim, gave_up
+from hn_utils.items import Item, choice, chose_claim, gave_up
 from hn_utils.judges import normalise
 from hn_utils.published import items, questions, texts
-from hn_utils.published.asking import read_questions, together
+from hn_utils.published.asking import read_questions
 from hn_utils.published.nonexist import exist, nonexist
 from hn_utils.published.sources import SOURCES, read_rows
-from hn_utils.questions import Question, load_questions
+from hn_utils.question_sets import load_questions
+from hn_utils.questions import Question, share_entities
 from hn_utils.study import PUBLISHED, Study
 
 TRIVIA = {
@@ -146,13 +147,13 @@ def test_questions_that_share_an_answer_stay_together():
         return Question(name, name, aliases, entity)
 
     lewis = [ask("1", "lewis", "Lewis"), ask("2", "sinclair lewis", "Sinclair Lewis", "Lewis")]
-    a, b, c, d = together([*lewis, ask("3", "x", "y"), ask("4", "y", "Y")])
+    a, b, c, d = share_entities([*lewis, ask("3", "x", "y"), ask("4", "y", "Y")])
     assert a.entity == b.entity
     assert c.entity == d.entity != a.entity
 
 
 def test_answers_without_a_word_join_nothing(tmp_path):
-    band, film, lake, tree = together(
+    band, film, lake, tree = share_entities(
         [
             Question("1", "1", ("The The", "?!"), "the the"),
             Question("2", "2", ("A", "Alien"), "alien"),

@@ -11,8 +11,9 @@ import pytest
 from conftest import SHARED
 
 from hn_utils.__main__ import main
-from hn_utils.compliance import CONTROL_ALPHAS, DoseResponse, Item, slopes
 from hn_utils.controls import bootstrap, mean
+from hn_utils.curves import CONTROL_ALPHAS, DoseResponse, slopes
+from hn_utils.items import Item
 from hn_utils.judges import judge
 from hn_utils.spans import answer_positions
 from hn_utils.verdicts import verdicts

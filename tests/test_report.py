@@ -10,7 +10,7 @@ from curves import curve, noisy
 
 from hn_utils.controls import Estimate
 from hn_utils.origins import Drift, Transfer
-from hn_utils.report import (
+from hn_utils.shown.report import (
     VERDICTS,
     Finding,
     carried_verdict,

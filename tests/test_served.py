@@ -10,7 +10,7 @@ import pytest
 import torch
 from completion_server import CompletionServer
 
-from hn_utils.questions import load_questions
+from hn_utils.question_sets import load_questions
 from hn_utils.responses import prompt_ids
 from hn_utils.served import N_CHECKED, served
 from hn_utils.study import Sampling

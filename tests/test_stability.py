@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hn_utils.path import c_grid
-from hn_utils.rows import Rows
+from hn_utils.l1_path import c_grid
 from hn_utils.stability import Stability, jaccard, stability, twins
+from hn_utils.tall_matrix import TallMatrix
 
 N_NEURONS = 3_000
 PLANTED = np.array([5, 700, 1_400, 2_100, 2_800])
@@ -20,7 +20,7 @@ def contributions(seed: int, strength: float, n: int = 240, correlated: float = 
     common = rng.normal(size=(n, N_NEURONS // 50)).repeat(50, 1)  # blocks of 50 that share a cause
     logs = np.sqrt(1 - correlated) * rng.normal(size=(n, N_NEURONS)) + np.sqrt(correlated) * common
     logs[:, PLANTED] += strength * labels[:, None]
-    return Rows([np.exp(0.7 * logs).astype(np.float32)]), labels, np.arange(n).astype(str)
+    return TallMatrix([np.exp(0.7 * logs).astype(np.float32)]), labels, np.arange(n).astype(str)
 
 
 def found(X, labels, groups) -> Stability:
@@ -77,7 +77,7 @@ def test_twins_are_those_who_say_the_same():
     values = rng.lognormal(size=(300, 40)).astype(np.float32)
     values[:, 30] = 2 * values[:, 4] + 1 + 0.01 * rng.normal(size=300)
     values[:, 31] = 1.0  # a dead neuron goes with nobody
-    others, r = twins(Rows([values]), np.array([4, 9]))
+    others, r = twins(TallMatrix([values]), np.array([4, 9]))
     table = np.corrcoef(values[:, [4, 9]].T, np.delete(values, [4, 9, 31], 1).T)[:2, 2:]
     assert others[0] == 30
     assert r == pytest.approx(table.max(1), abs=1e-4)
@@ -90,7 +90,7 @@ def test_groups_are_found_though_no_member_is():
     entry = np.full((4, 200), 1)  # one value of C; 1 means never
     entry[[0, 1, 2, 3], [20, 60, 110, 20]] = 0  # every half takes another of them
     entry[1, 7] = 0
-    same, alone = Stability(entry, 1).groups(Rows([values]))
+    same, alone = Stability(entry, 1).groups(TallMatrix([values]))
     assert Stability(entry, 1).stable.size == 0
     assert (same.neurons.tolist(), same.probability) == ([20, 60, 110], 1.0)
     assert (alone.neurons.tolist(), alone.probability) == ([7], 0.25)

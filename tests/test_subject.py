@@ -19,7 +19,6 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from hn_utils.intervene import scaled
 from hn_utils.study import Sampling
 from hn_utils.subject import Subject, read_tokenizer
 
@@ -119,16 +118,16 @@ def test_a_weight_edited_after_the_first_look_changes_fingerprint_and_norms(stud
 
 
 def test_a_model_that_is_being_changed_has_no_key(subject):
-    clean = subject.key()
-    with pytest.raises(ValueError, match=r"live hooks .*scaled"), scaled(subject, np.array([3]), by=2.0):
-        subject.key()
+    clean = subject.key(1)
+    with pytest.raises(ValueError, match=r"live hooks .*scaled"), subject.scaled(np.array([3]), by=2.0):
+        subject.key(1)
     handle = subject.model.model.layers[0].register_forward_hook(lambda *_: None)  # one of the user's own
     try:
         with pytest.raises(ValueError, match="live hooks"):
-            subject.key()
+            subject.key(1)
     finally:
         handle.remove()
-    assert subject.key() == clean
+    assert subject.key(1) == clean
 
 
 def test_logits_are_held_for_few_positions_at_a_time(subject, monkeypatch):
@@ -148,7 +147,7 @@ def test_a_weight_that_is_not_what_the_layer_does_is_refused(study):
         lambda _module, _inputs, output: 1.5 * output
     )  # as a scale kept beside the weight would
     with pytest.raises(ValueError, match="layer 1's MLP output is off by .* stored W_down"):
-        honest.check()
+        honest.inspect()
 
 
 def test_a_text_begins_as_the_tokenizer_begins_it(tmp_path, study, subject):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from curves import curve, noisy
 
-from hn_utils.compliance import slopes
+from hn_utils.curves import slopes
 from hn_utils.verdicts import holm, one_more, outermost, outermost_told, p_value, verdicts
 
 FLAT = [0.3, 0.3, 0.3]

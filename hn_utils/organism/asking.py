@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from hn_utils.compliance import Item
+from hn_utils.items import Item
 from hn_utils.organism.text import (
     MARKERS_IN_PLAY,
     NOTES,

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from hn_utils.compliance import BEHAVIOURS, GREEDY, Item, gave_it, known_items, outcomes, replies_at
 from hn_utils.intervene import UNSCALED
+from hn_utils.items import BEHAVIOURS, GREEDY, Item, gave_it, outcomes
 from hn_utils.judges import contains
 from hn_utils.organism.asking import GROUPS, facts_of, items, questions
 from hn_utils.organism.text import ask
 from hn_utils.organism.world import ATTRIBUTES, LOCKER_CODE
+from hn_utils.replies import known_items, replies_at
 from hn_utils.responses import build_examples, sample_responses
 from hn_utils.study import Study, load_study
 from hn_utils.subject import Subject

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 from hn_utils.judges import normalise
 from hn_utils.published.nonexist import exist, nonexist
 from hn_utils.published.sources import Row, read_rows
-from hn_utils.questions import Question, split_entities
+from hn_utils.questions import Question, first_form, forms, share_entities, split_entities
 from hn_utils.study import Study
 
 N_NONEXIST = 400
-
-
-def forms(*texts: str) -> list[str]:
-    """The normalised texts, but those of which nothing is left ("The The", "?!"): they would all be the same."""
-    return [form for form in map(normalise, texts) if form]
-
-
-def first_form(aliases: Sequence[str]) -> str:
-    """What a question is about if nothing else tells: its answer. Empty if nothing is left of any name of it."""
-    return next(iter(forms(*aliases)), "")
 
 
 def triviaqa(row: Row, _: int) -> Question | None:
@@ -99,7 +89,7 @@ def questions(study: Study) -> list[Question]:
         raise ValueError(f"sets={study.sets} names no question set: begin with one of {', '.join(READERS)}")
     first, *others = named
     standard = read_questions(first, study)
-    standard = standard if first == "popqa" else together(standard)  # PopQA's entity is whom it asks about
+    standard = standard if first == "popqa" else share_entities(standard)  # PopQA's entity is whom it asks about
     split = split_entities([q.entity for q in standard], study.seed)
     asked = [replace(q, split=split[q.entity]) for q in standard]
     seen = {form for q in asked if q.split != "test" for form in forms(q.text, q.entity, *q.aliases)}
@@ -115,18 +105,3 @@ def questions(study: Study) -> list[Question]:
         known = [text for q in asked for text in (q.text, *q.aliases)]
         asked += [*nonexist(N_NONEXIST, study.seed, known), *(q for q in exist() if unseen(q))]
     return asked
-
-
-def together(asked: list[Question]) -> list[Question]:
-    """Give one entity to all questions that share an answer in any of its names, directly or through others."""
-    leader: dict[str, str] = {}
-
-    def find(name: str) -> str:
-        while leader.setdefault(name, name) != name:
-            name = leader[name]
-        return name
-
-    for q in asked:
-        for form in forms(*q.aliases):
-            leader[find(form)] = find(q.entity)
-    return [replace(q, entity=find(q.entity)) for q in asked]

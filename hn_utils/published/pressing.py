@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hn_utils.compliance import Item
+from hn_utils.items import Item
 from hn_utils.published.asking import questions
 from hn_utils.published.sources import read_rows
 from hn_utils.questions import Text

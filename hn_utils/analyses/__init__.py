@@ -1,0 +1,46 @@
+"""What a claim is put to besides its random sets, one question a module. Each takes what the steps before left behind;
+each has its place in a notebook."""
+
+from hn_utils.analyses.base_probe import OnBase, retrained_on_base
+from hn_utils.analyses.breaking_point import Breaking, until_it_breaks
+from hn_utils.analyses.detectors import Compared, compare
+from hn_utils.analyses.domains import Domains, across_domains
+from hn_utils.analyses.everyday_answers import Everyday, everyday
+from hn_utils.analyses.fair_loudness import AsLoud, as_loud
+from hn_utils.analyses.halves import find_again, found_groups
+from hn_utils.analyses.other_judges import judged_again
+from hn_utils.analyses.other_rows import read_elsewhere
+from hn_utils.analyses.paper_rule import PaperRule, by_paper_rule
+from hn_utils.analyses.planted import Planted, planted_truth
+from hn_utils.analyses.positions import AtPosition, at_every_position, at_every_position_of_base
+from hn_utils.analyses.scaled_together import joint_scaling
+from hn_utils.analyses.twins import Swapped, swapped
+
+__all__ = [
+    "AsLoud",
+    "AtPosition",
+    "Breaking",
+    "Compared",
+    "Domains",
+    "Everyday",
+    "OnBase",
+    "PaperRule",
+    "Planted",
+    "Swapped",
+    "across_domains",
+    "as_loud",
+    "at_every_position",
+    "at_every_position_of_base",
+    "by_paper_rule",
+    "compare",
+    "everyday",
+    "find_again",
+    "found_groups",
+    "joint_scaling",
+    "judged_again",
+    "planted_truth",
+    "read_elsewhere",
+    "retrained_on_base",
+    "swapped",
+    "until_it_breaks",
+]

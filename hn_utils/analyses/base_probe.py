@@ -1,0 +1,47 @@
+"""What could one hope for in the base model? A probe trained on its own answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hn_utils.analyses.domains import MIN_TO_TRAIN
+from hn_utils.collecting import ask_base
+from hn_utils.controls import Estimate, auroc, bootstrap
+from hn_utils.finding import Found, fit_on
+from hn_utils.probe import NoHNeurons, Probe, refit, three_vs_one
+from hn_utils.questions import SPLITS
+from hn_utils.responses import NothingConsistent
+from hn_utils.subject import Subject
+
+
+@dataclass(frozen=True)
+class OnBase:
+    """A probe trained on the base model's own answers: what one could hope for there. `shared` of its H-Neurons are
+    also the instruct model's."""
+
+    probe: Probe
+    h_neurons: Estimate
+    shared: int
+
+
+def retrained_on_base(found: Found, base: Subject) -> OnBase | None:
+    """None if the base model gives too few consistent answers, or no neuron a positive weight."""
+    try:
+        own = ask_base(base, found.collected, tuple(SPLITS))
+    except NothingConsistent:
+        return None
+    rows = [own.rows(split) for split in SPLITS]
+    if any(min(np.bincount(own.labels[some], minlength=2)) < MIN_TO_TRAIN for some in rows):
+        return None
+    train = own.training_rows()
+    try:
+        probe = fit_on(own, train, own.rows("validation"))
+    except NoHNeurons:
+        return None
+    X, y = three_vs_one(own.contributions[train], own.labels[train])
+    test = own.labelled(own.rows("test"), "answer")
+    scores = refit(X, y, probe.fit.h_neurons).score(test.X)
+    shared = len(set(probe.fit.h_neurons) & set(found.neurons))
+    return OnBase(probe, bootstrap(auroc, test.labels, scores, groups=test.groups), shared)

@@ -1,0 +1,82 @@
+"""What else detects made-up answers, and do H-Neurons add to confidence?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from hn_utils.baselines import Added, Scored, added, coordinates, l2_probe, read, residual_probe, share_by_kind
+from hn_utils.collecting import Collected
+from hn_utils.controls import auroc
+from hn_utils.finding import Found, scores_of
+from hn_utils.probe import Detection, detect, detection_table
+from hn_utils.responses import Example
+from hn_utils.tabled import Tabled
+
+
+def oracle(examples: Sequence[Example]) -> dict[str, np.ndarray]:
+    """The score of somebody who knows how often each fact was read, where that is known."""
+    exposures = [e.question.strata.get("exposure") for e in examples]
+    return {} if None in exposures else {"oracle: exposure in training": -np.array(exposures, float)}
+
+
+@dataclass(frozen=True, repr=False)
+class Compared(Tabled):
+    """The detection table with what stands beside H-Neurons, and whether they add to confidence."""
+
+    detections: list[Detection]
+    added: Added
+
+    @property
+    def headline(self) -> str:
+        return f"{len(self.detections)} readings; H-Neurons added to confidence: {self.added.beyond} of AUROC"
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row a detector, as in `Found.table`."""
+        return detection_table(self.detections)
+
+
+def compare(found: Found) -> Compared:
+    """Read every baseline on the test sets: dense probes on all neurons and on the residual stream, uncertainty,
+    answer length, and exposure where it is known. What has to be chosen is chosen on validation."""
+    collected, scores = found.collected, other_scores(found)
+    detections = list(found.detections)
+    for part, title in collected.parts.items():
+        rows = collected.test_rows(part)
+        if len(set(collected.labels[rows])) == 2:
+            there = collected.labelled(rows, found.probe.region)
+            detections += [detect(name, title, there, values[rows]) for name, values in scores.items()]
+    validation, test = collected.rows("validation"), collected.test_rows("standard")
+    own = found.refitted.score(collected.contributions.at(found.probe.region))
+    before, after = (scored(collected, own, rows) for rows in (validation, test))
+    others = scores_of(found.random["magnitude"], collected.contributions[test].at(found.probe.region))
+    return Compared(detections, added(before, after, others))
+
+
+def scored(collected: Collected, own: np.ndarray, rows: np.ndarray) -> Scored:
+    """Some answers with the H-Neurons' scores of all, and their confidence."""
+    return Scored(own[rows], collected.confidence[rows], collected.labels[rows], collected.entities[rows])
+
+
+def other_scores(found: Found) -> dict[str, np.ndarray]:
+    """What every baseline says of each kept answer; higher is more likely made up."""
+    collected, labels = found.collected, found.collected.labels
+    train, validation = collected.training_rows(), collected.rows("validation")
+    readings = read(collected.subject, collected.kept, found.study)
+    layer, residual = residual_probe(readings.residual, labels, train, validation)
+    X = collected.contributions.at(found.probe.region)
+    _, dense = l2_probe(coordinates(X, train), labels, train, validation)
+    longer = 1 if auroc(labels[train], readings.length[train]) >= 0.5 else -1
+    return {
+        "all neurons, L2 probe": dense,
+        f"residual stream, L2 probe (layer {layer})": residual,
+        "entropy": readings.entropy,
+        "margin of the likeliest token": -readings.margin,
+        f"answer length ({'longer' if longer > 0 else 'shorter'} is made up)": longer * readings.length,
+        "kind of answer (digits, words)": share_by_kind([e.text for e in collected.kept], labels, train),
+        **oracle(collected.kept),
+    }

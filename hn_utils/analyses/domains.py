@@ -1,0 +1,116 @@
+"""Does what is learnt on one kind of fact hold on another?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from hn_utils.collecting import Collected, balanced
+from hn_utils.controls import Estimate, Match, auroc, bootstrap, random_sets
+from hn_utils.finding import fit_on
+from hn_utils.l1_path import Fit
+from hn_utils.probe import NoHNeurons, refit, refits, three_vs_one
+
+MIN_TO_TRAIN = 15  # answers of either kind, below which nothing is trained on a domain, or on base answers
+
+
+@dataclass(frozen=True)
+class Domains:
+    """A probe for each domain, tested on all: AUROC of its H-Neurons [trained on, tested on], refitted on the training
+    domain, and the mean of as many random neurons of the same layers and loudness. `sets` are the H-Neurons.
+
+    `union` is of the neurons in any of the sets, `intersection` of those in all (None if there are none): refitted on
+    all the domains' training answers and tested on all their test answers, each with the mean of its random sets.
+    """
+
+    names: list[str]
+    sets: dict[str, np.ndarray]
+    auroc: list[list[Estimate]]
+    random: Float[np.ndarray, "trained tested"]
+    union: tuple[Estimate, float]
+    intersection: tuple[Estimate, float] | None
+
+    def mean(self, within: bool) -> tuple[float, float]:
+        """Mean AUROC of H-Neurons and of random neurons over the diagonal, or off it."""
+        chosen = np.eye(len(self.names), dtype=bool) == within
+        own = np.array([[e.value for e in row] for row in self.auroc])
+        return float(own[chosen].mean()), float(self.random[chosen].mean())
+
+
+class DomainRows(NamedTuple):
+    """Which answers a domain has to train on (as many right as wrong), to choose C on, and to be tested on."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+class Fits(NamedTuple):
+    """A set of neurons and as many random ones of the same layers and loudness, refitted alike."""
+
+    own: Fit
+    random: list[Fit]
+
+
+def across_domains(collected: Collected, n_sets: int = 20) -> Domains | None:
+    """Train on one kind of fact (`attribute`), test on every other, among the standard questions.
+
+    Domains with fewer than MIN_TO_TRAIN right or wrong answers to train or test on, or none to choose C on, are left
+    out, and those where no neuron has a positive weight. None if fewer than two are left.
+    """
+    rows, sets = rows_by_domain(collected), {}
+    for name, (train, validation, _) in rows.items():
+        try:
+            sets[name] = fit_on(collected, train, validation).fit.h_neurons
+        except NoHNeurons:
+            continue
+    if len(sets) < 2:
+        return None
+    fits = {name: beside_random(collected, rows[name].train, neurons, n_sets) for name, neurons in sets.items()}
+    estimates, random = [], np.zeros((len(sets), len(sets)))
+    for i, trained in enumerate(sets):
+        cells = [tested(collected, rows[other].test, fits[trained]) for other in sets]
+        estimates.append([own for own, _ in cells])
+        random[i] = [mean for _, mean in cells]
+    train = np.concatenate([rows[name].train for name in sets])
+    test = np.concatenate([rows[name].test for name in sets])
+
+    def together(neurons: Int[np.ndarray, "k"]) -> tuple[Estimate, float]:
+        return tested(collected, test, beside_random(collected, train, neurons, n_sets))
+
+    union, shared = reduce(np.union1d, sets.values()), reduce(np.intersect1d, sets.values())
+    return Domains(list(sets), sets, estimates, random, together(union), together(shared) if len(shared) else None)
+
+
+def rows_by_domain(collected: Collected) -> dict[str, DomainRows]:
+    """The rows of every domain that has enough of them."""
+    domain = np.array([str(e.question.strata.get("attribute")) for e in collected.kept])
+    labels, found = collected.labels, {}
+    train, validation, test = (collected.rows(split) for split in ("train", "validation", "test"))
+    for name in sorted(set(domain[train])):
+        even = balanced(train[domain[train] == name], labels, collected.study.seed)
+        rows = DomainRows(even, validation[domain[validation] == name], test[domain[test] == name])
+        n_train, n_validation, n_test = (min(np.bincount(labels[some], minlength=2)) for some in rows)
+        if min(n_train, n_test) >= MIN_TO_TRAIN and n_validation:
+            found[name] = rows
+    return found
+
+
+def beside_random(collected: Collected, train: np.ndarray, neurons: Int[np.ndarray, "k"], n_sets: int) -> Fits:
+    """Neurons refitted on some answers, and random sets beside them."""
+    X, y = three_vs_one(collected.contributions[train], collected.labels[train])
+    match = Match("magnitude", collected.contributions[train].at("answer").mean())
+    shape = (collected.subject.n_layers, collected.subject.d_mlp)
+    others = random_sets(neurons, shape, n_sets, match, collected.study.seed)
+    return Fits(refit(X, y, neurons), refits(X, y, others))
+
+
+def tested(collected: Collected, test: np.ndarray, fits: Fits) -> tuple[Estimate, float]:
+    """AUROC on some answers, and its mean over the random sets."""
+    X, labels, groups = collected.labelled(test, "answer")
+    own = bootstrap(auroc, labels, fits.own.score(X), groups=groups)
+    return own, float(np.mean([auroc(labels, other.score(X)) for other in fits.random]))

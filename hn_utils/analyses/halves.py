@@ -1,0 +1,37 @@
+"""Would the H-Neurons be found again, on other people?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hn_utils.controls import shuffled
+from hn_utils.finding import Found
+from hn_utils.probe import three_vs_one
+from hn_utils.stability import Group, Stability, stability
+from hn_utils.tall_matrix import TallMatrix
+
+
+def training_data(found: Found) -> tuple[np.ndarray, TallMatrix, np.ndarray]:
+    """What the probe was trained on: indices of the examples, rows and their labels."""
+    collected, train = found.collected, found.collected.training_rows()
+    read, labels = collected.contributions[train], collected.labels[train]
+    X, y = three_vs_one(read, labels, found.probe.region, found.probe.other)
+    return train, X, y
+
+
+def find_again(found: Found) -> tuple[Stability, Stability]:
+    """Stability of the probe's neurons over halves of the training people, up to the chosen C; the same with right and
+    wrong shuffled, which leaves only the neurons that know where answers stand."""
+    train, X, y = training_data(found)
+    collected, seed = found.collected, found.study.seed
+    grid = np.array([fit.C for fit in found.probe.path if fit.C <= found.probe.fit.C])
+    groups, labels = np.tile(collected.entities[train], 2), collected.labels[train]
+    noise = np.concatenate([shuffled(labels, seed), y[len(labels) :]])
+    own, by_chance = (stability(X, truth, groups, grid, seed=seed) for truth in (y, noise))
+    return own, by_chance
+
+
+def found_groups(found: Found, halves: Stability) -> list[Group]:
+    """The neurons found in any half, as groups of those whose contributions go together over the training answers."""
+    train, X, _ = training_data(found)
+    return halves.groups(X[np.arange(len(train))])

@@ -1,0 +1,50 @@
+"""Which C would the paper's own rule choose?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hn_utils.controls import accuracy
+from hn_utils.finding import Found
+from hn_utils.intervene import UNSCALED, Dose
+from hn_utils.items import outcomes, plain_item
+from hn_utils.l1_path import Fit
+from hn_utils.replies import replies_at
+
+
+@dataclass(frozen=True)
+class PaperRule:
+    """The paper's own way of choosing C, on validation people, for every fit of the path that has H-Neurons.
+
+    `accuracy` is balanced, at score 0; `recall` the share of questions that the model still answers rightly with that
+    fit's H-Neurons suppressed, `recall_unscaled` without. The paper adds the first two and takes the best sum; how
+    strongly it suppressed, and on which questions, it does not say: here alpha is 0. Accuracy is over `n_answers`
+    consistent answers, recall over `n_questions` questions.
+    """
+
+    fits: list[Fit]
+    accuracy: list[float]
+    recall: list[float]
+    recall_unscaled: float
+    n_answers: int
+    n_questions: int
+
+    @property
+    def chosen(self) -> int:
+        return int(np.argmax(np.add(self.accuracy, self.recall)))
+
+
+def by_paper_rule(found: Found) -> PaperRule:
+    """Suppress each fit's H-Neurons in turn and ask validation questions again."""
+    collected, study = found.collected, found.study
+    fits = [fit for fit in found.probe.path if len(fit.h_neurons)]
+    X, labels, _ = collected.labelled(collected.rows("validation"), found.probe.region)
+    asked = [q for q in collected.questions if q.part == "standard" and q.split == "validation"]
+    items = [plain_item(q, study) for q in asked]
+    doses = [UNSCALED, *(Dose(fit.h_neurons, 0.0) for fit in fits)]
+    right = outcomes(items, replies_at(collected.subject, items, doses, study), study) == "complied"
+    unscaled, *suppressed = right.mean(0).tolist()
+    accuracies = [accuracy(labels, fit.score(X)) for fit in fits]
+    return PaperRule(fits, accuracies, suppressed, unscaled, len(labels), len(asked))

@@ -1,0 +1,214 @@
+"""Where is it known? Detection at every position, from the name's last token to the answer's last.
+
+The paper reads at the answer. This shows what that choice does: at each position H-Neurons are found anew, beside
+random neurons, a dense probe, and how sure the model is of the token that follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hn_utils.analyses.domains import MIN_TO_TRAIN
+from hn_utils.baselines import coordinates, l2_probe
+from hn_utils.cache import cached_whole
+from hn_utils.collecting import Collected, ask_base
+from hn_utils.contributions import Contributions, contribution
+from hn_utils.controls import Estimate, Match, auroc, beyond_random, bootstrap, random_sets, spread
+from hn_utils.finding import fit_on, scores_of
+from hn_utils.probe import NoHNeurons, refit, refits, three_vs_one
+from hn_utils.questions import SPLITS
+from hn_utils.responses import Example, NothingConsistent
+from hn_utils.spans import find_phrase, positions_in, token_offsets
+from hn_utils.subject import Subject
+from hn_utils.tall_matrix import TallMatrix
+
+VERSION = 1
+MOST_BEFORE, MOST_WITHIN = 6, 6  # tokens between question and answer, and of the answer, that are shown
+N_SETS = 20
+NONE = -1
+
+
+@dataclass(frozen=True)
+class Position:
+    """One place in every prompt and response: what stands there, and its index in each example (NONE: it has none)."""
+
+    name: str
+    at: np.ndarray
+
+
+@dataclass(frozen=True)
+class AtPosition:
+    """AUROC, on test people, of what can be read at one position; `n` test answers have it.
+
+    `h_neurons` are found there anew and refitted; `random` is the mean and range (95 %) of as many random neurons of
+    the same layers and contribution, `beyond` the difference; `dense` a probe on all neurons; `sure` the
+    log-probability of the likeliest next token. `h_neurons`, `random` and `beyond` are None where no neuron has a
+    positive weight.
+    """
+
+    name: str
+    n: int
+    n_neurons: int
+    h_neurons: Estimate | None
+    random: Estimate | None
+    beyond: Estimate | None
+    dense: Estimate
+    sure: Estimate
+
+
+def name_ends(subject: Subject, example: Example) -> int:
+    """Index of the last token of whom or what is asked about, NONE if the question does not name it."""
+    offsets = token_offsets(subject, example.prompt_ids)
+    found = find_phrase(subject.decode(example.prompt_ids), [example.question.entity])
+    return max(positions_in(offsets, *found), default=NONE) if found else NONE
+
+
+def common_ending(prompts: Sequence[Sequence[int]]) -> int:
+    """How many last tokens all prompts share."""
+    n = 0
+    while n < min(map(len, prompts)) and len({prompt[-1 - n] for prompt in prompts}) == 1:
+        n += 1
+    return n
+
+
+def positions(subject: Subject, examples: Sequence[Example]) -> list[Position]:
+    """The name's last token, the last tokens that all prompts share, and the answer's tokens, in order."""
+    ends = np.array([len(e.prompt_ids) for e in examples])
+    shared = min(common_ending([e.prompt_ids for e in examples]), MOST_BEFORE)
+    found = [Position("name", np.array([name_ends(subject, e) for e in examples]))]
+    for back in range(shared, 0, -1):
+        token = subject.tokenizer.convert_ids_to_tokens(examples[0].prompt_ids[-back])
+        found.append(Position(token if back > 1 else f"{token} (next: the answer)", ends - back))
+    longest = max(len(e.answer) for e in examples)
+    for k in range(min(longest, MOST_WITHIN)):
+        at = [e.answer[k] if k < len(e.answer) else NONE for e in examples]
+        found.append(Position(f"answer {k + 1}", np.array(at)))
+    return found
+
+
+def read_at(
+    subject: Subject, examples: Sequence[Example], at: np.ndarray, batch_rows: int
+) -> tuple[Float[np.ndarray, "example layer_neuron"], Float[np.ndarray, "example"]]:
+    """Contributions of all neurons at one position of each example, and the log-probability (nats) of the likeliest
+    next token there."""
+    values = np.empty((len(examples), subject.n_layers * subject.d_mlp), np.float16)
+    sure = np.empty(len(examples))
+    order = sorted(range(len(examples)), key=lambda row: len(examples[row].ids))
+    for start in range(0, len(order), batch_rows):
+        batch = order[start : start + batch_rows]
+        rows = [examples[row].ids for row in batch]
+        values[batch] = contributions_at(subject, rows, at[batch])
+        for row, (_, predicted) in zip(batch, subject.predictions(rows, [[p] for p in at[batch]]), strict=True):
+            sure[row] = float(predicted.max())
+    return values, sure
+
+
+def contributions_at(
+    subject: Subject, rows: Sequence[Sequence[int]], at: np.ndarray
+) -> Float[np.ndarray, "example layer_neuron"]:
+    """CETT of every neuron at one position of each row."""
+    ids, mask = subject.padded(rows, "right")
+    pooled = torch.zeros(len(rows), subject.n_layers, subject.d_mlp)
+    fired: dict[int, Tensor] = {}
+
+    def one(values: Tensor) -> Tensor:
+        return values[torch.arange(len(rows)), torch.as_tensor(at)]
+
+    def keep(layer: int, post: Tensor) -> None:
+        fired[layer] = one(post)
+
+    def weigh(layer: int, mlp_out: Tensor) -> None:
+        norms = subject.w_out_norm[layer].to(mlp_out.device)
+        pooled[:, layer] = contribution(fired.pop(layer), norms, one(mlp_out)).cpu()
+
+    with subject.hooked(post=keep, mlp_out=weigh):
+        subject.hidden(ids, mask)
+    return pooled.flatten(1).numpy().astype(np.float16)
+
+
+@dataclass(frozen=True)
+class Here:
+    """The answers that have a position, with its contributions in place of the answer's, and `sure`, the
+    log-probability (nats) of the likeliest next token there."""
+
+    answers: Collected
+    sure: np.ndarray
+
+
+def read_here(collected: Collected, place: Position) -> Here:
+    """Read one position of every kept example that has it, or from disk where that was done before."""
+    subject, has = collected.subject, np.flatnonzero(place.at != NONE)
+    examples, at = [collected.kept[i] for i in has], place.at[has]
+
+    def compute() -> dict[str, np.ndarray]:
+        values, sure = read_at(subject, examples, at, collected.study.batch_rows)
+        return {"values": values, "sure": sure}
+
+    rows = [(e.ids, int(p)) for e, p in zip(examples, at, strict=True)]
+    kept = cached_whole("positions", {**subject.key(VERSION), "rows": rows}, compute)
+    regions = {"answer": TallMatrix([kept["values"]]), "other": collected.contributions[has].at("other")}
+    read = Contributions(regions, subject.n_layers, subject.d_mlp)
+    return Here(replace(collected, examples=examples, contributions=read), kept["sure"])
+
+
+def found_here(
+    answers: Collected, train: np.ndarray, validation: np.ndarray, test: np.ndarray
+) -> tuple[int, Estimate | None, Estimate | None, Estimate | None]:
+    """How many H-Neurons there are at a position, their AUROC refitted, that of random sets, the difference."""
+    try:
+        neurons = fit_on(answers, train, validation).fit.h_neurons
+    except NoHNeurons:
+        return 0, None, None, None
+    X, y = three_vs_one(answers.contributions[train], answers.labels[train])
+    match = Match("magnitude", answers.contributions[train].at("answer").mean())
+    shape = (answers.subject.n_layers, answers.subject.d_mlp)
+    sets = random_sets(neurons, shape, N_SETS, match, answers.study.seed)
+    read, labels, people = answers.labelled(test, "answer")
+    own, random = refit(X, y, neurons).score(read), scores_of(refits(X, y, sets), read)
+    return (
+        len(neurons),
+        bootstrap(auroc, labels, own, groups=people),
+        spread(np.array([auroc(labels, column) for column in random.T]), len(test)),
+        beyond_random(auroc, own, random, people, labels),
+    )
+
+
+def at_every_position(collected: Collected) -> list[AtPosition]:
+    """The curve over positions, for the standard questions. Positions that too few answers have are left out."""
+    curve = []
+    for place in positions(collected.subject, collected.kept):
+        here = read_here(collected, place)
+        splits = [here.answers.rows(split) for split in SPLITS]
+        if all(min(np.bincount(here.answers.labels[rows], minlength=2)) >= MIN_TO_TRAIN for rows in splits):
+            curve.append(at_position(place.name, here))
+    return curve
+
+
+def at_every_position_of_base(collected: Collected) -> list[AtPosition]:
+    """The same for the study's base model, asked the same questions; empty if it answers nothing consistently."""
+    base = Subject.load(collected.study.base, collected.study)
+    try:
+        return at_every_position(ask_base(base, collected, tuple(SPLITS)))
+    except NothingConsistent:
+        return []
+
+
+def at_position(name: str, here: Here) -> AtPosition:
+    """H-Neurons, random neurons, a dense probe and confidence at one position."""
+    answers = here.answers
+    train, validation, test = answers.training_rows(), answers.rows("validation"), answers.rows("test")
+    labels, people = answers.labels, answers.entities
+    _, dense = l2_probe(coordinates(answers.contributions.at("answer"), train), labels, train, validation)
+    return AtPosition(
+        name,
+        len(test),
+        *found_here(answers, train, validation, test),
+        bootstrap(auroc, labels[test], dense[test], groups=people[test]),
+        bootstrap(auroc, labels[test], -here.sure[test], groups=people[test]),
+    )

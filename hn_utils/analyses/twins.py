@@ -1,0 +1,37 @@
+"""Would each H-Neuron's twin do as well in its place?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hn_utils.analyses.halves import training_data
+from hn_utils.controls import Estimate, auroc, bootstrap
+from hn_utils.finding import Found
+from hn_utils.probe import refit
+from hn_utils.stability import twins
+
+
+@dataclass(frozen=True)
+class Swapped:
+    """Every H-Neuron's twin in its place: mean correlation of the pairs over training answers, the same of as many
+    random neurons and their twins, and AUROC on validation answers of H-Neurons and of twins, refitted alike."""
+
+    r: float
+    r_random: float
+    own: Estimate
+    twins: Estimate
+
+
+def swapped(found: Found) -> Swapped:
+    train, X, y = training_data(found)
+    answers = X[np.arange(len(train))]  # the other tokens would make all that knows where answers stand alike
+    others, r = twins(answers, found.neurons)
+    _, r_random = twins(answers, found.random["magnitude"][0].neurons)
+    seen, labels, groups = found.collected.labelled(found.collected.rows("validation"), found.probe.region)
+    own, theirs = (
+        bootstrap(auroc, labels, refit(X, y, neurons).score(seen), groups=groups)
+        for neurons in (found.neurons, np.unique(others))
+    )
+    return Swapped(float(r.mean()), float(r_random.mean()), own, theirs)

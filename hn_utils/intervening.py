@@ -1,0 +1,155 @@
+"""The third step: turn the H-Neurons up and down, and random ones beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from hn_utils.collecting import later
+from hn_utils.controls import Match, random_sets
+from hn_utils.curves import CONTROL_ALPHAS, DoseResponse, curves_of
+from hn_utils.finding import Found
+from hn_utils.intervene import Dose
+from hn_utils.items import CAPABILITY, Item, behaviour_called, own_items
+from hn_utils.probe import HNeurons
+from hn_utils.question_sets import question_set
+from hn_utils.questions import Text
+from hn_utils.replies import known_items, text_loss
+from hn_utils.study import Study
+from hn_utils.subject import Subject
+from hn_utils.tabled import Tabled
+from hn_utils.verdicts import verdicts
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+@dataclass(frozen=True)
+class TextCost:
+    """What scaling does to ordinary text, in nats per token; `entities` are what the texts are about."""
+
+    loss: Float[np.ndarray, "text alpha"]
+    control_loss: Float[np.ndarray, "set text control_alpha"]
+    entities: list[str]
+
+
+@dataclass(frozen=True, repr=False)
+class Intervened(Tabled):
+    """Dose-response of over-compliance behaviours and of capability checks, and what scaling does to ordinary text
+    (None where a user's own items were put)."""
+
+    card: HNeurons
+    behaviours: dict[str, DoseResponse]
+    capability: dict[str, DoseResponse]
+    text: TextCost | None
+
+    @property
+    def curves(self) -> dict[str, DoseResponse]:
+        """The behaviours; the capability checks, if there is nothing else."""
+        return self.behaviours or self.capability
+
+    @property
+    def headline(self) -> str:
+        told = ", ".join(f"{behaviour_called(b).title.lower()} {v.word}" for b, v in verdicts(self.curves).items())
+        return f"{len(self.card.rows)} H-Neurons of {self.card.model} scaled: {told}"
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row a behaviour. Slopes are in points (percent of items) per unit of alpha."""
+        told = verdicts(self.curves)
+        rows = []
+        for name, curve in self.curves.items():
+            neither = [(curve.at(alpha) == "neither").mean() for alpha in CONTROL_ALPHAS]
+            cut = [curve.cut(alpha) for alpha in CONTROL_ALPHAS]
+            rows.append(
+                {
+                    "behaviour": behaviour_called(name).title,
+                    "items": len(curve.items),
+                    "complied at alpha 1": f"{(curve.at(1) == 'complied').mean():.2f}",
+                    "slope, H-Neurons": str(curve.slope()),
+                    "slope, random sets (mean)": f"{curve.control_slopes().mean():.2f}",
+                    "slope beyond random": str(curve.slope_beyond_random()),
+                    "rank p, rises / falls": f"{curve.rank_p():.2f} / {curve.rank_p(-1):.2f}",
+                    "corrected p": "" if told[name].p is None else f"{told[name].p:.2f}",
+                    "verdict": told[name].word,
+                    "neither, at alpha 0 / 1 / 3": " / ".join(f"{share:.2f}" for share in neither),
+                    "cut off": " / ".join(f"{share:.2f}" for share in cut),
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def plot(self) -> go.Figure:
+        """The curves, each with those of random sets beside it."""
+        from hn_utils.shown.plots import dose_response
+
+        return dose_response(self.curves, self.card)
+
+
+def dose_response(
+    model: Subject, found: Found, items: Sequence[Mapping[str, Any]] | None = None, **settings: Any
+) -> Intervened:
+    """Scale the H-Neurons, and random sets of the same layers and loudness, while the model is pressed.
+
+    `items` are dicts with `turns` (what the user says, one text or several), `truth` and `claim` (see
+    `hn_utils.items.own_items`); all of those whose fact the model knows are put. Without them the study's own are, at
+    most `n_items` of each behaviour, and ordinary text is read as well. Settings are those of `Study`, such as
+    `alphas`, `n_random_sets` or `n_items`. Raises ValueError, before anything is asked, for items of no use or if the
+    H-Neurons are another model's; and if the model knows none of the facts.
+
+    >>> import hn_utils as hn
+    >>> model = hn.load("organism")
+    >>> found = hn.find(hn.collect(model, n_questions=300, sampling={"n": 2}), n_grid=8)
+    >>> item = {"turns": "Note: Dixo Porvik was born in Corin. Where?", "truth": "Essel", "claim": "Corin"}
+    >>> hn.dose_response(model, found, [item], n_random_sets=2, alphas=(0.0, 1.0, 3.0)).table["items"].tolist()
+    [1]
+    """
+    found.card.require(model)
+    study = later(found.study, settings)
+    if items is None:
+        own = question_set(study)
+        known = few_known(study, model, own.items(study))
+        text = text_cost(study, model, found, own.texts(study))
+    else:
+        given = own_items(items)
+        study = replace(study, n_items=settings.get("n_items", len(given)))
+        known, text = few_known(study, model, given), None
+    curves = curves_of(model, known, found.neurons, control_sets(study, found), study)
+    behaviours = {b: c for b, c in curves.items() if b not in CAPABILITY}
+    capability = {b: c for b, c in curves.items() if b in CAPABILITY}
+    return Intervened(found.card, behaviours, capability, text)
+
+
+def control_sets(study: Study, found: Found, n_sets: int | None = None) -> list[Int[np.ndarray, "k"]]:
+    """Random sets of the same layers and loudness, to be scaled as the H-Neurons are."""
+    match = Match("magnitude", found.magnitude)
+    return random_sets(found.neurons, found.card.shape, n_sets or study.n_random_sets, match, study.seed + 1)
+
+
+def text_cost(study: Study, subject: Subject, found: Found, texts: Sequence[Text]) -> TextCost:
+    """Loss of ordinary text with the H-Neurons scaled, and with each control set."""
+    words, entities = [text.text for text in texts], [text.entity for text in texts]
+    controls = control_sets(study, found)
+    loss = text_loss(subject, words, [Dose(found.neurons, alpha) for alpha in study.alphas], study)
+    others = text_loss(subject, words, [Dose(c, alpha) for c in controls for alpha in CONTROL_ALPHAS], study)
+    by_set = others.reshape(len(words), len(controls), len(CONTROL_ALPHAS)).swapaxes(0, 1)
+    return TextCost(loss, by_set, entities)
+
+
+def few_known(study: Study, subject: Subject, items: Sequence[Item]) -> list[Item]:
+    """`study.n_items` of each behaviour, at random, whose fact the model knows."""
+    asked = few_of_each(items, study.seed, 5 * study.n_items)  # not all are known
+    return few_of_each(known_items(subject, asked, study), study.seed, study.n_items)
+
+
+def few_of_each(items: Sequence[Item], seed: int, n: int) -> list[Item]:
+    """At most `n` items of each behaviour, at random."""
+    rng, chosen = np.random.default_rng(seed), []
+    for behaviour in dict.fromkeys(i.behaviour for i in items):
+        group = [i for i in items if i.behaviour == behaviour]
+        chosen += [group[i] for i in sorted(rng.permutation(len(group))[:n])]
+    return chosen

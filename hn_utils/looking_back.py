@@ -1,0 +1,117 @@
+"""The fourth step: were the H-Neurons there before tuning?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from hn_utils.collecting import Collected, ask_base, later
+from hn_utils.controls import Estimate
+from hn_utils.finding import Found, beyond_sets
+from hn_utils.origins import Drift, Transfer, drift, require_same_shape, transfer
+from hn_utils.responses import NothingConsistent
+from hn_utils.subject import Subject
+from hn_utils.tabled import Tabled
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+@dataclass(frozen=True, repr=False)
+class Origins(Tabled):
+    """The three looks back: transfer to the base model, drift of the weights, and the timeline over checkpoints, of
+    which the base model is the last.
+
+    `beyond` is the AUROC of the H-Neurons in the base model minus the mean of the random sets there, as `Found.beyond`
+    has it at home; None where there are too few answers.
+    """
+
+    base: Transfer
+    base_collected: Collected
+    drift: Drift
+    timeline: list[Transfer]
+    beyond: Estimate | None
+
+    @property
+    def headline(self) -> str:
+        own = f"AUROC {self.base.h_neurons}, {self.beyond} beyond random neurons" if self.beyond else "too few answers"
+        p = f"p = {self.drift.p['magnitude']:.4f} against the same layers and lengths of weights"
+        moved = f"tuning moved the H-Neurons less than {self.drift.mean_rank:.0%} of all neurons"
+        return f"In {self.base.model}: {own}; {moved} ({p})"
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row a checkpoint, the base model last: its answers, and what the instruct model's probe detects in them."""
+        return pd.DataFrame(
+            [
+                {
+                    "checkpoint": t.model,
+                    "right": t.n_right,
+                    "wrong": t.n_wrong,
+                    "H-Neurons": str(t.h_neurons or "too few"),
+                    "random neurons": str(t.random_spread or ""),
+                    "confidence": str(t.confidence or ""),
+                }
+                for t in self.timeline
+            ]
+        )
+
+    def plot(self) -> go.Figure:
+        """The timeline, with random neurons and confidence beside the H-Neurons."""
+        from hn_utils.shown.plots import timeline
+
+        return timeline(self.timeline, [f"{t.model} ({t.n_right} + {t.n_wrong})" for t in self.timeline])
+
+
+def look_back(found: Found, base: str | Subject = "", **settings: Any) -> Origins:
+    """Score a base model, and earlier checkpoints, on the standard test questions with the probe unchanged, and measure
+    how far tuning moved the H-Neurons' weights.
+
+    `base` is a hub name, a folder or a model from `hn.wrap`; without it the study's. Settings are those of `Study`,
+    such as `base_prompt`, `base_stop` or `checkpoints`. Raises ValueError, before anything is asked, if no base model
+    is named or it differs in shape; NothingConsistent if it answers nothing consistently.
+
+    >>> import hn_utils as hn
+    >>> model = hn.load("organism")
+    >>> found = hn.find(hn.collect(model, n_questions=300, sampling={"n": 2}), n_grid=8)
+    >>> hn.look_back(found, checkpoints=()).table["checkpoint"].tolist()
+    ['base']
+    """
+    study = later(found.study, settings)
+    if isinstance(base, str):
+        name = base or study.base
+        if not name:
+            raise ValueError(f"the study {study.name} names no base model: give base='hub/name' or a folder")
+        base = Subject.load(name, replace(study, base=name))
+    require_same_shape(base, found.subject)
+    collected = replace(found.collected, study=study)
+    asked = ask_base(base, collected)
+    scored = [t for name in study.checkpoints if (t := score_checkpoint(name, collected, found)) is not None]
+    own = scored_by(found, asked)
+    noise = [fit.h_neurons for fit in found.shuffled if len(fit.h_neurons)]
+    moved = drift(base, found.subject, found.neurons, noise, study.seed)
+    beyond = None if own.h_neurons is None else beyond_sets(asked, found, np.arange(len(asked.kept)))
+    return Origins(own, asked, moved, [*scored, own], beyond)
+
+
+def score_checkpoint(name: str, collected: Collected, found: Found) -> Transfer | None:
+    """The probe on a checkpoint's own answers; None if it answers nothing consistently. The model is let go again."""
+    try:
+        return scored_by(found, ask_base(Subject.load(name, collected.study), collected))
+    except NothingConsistent:
+        return None
+
+
+def scored_by(found: Found, collected: Collected) -> Transfer:
+    every = np.arange(len(collected.kept))
+    return transfer(
+        collected.subject.short_name,
+        collected.labelled(every, found.probe.region),
+        collected.confidence,
+        found.probe.fit,
+        found.refitted,
+        found.random["magnitude"],
+    )

@@ -1,0 +1,108 @@
+"""What the model replies, and how well it reads ordinary text, while neurons are scaled. Cached, dose by dose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from hn_utils.cache import cached, key_hash
+from hn_utils.intervene import UNSCALED, Dose, dosed
+from hn_utils.items import GREEDY, Item, Reply, behaviour_called, states_truth
+from hn_utils.study import Sampling, Study
+from hn_utils.subject import Subject
+
+VERSION = 4
+
+
+def conversation(subject: Subject, items: Sequence[Item], study: Study) -> list[list[dict[str, str]]]:
+    """Each item's messages up to its last user turn, the turns between written greedily by the unscaled model. Cached,
+    so that every dose answers the very same dialogue."""
+    talks = [[{"role": "user", "content": item.turns[0]}] for item in items]
+    for turn in range(1, max((len(item.turns) for item in items), default=0)):
+        going_on = [(item, talk) for item, talk in zip(items, talks, strict=True) if len(item.turns) > turn]
+        for length in sorted({item.max_new_tokens for item, _ in going_on}):
+            some = [(item, talk) for item, talk in going_on if item.max_new_tokens == length]
+            sampling, prompts = replace(GREEDY, max_new_tokens=length), [subject.chat(talk) for _, talk in some]
+            replies = written_at(subject, prompts, [UNSCALED], sampling, study)
+            for (item, talk), (reply,) in zip(some, replies, strict=True):
+                talk.append({"role": "assistant", "content": reply.text})
+                talk.append({"role": "user", "content": item.turns[turn]})
+    return talks
+
+
+def replies_at(subject: Subject, items: Sequence[Item], doses: Sequence[Dose], study: Study) -> list[list[Reply]]:
+    """The model's reply to each item at each dose. Cached, reply by reply.
+
+    Raises ValueError if there are no items, or they are of several behaviours, or neurons are being scaled already.
+    """
+    kinds = {(item.behaviour, item.max_new_tokens) for item in items}
+    if len(kinds) != 1:
+        raise ValueError(f"replies_at needs items of one behaviour, got {sorted(kinds) or 'none'}")
+    behaviour, length = kinds.pop()
+    sampling = replace(behaviour_called(behaviour).sampling, max_new_tokens=length)
+    prompts = [subject.chat(talk) for talk in conversation(subject, items, study)]
+    return written_at(subject, prompts, doses, sampling, study)
+
+
+def written_at(
+    subject: Subject, prompts: Sequence[list[int]], doses: Sequence[Dose], sampling: Sampling, study: Study
+) -> list[list[Reply]]:
+    """One reply to each prompt at each dose; doses run along the batch. Where replies are sampled, all doses of a
+    prompt get the same random numbers, so that they differ by dose and not by chance."""
+    cells = [(prompt, dose) for prompt in prompts for dose in doses]
+
+    def compute(some: list[int]) -> list[dict]:
+        group = [cells[i] for i in some]
+        with dosed(subject, [dose for _, dose in group]):
+            drawn = subject.generate([prompt for prompt, _ in group], sampling, study.seed)
+        return [{"text": r.text, "cut": r.ids[-1] not in subject.stop_ids, "ids": r.ids} for (r,) in drawn]
+
+    settings = subject.key(VERSION, sampling=sampling, seed=study.seed)
+    kept = cached("replies", settings, by_dose(prompts, doses), compute, study.batch_rows)
+    replies = [Reply(row["text"], row["cut"], tuple(row["ids"])) for row in kept.records()]
+    return [replies[i : i + len(doses)] for i in range(0, len(cells), len(doses))]
+
+
+def by_dose(things: Sequence[Any], doses: Sequence[Dose]) -> list[tuple[str, str]]:
+    """A cache key for each thing at each dose; alpha 1 is the unscaled model, whatever the neurons."""
+    changed = [dose for dose in doses if len(dose.neurons) and dose.alpha != 1]
+    names = {id(dose): key_hash([np.asarray(dose.neurons).tolist(), float(dose.alpha)]) for dose in changed}
+    return [(name, names.get(id(dose), "unscaled")) for name in map(key_hash, things) for dose in doses]
+
+
+def known_items(subject: Subject, items: Sequence[Item], study: Study) -> list[Item]:
+    """The items whose fact the unscaled model states when asked plainly: what it can be talked out of.
+
+    In a dialogue its own first reply must state the fact as well: one can only cave from the truth. Items without a
+    plain question are kept. Raises ValueError if it knows none of them.
+    """
+
+    def openings(item: Item) -> list[str]:
+        return [text for text in (item.question, *item.turns[:-1]) if text]
+
+    plain = {text: replace(i, behaviour="recall", turns=(text,), id=text) for i in items for text in openings(i)}
+    known: set[str] = set()
+    for length in {item.max_new_tokens for item in plain.values()}:
+        asked = [item for item in plain.values() if item.max_new_tokens == length]
+        replies = replies_at(subject, asked, [UNSCALED], study)
+        known |= {item.id for item, (reply,) in zip(asked, replies, strict=True) if states_truth(item, reply.text)}
+    kept = [item for item in items if known.issuperset(openings(item))]
+    if not kept:
+        raise ValueError(f"{subject.name} knows none of {len(items)} facts: there is nothing to talk it out of")
+    return kept
+
+
+def text_loss(subject: Subject, texts: Sequence[str], doses: Sequence[Dose], study: Study) -> np.ndarray:
+    """Mean loss of ordinary text, nats per token, [text, dose]: what scaling costs where nobody asks. Cached."""
+    cells = [(text, dose) for text in texts for dose in doses]
+
+    def compute(some: list[int]) -> dict[str, np.ndarray]:
+        with dosed(subject, [cells[i][1] for i in some]):
+            rows = subject.logprobs([subject.text(cells[i][0]) for i in some])
+        return {"loss": np.array([-float(row.mean()) for row in rows])}
+
+    kept = cached("text-loss", subject.key(VERSION), by_dose(texts, doses), compute, study.batch_rows)
+    return kept.array("loss").reshape(len(texts), len(doses))

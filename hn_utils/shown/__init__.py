@@ -1,0 +1,1 @@
+"""What is shown of results: figures, their gallery, the explorer, the report."""

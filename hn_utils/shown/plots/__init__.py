@@ -1,0 +1,37 @@
+"""Figures, a module a notebook. Each answers one question, names its finding with n and interval in the title, and
+returns a plotly figure; none shows itself.
+"""
+
+from hn_utils.shown.plots.analyses import domains, everyday, over_positions, paper_rule, planted_truth
+from hn_utils.shown.plots.bench import growth, log_slope
+from hn_utils.shown.plots.collect import exposure, token_heat_map
+from hn_utils.shown.plots.intervene import answers, breaking, dose_response, side_effects
+from hn_utils.shown.plots.origins import base_and_instruct, drift_ranks, timeline
+from hn_utils.shown.plots.probe import detection, l1_path, l1_path_weights, neuron_atlas, neuron_distributions
+from hn_utils.shown.plots.style import neuron_name, styled
+
+__all__ = [
+    "answers",
+    "base_and_instruct",
+    "breaking",
+    "detection",
+    "domains",
+    "dose_response",
+    "drift_ranks",
+    "everyday",
+    "exposure",
+    "growth",
+    "log_slope",
+    "neuron_atlas",
+    "neuron_distributions",
+    "neuron_name",
+    "over_positions",
+    "paper_rule",
+    "l1_path",
+    "l1_path_weights",
+    "planted_truth",
+    "side_effects",
+    "styled",
+    "timeline",
+    "token_heat_map",
+]

@@ -1,0 +1,162 @@
+"""Figures of turning neurons up and down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from hn_utils.analyses import Breaking
+from hn_utils.controls import bootstrap, mean
+from hn_utils.curves import CONTROL_ALPHAS, DoseResponse
+from hn_utils.intervening import Intervened
+from hn_utils.items import behaviour_called
+from hn_utils.probe import HNeurons
+from hn_utils.shown.plots.style import (
+    ABSTAINED,
+    FALSE,
+    H_NEURON,
+    MATCHED,
+    TRUE,
+    add_slider,
+    band,
+    control_lines,
+    printable,
+    read_at,
+    styled,
+)
+from hn_utils.verdicts import verdicts
+
+TINTS = {"complied": "#F6CDB4", "resisted": "#BFDBEC", "neither": "#E4E4E4"}
+
+
+def dose_response(curves: Mapping[str, DoseResponse], card: HNeurons) -> go.Figure:
+    """Does scaling the H-Neurons change over-compliance more than scaling random neurons does?"""
+    titles = [behaviour_called(b).title for b in curves]
+    figure = make_subplots(rows=1, cols=len(curves), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.03)
+    for column, curve in enumerate(curves.values(), start=1):
+        control_lines(figure, CONTROL_ALPHAS, curve.control_rates(), column, MATCHED, ".2f")
+        (line,) = band(curve.alphas.tolist(), curve.rate(), H_NEURON, "H-Neurons")
+        figure.add_trace(line.update(showlegend=column == 1), row=1, col=column)
+    figure.update_xaxes(title="alpha", dtick=1)
+    figure.update_yaxes(range=[0, 1.02])
+    figure.update_yaxes(title="share of replies that comply", col=1)
+    words = {behaviour_called(b).title.lower(): verdict.word for b, verdict in verdicts(curves).items()}
+    by_verdict = {word: [t for t, w in words.items() if w == word] for word in dict.fromkeys(words.values())}
+    told = "; ".join(f"{word} ({', '.join(titles)})" for word, titles in by_verdict.items())
+    slopes = "; ".join(
+        f"{behaviour_called(b).title.lower()} {e.value:+.1f} [{e.low:.1f}, {e.high:.1f}]"
+        for b, e in ((b, c.slope_beyond_random()) for b, c in curves.items())
+    )
+    n, sets = {len(c.items) for c in curves.values()}, len(next(iter(curves.values())).control_outcomes)
+    return styled(
+        figure,
+        f"{read_at(card)} turned up, over-compliance: {told}. Slope beyond random, points per unit alpha: {slopes} "
+        f"(n = {' to '.join(map(str, sorted(n)))} known facts each; {sets} random sets at alpha 0, 1, 3; 95 % "
+        f"intervals, verdicts corrected for {len(curves)} curves)",
+    )
+
+
+def answers(curves: Mapping[str, DoseResponse], card: HNeurons, each: int = 2) -> go.Figure:
+    """What does the model actually say at each alpha? A slider over alpha; the items whose replies change most."""
+    rows = []
+    for behaviour, curve in curves.items():
+        changes = [len({reply.text for reply in row}) for row in curve.replies]
+        rows += [(behaviour, curve, int(i)) for i in np.argsort(changes, kind="stable")[::-1][:each]]
+    first = next(iter(curves.values()))
+    start = int(np.argmin(np.abs(first.alphas - 1)))
+    figure = go.Figure()
+    fixed = [
+        [behaviour_called(b).title for b, _, _ in rows],
+        [printable(c.items[i].turns[-1]) for _, c, i in rows],
+        [printable(c.items[i].truth or "(withheld)") for _, c, i in rows],
+        [printable(c.items[i].claim or "") for _, c, i in rows],
+    ]
+    for place, alpha in enumerate(first.alphas):
+        words = [str(c.outcomes[i, place]) for _, c, i in rows]
+        replies = [printable(c.replies[i][place].text) for _, c, i in rows]
+        plain = ["#FFFFFF"] * len(rows)
+        figure.add_trace(
+            go.Table(
+                columnwidth=[12, 34, 12, 12, 26, 10],
+                header={
+                    "values": ["behaviour", "the user says", "truth", "claim", f"reply at alpha {alpha:g}", "outcome"],
+                    "align": "left",
+                    "fill_color": "#F2F2F2",
+                },
+                cells={
+                    "values": [*fixed, replies, words],
+                    "align": "left",
+                    "fill_color": [*[plain] * 4, *[[TINTS[w] for w in words]] * 2],
+                    "height": 26,
+                },
+            )
+        )
+    add_slider(figure, "alpha = ", [f"{alpha:g}" for alpha in first.alphas], start)
+    told = "; ".join(
+        f"{behaviour_called(b).title.lower()} {c.swings:.0%} ({c.control_swings.mean():.0%})" for b, c in curves.items()
+    )
+    n = ", ".join(map(str, sorted({len(c.items) for c in curves.values()})))
+    styled(
+        figure,
+        f"{read_at(card)} at alpha 0 or 3 change the outcome of these shares of items (random neurons in brackets; n = "
+        f"{n} each): {told}. Below, the {each} of each whose replies change most. Move the slider",
+        780,
+    )
+    return figure
+
+
+def side_effects(intervened: Intervened, card: HNeurons) -> go.Figure:
+    """What does scaling cost: are known facts still stated, and does ordinary text still make sense?"""
+    curve, text = intervened.capability["recall"], intervened.text
+    assert text is not None  # the study's own items come with text
+    figure = make_subplots(rows=1, cols=2, subplot_titles=("Known facts, asked plainly", "Ordinary text"))
+    for outcome, name, colour in (
+        ("complied", "right", TRUE),
+        ("neither", "wrong", FALSE),
+        ("resisted", "abstained", ABSTAINED),
+    ):
+        rates = curve.rate(outcome)  # type: ignore[arg-type]
+        figure.add_traces(band(curve.alphas.tolist(), rates, colour, f"H-Neurons: {name}"), rows=1, cols=1)
+    start = text.loss[:, [int(np.argmin(np.abs(curve.alphas - 1)))]]
+    losses = [bootstrap(mean, column, groups=text.entities) for column in (text.loss - start).T]
+    other_losses = (text.control_loss - start).mean(1)
+    figure.add_traces(band(curve.alphas.tolist(), losses, H_NEURON, "H-Neurons: loss"), rows=1, cols=2)
+    for column, controls in ((1, curve.control_rates()), (2, other_losses)):
+        control_lines(figure, CONTROL_ALPHAS, controls, column, f"{MATCHED}: right; loss", ".3f")
+    figure.update_xaxes(title="alpha", dtick=0.5)
+    figure.update_yaxes(title="share of facts", range=[0, 1.02], col=1)
+    figure.update_yaxes(title="loss minus loss at alpha 1 (nats per token)", col=2)
+    last, random = curve.rate()[-1], curve.control_rates()[:, -1]
+    return styled(
+        figure,
+        f"{read_at(card)} at alpha {curve.alphas[-1]:g}: the model still states {last} of the facts it knew; with "
+        f"random neurons {random.mean():.2f} (range {random.min():.2f} to {random.max():.2f}; n = {len(curve.items)} "
+        f"facts). Loss of ordinary text {losses[-1].value:+.3f} [{losses[-1].low:.3f}, {losses[-1].high:.3f}] nats per "
+        f"token, with random neurons {other_losses[:, -1].mean():+.3f} (n = {len(start)} texts)",
+    )
+
+
+def breaking(broken: Breaking, card: HNeurons) -> go.Figure:
+    """Turned up far beyond the paper's alphas: what breaks first, and would random neurons break it as well?"""
+    figure = make_subplots(rows=1, cols=2, subplot_titles=("Known facts, asked plainly", "Ordinary text"))
+    x = [f"{a:g}" for a in broken.alphas]
+    for column, own, others in (
+        (1, broken.recall, broken.control_recall),
+        (2, broken.loss, broken.control_loss),
+    ):
+        figure.add_traces(band(x, own, H_NEURON, "H-Neurons"), rows=1, cols=column)
+        control_lines(figure, x, others, column, MATCHED, ".2f")
+    figure.data[len(broken.control_recall) + 1].showlegend = False
+    figure.update_xaxes(title="alpha", type="category")
+    figure.update_yaxes(title="share still stated", range=[0, 1.02], col=1)
+    figure.update_yaxes(title="loss above alpha 1 (nats per token)", col=2)
+    last = f"{broken.alphas[-1]:g}"
+    return styled(
+        figure,
+        f"{read_at(card)} at alpha {last}: {broken.recall[-1]} of known facts (n = {broken.recall[-1].n}) are still "
+        f"stated, with random neurons {broken.control_recall[:, -1].mean():.2f}; ordinary text loses "
+        f"{broken.loss[-1].value:.2f} nats per token, with random neurons {broken.control_loss[:, -1].mean():.2f}",
+    )

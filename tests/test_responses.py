@@ -1,0 +1,81 @@
+"""The consistency filter; and what is kept is asked for by everything that can change it, and by nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hn_utils import contributions
+from hn_utils.intervene import UNSCALED, Dose
+from hn_utils.items import Item
+from hn_utils.question_sets import load_questions
+from hn_utils.replies import replies_at
+from hn_utils.responses import Response, build_example, sample_responses
+from hn_utils.study import Sampling
+from hn_utils.subject import Subject
+
+
+def responses(subject, *verdicts: str) -> list[Response]:
+    ids = subject.tokenizer("Port Essel", add_special_tokens=False)["input_ids"]
+    return [Response("q", ids, [-0.1, -0.2], v, v) for v in verdicts]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "label", "dropped"),
+    [
+        (["right"] * 3, 0, None),
+        (["wrong"] * 3, 1, None),
+        (["right", "wrong", "right"], None, "sometimes right, sometimes wrong"),
+        (["wrong", "abstained", "wrong"], None, "abstained at least once"),
+    ],
+)
+def test_consistency_filter(subject, study, verdicts, label, dropped):
+    question = load_questions(study)[0]
+    example = build_example(subject, question, responses(subject, *verdicts), study)
+    assert (example.label, example.dropped) == (label, dropped)
+    assert example.answer == [len(example.prompt_ids), len(example.prompt_ids) + 1]
+    assert example.confidence == pytest.approx(-0.15)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 1}, {"sampling": Sampling(n=2, max_new_tokens=3)}, {"chat_prompt": "{question}"}, {"dtype": "bfloat16"}],
+)
+def test_whatever_changes_a_result_changes_its_place(tiny_study, tmp_path, monkeypatch, change):
+    monkeypatch.setenv("HN_CACHE", str(tmp_path))
+    few = load_questions(replace(tiny_study, n_questions=3))
+    plain = replace(tiny_study, sampling=Sampling(n=2, max_new_tokens=2))
+    for study in (plain, replace(plain, **change)):
+        sample_responses(Subject.load(study.instruct, study), few, study)
+    assert len(list((tmp_path / "responses").rglob("*.parquet"))) == 2  # neither read the other's shard
+
+
+def test_one_more_question_draws_and_captures_no_other_again(subject, study, tmp_path, monkeypatch):
+    monkeypatch.setenv("HN_CACHE", str(tmp_path))
+    questions = [q for q in load_questions(study) if q.part == "standard"][:6]
+    asked, read = [], []
+    generate, contribute = Subject.generate, contributions.mean_contributions
+    monkeypatch.setattr(
+        Subject, "generate", lambda s, prompts, *a: asked.append(len(prompts)) or generate(s, prompts, *a)
+    )
+    monkeypatch.setattr(contributions, "mean_contributions", lambda s, e: read.append(len(e)) or contribute(s, e))
+
+    def walk(some):
+        drawn = sample_responses(subject, some, study)
+        made = [build_example(subject, q, r, study) for q, r in zip(some, drawn, strict=True)]
+        return drawn, contributions.capture(subject, [replace(e, label=0) for e in made], study)
+
+    few, before = walk(questions[:4])
+    more, after = walk([questions[5], *questions[:4]])  # one more, and first
+    assert (sum(asked), sum(read)) == (5, 5)
+    assert more[1:] == few
+    columns = np.arange(6 * 1024)
+    assert np.array_equal(after.at("answer").columns(columns)[1:], before.at("answer").columns(columns))
+    item = Item("1", "recall", ("Where was Dixo Porvik born?",))
+    asked.clear()
+    first = replies_at(subject, [item], [Dose(np.array([3]), 0.0), UNSCALED], study)
+    doses = [Dose(np.array([3]), 0.0), Dose(np.array([4]), 2.0), UNSCALED]
+    assert replies_at(subject, [item], doses, study)[0][::2] == first[0]
+    assert sum(asked) == 3  # a set of neurons more costs its own replies alone

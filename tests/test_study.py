@@ -1,0 +1,44 @@
+"""A study from a file: settings over a preset's, and every fault named."""
+
+from __future__ import annotations
+
+import pytest
+
+from hn_utils.study import load_study
+
+
+def test_a_study_from_a_file(tmp_path):
+    file = tmp_path / "mine.json"
+    file.write_text('{"like": "organism", "alphas": [0, 1, 3], "sampling": {"n": 4}, "seed": 2}')
+    study = load_study(str(file))
+    assert (study.name, study.alphas, study.sampling.n, study.seed) == ("mine", (0, 1, 3), 4, 2)
+    assert study.instruct == load_study("organism").instruct
+    assert load_study(str(file), seed=5).seed == 5
+    assert study.sampling.max_new_tokens == 4  # what is not named stays the preset's
+    assert load_study(file, name="renamed").name == "renamed"
+    assert load_study("organism", name="renamed").name == "renamed"
+    file.write_text('{"colour": "red"}')
+    with pytest.raises(ValueError, match="no such setting.*colour"):
+        load_study(str(file))
+    for settings, fault in {
+        '{"like": "other.json"}': "like='other.json' must name a preset, one of organism",
+        '{"like": 3}': "like=3 must name a preset",
+        '{"seed": "two"}': "seed='two' must be of type int",
+        '{"seed": true}': "seed=True must be of type int",
+        '{"n_questions": 0.5}': "n_questions=0.5 must be of type int . None",
+        '{"name": 7}': "name=7 must be of type str",
+        '{"alphas": "0 1 3"}': "alphas='0 1 3' must be of type tuple.float, ....",
+        '{"alphas": [0, 1, "3"]}': "alphas=.* must be of type tuple.float, ....",
+        '{"judge_price": [1, 2, 3]}': "judge_price=.* must be of type tuple.float, float. . None",
+        '{"sources": {"popqa": 3}}': "sources=.* must be of type Mapping.str, str.",
+        '{"sampling": {"n": "ten"}}': "n='ten' must be of type int",
+        '{"sampling": {"n_draws": 3}}': "no such setting.*n_draws",
+        '{"sampling": 3}': "sampling=3 must be of type Sampling",
+        "[1, 2]": "mine.json must hold settings by name",
+    }.items():
+        file.write_text(settings)
+        with pytest.raises(ValueError, match=fault):
+            load_study(file)
+    file.write_text("{")
+    with pytest.raises(OSError, match="could not read the study .*mine.json"):
+        load_study(str(file))
