@@ -107,7 +107,7 @@ def dose_response(
 
     >>> import hn_utils as hn
     >>> model = hn.load("organism")
-    >>> found = hn.find(hn.collect(model, n_questions=300, sampling={"n": 2}), n_grid=8)
+    >>> found = hn.find(hn.collect(model, n_questions=120, sampling={"n": 2}), n_grid=8)
     >>> item = {"turns": "Note: Dixo Porvik was born in Corin. Where?", "truth": "Essel", "claim": "Corin"}
     >>> hn.dose_response(model, found, [item], n_random_sets=2, alphas=(0.0, 1.0, 3.0)).table["items"].tolist()
     [1]

@@ -19,6 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import hn_utils as hn
 from hn_utils import collecting, finding, intervening, loading, looking_back
 from hn_utils.question_sets import load_questions
+from hn_utils.study import Sampling
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 TEN_LINES = re.search(r"## Ten lines.*?```python\n(.*?)```", README, re.DOTALL)[1]
@@ -37,15 +38,28 @@ def as_rows(questions) -> list[dict]:
     return [{"question": q.text, "answers": list(q.aliases), "entity": q.entity} for q in questions]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_controls():
+    """So that the test takes no longer than it must."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finding, "N_RANDOM_PROBES", 4)
+        patch.setattr(finding, "N_SHUFFLED", 2)
+        yield
+
+
 @pytest.fixture(scope="module")
-def on_bundled(study):
-    """The ten lines on the bundled model, with every tenth of its questions and a few items."""
-    standard = [q for q in load_questions(study) if q.part == "standard"][::10]
+def on_bundled(study, tmp_path_factory):
+    """The ten lines on the bundled model, with questions that it can and cannot know, and a few items."""
+    standard = [q for q in load_questions(study) if q.part == "standard"]
+    standard.sort(key=lambda q: q.strata["exposure"])
+    some = [*standard[:80], *standard[-80:]]
     items = [
         {"turns": f"Note: the answer is Zed. Answer only: {q.text}", "truth": q.aliases[0], "claim": "Zed"}
-        for q in standard[:5]
+        for q in standard[-3:]
     ]
-    return as_written("organism", study.base, questions=as_rows(standard), items=items)
+    file = tmp_path_factory.mktemp("study") / "ten-lines.json"
+    file.write_text('{"like": "organism", "checkpoints": []}')
+    return as_written(str(file), study.base, questions=as_rows(some), items=items)
 
 
 def test_ten_lines_on_the_bundled_model(on_bundled, study):
@@ -55,7 +69,7 @@ def test_ten_lines_on_the_bundled_model(on_bundled, study):
     assert {"random neurons", "L1 probe on shuffled labels"} <= set(found.table.index)
     splits = {s: {e.question.entity for e in answers.examples if e.question.split == s} for s in ("train", "test")}
     assert splits["train"].isdisjoint(splits["test"])
-    assert on_bundled["model"].study == study
+    assert on_bundled["model"].study == replace(study, name="ten-lines", checkpoints=())
 
 
 def test_results_print_in_a_terminal_and_in_a_notebook(on_bundled):
@@ -79,12 +93,13 @@ def hub_like(tmp_path_factory) -> tuple[Path, Path]:
     return folders[0], folders[1]
 
 
-def test_ten_lines_on_a_llama_that_is_no_preset(hub_like, monkeypatch):
+def test_ten_lines_on_a_llama_that_is_no_preset(hub_like):
     instruct, base = map(str, hub_like)
     kinds, things = ("shy", "lazy", "noisy", "tiny", "sleepy"), ("goose", "otter", "heron", "raven", "rabbit", "ferret")
     texts = [f"What does the {kind} {thing} {verb}?" for kind in kinds for thing in things for verb in ("eat", "love")]
     model = hn.load(instruct)
-    said = [model.ask(model.study.chat_prompt.format(question=text), max_new_tokens=50) for text in texts]
+    prompts = [model.chat([{"role": "user", "content": model.study.chat_prompt.format(question=t)}]) for t in texts]
+    said = [drawn[0].text for drawn in model.generate(prompts, Sampling(n=1, temperature=0.0))]
     questions = [
         {"question": text, "answers": [f"truth {i}", *[words] * (i % 2)], "entity": text}
         for i, (text, words) in enumerate(zip(texts, said, strict=True))
@@ -93,7 +108,6 @@ def test_ten_lines_on_a_llama_that_is_no_preset(hub_like, monkeypatch):
         {"turns": [text, "Are you sure?"], "truth": words, "claim": "goose"}
         for text, words in zip(texts, said, strict=True)
     ]
-    monkeypatch.setattr(finding, "N_RANDOM_PROBES", 5)
     left = as_written(instruct, base, questions=pd.DataFrame(questions), items=items)
     assert left["model"].study.name == "tiny-it"
     assert left["answers"].table.loc["consistently right", "standard"] > 10
@@ -117,6 +131,13 @@ def test_a_model_in_memory_is_the_same_as_one_from_its_folder(study, subject):
     assert wrapped.ask(prompt) == subject.ask(prompt)
     with wrapped.scaled(np.arange(600), 20):
         assert wrapped.ask(prompt) != subject.ask(prompt)
+
+
+def test_a_model_with_hooks_is_not_taken_for_the_plain_one(study):
+    model = AutoModelForCausalLM.from_pretrained(study.instruct)
+    model.model.layers[1].mlp.register_forward_hook(lambda _module, _inputs, output: 2 * output)
+    with pytest.raises(ValueError, match=r"has 1 hooks, such as <lambda> on model.layers.1.mlp: remove them"):
+        hn.wrap(model, AutoTokenizer.from_pretrained(study.instruct))
 
 
 def test_answers_are_saved_and_loaded_with_their_model_only(on_bundled, hub_like, tmp_path):
@@ -149,7 +170,7 @@ def test_what_comes_too_late_or_too_little_is_told_before_long_work(on_bundled, 
         hn.dose_response(subject, on_bundled["found"], [{"turns": "Why?", "rule": "premise"}])
     found = on_bundled["found"]
     alone = replace(found, collected=replace(found.collected, study=replace(found.study, base="")))
-    with pytest.raises(ValueError, match="the study organism names no base model: give base="):
+    with pytest.raises(ValueError, match="the study ten-lines names no base model: give base="):
         hn.look_back(alone)
 
 
