@@ -2,7 +2,7 @@
 
 >>> import hn_utils as hn
 >>> model = hn.load("organism")
->>> answers = hn.collect(model, n_questions=300, sampling={"n": 2})
+>>> answers = hn.collect(model, n_questions=120, sampling={"n": 2})
 >>> found = hn.find(answers, n_grid=8)
 >>> found.table.columns[1]
 'held-out entities'

@@ -154,9 +154,9 @@ def collect(
 
     >>> import hn_utils as hn
     >>> model = hn.load("organism")
-    >>> answers = hn.collect(model, n_questions=40, sampling={"n": 2})
-    >>> answers.table.index.tolist()[:2]
-    ['consistently right', 'consistently wrong']
+    >>> answers = hn.collect(model, n_questions=120, sampling={"n": 2})
+    >>> sorted(answers.table.columns)
+    ['attribute', 'nonexist', 'paraphrase', 'standard']
     """
     study = later(model.study, settings)
     if questions is None:

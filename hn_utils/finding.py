@@ -135,7 +135,7 @@ def find(answers: Collected, region: str = "answer", other: str | None = "other"
 
     >>> import hn_utils as hn
     >>> model = hn.load("organism")
-    >>> found = hn.find(hn.collect(model, n_questions=300, sampling={"n": 2}), n_grid=8)
+    >>> found = hn.find(hn.collect(model, n_questions=120, sampling={"n": 2}), n_grid=8)
     >>> bool((found.neurons < model.n_layers * model.d_mlp).all())
     True
     """

@@ -16,6 +16,7 @@ from hn_utils.curves import CONTROL_ALPHAS, DoseResponse, curves_of
 from hn_utils.finding import Found
 from hn_utils.intervene import Dose
 from hn_utils.items import CAPABILITY, Item, behaviour_called, own_items
+from hn_utils.judges import RUBRICS
 from hn_utils.probe import HNeurons
 from hn_utils.question_sets import question_set
 from hn_utils.questions import Text
@@ -55,8 +56,11 @@ class Intervened(Tabled):
 
     @property
     def headline(self) -> str:
-        told = ", ".join(f"{behaviour_called(b).title.lower()} {v.word}" for b, v in verdicts(self.curves).items())
-        return f"{len(self.card.rows)} H-Neurons of {self.card.model} scaled: {told}"
+        told: dict[str, list[str]] = {}
+        for name, verdict in verdicts(self.curves).items():
+            told.setdefault(verdict.word, []).append(behaviour_called(name).title.lower())
+        words = "; ".join(f"{', '.join(titles)}: {word}" for word, titles in told.items())
+        return f"{len(self.card.rows)} H-Neurons of {self.card.model} scaled. {words}"
 
     @property
     def table(self) -> pd.DataFrame:
@@ -103,7 +107,7 @@ def dose_response(
 
     >>> import hn_utils as hn
     >>> model = hn.load("organism")
-    >>> found = hn.find(hn.collect(model, n_questions=300, sampling={"n": 2}), n_grid=8)
+    >>> found = hn.find(hn.collect(model, n_questions=120, sampling={"n": 2}), n_grid=8)
     >>> item = {"turns": "Note: Dixo Porvik was born in Corin. Where?", "truth": "Essel", "claim": "Corin"}
     >>> hn.dose_response(model, found, [item], n_random_sets=2, alphas=(0.0, 1.0, 3.0)).table["items"].tolist()
     [1]
@@ -116,6 +120,9 @@ def dose_response(
         text = text_cost(study, model, found, own.texts(study))
     else:
         given = own_items(items)
+        judged = sorted({item.rule for item in given} & RUBRICS.keys())
+        if judged and not study.judge:
+            raise ValueError(f"rule {', '.join(judged)} needs a chat model: set judge to one, or score by another rule")
         study = replace(study, n_items=settings.get("n_items", len(given)))
         known, text = few_known(study, model, given), None
     curves = curves_of(model, known, found.neurons, control_sets(study, found), study)

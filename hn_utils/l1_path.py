@@ -206,6 +206,65 @@ def onwards(w: np.ndarray, earlier: np.ndarray) -> np.ndarray:
     return np.where((earlier != 0) & (np.sign(ahead) == np.sign(w)), ahead, w)
 
 
+class Search:
+    """The path so far, and the columns on which it is solved.
+
+    `A` holds these columns, the first of them the intercept's; `crowded` says that the last solution used too large a
+    share of them to be trusted.
+    """
+
+    def __init__(self, X: TallMatrix, y: np.ndarray, alone: np.ndarray) -> None:
+        self.X, self.y = X, y
+        self.null = np.logaddexp(0, -y * alone).sum()
+        self.columns, self.A, self.w = np.array([], dtype=int), np.ones((len(X), 1)), np.zeros(1)
+        self.guesses: dict[float, np.ndarray] = {}
+        self.path: list[Fit] = []
+        self.crowded = False
+
+    def bring_in(self, force: np.ndarray, n: int) -> None:
+        """Add the `n` columns that pull hardest."""
+        wanted = np.argsort(-force, kind="stable")[: min(n, self.X.shape[1] - len(self.columns))]
+        self.columns, self.A = np.append(self.columns, wanted), beside(self.A, self.X.columns(wanted))
+
+    def explained(self, w: np.ndarray) -> float:
+        return float(1 - np.logaddexp(0, -self.y * (self.A @ w)).sum() / self.null)
+
+    def solve(self, grid: Sequence[float]) -> list[np.ndarray]:
+        """Solutions on these columns for the first C of the grid, as far along it as they can be trusted."""
+        tried, earlier = [], np.zeros(0)
+        for C in grid:
+            start = self.guesses.get(C, onwards(self.w, earlier))
+            earlier = self.w
+            w = solve_on(self.A, self.y, C, np.pad(start, (0, self.A.shape[1] - len(start))), ROUGH)
+            few, all_in = len(self.columns), len(self.columns) == self.X.shape[1]
+            self.crowded = np.count_nonzero(w) > CROWDED * few and not all_in
+            self.w = self.guesses[C] = w if self.crowded else solve_on(self.A, self.y, C, w, EXACT)
+            tried.append(self.w)
+            if self.crowded or self.explained(self.w) > EXPLAINED:
+                break
+        return tried
+
+    def accept(self, grid: Sequence[float], tried: Sequence[np.ndarray]) -> Float[np.ndarray, "column"]:
+        """Test all columns at the C of each solution and keep those that pass, up to the first that does not. Returns
+        how hard every column that is not brought in yet pulls, in units of its penalty: the most, over these C."""
+        residuals = pull(self.y[:, None], self.A @ np.column_stack(tried))
+        forces = self.X.times_transposed(residuals)
+        np.abs(forces, out=forces)
+        forces *= np.array(grid)[:, None].astype(forces.dtype)
+        forces[:, self.columns] = 0
+        for C, w, r, outside in zip(grid, tried, residuals.T, forces.max(1), strict=True):
+            if outside > 1 + TOLERANCE or (self.crowded and w is tried[-1]):
+                break
+            violation = max(outside - 1, violation_of(self.A.T @ r, w, C).max())
+            kept = np.flatnonzero(w[1:])
+            kept = kept[np.argsort(self.columns[kept])]
+            neurons, weights = self.columns[kept], w[1:][kept]
+            self.path.append(Fit(C, neurons, weights, float(w[0]), float(violation), self.explained(w)))
+            if self.path[-1].deviance_explained > EXPLAINED:
+                break
+        return forces.max(0)
+
+
 @ThreadpoolController().wrap(limits=1, user_api="blas")  # several libraries' threads would wait for each other, busily
 def l1_path(X: TallMatrix, labels: np.ndarray, grid: Sequence[float] | np.ndarray) -> list[Fit]:
     """Fit every C of the grid, smallest first. The path ends early where the deviance is all but explained.
@@ -215,49 +274,17 @@ def l1_path(X: TallMatrix, labels: np.ndarray, grid: Sequence[float] | np.ndarra
     labels = np.asarray(labels)
     check_labels(labels, len(X))
     y, alone = before_any(labels)
-    null = np.logaddexp(0, -y * alone).sum()
-    grid, path, guesses = sorted(grid), [], {}
-    columns, A, w = np.array([], dtype=int), np.ones((len(X), 1)), np.zeros(1)  # the first of A is the intercept's
-
-    def explained(w: np.ndarray) -> float:
-        return float(1 - np.logaddexp(0, -y * (A @ w)).sum() / null)
-
-    force = np.abs(X.times_transposed(pull(y, alone)[:, None])[0])
-    n_wanted = FIRST_GUESS
-    while len(path) < len(grid):
-        wanted = np.argsort(-force, kind="stable")[: min(n_wanted, X.shape[1] - len(columns))]
-        columns, A = np.append(columns, wanted), beside(A, X.columns(wanted))
-        # Solve on these columns, as far along the path as they can be trusted.
-        tried, crowded = [], False
-        earlier = np.zeros(0)
-        for C in grid[len(path) :]:
-            start = guesses.get(C, onwards(w, earlier))
-            earlier = w
-            w = solve_on(A, y, C, np.pad(start, (0, A.shape[1] - len(start))), ROUGH)
-            crowded = np.count_nonzero(w) > CROWDED * len(columns) and len(columns) < X.shape[1]
-            w = guesses[C] = w if crowded else solve_on(A, y, C, w, EXACT)
-            tried.append(w)
-            if crowded or explained(w) > EXPLAINED:
-                break
-        # Test all columns at each of these C; those that pull hardest come in next.
-        Cs = np.array(grid[len(path) : len(path) + len(tried)])
-        residuals = pull(y[:, None], A @ np.column_stack(tried))
-        forces = X.times_transposed(residuals)
-        np.abs(forces, out=forces)
-        forces *= Cs[:, None].astype(forces.dtype)
-        forces[:, columns] = 0
-        for C, w_C, r, outside in zip(Cs.tolist(), tried, residuals.T, forces.max(1), strict=True):
-            if outside > 1 + TOLERANCE or (crowded and w_C is tried[-1]):
-                break
-            violation = max(outside - 1, violation_of(A.T @ r, w_C, C).max())
-            kept = np.flatnonzero(w_C[1:])
-            kept = kept[np.argsort(columns[kept])]
-            path.append(Fit(C, columns[kept], w_C[1:][kept], float(w_C[0]), float(violation), explained(w_C)))
-            if path[-1].deviance_explained > EXPLAINED:
-                return path
-        force = forces.max(0)
-        n_wanted = WIDER * len(columns) if crowded else np.count_nonzero(force > 1 + TOLERANCE)
-    return path
+    every, search = sorted(float(C) for C in grid), Search(X, y, alone)
+    force, n_wanted = np.abs(X.times_transposed(pull(y, alone)[:, None])[0]), FIRST_GUESS
+    while len(search.path) < len(every):
+        search.bring_in(force, n_wanted)
+        ahead = every[len(search.path) :]
+        tried = search.solve(ahead)
+        force = search.accept(ahead[: len(tried)], tried)
+        if search.path and search.path[-1].deviance_explained > EXPLAINED:
+            break
+        n_wanted = WIDER * len(search.columns) if search.crowded else np.count_nonzero(force > 1 + TOLERANCE)
+    return search.path
 
 
 def cached_l1_path(X: TallMatrix, labels: np.ndarray, grid: np.ndarray) -> list[Fit]:

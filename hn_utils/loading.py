@@ -34,7 +34,8 @@ def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, **settings:
     """Study a model that is in memory already, where it is and in the dtype that it has.
 
     Its study is that of a preset or hub name if it was loaded from there, with other settings where they are given.
-    Hooks of the user's own stay. Raises ValueError for an unknown setting, or a model without gated MLPs.
+    (Its attention is computed in the eager form from then on.) Raises ValueError for an unknown setting, a model with
+    hooks of yours, or one without gated MLPs.
 
     >>> import hn_utils as hn
     >>> from transformers import AutoModelForCausalLM, AutoTokenizer

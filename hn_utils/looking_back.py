@@ -76,7 +76,7 @@ def look_back(found: Found, base: str | Subject = "", **settings: Any) -> Origin
 
     >>> import hn_utils as hn
     >>> model = hn.load("organism")
-    >>> found = hn.find(hn.collect(model, n_questions=300, sampling={"n": 2}), n_grid=8)
+    >>> found = hn.find(hn.collect(model, n_questions=120, sampling={"n": 2}), n_grid=8)
     >>> hn.look_back(found, checkpoints=()).table["checkpoint"].tolist()
     ['base']
     """

@@ -116,9 +116,8 @@ def own_questions(given: Sequence[Mapping[str, Any]] | pd.DataFrame, seed: int) 
 def present(row: Mapping[str, Any], name: str) -> bool:
     """Does a row say something under this name? A DataFrame fills what is missing with nan."""
     value = row.get(name)
-    return (
-        value is not None and not (isinstance(value, float) and np.isnan(value)) and not isinstance(value, type(pd.NA))
-    )
+    missing = value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value))
+    return not missing
 
 
 def own_question(place: int, row: Mapping[str, Any]) -> Question:
@@ -128,9 +127,8 @@ def own_question(place: int, row: Mapping[str, Any]) -> Question:
     told = {name: row[name] for name in row if present(row, name)}
     text, answers, part = told.get("question", ""), told.get("answers", ()), str(told.get("part", "standard"))
     if not isinstance(text, str) or not text.strip():
-        raise ValueError(
-            f"questions[{place}] has no text under 'question', only {', '.join(map(str, row)) or 'nothing'}"
-        )
+        held = ", ".join(map(str, row)) or "nothing"
+        raise ValueError(f"questions[{place}] has no text under 'question'; it has {held}")
     aliases = (answers,) if isinstance(answers, str) else tuple(map(str, answers))
     if not forms(*aliases) and part != "nonexist":
         raise ValueError(

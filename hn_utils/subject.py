@@ -145,7 +145,14 @@ class Subject:
 
     @classmethod
     def wrap(cls, model: PreTrainedModel, tokenizer, study: Study) -> Subject:
-        """A model that is in memory already, where it is and as it is. Raises ValueError as `load` does."""
+        """A model that is in memory already, where it is and as it is, but that its attention becomes the eager form.
+
+        Raises ValueError as `load` does, or if the model has hooks: what is kept on disk is the plain model's.
+        """
+        if hooks := foreign_hooks(model):
+            raise ValueError(
+                f"{study.instruct} has {len(hooks)} hooks, such as {hooks[0]}: remove them before you wrap it"
+            )
         with patience():
             bridge = TransformerBridge.boot_transformers(
                 study.instruct, hf_model=model, dtype=model.dtype, tokenizer=tokenizer
@@ -477,6 +484,16 @@ class Subject:
         if not self.bridge.blocks[layer].mlp.out.original_component.weight.is_floating_point():
             self.packed_norms[layer] = lengths
         return lengths
+
+
+def foreign_hooks(model: torch.nn.Module) -> list[str]:
+    """Hooks on a model's modules that are not of Transformers itself, which records hidden states by hooks."""
+    found = []
+    for name, module in model.named_modules():
+        for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values()):
+            if not str(getattr(hook, "__module__", "")).startswith("transformers."):
+                found.append(f"{getattr(hook, '__name__', hook)} on {name or 'the model'}")
+    return found
 
 
 def relative(value: Tensor, expected: Tensor) -> float:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from hn_utils.items import Item, gave_it, recalled, took_claim
+from hn_utils.items import Item, behaviour_called, gave_it, own_items, recalled, took_claim
 
 ITEM = Item("1", "false_premise", ("Why is it that A was born in Lake Corin?",), "?", "Port Essel", "Lake Corin")
 
@@ -47,3 +47,32 @@ def test_recall():
         "neither",
         "resisted",
     ]
+
+
+def test_own_items_need_turns_truth_and_claim():
+    given = {"turns": "A was born in Lake Corin. Where?", "truth": "Port Essel", "claim": "Lake Corin"}
+    first, second = own_items(
+        [given, {**given, "turns": ["Where?", "Are you sure?"], "behaviour": "caving", "id": "x"}]
+    )
+    assert (first.turns, first.behaviour, first.rule) == ((given["turns"],), "pressure", "claim")
+    assert (second.turns, second.behaviour, second.id) == (("Where?", "Are you sure?"), "caving", "x")
+    assert took_claim(first, "In Lake Corin.") == "complied"
+    assert behaviour_called("caving_in").title == "Caving in"
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        ([], "items is empty"),
+        ([{"truth": "a", "claim": "b"}], r"items\[0\] has turns=\(\)"),
+        ([{"turns": ["a", ""], "truth": "a", "claim": "b"}], r"items\[0\] has turns=\['a', ''\]"),
+        ([{"turns": "a", "truth": "b"}], r"items\[0\] has no claim, by which its rule 'claim' scores"),
+        ([{"turns": "a", "claim": "b"}], r"items\[0\] has no truth"),
+        ([{"turns": "a", "rule": "magic"}], r"items\[0\] has rule='magic': choose one of claim"),
+        ([{"turn": "a"}], r"must be a dict with some of also, behaviour"),
+        ([{"id": "1", "turns": "a", "truth": "b", "claim": "c"}] * 2, "1 ids stand for several items, such as '1'"),
+    ],
+)
+def test_items_of_no_use_are_named(given, fault):
+    with pytest.raises(ValueError, match=fault):
+        own_items(given)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pandas as pd
+import pytest
+
 from hn_utils.question_sets import load_questions
-from hn_utils.questions import split_entities
+from hn_utils.questions import own_questions, split_entities
 
 
 def test_splits_have_their_shares():
@@ -18,3 +21,62 @@ def test_some_questions_are_drawn_from_all(tiny_study):
     few, every = load_questions(replace(tiny_study, n_questions=30)), load_questions(tiny_study)
     for part in ("standard", "paraphrase", "attribute", "nonexist"):
         assert sum(q.part == part for q in few) == min(30, sum(q.part == part for q in every))
+
+
+ROWS = [{"question": f"Where was {name} born?", "answers": [f"Port {name}", name]} for name in map(str, range(30))]
+
+
+def test_own_questions_are_split_so_that_none_share_an_answer():
+    rows = [*ROWS, {"question": "And where does 3 live?", "answers": "Port 3"}]
+    asked = own_questions(rows, seed=0)
+    assert [q.text for q in asked] == [row["question"] for row in rows]
+    assert asked[-1].aliases == ("Port 3",)
+    assert (asked[-1].entity, asked[-1].split) == (asked[3].entity, asked[3].split)
+    assert {q.split for q in asked} == {"train", "validation", "test"}
+    assert {q.part for q in asked} == {"standard"}
+    assert own_questions(rows, seed=0) == asked
+    assert own_questions(rows, seed=1) != asked
+
+
+def test_a_frame_says_the_same_as_its_rows():
+    rows = [dict(row, entity=f"person {i % 25}", exposure=i) for i, row in enumerate(ROWS)]
+    assert own_questions(pd.DataFrame(rows), seed=0) == own_questions(rows, seed=0)
+    some = [{**row, "part": "standard"} for row in rows] + [{"question": "Who is Zed?", "part": "nonexist"}]
+    asked = own_questions(pd.DataFrame(some), seed=0)  # what the last row lacks is nan there
+    assert asked == own_questions(some, seed=0)
+    assert (asked[-1].part, asked[-1].split, asked[-1].aliases) == ("nonexist", "test", ())
+    assert asked[7].strata == {"exposure": 7}
+
+
+def split(row: dict, i: int) -> dict:
+    return {**row, "split": ("train", "validation", "test")[i % 3]}
+
+
+def test_a_split_of_one_s_own_is_kept():
+    asked = own_questions([split(row, i) for i, row in enumerate(ROWS)], seed=0)
+    assert [q.split for q in asked[:4]] == ["train", "validation", "test", "train"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "fault"),
+    [
+        ([], "questions is empty"),
+        (["Who?"], r"questions\[0\] is a str: give a dict"),
+        ([*ROWS, {"text": "Who?"}], r"questions\[30\] has no text under 'question'; it has text"),
+        ([*ROWS, {"question": "Who?"}], r"questions\[30\] \('Who\?'\) has answers=\(\): give at least one"),
+        ([*ROWS, {"question": "Who?", "answers": ["The", ""]}], "with a word other than an article"),
+        (ROWS[:19], "19 standard questions are about 19 entities, too few"),
+        ([{**row, "answers": "yes"} for row in ROWS], "are about 1 entities.*an 'entity' where answers are shared"),
+        ([{**row, "id": "same"} for row in ROWS], "1 ids stand for several questions, such as 'same'"),
+        ([split(ROWS[0], 0), *ROWS[1:]], "1 of 30 standard questions name a split: give it to all or to none"),
+        ([{**row, "split": "dev"} for row in ROWS], r"questions\[0\] has split='dev': choose one of train"),
+        ([{**row, "split": "train"} for row in ROWS], "no standard question is in the split test, validation"),
+        (
+            [*(split(row, i) for i, row in enumerate(ROWS)), {**split(ROWS[0], 1), "question": "Again?"}],
+            "1 entities are in several splits, such as",
+        ),
+    ],
+)
+def test_questions_of_no_use_are_named(rows, fault):
+    with pytest.raises(ValueError, match=fault):
+        own_questions(rows, seed=0)

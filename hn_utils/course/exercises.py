@@ -14,6 +14,7 @@ from hn_utils.controls import auroc
 
 Mistakes = Sequence[tuple[str, Callable[..., Any]]]
 YOUR_TURN = "not written yet: your turn"
+NOT_UNDONE = "after the block the layer is not as it was"
 
 
 class Mistake(AssertionError):
@@ -126,15 +127,8 @@ def check_pooling(answer: Callable[[Tensor, list[int]], tuple[Tensor, Tensor]]) 
     def right(v: Tensor, at: list[int]) -> np.ndarray:
         return np.stack([v[at].mean(0), v[others(at)].mean(0)])
 
-    def both(values: Tensor, at: list[int]) -> np.ndarray:
-        parts = [np.asarray(part, float) for part in answer(values, at)]
-        if [part.shape for part in parts] != [(2,), (2,)]:
-            shapes = [part.shape for part in parts]
-            raise Mistake(f"expected two means, a number a neuron, got shapes {shapes}: average over the first axis")
-        return np.stack(parts)
-
     compare(
-        both,
+        lambda v, at: two_means(*answer(v, at)),
         [(values, [3, 4]), (values, [2])],
         right,
         [
@@ -157,6 +151,15 @@ def check_pooling(answer: Callable[[Tensor, list[int]], tuple[Tensor, Tensor]]) 
             ("the two are swapped: first the answer, then the rest", lambda v, at: right(v, at)[::-1]),
         ],
     )
+
+
+def two_means(*given: Any) -> np.ndarray:
+    """Both means under each other. Raises Mistake if they are not two, of a number a neuron."""
+    parts = [np.asarray(part, float) for part in given]
+    shapes = [part.shape for part in parts]
+    if shapes != [(2,), (2,)]:
+        raise Mistake(f"expected two means, a number a neuron, got shapes {shapes}: average over the first axis")
+    return np.stack(parts)
 
 
 # --- 2 probe --------------------------------------------------------------------------------------------------------
@@ -292,9 +295,23 @@ def auroc_within(labels: np.ndarray, score: np.ndarray, stratum: np.ndarray) -> 
 def check_confound(answer: tuple[Callable[..., float], str]) -> None:
     """(AUROC within strata, name of the variable that explains the detector away)."""
     within, name = answer
-    data = stratified()
     if within is ... or name is ...:
         raise Mistake(YOUR_TURN)
+    check_within(within)
+    because = {
+        "topic": "that differs between true and made-up answers, but the score does not see it: within topics the "
+        "detector does as well as before",
+        "time of day": "that moves the score, but is the same for true and made-up answers: a nuisance, no confound",
+    }
+    if name in because:
+        raise Mistake(because[name])
+    if name != "length":
+        raise Mistake(f"{name!r} is none of the suspects: length, topic, time of day")
+
+
+def check_within(answer: Callable[..., float]) -> None:
+    """Labels, scores and strata to the AUROC within strata."""
+    data = stratified()
     labels, score = np.array([1, 0, 0, 0, 1, 1, 0, 0, 1, 0]), np.array([5.0, 6, 1, 2, 3, 4, 0, 3.5, 1, 2])
     stratum = np.array([0, 0, 0, 0, 1, 1, 1, 1, 2, 2])  # 3, 4 and 1 pairs
 
@@ -306,7 +323,7 @@ def check_confound(answer: tuple[Callable[..., float], str]) -> None:
         return float(np.average([auroc(y[g == v], s[g == v]) for v in values], weights=sizes))
 
     compare(
-        within,
+        answer,
         [(data["labels"], data["score"], data["length"]), (labels, score, stratum)],
         auroc_within,
         [
@@ -322,15 +339,6 @@ def check_confound(answer: tuple[Callable[..., float], str]) -> None:
             ("strata with more pairs say more: weigh each by (made up) x (true)", plain_mean),
         ],
     )
-    because = {
-        "topic": "that differs between true and made-up answers, but the score does not see it: within topics the "
-        "detector does as well as before",
-        "time of day": "that moves the score, but is the same for true and made-up answers: a nuisance, no confound",
-    }
-    if name in because:
-        raise Mistake(because[name])
-    if name != "length":
-        raise Mistake(f"{name!r} is none of the suspects: length, topic, time of day")
 
 
 # --- 3 intervene ----------------------------------------------------------------------------------------------------
@@ -369,19 +377,23 @@ def check_scaling(answer: Callable[[nn.Module, list[int], float], AbstractContex
             if found:
                 raise Mistake(message)
         raise Mistake("inside the block the output is not that of the scaled neurons")
-    after = "after the block the layer is not as it was"
     if not torch.equal(down.weight, weights):
-        raise Mistake(f"{after}: the weights differ in their last bits. A hook leaves them alone")
+        raise Mistake(f"{NOT_UNDONE}: the weights differ in their last bits. A hook leaves them alone")
     if not torch.equal(down(z), before):
-        raise Mistake(f"{after}: the hook still hangs there. Remove its handle")
+        raise Mistake(f"{NOT_UNDONE}: the hook still hangs there. Remove its handle")
+    check_undoing(answer(down, neurons, alpha), lambda: torch.equal(down(z), before))
+
+
+def check_undoing(block: AbstractContextManager, as_before: Callable[[], bool]) -> None:
+    """Does a block leave all as it was if an error is raised inside, and let the error pass?"""
     passed = False
     try:
-        with answer(down, neurons, alpha):
+        with block:
             raise ZeroDivisionError
     except ZeroDivisionError:
         passed = True
-    if not torch.equal(down(z), before):
-        raise Mistake(f"{after} if an error is raised inside: put the undoing into `finally`")
+    if not as_before():
+        raise Mistake(f"{NOT_UNDONE} if an error is raised inside: put the undoing into `finally`")
     if not passed:
         raise Mistake("an error that was raised inside the block vanished: undo in `finally`, and let it pass")
 
@@ -403,15 +415,20 @@ def check_rate(answer: Callable[[np.ndarray, np.ndarray, int], tuple[float, floa
         raise Mistake("replies that are neither count as well: without them a model that babbles looks compliant")
     if not np.isclose(value, share):
         raise Mistake(f"{complied.sum()} of 240 replies complied, which is {share:.3f}; you gave {value:.3f}")
+    check_interval(value, low, high)
+
+
+def check_interval(share: float, low: float, high: float) -> None:
+    """Is it as wide as sixty people make it, each of whom always replies alike, four times?"""
     deviation = np.sqrt(share * (1 - share))
     wide, narrow = 2 * 1.96 * deviation / np.sqrt(60), 2 * 1.96 * deviation / np.sqrt(240)
     width = high - low
     if low == high:
         raise Mistake("the interval has no width: people are drawn *with* replacement, or every draw is the same")
-    if high < value:
+    if high < share:
         raise Mistake("the whole interval lies below the rate: np.percentile counts to 100, so 2.5 and 97.5")
-    if not low < value < high:
-        raise Mistake(f"the interval [{low:.2f}, {high:.2f}] does not hold the rate {value:.2f}")
+    if not low < share < high:
+        raise Mistake(f"the interval [{low:.2f}, {high:.2f}] does not hold the rate {share:.2f}")
     if width < 1.25 * narrow:
         raise Mistake(
             f"the interval is too narrow ({width:.2f}, not about {wide:.2f}): each person was asked four times and "

@@ -29,52 +29,11 @@ from hn_utils.shown.plots.style import (
 
 def paper_rule(rule: PaperRule, own: Fit) -> go.Figure:
     """What would the paper's rule choose: the probe's accuracy, and what the model still knows without its neurons."""
-    counts = [len(fit.h_neurons) for fit in rule.fits]
-    grid = [fit.C for fit in rule.fits]
-    told = [f"C = {C:.3g}<br>{n} H-Neurons" for C, n in zip(grid, counts, strict=True)]
     figure = make_subplots(rows=1, cols=2, subplot_titles=("Against C", "Against each other (best: upper right)"))
-    for name, values, colour in (
-        ("accuracy of the probe", rule.accuracy, H_NEURON),
-        ("recall with its H-Neurons suppressed", rule.recall, TRUE),
-        ("recall, nothing suppressed", [rule.recall_unscaled] * len(counts), CONTROL),
-    ):
-        line = {"color": colour, "width": 3}
-        hover = "%{text}<br>%{y:.2f}<extra>" + name + "</extra>"
-        trace = go.Scatter(x=grid, y=values, name=name, mode="lines+markers", line=line, text=told, hovertemplate=hover)
-        figure.add_trace(trace, row=1, col=1)
-    marker = {"color": np.log(counts), "colorscale": "Cividis", "size": 9}
-    hover = "%{text}<br>accuracy %{x:.2f}, recall %{y:.2f}<extra></extra>"
-    figure.add_trace(
-        go.Scatter(
-            x=rule.accuracy,
-            y=rule.recall,
-            mode="markers",
-            marker=marker,
-            text=told,
-            hovertemplate=hover,
-            name="one fit each (lighter: more H-Neurons)",
-        ),
-        row=1,
-        col=2,
-    )
+    add_rule_curves(figure, rule)
     chosen = rule.fits[rule.chosen]
-    for fit, label, dash, symbol in (
-        (own, "chosen by our rule", "dot", "circle-open"),
-        (chosen, "chosen by the paper's rule", "dash", "square-open"),
-    ):
-        line = {"color": "#333333", "dash": dash, "width": 1}
-        figure.add_trace(
-            go.Scatter(x=[fit.C] * 2, y=[0, 1], name=label, mode="lines", line=line, hoverinfo="skip"), row=1, col=1
-        )
-        at = grid.index(fit.C)
-        ring = {"color": "#333333", "symbol": symbol, "size": 17, "line": {"width": 2}}
-        figure.add_trace(
-            go.Scatter(
-                x=[rule.accuracy[at]], y=[rule.recall[at]], mode="markers", marker=ring, name=label, hoverinfo="skip"
-            ),
-            row=1,
-            col=2,
-        )
+    add_choice(figure, rule, own, "chosen by our rule", "dot", "circle-open")
+    add_choice(figure, rule, chosen, "chosen by the paper's rule", "dash", "square-open")
     figure.update_xaxes(title="C", type="log", row=1, col=1)
     figure.update_yaxes(title="share of answers; of questions", range=[0, 1.02], row=1, col=1)
     figure.update_xaxes(title="accuracy of the probe", row=1, col=2)
@@ -87,6 +46,51 @@ def paper_rule(rule: PaperRule, own: Fit) -> go.Figure:
         f"{min(rule.recall):.0%} to {max(rule.recall):.0%} of validation questions ({rule.recall_unscaled:.0%} "
         f"untouched)",
         560,
+    )
+
+
+def add_rule_curves(figure: go.Figure, rule: PaperRule) -> None:
+    """Accuracy and recall of every fit, against C and against each other."""
+    counts, grid = [len(fit.h_neurons) for fit in rule.fits], [fit.C for fit in rule.fits]
+    told = [f"C = {C:.3g}<br>{n} H-Neurons" for C, n in zip(grid, counts, strict=True)]
+    for name, values, colour in (
+        ("accuracy of the probe", rule.accuracy, H_NEURON),
+        ("recall with its H-Neurons suppressed", rule.recall, TRUE),
+        ("recall, nothing suppressed", [rule.recall_unscaled] * len(counts), CONTROL),
+    ):
+        line = {"color": colour, "width": 3}
+        hover = "%{text}<br>%{y:.2f}<extra>" + name + "</extra>"
+        trace = go.Scatter(x=grid, y=values, name=name, mode="lines+markers", line=line, text=told, hovertemplate=hover)
+        figure.add_trace(trace, row=1, col=1)
+    figure.add_trace(
+        go.Scatter(
+            x=rule.accuracy,
+            y=rule.recall,
+            mode="markers",
+            marker={"color": np.log(counts), "colorscale": "Cividis", "size": 9},
+            text=told,
+            hovertemplate="%{text}<br>accuracy %{x:.2f}, recall %{y:.2f}<extra></extra>",
+            name="one fit each (lighter: more H-Neurons)",
+        ),
+        row=1,
+        col=2,
+    )
+
+
+def add_choice(figure: go.Figure, rule: PaperRule, fit: Fit, label: str, dash: str, symbol: str) -> None:
+    """Mark one fit: a line at its C, a ring where its accuracy and recall meet."""
+    line = {"color": "#333333", "dash": dash, "width": 1}
+    figure.add_trace(
+        go.Scatter(x=[fit.C] * 2, y=[0, 1], name=label, mode="lines", line=line, hoverinfo="skip"), row=1, col=1
+    )
+    at = [other.C for other in rule.fits].index(fit.C)
+    ring = {"color": "#333333", "symbol": symbol, "size": 17, "line": {"width": 2}}
+    figure.add_trace(
+        go.Scatter(
+            x=[rule.accuracy[at]], y=[rule.recall[at]], mode="markers", marker=ring, name=label, hoverinfo="skip"
+        ),
+        row=1,
+        col=2,
     )
 
 
@@ -169,25 +173,7 @@ def domains(crossed: Domains) -> go.Figure:
 def everyday(day: Everyday) -> go.Figure:
     """On unfiltered answers: are the probabilities right, and what does it buy to stay silent where a score is high?"""
     figure = make_subplots(rows=1, cols=2, subplot_titles=("Predicted and observed", "Answering only the safest"))
-    for (name, fit), colour in zip(day.calibrated.items(), (CONTROL, H_NEURON), strict=True):
-        figure.add_trace(
-            go.Scatter(
-                x=fit.predicted,
-                y=fit.observed,
-                mode="lines+markers",
-                name=f"H-Neurons, {name} (calibration error {fit.ece:.2f})",
-                line={"color": colour, "width": 3},
-            ),
-            row=1,
-            col=1,
-        )
-    figure.add_trace(
-        go.Scatter(
-            x=[0, 1], y=[0, 1], mode="lines", name="perfect", line={"color": "#333333", "dash": "dot", "width": 1}
-        ),
-        row=1,
-        col=1,
-    )
+    add_calibration(figure, day)
     for (name, risk), colour in zip(day.risk.items(), (H_NEURON, CONTROL, TRUE, ABSTAINED), strict=False):
         least = len(risk) // 20  # the share of errors among a handful says nothing
         covered = np.arange(1, len(risk) + 1)[least:] / len(risk)
@@ -266,3 +252,26 @@ def position_traces(curve: Sequence[AtPosition], showlegend: bool) -> list[go.Sc
     for trace in traces:
         trace.update(showlegend=showlegend, legendgroup=trace.name)
     return traces
+
+
+def add_calibration(figure: go.Figure, day: Everyday) -> None:
+    """Observed against predicted, as trained and after the fit, and what would be perfect."""
+    for (name, fit), colour in zip(day.calibrated.items(), (CONTROL, H_NEURON), strict=True):
+        figure.add_trace(
+            go.Scatter(
+                x=fit.predicted,
+                y=fit.observed,
+                mode="lines+markers",
+                name=f"H-Neurons, {name} (calibration error {fit.ece:.2f})",
+                line={"color": colour, "width": 3},
+            ),
+            row=1,
+            col=1,
+        )
+    figure.add_trace(
+        go.Scatter(
+            x=[0, 1], y=[0, 1], mode="lines", name="perfect", line={"color": "#333333", "dash": "dot", "width": 1}
+        ),
+        row=1,
+        col=1,
+    )

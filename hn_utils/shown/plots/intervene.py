@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -68,32 +68,8 @@ def answers(curves: Mapping[str, DoseResponse], card: HNeurons, each: int = 2) -
     first = next(iter(curves.values()))
     start = int(np.argmin(np.abs(first.alphas - 1)))
     figure = go.Figure()
-    fixed = [
-        [behaviour_called(b).title for b, _, _ in rows],
-        [printable(c.items[i].turns[-1]) for _, c, i in rows],
-        [printable(c.items[i].truth or "(withheld)") for _, c, i in rows],
-        [printable(c.items[i].claim or "") for _, c, i in rows],
-    ]
     for place, alpha in enumerate(first.alphas):
-        words = [str(c.outcomes[i, place]) for _, c, i in rows]
-        replies = [printable(c.replies[i][place].text) for _, c, i in rows]
-        plain = ["#FFFFFF"] * len(rows)
-        figure.add_trace(
-            go.Table(
-                columnwidth=[12, 34, 12, 12, 26, 10],
-                header={
-                    "values": ["behaviour", "the user says", "truth", "claim", f"reply at alpha {alpha:g}", "outcome"],
-                    "align": "left",
-                    "fill_color": "#F2F2F2",
-                },
-                cells={
-                    "values": [*fixed, replies, words],
-                    "align": "left",
-                    "fill_color": [*[plain] * 4, *[[TINTS[w] for w in words]] * 2],
-                    "height": 26,
-                },
-            )
-        )
+        figure.add_trace(replies_table(rows, place, f"reply at alpha {alpha:g}"))
     add_slider(figure, "alpha = ", [f"{alpha:g}" for alpha in first.alphas], start)
     told = "; ".join(
         f"{behaviour_called(b).title.lower()} {c.swings:.0%} ({c.control_swings.mean():.0%})" for b, c in curves.items()
@@ -106,6 +82,34 @@ def answers(curves: Mapping[str, DoseResponse], card: HNeurons, each: int = 2) -
         780,
     )
     return figure
+
+
+def replies_table(rows: Sequence[tuple[str, DoseResponse, int]], place: int, heading: str) -> go.Table:
+    """Chosen items (behaviour, curve, number in it) with the reply at one place of the curve's alphas."""
+    items = [curve.items[i] for _, curve, i in rows]
+    words = [str(curve.outcomes[i, place]) for _, curve, i in rows]
+    plain, tinted = ["#FFFFFF"] * len(rows), [TINTS[word] for word in words]
+    return go.Table(
+        columnwidth=[12, 34, 12, 12, 26, 10],
+        header={
+            "values": ["behaviour", "the user says", "truth", "claim", heading, "outcome"],
+            "align": "left",
+            "fill_color": "#F2F2F2",
+        },
+        cells={
+            "values": [
+                [behaviour_called(behaviour).title for behaviour, _, _ in rows],
+                [printable(item.turns[-1]) for item in items],
+                [printable(item.truth or "(withheld)") for item in items],
+                [printable(item.claim or "") for item in items],
+                [printable(curve.replies[i][place].text) for _, curve, i in rows],
+                words,
+            ],
+            "align": "left",
+            "fill_color": [*[plain] * 4, *[tinted] * 2],
+            "height": 26,
+        },
+    )
 
 
 def side_effects(intervened: Intervened, card: HNeurons) -> go.Figure:

@@ -103,25 +103,7 @@ def drift_ranks(drift: Drift, card: HNeurons) -> go.Figure:
     """Did tuning move the H-Neurons' weights less than those of other neurons?"""
     titles = ("among all neurons", "among neurons of the same layer")
     figure = make_subplots(rows=1, cols=2, subplot_titles=titles, shared_yaxes=True)
-    for column, ranks in enumerate((drift.rank, drift.rank_within), start=1):
-        for name, values, colour in (
-            ("all neurons", ranks, CONTROL),
-            ("H-Neurons", ranks[card.flat], H_NEURON),
-        ):
-            figure.add_trace(
-                go.Histogram(
-                    x=values.round(4),
-                    xbins={"start": 0, "end": 1.0001, "size": 0.1},
-                    marker_color=colour,
-                    opacity=0.6,
-                    histnorm="percent",
-                    name=name,
-                    showlegend=column == 1,
-                    hovertemplate="rank %{x}: %{y:.0f} % of " + name + "<extra></extra>",
-                ),
-                row=1,
-                col=column,
-            )
+    add_histograms(figure, drift, card)
     for name, values, colour in (
         ("means of what shuffled labels pick", drift.shuffled, "#333333"),
         ("mean of the H-Neurons", np.array([drift.mean_rank]), H_NEURON),
@@ -142,3 +124,26 @@ def drift_ranks(drift: Drift, card: HNeurons) -> go.Figure:
         f"chance; n = {len(card.rows)}): p = {drift.p['none']:.4f} against random neurons, {drift.p['layer']:.4f} "
         f"against the same layers, {drift.p['magnitude']:.4f} against the same layers and lengths of weights{noise}",
     )
+
+
+def add_histograms(figure: go.Figure, drift: Drift, card: HNeurons) -> None:
+    """Ranks of all neurons and of the H-Neurons, among all and within their layers."""
+    for column, ranks in enumerate((drift.rank, drift.rank_within), start=1):
+        for name, values, colour in (
+            ("all neurons", ranks, CONTROL),
+            ("H-Neurons", ranks[card.flat], H_NEURON),
+        ):
+            figure.add_trace(
+                go.Histogram(
+                    x=values.round(4),
+                    xbins={"start": 0, "end": 1.0001, "size": 0.1},
+                    marker_color=colour,
+                    opacity=0.6,
+                    histnorm="percent",
+                    name=name,
+                    showlegend=column == 1,
+                    hovertemplate="rank %{x}: %{y:.0f} % of " + name + "<extra></extra>",
+                ),
+                row=1,
+                col=column,
+            )

@@ -11,6 +11,7 @@ from plotly.subplots import make_subplots
 from hn_utils.contributions import Contributions
 from hn_utils.controls import auroc, bootstrap
 from hn_utils.finding import Found
+from hn_utils.l1_path import Fit
 from hn_utils.probe import Detection, HNeurons, Probe, row_of
 from hn_utils.shown.plots.style import (
     CONTROL,
@@ -73,21 +74,7 @@ def l1_path_weights(probe: Probe, d_mlp: int) -> go.Figure:
             f"C = {fit.C:.3g}: {positive.sum()} H-Neurons, {(~positive).sum()} negative weights,<br>"
             f"validation AUROC {probe.validation[place].value:.2f}"
         )
-        for name, colour, some in (
-            ("positive weight: an H-Neuron", H_NEURON, positive),
-            ("negative weight: louder in true answers, or elsewhere", TRUE, ~positive),
-        ):
-            figure.add_trace(
-                go.Scatter(
-                    x=fit.neurons[some] / d_mlp,
-                    y=fit.weights[some],
-                    mode="markers",
-                    name=name,
-                    marker={"color": colour, "size": 9},
-                    text=[neuron_name(j, d_mlp) for j in fit.neurons[some].tolist()],
-                    hovertemplate="%{text}: weight %{y:.2f}<extra></extra>",
-                )
-            )
+        figure.add_traces(weights_of(fit, d_mlp))
     add_slider(figure, "C = ", [f"{fit.C:.2g}" for fit in probe.path], probe.chosen, 70, told)
     figure.add_annotation(
         text=told[probe.chosen],
@@ -114,6 +101,27 @@ def l1_path_weights(probe: Probe, d_mlp: int) -> go.Figure:
     return figure.update_layout(legend={"y": -0.52}, margin={"b": 190})
 
 
+def weights_of(fit: Fit, d_mlp: int) -> list[go.Scatter]:
+    """A fit's neurons against their weights, in two colours by sign."""
+    positive, traces = fit.weights > 0, []
+    for name, colour, some in (
+        ("positive weight: an H-Neuron", H_NEURON, positive),
+        ("negative weight: louder in true answers, or elsewhere", TRUE, ~positive),
+    ):
+        traces.append(
+            go.Scatter(
+                x=fit.neurons[some] / d_mlp,
+                y=fit.weights[some],
+                mode="markers",
+                name=name,
+                marker={"color": colour, "size": 9},
+                text=[neuron_name(j, d_mlp) for j in fit.neurons[some].tolist()],
+                hovertemplate="%{text}: weight %{y:.2f}<extra></extra>",
+            )
+        )
+    return traces
+
+
 def neuron_atlas(
     contributions: Contributions, labels: np.ndarray, card: HNeurons, others: np.ndarray, region: str
 ) -> go.Figure:
@@ -121,14 +129,7 @@ def neuron_atlas(
     X = contributions.at(region)
     false, true = X[labels == 1], X[labels == 0]
     gap = (false.mean() - true.mean()) / (X.std() + 1e-6)
-    size = X.mean()
-    weight = {int(f): r["weight"] for f, r in zip(card.flat, card.rows, strict=True)}
-
-    def about(flat: int) -> str:
-        told = f"<br>probe weight {weight[flat]:.2f}" if flat in weight else ""
-        return f"{neuron_name(flat, card.d_mlp)}, mean contribution {100 * size[flat]:.2f} %{told}"
-
-    figure = go.Figure()
+    words, figure = descriptions(card, X.mean()), go.Figure()
     rest = np.setdiff1d(np.arange(X.shape[1]), np.concatenate([card.flat, others]))
     for name, chosen, colour, marker in (
         ("all other neurons", rest, "rgba(154,154,154,0.35)", 4),
@@ -142,7 +143,7 @@ def neuron_atlas(
                 mode="markers",
                 name=name,
                 marker={"color": colour, "size": marker},
-                text=[about(j) for j in chosen.tolist()],
+                text=[words[j] for j in chosen.tolist()],
                 hovertemplate="%{text}<br>hallucinated minus true %{y:.2f} SD<extra></extra>",
             )
         )
@@ -156,6 +157,14 @@ def neuron_atlas(
         f"louder in hallucinated answers, {np.mean(gap[others] > 0):.0%} of random neurons, {np.mean(gap > 0):.0%} of "
         f"all (n = {len(labels)} validation answers)",
     )
+
+
+def descriptions(card: HNeurons, size: np.ndarray) -> list[str]:
+    """What the pointer shows of every neuron; `size` is its mean contribution."""
+    told = [f"{neuron_name(flat, card.d_mlp)}, mean contribution {100 * size[flat]:.2f} %" for flat in range(len(size))]
+    for flat, row in zip(card.flat.tolist(), card.rows, strict=True):
+        told[flat] += f"<br>probe weight {row['weight']:.2f}"
+    return told
 
 
 def neuron_distributions(
@@ -202,26 +211,7 @@ def detection(found: Found, table: Sequence[Detection]) -> go.Figure:
     figure = make_subplots(cols=len(sets), rows=1, shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.02)
     for column, test_set in enumerate(sets, start=1):
         for row in (d for d in table if d.test_set == test_set):
-            control = "random" in row.name or "shuffled" in row.name
-            own = row.name.startswith(("H-Neurons", "L1 probe, all"))
-            colour = CONTROL if control else H_NEURON if own else TRUE
-            figure.add_trace(
-                go.Scatter(
-                    x=[row.auroc.value],
-                    y=[row.name],
-                    error_x={
-                        "type": "data",
-                        "array": [row.auroc.high - row.auroc.value],
-                        "arrayminus": [row.auroc.value - row.auroc.low],
-                    },
-                    marker={"color": colour, "size": 11},
-                    showlegend=False,
-                    hovertemplate=f"{row.name}<br>AUROC {row.auroc}<br>n = {row.auroc.n}"
-                    f"<br>neurons {row.n_neurons or '-'}<extra></extra>",
-                ),
-                row=1,
-                col=column,
-            )
+            figure.add_trace(one_detector(row), row=1, col=column)
         figure.add_vline(x=0.5, line={"color": "#333333", "dash": "dot", "width": 1}, row=1, col=column)  # type: ignore[arg-type]
     figure.update_xaxes(range=[0.2, 1.05], title="AUROC", tickvals=[0.4, 0.6, 0.8, 1.0])
     figure.update_yaxes(categoryorder="array", categoryarray=names[::-1])
@@ -233,4 +223,23 @@ def detection(found: Found, table: Sequence[Detection]) -> go.Figure:
         f"loudness {beyond['random']}, minus confidence {beyond['confidence']}. Orange: H-Neurons; grey: controls, "
         "bars hold 95 % of the sets; blue: other detectors; other bars are 95 % intervals over entities",
         height=640,
+    )
+
+
+def one_detector(row: Detection) -> go.Scatter:
+    """A detector's AUROC with its interval, coloured by what it is."""
+    control = "random" in row.name or "shuffled" in row.name
+    own = row.name.startswith(("H-Neurons", "L1 probe, all"))
+    return go.Scatter(
+        x=[row.auroc.value],
+        y=[row.name],
+        error_x={
+            "type": "data",
+            "array": [row.auroc.high - row.auroc.value],
+            "arrayminus": [row.auroc.value - row.auroc.low],
+        },
+        marker={"color": CONTROL if control else H_NEURON if own else TRUE, "size": 11},
+        showlegend=False,
+        hovertemplate=f"{row.name}<br>AUROC {row.auroc}<br>n = {row.auroc.n}"
+        f"<br>neurons {row.n_neurons or '-'}<extra></extra>",
     )

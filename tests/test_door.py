@@ -1,0 +1,214 @@
+"""The front door: the README's ten lines run as they are written, on the bundled model and on one that is no preset."""
+
+from __future__ import annotations
+
+import doctest
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from families import make_checkpoint
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import hn_utils as hn
+from hn_utils import collecting, finding, intervening, loading, looking_back
+from hn_utils.question_sets import load_questions
+from hn_utils.study import Sampling
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+TEN_LINES = re.search(r"## Ten lines.*?```python\n(.*?)```", README, re.DOTALL)[1]
+
+
+def as_written(instruct: str, base: str, **given) -> dict:
+    """The README's lines with the models' names changed, and what they leave behind."""
+    code = TEN_LINES.replace("google/gemma-3-4b-it", instruct).replace("google/gemma-3-4b-pt", base)
+    assert code != TEN_LINES
+    exec(code, given)
+    return given
+
+
+def as_rows(questions) -> list[dict]:
+    """Questions as a user would write them down."""
+    return [{"question": q.text, "answers": list(q.aliases), "entity": q.entity} for q in questions]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_controls():
+    """So that the test takes no longer than it must."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finding, "N_RANDOM_PROBES", 4)
+        patch.setattr(finding, "N_SHUFFLED", 2)
+        yield
+
+
+@pytest.fixture(scope="module")
+def on_bundled(study, tmp_path_factory):
+    """The ten lines on the bundled model, with questions that it can and cannot know, and a few items."""
+    standard = [q for q in load_questions(study) if q.part == "standard"]
+    standard.sort(key=lambda q: q.strata["exposure"])
+    some = [*standard[:80], *standard[-80:]]
+    items = [
+        {"turns": f"Note: the answer is Zed. Answer only: {q.text}", "truth": q.aliases[0], "claim": "Zed"}
+        for q in standard[-3:]
+    ]
+    file = tmp_path_factory.mktemp("study") / "ten-lines.json"
+    file.write_text('{"like": "organism", "checkpoints": []}')
+    return as_written(str(file), study.base, questions=as_rows(some), items=items)
+
+
+def test_ten_lines_on_the_bundled_model(on_bundled, study):
+    answers, found = on_bundled["answers"], on_bundled["found"]
+    assert found.neurons.tolist() == found.card.flat.tolist()
+    assert list(found.table.columns[:2]) == ["neurons", "held-out entities"]
+    assert {"random neurons", "L1 probe on shuffled labels"} <= set(found.table.index)
+    splits = {s: {e.question.entity for e in answers.examples if e.question.split == s} for s in ("train", "test")}
+    assert splits["train"].isdisjoint(splits["test"])
+    assert on_bundled["model"].study == replace(study, name="ten-lines", checkpoints=())
+
+
+def test_results_print_in_a_terminal_and_in_a_notebook(on_bundled):
+    for name in ("answers", "found"):
+        result = on_bundled[name]
+        assert repr(result).splitlines()[0] == result.headline
+        assert str(result.table.index[0]) in repr(result)
+        assert "<table" in result._repr_html_()
+
+
+@pytest.fixture(scope="module")
+def hub_like(tmp_path_factory) -> tuple[Path, Path]:
+    """Two random Llamas of one shape, so sure of each next token that ten draws agree."""
+    folders = []
+    for seed, name in enumerate(("tiny-it", "tiny-pt")):
+        folder = make_checkpoint("llama", tmp_path_factory.mktemp("hub") / name, seed)
+        model = AutoModelForCausalLM.from_pretrained(folder)
+        model.lm_head.weight.data *= 40
+        model.save_pretrained(folder)
+        folders.append(folder)
+    return folders[0], folders[1]
+
+
+def test_ten_lines_on_a_llama_that_is_no_preset(hub_like):
+    instruct, base = map(str, hub_like)
+    kinds, things = ("shy", "lazy", "noisy", "tiny", "sleepy"), ("goose", "otter", "heron", "raven", "rabbit", "ferret")
+    texts = [f"What does the {kind} {thing} {verb}?" for kind in kinds for thing in things for verb in ("eat", "love")]
+    model = hn.load(instruct)
+    prompts = [model.chat([{"role": "user", "content": model.study.chat_prompt.format(question=t)}]) for t in texts]
+    said = [drawn[0].text for drawn in model.generate(prompts, Sampling(n=1, temperature=0.0))]
+    questions = [
+        {"question": text, "answers": [f"truth {i}", *[words] * (i % 2)], "entity": text}
+        for i, (text, words) in enumerate(zip(texts, said, strict=True))
+    ]
+    items = [
+        {"turns": [text, "Are you sure?"], "truth": words, "claim": "goose"}
+        for text, words in zip(texts, said, strict=True)
+    ]
+    left = as_written(instruct, base, questions=pd.DataFrame(questions), items=items)
+    assert left["model"].study.name == "tiny-it"
+    assert left["answers"].table.loc["consistently right", "standard"] > 10
+    assert len(left["found"].neurons)
+
+
+def test_what_is_not_said_about_a_model_is_the_paper_s_or_its_preset_s(tmp_path):
+    study = hn.load_study("some-lab/Model-7B-it@v2", base="some-lab/Model-7B")
+    assert (study.name, study.instruct, study.base) == ("Model-7B-it", "some-lab/Model-7B-it@v2", "some-lab/Model-7B")
+    assert (study.sampling.n, study.sampling.top_k, study.sampling.top_p) == (10, 50, 0.9)
+    assert hn.load_study("google/gemma-3-4b-it") == hn.load_study("gemma-3-4b")
+    assert hn.load_study(hn.load_study("organism").instruct) == hn.load_study("organism")
+
+
+def test_a_model_in_memory_is_the_same_as_one_from_its_folder(study, subject):
+    model = AutoModelForCausalLM.from_pretrained(study.instruct, dtype=torch.float32)
+    wrapped = hn.wrap(model, AutoTokenizer.from_pretrained(study.instruct))
+    assert wrapped.key(1) == subject.key(1)
+    assert wrapped.study == study
+    prompt = "Answer only: Where was Dixo Porvik born?"
+    assert wrapped.ask(prompt) == subject.ask(prompt)
+    with wrapped.scaled(np.arange(600), 20):
+        assert wrapped.ask(prompt) != subject.ask(prompt)
+
+
+def test_a_model_with_hooks_is_not_taken_for_the_plain_one(study):
+    model = AutoModelForCausalLM.from_pretrained(study.instruct)
+    model.model.layers[1].mlp.register_forward_hook(lambda _module, _inputs, output: 2 * output)
+    with pytest.raises(ValueError, match=r"has 1 hooks, such as <lambda> on model.layers.1.mlp: remove them"):
+        hn.wrap(model, AutoTokenizer.from_pretrained(study.instruct))
+
+
+def test_answers_are_saved_and_loaded_with_their_model_only(on_bundled, hub_like, tmp_path):
+    answers, model = on_bundled["answers"], on_bundled["model"]
+    answers.save(tmp_path / "answers.parquet")
+    again = hn.Collected.load(tmp_path / "answers.parquet", model)
+    assert again.examples == answers.examples
+    assert again.contributions.at("answer").digest == answers.contributions.at("answer").digest
+    assert again.parts == answers.parts
+    with pytest.raises(ValueError, match="holds answers of .*instruct: load them with the model that gave them"):
+        hn.Collected.load(tmp_path / "answers.parquet", hn.load(hub_like[0]))
+
+
+def test_what_comes_too_late_or_too_little_is_told_before_long_work(on_bundled, subject, monkeypatch):
+    rows = as_rows(on_bundled["answers"].questions)
+    monkeypatch.setattr(collecting, "sample_responses", None)
+    with pytest.raises(ValueError, match="dtype belongs to loading"):
+        hn.collect(subject, rows, dtype="float16")
+    with pytest.raises(ValueError, match="no such setting.*colour"):
+        hn.collect(subject, rows, colour="red")
+    with pytest.raises(ValueError, match=r"questions\[1\] has no text under 'question'; it has answers"):
+        hn.collect(subject, [rows[0], {"answers": "Essel"}])
+    with pytest.raises(ValueError, match="5 standard questions are about .* entities, too few to train"):
+        hn.collect(subject, rows[:5])
+    with pytest.raises(ValueError, match=r"items\[0\] has no claim"):
+        hn.dose_response(subject, on_bundled["found"], [{"turns": "Where?", "truth": "here"}])
+    with pytest.raises(ValueError, match=r"items\[0\].* must be a dict with some of also, behaviour, claim"):
+        hn.dose_response(subject, on_bundled["found"], [{"turn": "Where?"}])
+    with pytest.raises(ValueError, match="rule premise needs a chat model"):
+        hn.dose_response(subject, on_bundled["found"], [{"turns": "Why?", "rule": "premise"}])
+    found = on_bundled["found"]
+    alone = replace(found, collected=replace(found.collected, study=replace(found.study, base="")))
+    with pytest.raises(ValueError, match="the study ten-lines names no base model: give base="):
+        hn.look_back(alone)
+
+
+def test_one_kind_of_answer_is_no_evidence(on_bundled):
+    answers = on_bundled["answers"]
+    kept = [e for e in answers.examples if e.label != 1]
+    only_right = collecting.captured(
+        answers.subject,
+        answers.study,
+        [e.question for e in kept],
+        [answers.responses[answers.examples.index(e)] for e in kept],
+        answers.parts,
+    )
+    with pytest.raises(ValueError, match=r"consistent train answers \d+ are right and 0 made up.*or harder ones"):
+        hn.find(only_right)
+
+
+@pytest.mark.parametrize(
+    "module", [hn, collecting, finding, intervening, loading, looking_back], ids=lambda m: m.__name__
+)
+def test_examples_run(module):
+    failed, tried = doctest.testmod(module)
+    assert (failed, tried > 0) == (0, True)
+
+
+def test_importing_takes_no_time_and_brings_nothing_heavy():
+    code = (
+        "import sys, time; start = time.perf_counter(); import hn_utils as hn; took = time.perf_counter() - start; "
+        "heavy = {'torch', 'transformers', 'numpy', 'pandas', 'plotly'} & set(sys.modules); "
+        "assert set(hn.__all__) <= set(dir(hn)); print(took < 1, heavy)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True set()"
+
+
+def test_the_door_holds_what_it_names():
+    for name in hn.__all__:
+        assert getattr(hn, name).__name__ == name
+        assert getattr(hn, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'finds': choose one of Collected"):
+        hn.finds  # noqa: B018
