@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from hn_utils.cache import Ledger, key_hash
+from hn_utils.cache import key_hash
+from hn_utils.ledger import Ledger
 from hn_utils.progress import tell
 from hn_utils.server import Refusal, Server
 

@@ -118,8 +118,10 @@ def fits(value: Any, hint: Any) -> bool:
     if kind is tuple:
         parts = parts[:1] * len(value) if isinstance(value, tuple) and parts[-1] is ... else parts
         return isinstance(value, tuple) and len(value) == len(parts) and all(map(fits, value, parts))
-    if kind is Mapping:
+    if kind in (Mapping, dict):
         return isinstance(value, Mapping) and all(fits(pair, tuple[parts]) for pair in value.items())
+    if kind is list:
+        return isinstance(value, list) and all(fits(one, parts[0]) for one in value)
     if hint in (int, float):
         return isinstance(value, (int, hint)) and not isinstance(value, bool)
     return isinstance(value, hint)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hn_utils.cache import cached, items_in, key_hash
+from hn_utils.cache import cached, header_of, key_hash
 
 SLOW = """
 import sys, time
@@ -102,7 +102,7 @@ def test_damage_is_named_and_only_that_shard_computed_again(root, kind, place, c
     content = bytearray(victim.read_bytes())
     content[int(place * len(content)) if isinstance(place, float) else place] ^= 0xFF
     victim.write_bytes(bytes(content))
-    items_in.cache_clear()  # as in a new process
+    header_of.cache_clear()  # as in a new process
     assert squares.of([1, 2, 3, 4]) == [1, 4, 9, 16]
     printed = capsys.readouterr()
     assert str(victim) in printed.out + printed.err
