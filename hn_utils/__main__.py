@@ -14,13 +14,17 @@ from hn_utils.cache_command import checking, listing
 from hn_utils.places import runs_root
 from hn_utils.published.audit import audit
 from hn_utils.report import findings, page, summary
+from hn_utils.shown import visible
 from hn_utils.study import PRESETS, Study, load_study
 from hn_utils.verdicts import outermost_told, verdicts
 
 
 def run(study: Study, out: Path) -> Path:
     """Walk the road and write `h_neurons.json` (the card), `report.md` and `summary.json`; returns the last's path."""
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"out={str(out)!r} cannot be made ({error.strerror}): name a folder that can") from error
     collected = road.collect(study)
     found = road.find(study, collected)
     found.card.save(out / "h_neurons.json")
@@ -84,7 +88,7 @@ def main(arguments: list[str] | None = None) -> None:
             study = replace(study, n_questions=options.questions)
         print(f"written: {run(study, options.out or runs_root() / study.name)}")
     except (OSError, ValueError) as error:
-        raise SystemExit(f"error: {error}") from error
+        raise SystemExit(f"error: {visible(str(error))}") from error
     except KeyboardInterrupt:
         raise SystemExit("\ninterrupted; what was computed is kept: the same command goes on there") from None
 

@@ -22,6 +22,7 @@ from hn_utils.probe import row_of
 from hn_utils.questions import Question
 from hn_utils.responses import representative
 from hn_utils.road import Collected, Found, Intervened
+from hn_utils.shown import visible
 from hn_utils.study import Study
 from hn_utils.verdicts import verdicts
 
@@ -225,9 +226,18 @@ def rounded(value: float) -> float:
     return float(f"{value:.3g}")
 
 
+def all_visible(content: Any) -> Any:
+    """The same content, every text in it `visible`."""
+    if isinstance(content, dict):
+        return {name: all_visible(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [all_visible(value) for value in content]
+    return visible(content) if isinstance(content, str) else content
+
+
 def filled(content: dict[str, Any]) -> str:
     """The self-contained page: no network, no library."""
-    data = json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    data = json.dumps(all_visible(content), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     return TEMPLATE.read_text().replace("{{states}}", data)
 
 
