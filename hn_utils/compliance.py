@@ -192,7 +192,10 @@ def replies_at(subject: Subject, items: Sequence[Item], doses: Sequence[Dose], s
     if len(kinds) != 1:
         raise ValueError(f"replies_at needs items of one behaviour, got {sorted(kinds) or 'none'}")
     behaviour, length = kinds.pop()
-    sampling = replace({**BEHAVIOURS, **CAPABILITY}[behaviour].sampling, max_new_tokens=length)
+    known = {**BEHAVIOURS, **CAPABILITY}
+    if behaviour not in known:
+        raise ValueError(f"unknown behaviour {behaviour!r}: choose one of {', '.join(known)}")
+    sampling = replace(known[behaviour].sampling, max_new_tokens=length)
     prompts = [subject.chat(talk) for talk in conversation(subject, items, study)]
     return written_at(subject, prompts, doses, sampling, study)
 
@@ -377,6 +380,8 @@ def dose_response(
 
 def text_loss(subject: Subject, texts: Sequence[str], doses: Sequence[Dose], study: Study) -> np.ndarray:
     """Mean loss of ordinary text, nats per token, [text, dose]: what scaling costs where nobody asks. Cached."""
+    if short := [text for text in texts if len(subject.text(text)) < 2]:
+        raise ValueError(f"text {short[0]!r} has no token that another predicts: leave it out")
     cells = [(text, dose) for text in texts for dose in doses]
 
     def compute(some: list[int]) -> dict[str, np.ndarray]:

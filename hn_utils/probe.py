@@ -106,6 +106,8 @@ def unpenalised(neurons: np.ndarray, weights: np.ndarray, intercept: float) -> F
 
 def refit(X: Rows, labels: np.ndarray, neurons: np.ndarray) -> Fit:
     """Logistic regression with next to no penalty on a given set of neurons: what a control set gets."""
+    if not len(neurons):
+        raise ValueError("neurons=[] leaves nothing to fit: give at least one")
     read = X.columns(neurons)
     scale = read.std(0) + 1e-8
     model = LogisticRegression(C=100.0, solver="newton-cholesky").fit(read / scale, labels)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hn_utils.judges import normalise
-from hn_utils.study import Study
+from hn_utils.study import Study, check_types
 
 QUESTION_SETS = {"organism": "hn_utils.organism.asking", "published": "hn_utils.published"}
 SPLITS = {"train": 0.45, "validation": 0.15, "test": 0.40}
@@ -56,8 +56,6 @@ def load_questions(study: Study) -> list[Question]:
 
     Raises ValueError if there are none, if several share an id, or if one that has an answer names none.
     """
-    if study.n_questions is not None and study.n_questions < 1:
-        raise ValueError(f"n_questions={study.n_questions} must be at least 1, or None for all")
     questions = question_module(study).questions(study)
     if not questions:
         raise ValueError(f"question set {study.questions!r} is empty")
@@ -80,7 +78,13 @@ def load_questions(study: Study) -> list[Question]:
 
 
 def check_ids(questions: Sequence[Question]) -> None:
-    """Raises ValueError that names an id which several questions share: their answers would be taken for one's."""
+    """Raises ValueError that names a question whose parts are not of their types, or an id which several questions
+    share: their answers would be taken for one's."""
+    for question in questions:
+        try:
+            check_types(question)
+        except ValueError as error:
+            raise ValueError(f"question {question.id!r}: {error}") from None
     shared = [name for name, n in Counter(q.id for q in questions).items() if n > 1]
     if shared:
         raise ValueError(f"{len(shared)} ids stand for several questions, such as {shared[0]!r}: give each its own")

@@ -101,8 +101,8 @@ def collect(
     study: Study, subject: Subject | None = None, base: bool = False, base_splits: Sequence[str] = ("test",)
 ) -> Collected:
     """Ask, sample, judge, filter, capture. A base model is asked standard questions of `base_splits` only."""
-    subject = subject or Subject.load(study.instruct, study)
     questions = load_questions(study)
+    subject = subject or Subject.load(study.instruct, study)
     if base:
         questions = [q for q in questions if q.part == "standard" and q.split in base_splits]
     responses = sample_responses(subject, questions, study, base)

@@ -10,7 +10,7 @@ from hn_utils.compliance import Item
 from hn_utils.published.asking import questions
 from hn_utils.published.sources import read_rows
 from hn_utils.questions import Text
-from hn_utils.study import Study
+from hn_utils.study import Study, check_types
 
 N_CHECKS = 400
 PLACEHOLDER = "[INSERT PROMPT HERE]"
@@ -133,7 +133,22 @@ def items(study: Study) -> list[Item]:
     """The items of every over-compliance set that the study names, and its recall check."""
     made = recall(study)
     for name in (s for s in study.sets if s in PRESSURES):
-        made += PRESSURES[name](study)
+        made += read_items(name, study)
+    return made
+
+
+def read_items(name: str, study: Study) -> list[Item]:
+    """One set's items. Raises ValueError if its rows have not the published columns."""
+    try:
+        made = PRESSURES[name](study)
+        for item in made:
+            check_types(item)
+            "".join((*item.turns, item.truth, *item.also)).encode()  # half a character is no text
+    except (KeyError, TypeError, IndexError, AttributeError, UnicodeEncodeError) as error:
+        raise ValueError(
+            f"{name} is not in the published format ({type(error).__name__}: {error}): give it as its authors released "
+            "it, or leave it out of sets"
+        ) from error
     return made
 
 

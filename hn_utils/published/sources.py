@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hn_utils.hub import explained, patience
 from hn_utils.study import Study, is_file
 
+# What a reader raises if a row is not in the published format.
+NOT_AS_PUBLISHED = (KeyError, TypeError, IndexError, AttributeError, ValueError, RecursionError)
 Row = dict[str, Any]
 
 
@@ -56,6 +59,8 @@ def read_rows(name: str, study: Study) -> list[Row]:
         rows = download(SOURCES[name], where, name, remedy)
     if not rows:
         raise ValueError(f"{name} has no rows: {remedy}")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f"{name} must be a list of rows, each with named columns: {remedy}")
     return rows
 
 
@@ -71,7 +76,7 @@ def read_file(path: Path, remedy: str) -> list[Row]:
                 return [json.loads(line) for line in file if line.strip()]
             content = json.load(file)
             return content["questions"] if isinstance(content, dict) else content
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RecursionError, csv.Error, pa.ArrowException) as error:
         raise OSError(f"could not read {path} ({type(error).__name__}: {error}): {remedy}") from error
 
 
