@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -69,7 +70,7 @@ def key_hash(key: Any) -> str:
 
 @cache  # a file's name carries the hash of its bytes
 def header_of(path: Path) -> dict[str, Any]:
-    """What a shard says about itself: hashes of its `items`, and its stage's `settings` (None in old files).
+    """What a shard says about itself: hashes of its `items`, and its stage's `settings` as JSON (None in old files).
 
     Raises ValueError if that is not what file and folder are named after, or whatever a damaged file makes a reader
     raise.
@@ -85,7 +86,7 @@ def header_of(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} holds other items than its name says")
     if settings is not None and digest(settings.encode()) != path.parent.name:
         raise ValueError(f"{path} belongs to other settings than its folder's")
-    return {"items": items, "settings": settings and json.loads(settings)}
+    return {"items": items, "settings": settings}
 
 
 def sound(path: Path) -> bool:
@@ -128,7 +129,7 @@ def there(path: Path) -> bool:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a text file that is there whole or, if the process dies in between, as it was before."""
-    part = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    part = path.with_name(f".partial-{uuid4().hex}")
     try:
         part.write_text(text, encoding="utf-8")
         os.replace(part, path)
@@ -184,7 +185,7 @@ class Stage:
         # in one entry: safetensors writes several in any order
         header = {"about": json.dumps({"items": list(items), "settings": self.settings})}
         kind = "safetensors" if isinstance(result, dict) else "parquet"
-        part = self.folder / f".partial-{os.getpid()}-{key_hash(list(items))}"
+        part = self.folder / f".partial-{uuid4().hex}"
         try:
             with room_in(self.folder):
                 if isinstance(result, dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ def headers(folder: Path) -> list[dict[str, Any]]:
 
 
 def settings_in(found: list[dict[str, Any]]) -> dict[str, Any]:
-    return next((header["settings"] for header in found if header["settings"]), {})
+    return next((json.loads(header["settings"]) for header in found if header["settings"]), {})
 
 
 def is_outdated(stage: str, settings: dict[str, Any]) -> bool:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 STUDY = {
     "like": "organism",
-    "n_questions": 30,
+    "n_questions": 40,
     "n_random_sets": 1,
     "n_items": 3,
     "alphas": [0, 1, 3],
