@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -177,7 +176,7 @@ def test_ctrl_c_while_a_shard_is_written_leaves_none(tmp_path, monkeypatch):
     monkeypatch.setenv("HN_CACHE", str(tmp_path))
 
     def interrupted(*_: object) -> None:
-        signal.raise_signal(signal.SIGINT)
+        raise KeyboardInterrupt
 
     with monkeypatch.context() as later:
         later.setattr(os, "replace", interrupted)
