@@ -26,6 +26,7 @@ VERSIONS: dict[str, Any] = {
     "replies": compliance.VERSION,
     "text-loss": compliance.VERSION,
 }
+OUTDATED = "outdated"
 ABANDONED = 3_600  # seconds after which nobody is still writing a file
 
 
@@ -119,7 +120,7 @@ def faults() -> Iterator[Fault]:
         for file in shards(folder):
             size = file.stat().st_size
             if outdated:
-                yield Fault(file, "outdated", size)
+                yield Fault(file, OUTDATED, size)
             elif not sound(file):
                 yield Fault(file, "damaged", size)
         for file in folder.glob(".partial-*"):
@@ -137,7 +138,7 @@ def remove(fault: Fault) -> None:
         Ledger(fault.path.stem).close()
         return
     fault.path.unlink(missing_ok=True)
-    if not any(fault.path.parent.iterdir()):
+    if fault.reason == OUTDATED and not any(fault.path.parent.iterdir()):  # nobody is at work there
         fault.path.parent.rmdir()
 
 

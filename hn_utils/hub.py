@@ -84,20 +84,23 @@ def damaged(place: str, revision: str) -> str:
 
 @contextlib.contextmanager
 def every_weight() -> Iterator[None]:
-    """While a model is loaded, heed what Transformers only warns of: weights that none of its files holds, which it
-    draws at random. Raises ValueError that names some."""
+    """While a model is loaded, heed what Transformers only warns of, and TransformerLens silences: weights that none of
+    its files holds, which are drawn at random. Raises ValueError that names some."""
     missing: list[str] = []
 
     def heed(record: logging.LogRecord) -> bool:
         lines = re.sub(r"\x1b\[[0-9;]*m", "", record.getMessage()).splitlines()
         missing.extend(line.split("|")[0].strip() for line in lines if re.search(r"\|\s*MISSING\s*\|", line))
-        return True
+        return record.levelno >= logging.ERROR
 
+    before = LOADING.level
+    LOADING.setLevel(logging.WARNING)
     LOADING.addFilter(heed)
     try:
         yield
     finally:
         LOADING.removeFilter(heed)
+        LOADING.setLevel(before)
     if missing:
         raise ValueError(f"none of its files holds the weights {', '.join(missing[:3])}")
 

@@ -86,16 +86,18 @@ class Place:
 
 @dataclass
 class Trap:
-    """Where a run is to end: at the `at`-th batch, at one of MOMENTS."""
+    """Where a run is to end: at the `at`-th batch (of a stage, if one is named), at one of MOMENTS."""
 
     at: int
     moment: str
+    stage: str = ""
     does: Callable[[], None] = field(default=lambda: os.kill(os.getpid(), signal.SIGKILL))
     passed: int = 0
 
-    def springs(self, moment: str) -> bool:
-        self.passed += moment == self.moment
-        return moment == self.moment and self.passed == self.at
+    def springs(self, moment: str, stage: str) -> bool:
+        here = moment == self.moment and self.stage in ("", stage)
+        self.passed += here
+        return here and self.passed == self.at
 
 
 def start(place: Place, trap: Trap | None = None) -> int:
@@ -138,12 +140,13 @@ def watched(place: Place, trap: Trap | None) -> None:
     original, save, replace = cache.cached, cache.Stage.save, os.replace
 
     def reached(moment: str) -> None:
-        if trap is not None and trap.springs(moment):
+        if trap is not None and trap.springs(moment, stages[-1]):
             trap.does()
 
     def cached(name, settings, keys, compute, shard_size):  # noqa: ANN001
         def compute_and_tell(some: list[int]):
             batch = f"{name}/{cache.key_hash([settings, [keys[i] for i in some]])}"
+            stages.append(name)
             os.write(log, f"began {batch}\n".encode())
             reached("computing")
             result = compute(some)
@@ -153,6 +156,7 @@ def watched(place: Place, trap: Trap | None) -> None:
         return original(name, settings, keys, compute_and_tell, shard_size)
 
     pending: list[str] = []
+    stages = [""]
 
     def saving(self, items, result):  # noqa: ANN001
         kept = save(self, items, result)
@@ -161,7 +165,7 @@ def watched(place: Place, trap: Trap | None) -> None:
         return kept
 
     def replacing(source, target) -> None:  # noqa: ANN001
-        if trap is not None and trap.springs("writing"):
+        if trap is not None and trap.springs("writing", stages[-1]):
             os.truncate(source, os.path.getsize(source) // 2)
             trap.does()
         reached("renaming")
@@ -219,29 +223,37 @@ def chain(place: Place, n_kills: int, seconds: float, rng: random.Random) -> lis
 def where_killed(place: Place) -> str:
     """The step at which the last run was; at `start` it loads, and reads what is there."""
     events = place.events()
-    what, batch = events[-1]
-    return "start" if what == "started" else STEPS[batch.split("/")[0]]
+    what, batch = events[-1] if events else ("started", "run")
+    if what == "started":
+        return "start"
+    stage, intervened = batch.split("/")[0], any(batch.startswith("text-loss/") for _, batch in events)
+    return "look back" if intervened and stage in ("responses", "contributions") else STEPS[stage]
 
 
 def quick() -> None:
-    """Print, as JSON, what came of a run killed at chosen points, one interrupted, and two at once."""
+    """Print, as JSON, what came of a study whose runs were killed at chosen points, and interrupted once."""
     folder = Path(tempfile.mkdtemp(prefix="killing-"))
     whole, _ = undisturbed(folder)
     place, steps = Place(folder / "killed"), []
-    traps = [Trap(1, "writing"), Trap(2, "renaming"), Trap(1, "renaming"), Trap(9, "computing"), Trap(12, "renamed")]
+    traps = [
+        Trap(1, "writing", "responses"),
+        Trap(2, "renaming", "responses"),
+        Trap(1, "renaming", "responses"),  # of the same shard again
+        Trap(1, "computing", "paths"),
+        Trap(1, "renamed", "replies"),
+    ]
     for trap in traps:
         assert ended(start(place, trap)) == -signal.SIGKILL, (place.folder / "said").read_text()
         steps.append(where_killed(place))
-    interrupted = ended(start(place, Trap(3, "computing", lambda: os.kill(os.getpid(), signal.SIGINT))))
+    interrupted = ended(start(place, Trap(1, "computing", "text-loss", lambda: os.kill(os.getpid(), signal.SIGINT))))
     told = (place.folder / "said").read_text().splitlines()
-    both = Place(folder / "both")
-    codes = [ended(child) for child in [start(place), start(both), start(both)]]
+    code = ended(start(place))
     said = {
         "steps": steps,
         "interrupted": [interrupted, told[-1]],
-        "codes": codes,
+        "code": code,
         "files": len(whole.left()),
-        "same": [one.left() == whole.left() for one in (place, both)],
+        "same": place.left() == whole.left(),
         "repeated": place.repeated(),
         "kept_twice": place.kept_twice(),
         "traceback": any("Traceback" in line for line in told),
@@ -254,6 +266,9 @@ def quick() -> None:
 def soak(n: int, seed: int) -> None:
     rng, folder = random.Random(seed), Path(tempfile.mkdtemp(prefix="soak-"))
     whole, seconds = undisturbed(folder)
+    pair = Place(folder / "pair")
+    assert [ended(child) for child in [start(pair), start(pair)]] == [0, 0]
+    assert pair.left() == whole.left(), "two processes at once left other bytes"
     tried: Counter[str] = Counter()
     lost = repeated = chains = 0
     while tried.total() < n:

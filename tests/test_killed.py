@@ -21,7 +21,7 @@ ROOT = os.geteuid() == 0
 
 @pytest.fixture(scope="module")
 def killed() -> dict:
-    """What came of a run killed at chosen points, one interrupted, and two at once: see tests/killing.py."""
+    """What came of a study whose runs were killed at chosen points, and interrupted once: see tests/killing.py."""
     script = Path(__file__).with_name("killing.py")
     done = subprocess.run([sys.executable, script, "--quick"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -29,10 +29,10 @@ def killed() -> dict:
 
 
 def test_a_killed_run_ends_with_the_bytes_of_an_undisturbed_one(killed):
-    assert killed["codes"] == [0, 0, 0]
+    assert killed["code"] == 0
     assert killed["files"] > 40
-    assert killed["same"] == [True, True]  # the killed one, and two at once
-    assert len(set(killed["steps"])) >= 3
+    assert killed["same"]
+    assert killed["steps"] == ["collect", "collect", "collect", "probe", "intervene"]
 
 
 def test_a_kill_repeats_at_most_one_batch_and_none_that_was_kept(killed):
