@@ -143,7 +143,7 @@ def watched(place: Place, trap: Trap | None) -> None:
         if trap is not None and trap.springs(moment, stages[-1]):
             trap.does()
 
-    def cached(name, settings, keys, compute, shard_size):  # noqa: ANN001
+    def cached(name, settings, keys, compute, shard_size):
         def compute_and_tell(some: list[int]):
             batch = f"{name}/{cache.key_hash([settings, [keys[i] for i in some]])}"
             stages.append(name)
@@ -158,13 +158,13 @@ def watched(place: Place, trap: Trap | None) -> None:
     pending: list[str] = []
     stages = [""]
 
-    def saving(self, items, result):  # noqa: ANN001
+    def saving(self, items, result):
         kept = save(self, items, result)
         if pending:
             os.write(log, f"kept {pending.pop()}\n".encode())
         return kept
 
-    def replacing(source, target) -> None:  # noqa: ANN001
+    def replacing(source, target) -> None:
         if trap is not None and trap.springs("writing", stages[-1]):
             os.truncate(source, os.path.getsize(source) // 2)
             trap.does()
@@ -181,7 +181,7 @@ def watched(place: Place, trap: Trap | None) -> None:
     os.replace = replacing
 
 
-def ended(child: int, patience: float = 600) -> int:
+def ended(child: int, patience: float = 3_600) -> int:
     """How a run ended: its exit status, or minus the signal that killed it."""
     until = time.monotonic() + patience
     while time.monotonic() < until:

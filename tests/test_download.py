@@ -167,6 +167,7 @@ def test_an_index_that_leaves_out_a_file_is_noticed(study, tmp_path):
             continue
         with pytest.raises(OSError, match=rf"could not load model .*none of its files holds the weights .*{told}"):
             Subject.load(str(folder), study)
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {**index, "x": "c.safetensors"}}))
+    content = {"metadata": {"total_size": 1}, "weight_map": {**index, "x": "c.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(content))
     with pytest.raises(OSError, match=r"could not load model .*c\.safetensors.*check the name and its files"):
         Subject.load(str(folder), study)

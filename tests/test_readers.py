@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import hn_utils
 from hn_utils.judges import RUBRICS, judge, one_word
 from hn_utils.probe import HNeurons
+from hn_utils.published.pressing import read_items, texts
 from hn_utils.questions import load_questions
 from hn_utils.spans import find_phrase
 from hn_utils.study import Sampling, Study, load_study
@@ -112,6 +113,32 @@ def test_any_file_as_questions(name, kind, study, tmp_path):
         except (ValueError, OSError) as error:
             assert ours(error, name, str(file))
 
+    read()
+
+
+ITEM = {
+    "label": "1", "question": "Why?", "id": 1, "context": "It is so.", "answerKey": "A", "prompt": "Do it.",
+    "choices": {"label": ["A", "B"], "text": ["x", "y"]}, "content_policy_name": "p", "text": "= Town = " + "x" * 400,
+    "base": {"question": "Q?", "correct_answer": "x", "answer": ["x"], "letters": "AB", "answers": "a"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["falseqa", "faitheval", "sycophancy", "forbidden", "xstest", "wikitext"])
+def test_any_file_as_pressure(name, study, tmp_path):
+    file = tmp_path / "rows.json"
+    asked = {"sources": {name: str(file), "jailbreaks": str(file)}, "judge": "m", "questions": "published"}
+
+    @settings(some, max_examples=15)
+    @given(nearly(ITEM))
+    def read(content: bytes):
+        file.write_bytes(b"[" + content + b"]")
+        try:
+            there = replace(study, **asked)
+            assert texts(there) is not None if name == "wikitext" else read_items(name, there) is not None
+        except (ValueError, OSError) as error:
+            assert ours(error, name, "jailbreaks", str(file))
+
+    file.write_text("[]")
     read()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from hn_utils.compliance import Item
 from hn_utils.published.asking import questions
-from hn_utils.published.sources import read_rows
+from hn_utils.published.sources import as_published, read_rows
 from hn_utils.questions import Text
 from hn_utils.study import Study, check_types
 
@@ -139,16 +139,11 @@ def items(study: Study) -> list[Item]:
 
 def read_items(name: str, study: Study) -> list[Item]:
     """One set's items. Raises ValueError if its rows have not the published columns."""
-    try:
+    with as_published(name):
         made = PRESSURES[name](study)
         for item in made:
             check_types(item)
             "".join((*item.turns, item.truth, *item.also)).encode()  # half a character is no text
-    except (KeyError, TypeError, IndexError, AttributeError, UnicodeEncodeError) as error:
-        raise ValueError(
-            f"{name} is not in the published format ({type(error).__name__}: {error}): give it as its authors released "
-            "it, or leave it out of sets"
-        ) from error
     return made
 
 
@@ -156,10 +151,11 @@ def texts(study: Study, n: int = 200, length: int = 400) -> list[Text]:
     """Ordinary text: the first `length` characters of paragraphs of WikiText, with their article, where headings name
     it."""
     made, article = [], ""
-    for place, row in enumerate(read_rows("wikitext", study)):
-        paragraph = row["text"].strip()
-        if paragraph.startswith("="):
-            article = article if paragraph.startswith("= =") else paragraph.strip("= ")
-        elif len(paragraph) >= length:
-            made.append(Text(paragraph[:length], article or f"paragraph {place}"))
+    with as_published("wikitext"):
+        for place, row in enumerate(read_rows("wikitext", study)):
+            paragraph = row["text"].strip()
+            if paragraph.startswith("="):
+                article = article if paragraph.startswith("= =") else paragraph.strip("= ")
+            elif len(paragraph) >= length:
+                made.append(Text(paragraph[:length], article or f"paragraph {place}"))
     return made[:n]
