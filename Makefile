@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: notebooks exercises test lint bench organism gates lock clean
+.PHONY: notebooks exercises test soak lint bench organism gates lock clean
 
 notebooks: .venv/installed ## run all notebooks on the study named by HN_STUDY, and build the gallery
 	@$(BIN)/python -m hn_utils notebooks
@@ -12,6 +12,9 @@ exercises: .venv/installed ## write the copies with gaps again from the notebook
 
 test: .venv/installed ## all tests, in two processes of one thread each
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
+
+soak: .venv/installed ## kill a small study at 100 random points, and compare what it leaves (under an hour)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/killing.py --kills 100
 
 lint: .venv/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright

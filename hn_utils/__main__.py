@@ -1,5 +1,5 @@
 """`run`: all steps without notebooks, for the study named by --study or HN_STUDY. `notebooks`: the same as
-notebooks. `audit`: known faults of released examples."""
+notebooks. `audit`: known faults of released examples. `cache`: what has been computed, and what of it is damaged."""
 
 from __future__ import annotations
 
@@ -10,16 +10,22 @@ from pathlib import Path
 
 import hn_utils as hn
 from hn_utils import analyses
+from hn_utils.cache import write_whole
+from hn_utils.cache_command import checking, listing
 from hn_utils.places import runs_root
 from hn_utils.published.audit import audit
 from hn_utils.shown.report import findings, page, summary
 from hn_utils.study import PRESETS, Study, load_study
 from hn_utils.verdicts import outermost_told, verdicts
+from hn_utils.visible import visible
 
 
 def run(study: Study, out: Path) -> Path:
     """Take all steps and write `h_neurons.json` (the card), `report.md` and `summary.json`; returns the last's path."""
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"out={str(out)!r} cannot be made ({error.strerror}): name a folder that can") from error
     model = hn.load(study)
     found = hn.find(hn.collect(model))
     found.card.save(out / "h_neurons.json")
@@ -43,11 +49,11 @@ def run(study: Study, out: Path) -> Path:
     for t in origins.timeline:
         print(f"  {t.model:12} {t.n_right} right {t.n_wrong} wrong  AUROC {t.h_neurons}  confidence {t.confidence}")
     made = findings(found, day, intervened, origins)
-    (out / "report.md").write_text(page(study, made))
+    write_whole(out / "report.md", page(study, made))
     for finding in made:
         print(f"  {finding.claim}: {finding.ours}: {finding.verdict}")
     path = out / "summary.json"
-    path.write_text(json.dumps(summary(found, compared, day, intervened, origins), indent=1) + "\n")
+    write_whole(path, json.dumps(summary(found, compared, day, intervened, origins), indent=1) + "\n")
     return path
 
 
@@ -61,8 +67,16 @@ def main(arguments: list[str] | None = None) -> None:
     commands.add_parser("notebooks", help="run all notebooks on the study named by HN_STUDY, and build the gallery")
     auditing = commands.add_parser("audit", help="known faults of the authors' released examples")
     auditing.add_argument("folder", type=Path)
+    caching = commands.add_parser("cache", help="list what has been computed, with sizes")
+    either = caching.add_mutually_exclusive_group()
+    either.add_argument("--verify", action="store_true", help="read all of it, and name what is damaged or outdated")
+    either.add_argument("--prune", action="store_true", help="the same, and remove that")
     options = parser.parse_args(arguments)
     try:
+        if options.command == "cache":
+            for line in checking(options.prune) if options.verify or options.prune else listing():
+                print(line)
+            return None
         if options.command == "audit":
             print(json.dumps(audit(options.folder), indent=1))
             return None
@@ -75,7 +89,7 @@ def main(arguments: list[str] | None = None) -> None:
             study = replace(study, n_questions=options.questions)
         print(f"written: {run(study, options.out or runs_root() / study.name)}")
     except (OSError, ValueError) as error:
-        raise SystemExit(f"error: {error}") from error
+        raise SystemExit(f"error: {visible(str(error))}") from error
     except KeyboardInterrupt:
         raise SystemExit("\ninterrupted; what was computed is kept: the same command goes on there") from None
 

@@ -2,23 +2,25 @@
 impossible, a killed run resumes, and a question more draws no other again.
 
 A stage is a folder `<stage>/<hash of its settings>` of shards. A shard holds the results of items that were computed
-together, and names them in its header by the hash of each item's own key. Its file name carries the hash of its bytes,
-so damage is noticed when it is read, named, and repaired by computing those items again. Files appear under their name
-only when complete; two processes that compute the same items write the same file.
+together; its header holds the settings, and the hash of each item's own key. Its file name carries a hash of the items
+and one of its bytes, so damage is noticed when it is read, named, and repaired by computing those items again. Files
+appear under their name only when complete; two processes that compute the same items write the same file.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
-import sqlite3
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -51,26 +53,88 @@ def mapped(path: Path) -> Arrays:
         return {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118 (it is no dict)
 
 
-def key_hash(key: Any) -> str:
-    """Hash of a key: JSON with sorted names; dataclasses count with all their fields."""
+def key_text(key: Any) -> str:
+    """A key as JSON with sorted names; dataclasses count with all their fields."""
 
     def plain(value: Any) -> Any:
         if is_dataclass(value) and not isinstance(value, type):
             return {"type": type(value).__name__, **asdict(value)}
         raise TypeError(f"a cache key cannot hold {type(value).__name__}: {value!r}")
 
-    return digest(json.dumps(key, sort_keys=True, default=plain).encode())
+    return json.dumps(key, sort_keys=True, default=plain)
+
+
+def key_hash(key: Any) -> str:
+    return digest(key_text(key).encode())
 
 
 @cache  # a file's name carries the hash of its bytes
-def items_in(path: Path) -> list[str]:
-    """Hashes of the items that a shard holds, from its header."""
+def header_of(path: Path) -> dict[str, Any]:
+    """What a shard says about itself: hashes of its `items`, and its stage's `settings` as JSON (None in old files).
+
+    Raises ValueError if that is not what file and folder are named after, or whatever a damaged file makes a reader
+    raise.
+    """
     if path.suffix == ".safetensors":
         with safe_open(path, "pt") as file:
             header = file.metadata()
     else:
         header = {k.decode(): v.decode() for k, v in pq.read_schema(path).metadata.items()}
-    return json.loads(header["items"])
+    about = json.loads(header["about"]) if "about" in header else {"items": json.loads(header["items"])}
+    items, settings = about["items"], about.get("settings")
+    if key_hash(items) != path.name.split(".")[0]:
+        raise ValueError(f"{path} holds other items than its name says")
+    if settings is not None and digest(settings.encode()) != path.parent.name:
+        raise ValueError(f"{path} belongs to other settings than its folder's")
+    return {"items": items, "settings": settings}
+
+
+def sound(path: Path) -> bool:
+    """Are these the very bytes, and this the very place, that the file was written with?"""
+    try:
+        return file_digest(path) == path.name.split(".")[1] and bool(header_of(path)["items"])
+    except Exception:  # whatever a damaged file makes a reader raise
+        return False
+
+
+@contextlib.contextmanager
+def room_in(folder: Path) -> Iterator[None]:
+    """Raises OSError that says what to do if a file cannot be written there."""
+    try:
+        yield
+    except Exception as error:  # safetensors has an error of its own for a full disk
+        full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+        if not full and not isinstance(error, OSError):
+            raise
+        told = "its disk is full" if full else (getattr(error, "strerror", None) or str(error))
+        raise OSError(
+            f"cache folder {folder} is not writable ({told}): {'make room there, or ' * full}set HN_CACHE to a folder "
+            "that is; what was computed before is kept"
+        ) from error
+
+
+def there(path: Path) -> bool:
+    """Is there such a file? Raises OSError if it may not be read: that is no damage."""
+    try:
+        path.open("rb").close()
+    except FileNotFoundError:
+        return False
+    except PermissionError as error:
+        raise OSError(
+            f"cache file {path} may not be read ({error.strerror}): give yourself that permission, or set HN_CACHE to "
+            "another folder; the file was left as it is"
+        ) from error
+    return True
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file that is there whole or, if the process dies in between, as it was before."""
+    part = path.with_name(f".partial-{uuid4().hex}")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 class Stage:
@@ -80,25 +144,22 @@ class Stage:
     """
 
     def __init__(self, name: str, settings: Mapping[str, Any]) -> None:
-        self.folder = cache_root() / name / key_hash(settings)
-        try:
+        self.settings = key_text(settings)
+        self.folder = cache_root() / name / digest(self.settings.encode())
+        with room_in(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.folder):
                 pass
-        except OSError as error:
-            raise OSError(
-                f"cache folder {self.folder} is not writable ({error.strerror}): set HN_CACHE to a folder that is"
-            ) from error
 
     def holding(self, wanted: set[str]) -> dict[Path, list[str]]:
         """Shards that hold wanted items, each with the hashes of all that it holds. A shard whose header cannot be
         read is named and removed."""
         found = {}
         for path in sorted(self.folder.glob("*.*.*")):
-            if path.name.startswith("."):
+            if not there(path):
                 continue
             try:
-                items = items_in(path)
+                items = header_of(path)["items"]
             except Exception:  # whatever a damaged header makes a reader raise
                 self.remove(path)
                 continue
@@ -109,27 +170,34 @@ class Stage:
 
     def read(self, path: Path) -> Arrays | Records | None:
         """A shard's content, or None if it is damaged; then it is named and removed."""
-        if file_digest(path) != path.name.split(".")[1]:
+        if not sound(path):
             self.remove(path)
             return None
         return mapped(path) if path.suffix == ".safetensors" else pq.read_table(path).to_pylist()
 
     def remove(self, path: Path) -> None:
-        tell(f"cache: {path} is damaged and will be computed again")
+        if path.exists():
+            tell(f"cache: {path} is damaged and will be computed again")
         path.unlink(missing_ok=True)
 
     def save(self, items: Sequence[str], result: Arrays | Records) -> Any:
         """Write a shard and return it as it lies there: arrays mapped, so that memory does not grow with shards."""
-        header = {"items": json.dumps(list(items))}
-        with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".partial-", delete=False) as file:
-            if isinstance(result, dict):
-                save_file(result, file.name, header)
-            else:
-                pq.write_table(pa.Table.from_pylist(result).replace_schema_metadata(header), file.name)
-            os.fsync(file.fileno())
+        # in one entry: safetensors writes several in any order
+        header = {"about": json.dumps({"items": list(items), "settings": self.settings})}
         kind = "safetensors" if isinstance(result, dict) else "parquet"
-        path = self.folder / f"{key_hash(list(items))}.{file_digest(Path(file.name))}.{kind}"
-        os.replace(file.name, path)
+        part = self.folder / f".partial-{uuid4().hex}"
+        try:
+            with room_in(self.folder):
+                if isinstance(result, dict):
+                    save_file(result, part, header)
+                else:
+                    pq.write_table(pa.Table.from_pylist(result).replace_schema_metadata(header), part)
+                with part.open("rb") as file:
+                    os.fsync(file.fileno())
+                path = self.folder / f"{key_hash(list(items))}.{file_digest(part)}.{kind}"
+                os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
         return mapped(path) if isinstance(result, dict) else result
 
 
@@ -188,34 +256,3 @@ def cached(
 def cached_whole(name: str, settings: Mapping[str, Any], compute: Callable[[], Arrays]) -> Arrays:
     """Arrays that are computed in one piece and have no items."""
     return cached(name, settings, ["whole"], lambda _: compute(), 1).shards[0]
-
-
-class Ledger:
-    """Replies that cost something, kept one by one as they arrive: no interruption loses what was paid for.
-
-    A small SQLite table under the cache folder; several processes may use it at once. Raises OSError if the folder
-    cannot be written.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.path = cache_root() / f"{name}.sqlite"
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.table = sqlite3.connect(self.path, timeout=60)
-            with self.table:
-                self.table.execute("create table if not exists replies (key text primary key, reply text)")
-        except (OSError, sqlite3.Error) as error:
-            raise OSError(
-                f"cache file {self.path} is not writable ({error}): set HN_CACHE to a folder that is"
-            ) from error
-
-    def get(self, key: str) -> str | None:
-        found = self.table.execute("select reply from replies where key = ?", (key,)).fetchone()
-        return found[0] if found else None
-
-    def put(self, key: str, reply: str) -> None:
-        with self.table:
-            self.table.execute("insert or replace into replies values (?, ?)", (key, reply))
-
-    def close(self) -> None:
-        self.table.close()

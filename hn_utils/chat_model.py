@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from hn_utils.cache import Ledger, key_hash
+from hn_utils.cache import key_hash
+from hn_utils.ledger import Ledger
 from hn_utils.progress import tell
 from hn_utils.server import Refusal, Server
 
@@ -102,7 +103,10 @@ class ChatModel(Server):
         reply = client.chat.completions.create(model=self.name, messages=talk, max_tokens=max_tokens, **settings)  # type: ignore[call-overload]
         if not getattr(reply, "choices", None) or reply.choices[0].message is None:
             raise ValueError("the server's reply holds no message")
-        return reply.choices[0].message.content or ""
+        said = reply.choices[0].message.content or ""
+        if not isinstance(said, str):
+            raise ValueError("the server's reply holds no text")
+        return self.without_key(said)
 
     def estimate(self, talks: Sequence[Messages], max_tokens: int) -> str:
         """What will be sent: requests, tokens (four characters each), dollars if the price is known."""

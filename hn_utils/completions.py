@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hn_utils.study import Sampling
+from hn_utils.study import Sampling, check_types
 from hn_utils.subject import Subject
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def complete(model: str, request: dict[str, Any], client: OpenAI) -> list[Draw]:
     if not getattr(reply, "choices", None):
         raise ValueError("the server's reply holds no choices")
     n_read = reply.usage.prompt_tokens if reply.usage else None
-    return [
+    draws = [
         Draw(
             choice.text,
             choice.finish_reason == "stop",
@@ -77,6 +77,9 @@ def complete(model: str, request: dict[str, Any], client: OpenAI) -> list[Draw]:
         )
         for choice in sorted(reply.choices, key=lambda c: c.index)
     ]
+    for drawn in draws:
+        check_types(drawn)
+    return draws
 
 
 def ids_of(subject: Subject, prompt: Prompt, drawn: Draw) -> list[int]:

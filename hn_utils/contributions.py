@@ -85,6 +85,7 @@ def token_contributions(
     subject: Subject, rows: Sequence[Sequence[int]], neurons: Int[np.ndarray, "k"]
 ) -> list[Float[np.ndarray, "pos k"]]:
     """Contribution of some neurons (flat indices) at every token of each row, without pooling."""
+    subject.require_neurons(neurons)
     ids, mask = subject.padded(rows, "right")
     layers, places = np.divmod(np.asarray(neurons), subject.d_mlp)
     values = np.zeros((*ids.shape, len(layers)), np.float32)
@@ -142,6 +143,12 @@ def capture(subject: Subject, examples: Sequence[Example], study: Study) -> Cont
     """
     if not examples or any(e.label is None for e in examples):
         raise ValueError("capture needs examples with a label: leave out the dropped ones first")
+    for example in examples:
+        if not example.answer or not all(0 < place < len(example.ids) for place in example.answer):
+            raise ValueError(
+                f"question {example.question.id!r}: answer={example.answer} must be places of tokens behind the first "
+                f"of {len(example.ids)}"
+            )
 
     def compute(some: list[int]) -> dict[str, np.ndarray]:
         order = sorted(range(len(some)), key=lambda row: len(examples[some[row]].ids))

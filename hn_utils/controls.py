@@ -52,9 +52,19 @@ def summed_by_score(scores: np.ndarray, *weights: Weights) -> list[Float[np.ndar
     return [np.add.reduceat(some[:, order], first, axis=1) for some in weights]
 
 
+def scored(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and their scores. Raises ValueError if they do not fit each other, or a score is NaN: it has no order."""
+    labels, scores = np.asarray(labels), np.asarray(scores)
+    if labels.shape != scores.shape:
+        raise ValueError(f"{len(labels)} labels do not fit scores of shape {scores.shape}: give one to each")
+    if np.isnan(scores).any():
+        raise ValueError(f"{int(np.isnan(scores).sum())} of {len(scores)} scores are NaN: leave out those examples")
+    return labels, scores
+
+
 def auroc(labels: np.ndarray, scores: np.ndarray, weights: Weights | None = None) -> Any:
     """Chance that a random positive scores above a random negative, ties counting half; nan if a class is missing."""
-    labels, scores = np.asarray(labels), np.asarray(scores)
+    labels, scores = scored(labels, scores)
     drawn = np.ones((1, len(labels))) if weights is None else weights
     positive, negative = summed_by_score(scores, drawn * (labels == 1), drawn * (labels != 1))
     up_to = negative.cumsum(1)
@@ -65,7 +75,7 @@ def auroc(labels: np.ndarray, scores: np.ndarray, weights: Weights | None = None
 
 def average_precision(labels: np.ndarray, scores: np.ndarray, weights: Weights | None = None) -> Any:
     """AUPRC: mean precision at each positive, ties taken together; a random score gets the share of positives."""
-    labels, scores = np.asarray(labels), np.asarray(scores)
+    labels, scores = scored(labels, scores)
     drawn = np.ones((1, len(labels))) if weights is None else weights
     positive, every = summed_by_score(-scores, drawn * (labels == 1), drawn)
     precision = positive.cumsum(1) / np.maximum(every.cumsum(1), 1e-12)  # nobody drawn so far: no positive either
@@ -75,7 +85,8 @@ def average_precision(labels: np.ndarray, scores: np.ndarray, weights: Weights |
 
 def accuracy(labels: np.ndarray, scores: np.ndarray, weights: Weights | None = None) -> Any:
     """Mean of sensitivity and specificity at score 0: accuracy as if both classes were equally common."""
-    positive, above = np.asarray(labels) == 1, np.asarray(scores) > 0
+    labels, scores = scored(labels, scores)
+    positive, above = labels == 1, scores > 0
     drawn = np.ones((1, len(positive))) if weights is None else weights
     with np.errstate(invalid="ignore"):
         sensitivity, specificity = (
@@ -99,6 +110,8 @@ def resampled(
     size = len(columns[0])
     if not size or any(len(c) != size for c in columns):
         raise ValueError(f"bootstrap needs columns of one length above 0, got {[len(c) for c in columns]}")
+    if groups is not None and len(groups) != size:
+        raise ValueError(f"{len(groups)} groups do not fit {size} rows: name the group of each row")
     _, member = np.unique(np.arange(size) if groups is None else np.asarray(groups), return_inverse=True)
     rng, n_groups = np.random.default_rng(seed), int(member.max()) + 1
     chosen = rng.integers(n_groups, size=(n, n_groups)) + n_groups * np.arange(n)[:, None]  # each draw in its own row

@@ -33,6 +33,7 @@ from hn_utils.places import IN_A_CLONE, NOTEBOOKS, ROOT
 from hn_utils.shown.gallery import Gallery
 from hn_utils.shown.pictures import NO_BROWSER, draw
 from hn_utils.study import Study, home, load_study
+from hn_utils.visible import visible
 
 MAIN_LINE = ("01_collect", "02_probe", "03_intervene", "04_base_vs_instruct")
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -169,7 +170,13 @@ def with_images(notebook: NotebookNode, gallery: Gallery, able: bool) -> list[st
 
 
 def write(notebook: NotebookNode, path: Path) -> None:
-    """Write an executed notebook, without what differs from run to run or machine to machine."""
+    """Write an executed notebook, without what differs from run to run or machine to machine; what models wrote in it
+    commands no terminal that shows it."""
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", ())):
+        if output.output_type == "stream":
+            output.text = visible(output.text)
+        elif "text/plain" in output.get("data", {}):
+            output.data["text/plain"] = visible(output.data["text/plain"])
     notebook.metadata["language_info"] = {"name": "python"}
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, path)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import logging
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
+from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, LocalEntryNotFoundError, RevisionNotFoundError
 
 from hn_utils.progress import tell
 
 OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
 NO_ANSWER = re.compile(r"couldn't connect|connection|offline mode|timed? ?out|name resolution", re.IGNORECASE)
+CUT_SHORT = re.compile(r"consistency check failed|should be of size|peer closed|incomplete message", re.IGNORECASE)
+LOADING = logging.getLogger("transformers.modeling_utils")
 RETRYING = logging.getLogger("huggingface_hub.utils._http")
 
 
@@ -32,6 +37,8 @@ def remedy(error: BaseException) -> str:
         return "it does not fit into memory: choose a smaller model, dtype bfloat16, bits 8 or 4, or device several"
     if any(isinstance(one, OSError) and one.errno == errno.ENOSPC for one in chain):
         return "the disk is full: make room, or set HF_HOME to a folder on a larger one"
+    if any(CUT_SHORT.search(str(one)) for one in chain):
+        return "a file arrived cut short: load it again"
     if any(isinstance(one, GatedRepoError) for one in chain) or statuses & {401, 403}:
         return "the hub wants to know who asks: accept the licence on its page there, then run `hf auth login`"
     if any(isinstance(one, LocalEntryNotFoundError | ConnectionError) or NO_ANSWER.search(str(one)) for one in chain):
@@ -44,6 +51,58 @@ def remedy(error: BaseException) -> str:
 def explained(error: BaseException) -> str:
     """An error's first line, its kind, and what to do."""
     return f"({type(error).__name__}: {str(error).partition(chr(10))[0]}): {remedy(error)}"
+
+
+def is_as_named(blob: Path) -> bool:
+    """Has a downloaded file the hash that it is named after: SHA-256 of a large one, git's of a small one?"""
+    if len(blob.name) == 64:
+        with blob.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == blob.name
+    if len(blob.name) == 40:
+        content = blob.read_bytes()
+        return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == blob.name
+    return True  # the hub told no hash
+
+
+def damaged(place: str, revision: str) -> str:
+    """Removes the files of a downloaded model that are not what the hub has, and says so; empty if all are.
+
+    The hub's client checks their length alone. Takes a second for a gigabyte or two.
+    """
+    config = None if Path(place).exists() else try_to_load_from_cache(place, "config.json", revision=revision or None)
+    if not isinstance(config, str):
+        return ""
+    wrong = [
+        file for file in sorted(Path(config).parent.rglob("*")) if file.is_file() and not is_as_named(file.resolve())
+    ]
+    for file in wrong:
+        file.resolve().unlink()
+        file.unlink()
+    names = ", ".join(file.name for file in wrong)
+    return f"({names} did not arrive as the hub has it): it was removed, load it again" if wrong else ""
+
+
+@contextlib.contextmanager
+def every_weight() -> Iterator[None]:
+    """While a model is loaded, heed what Transformers only warns of, and TransformerLens silences: weights that none of
+    its files holds, which are drawn at random. Raises ValueError that names some."""
+    missing: list[str] = []
+
+    def heed(record: logging.LogRecord) -> bool:
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", record.getMessage()).splitlines()
+        missing.extend(line.split("|")[0].strip() for line in lines if re.search(r"\|\s*MISSING\s*\|", line))
+        return record.levelno >= logging.ERROR
+
+    before = LOADING.level
+    LOADING.setLevel(logging.WARNING)
+    LOADING.addFilter(heed)
+    try:
+        yield
+    finally:
+        LOADING.removeFilter(heed)
+        LOADING.setLevel(before)
+    if missing:
+        raise ValueError(f"none of its files holds the weights {', '.join(missing[:3])}")
 
 
 @contextlib.contextmanager

@@ -33,6 +33,8 @@ def dosed(subject: Subject, doses: Sequence[Dose]) -> Iterator[None]:
     The weights are never touched; the effect is that of scaling columns of W_down. Raises ValueError for a neuron the
     model does not have, an alpha that is negative or not finite, or a batch that the doses do not fit.
     """
+    if not doses:
+        raise ValueError("doses=[] scales nothing: give one dose for all rows, or one for each")
     for dose in doses:
         require_possible(subject, dose)
     layers = [dose.neurons // subject.d_mlp for dose in doses]
@@ -61,12 +63,6 @@ def dosed(subject: Subject, doses: Sequence[Dose]) -> Iterator[None]:
 
 
 def require_possible(subject: Subject, dose: Dose) -> None:
-    neurons, size = dose.neurons, subject.n_layers * subject.d_mlp
-    outside = neurons[(neurons < 0) | (neurons >= size)]
-    if len(outside):
-        raise ValueError(
-            f"neuron {outside[0]} is out of range: {subject.name} has {subject.n_layers} layers of {subject.d_mlp}, "
-            f"flat indices 0 to {size - 1}"
-        )
+    subject.require_neurons(dose.neurons)
     if not np.isfinite(dose.alpha) or dose.alpha < 0:
         raise ValueError(f"alpha={dose.alpha} must be finite and not negative: 0 ablates, 1 changes nothing")

@@ -52,6 +52,8 @@ def judge(text: str, aliases: Iterable[str]) -> Verdict:
 
     Shows whether a string was said, not whether it was meant: "not Paris but Rome" is right for both.
     """
+    if isinstance(aliases, str):
+        raise ValueError(f"aliases={aliases!r} is one text: give a list, or every letter is an answer")
     if any(contains(text, alias) for alias in aliases):
         return "right"
     said = normalise(text)
@@ -115,6 +117,8 @@ def chat_model(study: Study) -> ChatModel:
 
 def chat_verdicts(name: str, materials: Sequence[Mapping[str, object]], study: Study) -> list[str | None]:
     """A chat model's verdict on each material, None where it gave none that can be read; kept, never paid twice."""
+    if name not in RUBRICS:
+        raise ValueError(f"unknown rubric {name!r}: choose one of {', '.join(RUBRICS)}")
     rubric = RUBRICS[name]
     task = f"{rubric.task} Reply with one word and nothing else: {', '.join(rubric.words)}."
     talks = [judging_talk(task, m) for m in materials]

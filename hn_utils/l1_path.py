@@ -206,6 +206,22 @@ def onwards(w: np.ndarray, earlier: np.ndarray) -> np.ndarray:
     return np.where((earlier != 0) & (np.sign(ahead) == np.sign(w)), ahead, w)
 
 
+def first_forces(X: TallMatrix, y: np.ndarray, alone: np.ndarray) -> Float[np.ndarray, "column"]:
+    """How hard the examples pull at each weight while none has one.
+
+    Raises ValueError if a value is not finite, since no search would end, or if nothing pulls at all.
+    """
+    force = np.abs(X.times_transposed(pull(y, alone)[:, None])[0])
+    if not np.isfinite(force).all():
+        raise ValueError(
+            f"column {int(np.flatnonzero(~np.isfinite(force))[0])} of the contributions holds NaN or infinity: leave "
+            "out the examples that have them"
+        )
+    if not force.any():
+        raise ValueError("no contribution differs between the two labels: there is nothing to fit")
+    return force
+
+
 class Search:
     """The path so far, and the columns on which it is solved.
 
@@ -269,13 +285,15 @@ class Search:
 def l1_path(X: TallMatrix, labels: np.ndarray, grid: Sequence[float] | np.ndarray) -> list[Fit]:
     """Fit every C of the grid, smallest first. The path ends early where the deviance is all but explained.
 
-    Raises ValueError for one-class labels.
+    Raises ValueError for one-class labels, values that are not finite, or a C that is not above 0.
     """
     labels = np.asarray(labels)
     check_labels(labels, len(X))
+    if not len(grid) or not all(0 < C < np.inf for C in grid):
+        raise ValueError(f"grid={list(grid)} must hold values of C above 0, and finite")
     y, alone = before_any(labels)
     every, search = sorted(float(C) for C in grid), Search(X, y, alone)
-    force, n_wanted = np.abs(X.times_transposed(pull(y, alone)[:, None])[0]), FIRST_GUESS
+    force, n_wanted = first_forces(X, y, alone), FIRST_GUESS
     while len(search.path) < len(every):
         search.bring_in(force, n_wanted)
         ahead = every[len(search.path) :]
@@ -308,6 +326,5 @@ def cached_l1_path(X: TallMatrix, labels: np.ndarray, grid: np.ndarray) -> list[
 
 def c_grid(X: TallMatrix, labels: np.ndarray, n: int) -> np.ndarray:
     """`n` values of C, evenly spaced in the logarithm, from where the first neuron enters."""
-    y, alone = before_any(np.asarray(labels))
-    first = 1 / np.abs(X.times_transposed(pull(y, alone)[:, None])).max()
+    first = 1 / first_forces(X, *before_any(np.asarray(labels))).max()
     return np.geomspace(first, first * GRID_SPAN, n)

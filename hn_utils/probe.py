@@ -13,10 +13,11 @@ import pandas as pd
 from jaxtyping import Int
 from sklearn.linear_model import LogisticRegression
 
-from hn_utils.cache import cached
+from hn_utils.cache import cached, key_hash, write_whole
 from hn_utils.contributions import Contributions, Labelled
 from hn_utils.controls import Estimate, accuracy, auroc, average_precision, bootstrap
 from hn_utils.l1_path import TOLERANCE, Fit, c_grid, cached_l1_path, check_labels
+from hn_utils.study import check_types
 from hn_utils.tall_matrix import TallMatrix
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ def unpenalised(neurons: np.ndarray, weights: np.ndarray, intercept: float) -> F
 
 def refit(X: TallMatrix, labels: np.ndarray, neurons: np.ndarray) -> Fit:
     """Logistic regression with next to no penalty on a given set of neurons: what a control set gets."""
+    if not len(neurons):
+        raise ValueError("neurons=[] leaves nothing to fit: give at least one")
     read = X.columns(neurons)
     scale = read.std(0) + 1e-8
     model = LogisticRegression(C=100.0, solver="newton-cholesky").fit(read / scale, labels)
@@ -200,19 +203,38 @@ class HNeurons:
             )
 
     def save(self, path: Path) -> None:
-        """Write the card as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        """Write the card as JSON, with a digest by which damage is noticed."""
+        content = asdict(self)
+        write_whole(path, json.dumps({**content, "digest": key_hash(content)}, indent=1) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> HNeurons:
-        """Read a card. Raises ValueError if it is not one, or names a neuron outside the model."""
+        """Read a card; one written by hand may leave out the digest.
+
+        Raises ValueError if it is not a card, is damaged, or names a neuron outside the model; OSError if there is
+        none.
+        """
         try:
-            card = cls(**json.loads(Path(path).read_text()))
-            inside = all(0 <= r["layer"] < card.n_layers and 0 <= r["neuron"] < card.d_mlp for r in card.rows)
-        except (TypeError, KeyError, json.JSONDecodeError) as error:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            said = content.pop("digest", None)
+            card = cls(**content)
+            check_types(card)
+            inside = all(type(r["layer"]) is type(r["neuron"]) is int for r in card.rows) and all(
+                0 <= r["layer"] < card.n_layers and 0 <= r["neuron"] < card.d_mlp for r in card.rows
+            )
+            finite = np.isfinite([card.C, card.intercept, *(r["weight"] for r in card.rows)]).all()
+        except OSError as error:
+            raise OSError(
+                f"could not read the card {path} ({error.strerror}): `run` writes an h_neurons.json"
+            ) from error
+        except (TypeError, KeyError, AttributeError, ValueError, RecursionError) as error:
             raise ValueError(f"{path} is not a card of H-Neurons: {error}") from error
         if not inside:
             raise ValueError(f"{path} names a neuron outside {card.n_layers} layers of {card.d_mlp}")
+        if not finite:
+            raise ValueError(f"{path} holds a weight that is no finite number: find the neurons again")
+        if said is not None and said != key_hash(asdict(card)):
+            raise ValueError(f"{path} is damaged, or was changed by hand: find the neurons again, or remove its digest")
         return card
 
 

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 from tqdm.auto import tqdm
 
+from hn_utils.visible import visible
+
 T = TypeVar("T")
 
 
@@ -24,6 +26,7 @@ def told() -> Path | None:
 
 def tell(remark: str) -> None:
     """Tell the user something in one sentence, without disturbing a bar."""
+    remark = visible(remark)
     if folder := told():
         with (folder / "notes.txt").open("a") as notes:
             notes.write(remark + "\n")

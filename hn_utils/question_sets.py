@@ -42,8 +42,6 @@ def load_questions(study: Study) -> list[Question]:
 
     Raises ValueError if there are none, if several share an id, or if one that has an answer names none.
     """
-    if study.n_questions is not None and study.n_questions < 1:
-        raise ValueError(f"n_questions={study.n_questions} must be at least 1, or None for all")
     questions = question_set(study).questions(study)
     if not questions:
         raise ValueError(f"question set {study.questions!r} is empty")

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from hn_utils.judges import normalise
+from hn_utils.study import check_types
 
 SPLITS = {"train": 0.45, "validation": 0.15, "test": 0.40}
 OWN_FIELDS = ("id", "question", "answers", "entity", "part", "split")  # of a user's question; all else are strata
@@ -44,7 +45,13 @@ class Text(NamedTuple):
 
 
 def check_ids(questions: Sequence[Question]) -> None:
-    """Raises ValueError that names an id which several questions share: their answers would be taken for one's."""
+    """Raises ValueError that names a question whose parts are not of their types, or an id which several questions
+    share: their answers would be taken for one's."""
+    for question in questions:
+        try:
+            check_types(question)
+        except ValueError as error:
+            raise ValueError(f"question {question.id!r}: {error}") from None
     shared = [name for name, n in Counter(q.id for q in questions).items() if n > 1]
     if shared:
         raise ValueError(f"{len(shared)} ids stand for several questions, such as {shared[0]!r}: give each its own")

@@ -97,6 +97,8 @@ def known_items(subject: Subject, items: Sequence[Item], study: Study) -> list[I
 
 def text_loss(subject: Subject, texts: Sequence[str], doses: Sequence[Dose], study: Study) -> np.ndarray:
     """Mean loss of ordinary text, nats per token, [text, dose]: what scaling costs where nobody asks. Cached."""
+    if short := [text for text in texts if len(subject.text(text)) < 2]:
+        raise ValueError(f"text {short[0]!r} has no token that another predicts: leave it out")
     cells = [(text, dose) for text in texts for dose in doses]
 
     def compute(some: list[int]) -> dict[str, np.ndarray]:

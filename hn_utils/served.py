@@ -14,8 +14,9 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float
 
-from hn_utils.cache import Ledger, key_hash
+from hn_utils.cache import key_hash
 from hn_utils.completions import Draw, Form, Prompt, complete, forms, ids_of
+from hn_utils.ledger import Ledger
 from hn_utils.progress import tell
 from hn_utils.questions import Question
 from hn_utils.server import Refusal, Server

@@ -97,9 +97,11 @@ class Server:
 
     def words(self, error: BaseException) -> str:
         """An error in one line, without the key that a server may quote in it."""
-        line = " ".join(str(error).split())
+        return self.without_key(" ".join(str(error).split()))[:300]
+
+    def without_key(self, text: str) -> str:
         key = os.environ.get(key_variable(self.address))
-        return (line.replace(key, "<key>") if key else line)[:300]
+        return text.replace(key, "<key>") if key else text
 
     def failed(self, error: BaseException, arrived: int, n: int) -> OSError:
         variable, reason, remedy = (

@@ -8,10 +8,14 @@ import re
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
+
 from hn_utils.places import DATA, IN_A_CLONE, ROOT, runs_root
+from hn_utils.server import address_of
 
 ORGANISM = DATA / "organism"
 ORGANISM_STEPS = (200, 400, 700, 1000, 1400, 1900)
@@ -30,6 +34,9 @@ class Sampling:
 
     def __post_init__(self) -> None:
         check_types(self)
+        check_range(self, n=(1, np.inf), temperature=(0, 100), top_k=(0, np.inf), max_new_tokens=(1, np.inf))
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p={self.top_p} must be above 0 and at most 1, which leaves every token")
 
 
 @dataclass(frozen=True)
@@ -86,11 +93,22 @@ class Study:
     def __post_init__(self) -> None:
         """Raises ValueError for settings that are of no use, or cannot work together, before any work."""
         check_types(self)
+        check_range(self, n_questions=(1, np.inf), n_grid=(2, np.inf), n_random_sets=(1, np.inf), n_items=(1, np.inf))
+        check_range(self, batch_rows=(1, np.inf), seed=(0, np.inf))
         if not re.fullmatch(r"\w[\w. -]*", self.name):
             raise ValueError(f"name={self.name!r} must be a plain file name: results lie in a folder of that name")
         missing = {0.0, 1.0, 3.0} - set(self.alphas)
         if missing:
             raise ValueError(f"alphas={self.alphas} must include {sorted(missing)}, at which the controls are run")
+        if not all(0 <= alpha < np.inf for alpha in self.alphas):
+            raise ValueError(f"alphas={self.alphas} must be finite and not negative: 0 ablates, 1 changes nothing")
+        for name in ("chat_prompt", "base_prompt"):
+            check_prompt(name, getattr(self, name))
+        if not self.base_stop:
+            raise ValueError("base_stop='' would end every answer before it begins: name a text that ends one")
+        for name in ("judge_url", "served_at"):
+            if (url := getattr(self, name)) is not None:
+                check_address(name, url)
         needing = [s for s in self.sets if s in JUDGED_SETS] + ["judge_spans"] * self.judge_spans
         if needing and not self.judge:
             raise ValueError(f"{', '.join(needing)} needs a chat model: set judge to one, or leave it out")
@@ -99,14 +117,45 @@ class Study:
                 raise ValueError(f"sources[{name!r}]={where!r} does not exist: give a file, or a hub name")
 
 
+def check_range(record: Any, **bounds: tuple[float, float]) -> None:
+    """Raises ValueError that names the first of some fields which lies outside its bounds, or is no number; None, where
+    a field may be that, lies inside."""
+    for name, (low, high) in bounds.items():
+        value = getattr(record, name)
+        if value is not None and not low <= value <= high:
+            most = f" and at most {high}" * (high < np.inf)
+            raise ValueError(f"{name}={value} must be at least {low}{most}")
+
+
+def check_prompt(name: str, prompt: str) -> None:
+    """Raises ValueError if a question cannot be put into a prompt, or would not stand in it."""
+    try:
+        asked = prompt.format(question="[a question]")
+    except (ValueError, LookupError, AttributeError):
+        asked = ""
+    if "[a question]" not in asked:
+        raise ValueError(f"{name}={prompt!r} must hold {{question}}, and no other brace unless it is doubled")
+
+
+def check_address(name: str, url: str) -> None:
+    """Raises ValueError that names the setting whose address is none."""
+    try:
+        address_of(url)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None  # the address may hold a password
+
+
 def is_file(source: str) -> bool:
     """Is this a file with questions? What ends in none of FORMATS is a hub name, which may hold dots as well."""
     return Path(source).suffix in FORMATS and "://" not in source
 
 
+types_of = cache(get_type_hints)
+
+
 def check_types(record: Any) -> None:
     """Raises ValueError that names the first field of a dataclass whose value is not of its type."""
-    for name, hint in get_type_hints(type(record)).items():
+    for name, hint in types_of(type(record)).items():
         if not fits(getattr(record, name), hint):
             raise ValueError(f"{name}={getattr(record, name)!r} must be of type {type(record).__annotations__[name]}")
 
@@ -114,13 +163,17 @@ def check_types(record: Any) -> None:
 def fits(value: Any, hint: Any) -> bool:
     """Is a value of a type? An int passes for a float, a bool for neither."""
     kind, parts = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return True
     if kind in (Union, types.UnionType):
         return any(fits(value, part) for part in parts)
     if kind is tuple:
         parts = parts[:1] * len(value) if isinstance(value, tuple) and parts[-1] is ... else parts
         return isinstance(value, tuple) and len(value) == len(parts) and all(map(fits, value, parts))
-    if kind is Mapping:
+    if kind in (Mapping, dict):
         return isinstance(value, Mapping) and all(fits(pair, tuple[parts]) for pair in value.items())
+    if kind is list:
+        return isinstance(value, list) and all(fits(one, parts[0]) for one in value)
     if hint in (int, float):
         return isinstance(value, (int, hint)) and not isinstance(value, bool)
     return isinstance(value, hint)
@@ -244,8 +297,8 @@ def study_of_model(model: str) -> Study:
 def read_settings(path: Path) -> dict[str, Any]:
     """A study's settings from JSON; lists become tuples, relative paths stay the caller's."""
     try:
-        settings = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise OSError(f"could not read the study {path}: {error}") from error
     if not isinstance(settings, dict):
         raise ValueError(f'{path} must hold settings by name, such as {{"like": "organism", "seed": 1}}')

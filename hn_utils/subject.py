@@ -36,7 +36,7 @@ from transformers import (
 )
 from xxhash import xxh3_128
 
-from hn_utils.hub import explained, patience
+from hn_utils.hub import damaged, every_weight, explained, patience
 from hn_utils.intervene import Dose, dosed
 from hn_utils.study import Sampling, Study
 
@@ -131,14 +131,17 @@ class Subject:
             raise ValueError(f"dtype={study.dtype!r} is not a torch dtype: use float32, bfloat16 or float16")
         if study.bits not in (None, 4, 8):
             raise ValueError(f"bits={study.bits} must be 4, 8 or None: 4 and 8 need the package bitsandbytes")
+        check_device(study.device)
         place, _, revision = (name, "", "") if Path(name).exists() else name.partition("@")
         if name.startswith(("/", ".")) and not (Path(name) / "config.json").exists():
             raise OSError(f"no model in folder {name}: it holds no config.json")
         try:
-            with patience():
+            with patience(), every_weight():
                 bridge, tokenizer = boot(place, revision, dtype, study)
         except Exception as error:
-            raise OSError(f"could not load model {name!r} {explained(error)}") from error
+            raise OSError(f"could not load model {name!r} {damaged(place, revision) or explained(error)}") from error
+        if told := damaged(place, revision):
+            raise OSError(f"could not load model {name!r} {told}")
         if not study.bits and next(bridge.original_model.parameters()).dtype != dtype:
             raise ValueError(f"{name}: dtype={study.dtype!r} was asked for but not applied")
         return cls(bridge, tokenizer, name, study)
@@ -229,6 +232,18 @@ class Subject:
     def short_name(self) -> str:
         return Path(self.name).name
 
+    def require_neurons(self, neurons: np.ndarray) -> None:
+        """Raises ValueError that names the first of these which is no flat index of a neuron of this model."""
+        neurons, size = np.asarray(neurons), self.n_layers * self.d_mlp
+        if neurons.ndim != 1 or (neurons.size and neurons.dtype.kind not in "iu"):
+            raise ValueError(f"neurons={neurons.tolist()} must be a list of whole numbers, layer * d_mlp + neuron")
+        outside = neurons[(neurons < 0) | (neurons >= size)]
+        if len(outside):
+            raise ValueError(
+                f"neuron {outside[0]} is out of range: {self.name} has {self.n_layers} layers of {self.d_mlp}, flat "
+                f"indices 0 to {size - 1}"
+            )
+
     def key(self, version: int, **settings: Any) -> dict[str, Any]:
         """What a stage's results on this model depend on besides their items: the stage's version, the model, settings.
 
@@ -297,6 +312,9 @@ class Subject:
     def padded(
         self, rows: Sequence[Sequence[int]], side: str
     ) -> tuple[Int[Tensor, "batch pos"], Bool[Tensor, "batch pos"]]:
+        size = self.model.config.get_text_config().vocab_size
+        if wrong := [row for row in rows if not len(row) or not 0 <= min(row) <= max(row) < size] or not len(rows):
+            raise ValueError(f"rows must hold token ids from 0 to {size - 1}, at least one each, unlike {wrong}")
         width = max(len(r) for r in rows)
         ids, mask = torch.full((len(rows), width), self.pad_id), torch.zeros((len(rows), width), dtype=torch.long)
         for i, row in enumerate(rows):
@@ -370,6 +388,8 @@ class Subject:
         A draw depends on its own prompt and number, on the settings and on `seed`: not on the others in the batch (but
         for rounding), nor on anything that ran before.
         """
+        if short := [p for p in prompts if len(p) < 2]:
+            raise ValueError(f"prompt {short[0]} must be at least two tokens long: put the question into a sentence")
         ids, mask = self.padded(prompts, "left")
         cache = self.read_prompts(ids, mask)
         cache.batch_repeat_interleave(sampling.n)
@@ -517,6 +537,14 @@ def keep_freed_memory() -> None:
     if platform.libc_ver()[0] == "glibc":
         for threshold in (-1, -3):  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
             ctypes.CDLL(None).mallopt(threshold, 2**30)
+
+
+def check_device(device: str) -> None:
+    """Raises ValueError if there is no such device here."""
+    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device not in ("auto", "several") and not here.get(device.partition(":")[0]):
+        there = ", ".join(["auto", "several", *(name for name, found in here.items() if found)])
+        raise ValueError(f"device={device!r} is not on this machine: choose one of {there}")
 
 
 def best_device() -> str:

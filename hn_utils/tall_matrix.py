@@ -51,7 +51,10 @@ class TallMatrix:
         return TallMatrix((*self.parts, *other.parts), np.concatenate([self.where, moved]))
 
     def columns(self, chosen: Int[np.ndarray, "k"]) -> Float[np.ndarray, "row k"]:
-        """A few columns, in float32."""
+        """A few columns, in float32. Raises ValueError if there is no such column."""
+        chosen = np.asarray(chosen)
+        if len(chosen) and not 0 <= chosen.min() <= chosen.max() < self.shape[1]:
+            raise ValueError(f"columns {chosen.min()} to {chosen.max()} are asked of rows that have {self.shape[1]}")
         out = np.empty((len(self), len(chosen)), np.float32)
         for rows, places, part in self.by_part():
             out[rows] = part[places[:, None], chosen]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hn_utils.cache import cached, items_in, key_hash
+from hn_utils.cache import cached, header_of, key_hash
 
 SLOW = """
 import sys, time
@@ -45,22 +45,22 @@ def start(root: Path) -> subprocess.Popen:
 
 def test_killed_run_resumes_bit_identical(tmp_path):
     whole = start(tmp_path / "whole")
-    assert whole.communicate(timeout=60)[0].count("computed") == 10
+    assert whole.communicate(timeout=300)[0].count("computed") == 10
     broken = start(tmp_path / "broken")
     assert broken.stdout is not None
     for _ in range(4):
         broken.stdout.readline()
     broken.send_signal(signal.SIGKILL)
     broken.communicate()
-    again = start(tmp_path / "broken").communicate(timeout=60)[0]
+    again = start(tmp_path / "broken").communicate(timeout=300)[0]
     assert 5 <= again.count("computed") <= 7  # what was finished before the kill is not computed again
     assert files(tmp_path / "broken") == files(tmp_path / "whole")
 
 
 def test_two_processes_at_once(tmp_path):
     pair = [start(tmp_path / "both"), start(tmp_path / "both")]
-    assert all(p.wait(timeout=60) == 0 for p in pair)
-    start(tmp_path / "alone").wait(timeout=60)
+    assert all(p.wait(timeout=300) == 0 for p in pair)
+    start(tmp_path / "alone").wait(timeout=300)
     assert files(tmp_path / "both") == files(tmp_path / "alone")
 
 
@@ -102,7 +102,7 @@ def test_damage_is_named_and_only_that_shard_computed_again(root, kind, place, c
     content = bytearray(victim.read_bytes())
     content[int(place * len(content)) if isinstance(place, float) else place] ^= 0xFF
     victim.write_bytes(bytes(content))
-    items_in.cache_clear()  # as in a new process
+    header_of.cache_clear()  # as in a new process
     assert squares.of([1, 2, 3, 4]) == [1, 4, 9, 16]
     printed = capsys.readouterr()
     assert str(victim) in printed.out + printed.err

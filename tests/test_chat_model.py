@@ -241,6 +241,16 @@ def test_a_refused_key_is_named_and_never_shown(judged_study, monkeypatch, tmp_p
     assert "sk-its-own" not in shown + "".join(capfd.readouterr()) + kept.decode(errors="replace")
 
 
+def test_a_key_that_a_server_repeats_is_neither_kept_nor_told(judged_study, monkeypatch, tmp_path, capfd):
+    with Server(lambda n, _: (400, "sk-its-own?") if n % 2 else "sk-its-own is right") as server:
+        monkeypatch.setenv(f"HN_KEY_127_0_0_1_{server.port}", "sk-its-own")
+        replies = ChatModel("a-model", server.url, retries=0).ask(talks(6), as_it_is, 8)
+    assert set(replies) == {None, "<key> is right"}
+    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert b"<key> is right" in kept
+    assert "sk-its-own" not in kept.decode() + "".join(capfd.readouterr())
+
+
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_one_refused_item_stays_unjudged_and_stops_nothing(judged_study, capsys, status):
     def reply(_, messages):

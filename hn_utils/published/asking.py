@@ -9,9 +9,9 @@ from dataclasses import replace
 
 from hn_utils.judges import normalise
 from hn_utils.published.nonexist import exist, nonexist
-from hn_utils.published.sources import Row, read_rows
+from hn_utils.published.sources import NOT_AS_PUBLISHED, SOURCES, Row, read_rows
 from hn_utils.questions import Question, first_form, forms, share_entities, split_entities
-from hn_utils.study import Study
+from hn_utils.study import Study, check_types
 
 N_NONEXIST = 400
 
@@ -66,7 +66,10 @@ def read_questions(name: str, study: Study) -> list[Question]:
     for index, row in enumerate(read_rows(name, study)):
         try:
             question = READERS[name](row, index)
-        except (KeyError, TypeError, IndexError) as error:
+            if question is not None:
+                check_types(question)
+                "".join((question.text, *question.aliases)).encode()  # half a character is no text
+        except NOT_AS_PUBLISHED as error:
             raise ValueError(
                 f"{name}, row {index} is not in the published format ({type(error).__name__}: {error}); "
                 f"it has the columns {', '.join(row)}"
@@ -84,6 +87,9 @@ def questions(study: Study) -> list[Question]:
     A later set's question is left out if the first set asks it too, or trains on its answer. Raises ValueError if the
     study names no question set.
     """
+    known = {*SOURCES, "nonexist"}
+    if unknown := [name for name in (*study.sets, *study.sources) if name not in known]:
+        raise ValueError(f"unknown set {unknown[0]!r} in sets or sources: choose of {', '.join(sorted(known))}")
     named = [s for s in study.sets if s in READERS]
     if not named:
         raise ValueError(f"sets={study.sets} names no question set: begin with one of {', '.join(READERS)}")

@@ -23,12 +23,18 @@ def chosen_ids(path: Path) -> list[str]:
 def audit(folder: Path) -> dict[str, dict[str, float]]:
     """Faults by model: questions in both splits, repeated questions, spans and apostrophes.
 
-    Raises ValueError if the folder holds no such files.
+    Raises ValueError if the folder holds no such files, or others than were released.
     """
     names = sorted({p.name.split("_TriviaQA")[0] for p in folder.glob("*_TriviaQA_train_qids.json")})
     if not names:
         raise ValueError(f"{folder} holds no *_TriviaQA_train_qids.json: give the folder of the released examples")
-    return {name: audit_model(folder, f"{name}_TriviaQA") for name in names}
+    try:
+        return {name: audit_model(folder, f"{name}_TriviaQA") for name in names}
+    except (KeyError, TypeError, AttributeError, ValueError, ZeroDivisionError, RecursionError) as error:
+        raise ValueError(
+            f"{folder} does not hold the released examples as they were released ({type(error).__name__}: {error}): "
+            "fetch them again"
+        ) from error
 
 
 def audit_model(folder: Path, stem: str) -> dict[str, float]:

@@ -8,9 +8,9 @@ import numpy as np
 
 from hn_utils.items import Item
 from hn_utils.published.asking import questions
-from hn_utils.published.sources import read_rows
+from hn_utils.published.sources import as_published, read_rows
 from hn_utils.questions import Text
-from hn_utils.study import Study
+from hn_utils.study import Study, check_types
 
 N_CHECKS = 400
 PLACEHOLDER = "[INSERT PROMPT HERE]"
@@ -133,7 +133,17 @@ def items(study: Study) -> list[Item]:
     """The items of every over-compliance set that the study names, and its recall check."""
     made = recall(study)
     for name in (s for s in study.sets if s in PRESSURES):
-        made += PRESSURES[name](study)
+        made += read_items(name, study)
+    return made
+
+
+def read_items(name: str, study: Study) -> list[Item]:
+    """One set's items. Raises ValueError if its rows have not the published columns."""
+    with as_published(name):
+        made = PRESSURES[name](study)
+        for item in made:
+            check_types(item)
+            "".join((*item.turns, item.truth, *item.also)).encode()  # half a character is no text
     return made
 
 
@@ -141,10 +151,11 @@ def texts(study: Study, n: int = 200, length: int = 400) -> list[Text]:
     """Ordinary text: the first `length` characters of paragraphs of WikiText, with their article, where headings name
     it."""
     made, article = [], ""
-    for place, row in enumerate(read_rows("wikitext", study)):
-        paragraph = row["text"].strip()
-        if paragraph.startswith("="):
-            article = article if paragraph.startswith("= =") else paragraph.strip("= ")
-        elif len(paragraph) >= length:
-            made.append(Text(paragraph[:length], article or f"paragraph {place}"))
+    with as_published("wikitext"):
+        for place, row in enumerate(read_rows("wikitext", study)):
+            paragraph = row["text"].strip()
+            if paragraph.startswith("="):
+                article = article if paragraph.startswith("= =") else paragraph.strip("= ")
+            elif len(paragraph) >= length:
+                made.append(Text(paragraph[:length], article or f"paragraph {place}"))
     return made[:n]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hn_utils.hub import explained, patience
 from hn_utils.study import Study, is_file
 
+# What a reader raises if a row is not in the published format.
+NOT_AS_PUBLISHED = (KeyError, TypeError, IndexError, AttributeError, ValueError, RecursionError)
 Row = dict[str, Any]
 
 
@@ -41,21 +46,41 @@ SOURCES = {
 }
 
 
+class NoRows(ValueError):
+    """A set that has no public home, or whose file holds no rows."""
+
+
+@contextlib.contextmanager
+def as_published(name: str) -> Iterator[None]:
+    """Raises ValueError, in one sentence, for whatever rows of another format make a reader raise."""
+    try:
+        yield
+    except NoRows:
+        raise
+    except NOT_AS_PUBLISHED as error:
+        raise ValueError(
+            f"{name} is not in the published format ({type(error).__name__}: {error}): give it as its authors released "
+            "it, or leave it out of sets"
+        ) from error
+
+
 def read_rows(name: str, study: Study) -> list[Row]:
     """Rows of a published set as released, from `study.sources[name]` (a file, or hub name@revision) or its home.
 
-    Raises ValueError for a set that has no public home and was not given, OSError if it cannot be read.
+    Raises NoRows for a set that has no public home and was not given, or holds no rows; OSError if it cannot be read.
     """
     where = study.sources.get(name, "")
     remedy = f"give your own copy as sources={{{name!r}: 'file.jsonl'}}"
     if is_file(where):
         rows = read_file(Path(where), remedy)
     elif not where and not SOURCES[name].home:
-        raise ValueError(f"{name} is not public: {remedy}")
+        raise NoRows(f"{name} is not public: {remedy}")
     else:
         rows = download(SOURCES[name], where, name, remedy)
     if not rows:
-        raise ValueError(f"{name} has no rows: {remedy}")
+        raise NoRows(f"{name} has no rows: {remedy}")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise NoRows(f"{name} must be a list of rows, each with named columns: {remedy}")
     return rows
 
 
@@ -71,7 +96,7 @@ def read_file(path: Path, remedy: str) -> list[Row]:
                 return [json.loads(line) for line in file if line.strip()]
             content = json.load(file)
             return content["questions"] if isinstance(content, dict) else content
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RecursionError, csv.Error, pa.ArrowException) as error:
         raise OSError(f"could not read {path} ({type(error).__name__}: {error}): {remedy}") from error
 
 

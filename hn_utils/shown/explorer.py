@@ -27,6 +27,7 @@ from hn_utils.replies import conversation, replies_at
 from hn_utils.responses import representative
 from hn_utils.study import Study
 from hn_utils.verdicts import verdicts
+from hn_utils.visible import visible
 
 TEMPLATE = Path(__file__).with_name("explorer.html")
 PER_GROUP = 12
@@ -234,9 +235,18 @@ def rounded(value: float) -> float:
     return float(f"{value:.3g}")
 
 
+def all_visible(content: Any) -> Any:
+    """The same content, every text in it `visible`."""
+    if isinstance(content, dict):
+        return {name: all_visible(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [all_visible(value) for value in content]
+    return visible(content) if isinstance(content, str) else content
+
+
 def filled(content: dict[str, Any]) -> str:
     """The self-contained page: no network, no library."""
-    data = json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    data = json.dumps(all_visible(content), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     return TEMPLATE.read_text().replace("{{states}}", data)
 
 
