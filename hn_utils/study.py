@@ -50,7 +50,8 @@ class Study:
 
     `judge` names a chat model (at `judge_url`, an OpenAI-compatible server; `judge_price` is dollars per million tokens
     read and written) that judges answers instead of the alias rule and, with `judge_spans`, marks where the answer
-    stands in a longer response; without it the whole response is read. `served_at` is an OpenAI-compatible server that
+    stands in a longer response; without it the whole response is read, or its first sentence if the model says more
+    than a few tokens. `served_at` is an OpenAI-compatible server that
     draws the responses of the instruct model under its own name; the model itself is still loaded to be read, and the
     server checked to run it.
     """

@@ -35,7 +35,7 @@ from transformers import (
 )
 from xxhash import xxh3_128
 
-from hn_utils.hub import explained, patience
+from hn_utils.hub import explained, patience, remember_fingerprint
 from hn_utils.study import Sampling, Study
 
 # TransformerLens would install packages while it loads an image-and-text model, of which only text is read here.
@@ -138,7 +138,9 @@ class Subject:
             raise OSError(f"could not load model {name!r} {explained(error)}") from error
         if not study.bits and next(bridge.original_model.parameters()).dtype != dtype:
             raise ValueError(f"{name}: dtype={study.dtype!r} was asked for but not applied")
-        return cls(bridge, tokenizer, name)
+        subject = cls(bridge, tokenizer, name)
+        remember_fingerprint(name, bridge.original_model.config, study, subject.fingerprint)
+        return subject
 
     @torch.inference_mode()
     def check(self) -> list[str]:
