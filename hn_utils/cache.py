@@ -76,11 +76,12 @@ def items_in(path: Path) -> list[str]:
 
 
 class NotKept(LookupError):
-    """What is asked for would have to be computed: `missing` are the indices of the items that are not on disk."""
+    """What is asked for would have to be computed: `missing` are the indices of the items that are not on disk, one of
+    each that are equal; `kept` counts those that are."""
 
-    def __init__(self, stage: str, missing: Sequence[int]) -> None:
+    def __init__(self, stage: str, missing: Sequence[int], kept: int) -> None:
         super().__init__(f"{stage}: {len(missing)} items are not kept")
-        self.stage, self.missing = stage, missing
+        self.stage, self.missing, self.kept = stage, missing, kept
 
 
 LOOKING = ContextVar("looking", default=False)
@@ -200,7 +201,7 @@ def cached(
             add(content, items)
     missing = list({item: i for i, item in enumerate(hashes) if item not in places}.values())
     if missing and LOOKING.get():
-        raise NotKept(name, missing)
+        raise NotKept(name, missing, sum(item in places for item in hashes))
     with progress(name, len(missing)) as bar:
         for start in range(0, len(missing), shard_size):
             group = missing[start : start + shard_size]

@@ -88,7 +88,7 @@ class ChatModel(Server):
         replies = {key: reply for key, reply in kept.items() if reply is not None}
         declined: dict[str, str] = {}
         if missing and LOOKING.get():
-            raise NotKept("judge", range(len(missing)))
+            raise NotKept("judge", range(len(missing)), len(replies))
         if missing:
             tell(self.estimate(list(missing.values()), max_tokens))
         jobs = {key: partial(self.send, talk, max_tokens, settings) for key, talk in missing.items()}

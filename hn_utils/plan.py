@@ -51,6 +51,7 @@ LIBRARIES = 1e9  # bytes that Python and its libraries take, measured on the bun
 A_WHILE = 1.0  # seconds; what takes as long is not tried at a larger size
 STEPS = 4  # tokens written while a step is timed
 SMALL = 256e6  # bytes of layers that the probe makes at most, but two layers at least
+NAME = 36  # bytes of an item's name in the shard that holds it
 SCORES = 24  # bytes of each logit while a token is drawn: scores, their order, their sums
 UNITS = ((3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
@@ -177,6 +178,9 @@ class Absent(Subject):
         with torch.device(self.device), no_init_weights():
             model = AutoModelForCausalLM.from_config(config, dtype=dtype_of(self.study))
         model.tie_weights()
+        model.config.architectures = [
+            type(model).__name__
+        ]  # by which TransformerLens knows the text part of a larger one
         for weight in model.parameters():
             weight.data.fill_(0.02)
         bridge = TransformerBridge.boot_transformers(
@@ -192,13 +196,13 @@ def dtype_of(study: Study) -> torch.dtype:
 # --- the walk --------------------------------------------------------------------------------------------------------
 
 
-def looked_up(stage: str, work: Callable[[], T]) -> tuple[T | None, list[int]]:
-    """What `work` gives if all of it is on disk, else None; and which of this stage's items are not."""
+def looked_up(stage: str, work: Callable[[], T], n: int) -> tuple[T | None, list[int], int]:
+    """What `work` gives if all of it is on disk, else None; which of this stage's `n` items are not; how many are."""
     try:
         with only_looking():
-            return work(), []
+            return work(), [], n
     except NotKept as absent:
-        return None, list(absent.missing) if absent.stage == stage else []
+        return (None, list(absent.missing), absent.kept) if absent.stage == stage else (None, [], n)
 
 
 @dataclass(frozen=True)
@@ -213,13 +217,15 @@ class Asked:
 def asked_of(model: Absent, study: Study, questions: list[Question], base: bool) -> Asked:
     """Answers, contributions and, of the instruct model, readings and everyday answers."""
     prompts, n = [len(prompt_ids(model, q, study, base)) for q in questions], study.sampling.n
-    drawn, missing = looked_up("responses", lambda: sample_responses(model, questions, study, base))
+    drawn, missing, there = looked_up(
+        "responses", lambda: sample_responses(model, questions, study, base), len(questions)
+    )
     new, left = longest(study.sampling.max_new_tokens), [prompts[i] for i in missing]
     if study.served_at and not base:  # drawn elsewhere, and read here, a question at a time
         answers = reading("answers", [p + new for p in left for _ in range(n)], n, n)
     else:
         answers = writing("answers", left, max(1, study.batch_rows // n), n, new)
-    answers = replace(answers, n=len(left), kept=len(questions) - len(left))
+    answers = replace(answers, n=len(left), kept=there)
     judged = 0 if drawn or not study.judge else len(questions) * n
     examples: list[Example] = []
     if drawn:
@@ -232,25 +238,25 @@ def asked_of(model: Absent, study: Study, questions: list[Question], base: bool)
         assumed = [p + min(study.sampling.max_new_tokens, ANSWER) for p in prompts]
         return Asked([answers, *captured(model, assumed, 0, base)], judged, None)
     kept = [e for e in examples if e.label is not None]
-    read, missing = looked_up("contributions", lambda: capture(model, kept, study))
-    works = captured(model, [len(kept[i].ids) for i in missing], len(kept) - len(missing), base)
+    read, missing, there = looked_up("contributions", lambda: capture(model, kept, study), len(kept))
+    works = captured(model, [len(kept[i].ids) for i in missing], there, base)
     if not base:
-        _, unread = looked_up("readings", lambda: readings_of(model, kept, study))
-        works[1] = readings(model, [len(kept[i].ids) for i in unread], len(kept) - len(unread))
+        _, unread, there = looked_up("readings", lambda: readings_of(model, kept, study), len(kept))
+        works[1] = readings(model, [len(kept[i].ids) for i in unread], there)
     collected = road.Collected(model, questions, drawn, examples, kept, read) if read else None
     return Asked([answers, *works], judged, collected)
 
 
 def captured(model: Absent, lengths: list[int], kept: int, base: bool) -> list[Work]:
     """Contributions of examples of these lengths, and of the instruct model the readings beside them."""
-    size = len(REGIONS) * model.n_layers * model.d_mlp * 2  # half precision
+    size = len(REGIONS) * model.n_layers * model.d_mlp * 2 + NAME  # half precision
     done = reading("contributions", lengths, EXAMPLES_PER_SHARD, model.study.batch_rows)
     works = [replace(done, kept=kept, disk=len(lengths) * size)]
     return works if base else [*works, readings(model, lengths, kept)]
 
 
 def readings(model: Absent, lengths: list[int], kept: int) -> Work:
-    size, at_once = (model.n_layers * model.text_config.hidden_size + 2) * 4, min(256, model.study.batch_rows)
+    size, at_once = (model.n_layers * model.text_config.hidden_size + 2) * 4 + NAME, min(256, model.study.batch_rows)
     return replace(reading("readings", lengths, at_once, at_once), kept=kept, disk=len(lengths) * size)
 
 
@@ -262,9 +268,9 @@ def everyday(model: Absent, study: Study, collected: road.Collected) -> Work:
         examples = [e for e in build_examples(collected.subject, asked, first, study) if e.label is not None]
     except NothingConsistent:
         return Work("everyday answers")
-    _, missing = looked_up("contributions", lambda: capture(collected.subject, examples, study))
-    lengths, kept = [len(examples[i].ids) for i in missing], len(examples) - len(missing)
-    return replace(captured(model, lengths, kept, base=True)[0], step="everyday answers")
+    _, missing, kept = looked_up("contributions", lambda: capture(collected.subject, examples, study), len(examples))
+    works = captured(model, [len(examples[i].ids) for i in missing], kept, base=True)
+    return replace(works[0], step="everyday answers")
 
 
 def pressed(model: Absent, study: Study, collected: road.Collected | None) -> tuple[list[Work], int]:

@@ -180,7 +180,17 @@ BUNDLED = Study(
 QUICK = replace(
     BUNDLED, name="organism-quick", n_random_sets=4, n_questions=1_200, n_items=40
 )  # a third of the minutes
-PRESETS = {study.name: study for study in (BUNDLED, QUICK, *REAL)}
+
+
+def smoke(study: Study) -> Study:
+    """Half an hour of a real model's study, to see that everything runs on it: too little for any verdict. The revision
+    of no model is pinned: give your own as `name@revision`."""
+    few = {"n_questions": 200, "n_items": 10, "n_random_sets": 4, "alphas": (0.0, 1.0, 3.0)}
+    return replace(study, name=f"{study.name}-smoke", sets=("triviaqa", "faitheval", "xstest"), checkpoints=(), **few)
+
+
+SMOKE = tuple(smoke(study) for study in REAL if study.name in ("gemma-3-4b", "qwen2.5-0.5b"))
+PRESETS = {study.name: study for study in (BUNDLED, QUICK, *REAL, *SMOKE)}
 
 
 def home(study: Study) -> Path:
