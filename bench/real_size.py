@@ -64,7 +64,7 @@ def at_hand() -> tuple[str, str, str]:
 
 
 def make(shape: Shape, folder: Path, seed: int, device: str, dtype: str) -> str:
-    """A random model in a folder, with the bundled model's tokenizer: most of its vocabulary has no text."""
+    """A random model in a folder, with the bundled model's tokenizer, whose vocabulary is a small part of its own."""
     tokenizer = AutoTokenizer.from_pretrained(ORGANISM / "instruct")
     config = LlamaConfig(
         vocab_size=shape.vocab,
@@ -79,6 +79,10 @@ def make(shape: Shape, folder: Path, seed: int, device: str, dtype: str) -> str:
     torch.manual_seed(seed)
     with torch.device(device):
         model = LlamaForCausalLM._from_config(config, dtype=getattr(torch, dtype))
+    readable = [i for i in range(len(tokenizer)) if tokenizer.decode([i]).strip().isalpha()]
+    mute = torch.ones(shape.vocab, dtype=torch.bool, device=device)
+    mute[readable] = False
+    model.get_output_embeddings().weight.data[mute] = 0  # so that what is written is words
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)

@@ -529,14 +529,17 @@ def plan(study: Study) -> Plan:
     analysed = probes(instruct, kept, sum(q.split == "train" for q in questions), pace)
     works.append(Work("probes", n=1))
     calls = [(judged + sum(one.judged for one in elsewhere), 16), (more, 16), (len(questions) * study.judge_spans, 64)]
-    device, host = memory(instruct, works, kept, 2 + bool(study.checkpoints))
+    models = 2 + bool(study.checkpoints)  # instruct, base, and a checkpoint at a time
+    device, host = memory(instruct, works, kept, models)
+    if instruct.device.type == "cpu":
+        device = host = device + host
     return Plan(
         study,
         instruct.device.type,
         works,
         [*took, analysed],
         instruct.weights,
-        2 + bool(study.checkpoints),
+        models,
         device,
         host,
         sum(n for n, _ in calls),
@@ -556,7 +559,7 @@ def probes(model: Absent, n: int, n_train: int, pace: Pace) -> float:
 
 
 def memory(model: Absent, works: Sequence[Work], n: int, models: int) -> tuple[float, float]:
-    """Peak bytes on the device that runs the model, and on the host."""
+    """Peak bytes of the model, and of what is kept beside it on the host."""
     config, size = model.text_config, dtype_of(model.study).itemsize
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     of_head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
@@ -567,8 +570,6 @@ def memory(model: Absent, works: Sequence[Work], n: int, models: int) -> tuple[f
     reading_ = [w.rows * (pooled + w.width * activations) for w in works if w.rows and not w.new]
     device = models * model.weights + max([*drawing, *reading_], default=0)
     residual = 2 * n * model.n_layers * config.hidden_size * 4  # of the residual-stream probe, and standardised
-    if model.device.type == "cpu":
-        return device + residual + LIBRARIES, device + residual + LIBRARIES
     return device, residual + LIBRARIES
 
 
