@@ -503,8 +503,8 @@ def gigabytes(size: float) -> str:
 
 
 def plan(study: Study) -> Plan:
-    """What the study's run will cost on this machine; nothing is computed or downloaded but questions, configurations
-    and tokenizers.
+    """What `python -m hn_utils run` will cost on this machine (the notebooks scale neurons about three times as often);
+    nothing is computed, and nothing downloaded but questions, configurations and tokenizers.
 
     Forward passes and tokens are exact but for the lengths of what will be written. The hours are good to about a
     factor of 1.5 where answers are as short as assumed. Raises OSError if a configuration, a tokenizer or a question

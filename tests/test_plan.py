@@ -17,8 +17,9 @@ from hn_utils.baselines import read
 from hn_utils.cache import NotKept, cached, only_looking
 from hn_utils.places import cache_root
 from hn_utils.plan import Absent, plan, seconds
+from hn_utils.published.asking import READERS
 from hn_utils.responses import build_examples, prompt_ids, sample_responses
-from hn_utils.study import Sampling, Study
+from hn_utils.study import JUDGED_SETS, PRESETS, Sampling, Study
 from hn_utils.subject import Subject
 
 
@@ -157,6 +158,20 @@ def test_what_cannot_be_read_is_said_before_anything_starts(asked, tmp_path, mon
     monkeypatch.setattr(AutoConfig, "from_pretrained", gated)
     with pytest.raises(OSError, match="hf auth login"):
         plan(replace(study, instruct="owner/name"))
+
+
+@pytest.mark.parametrize("name", ["gemma-3-4b", "qwen2.5-0.5b"])
+def test_a_trial_asks_the_same_models_little(name):
+    trial, whole = PRESETS[f"{name}-smoke"], PRESETS[name]
+    assert (trial.instruct, trial.base, trial.dtype, trial.chat_prompt) == (
+        whole.instruct,
+        whole.base,
+        whole.dtype,
+        whole.chat_prompt,
+    )
+    assert trial.n_questions == 200
+    assert [s for s in trial.sets if s in READERS] == ["triviaqa"]
+    assert not set(JUDGED_SETS) & set(trial.sets)
 
 
 def test_looking_computes_nothing():
