@@ -105,7 +105,7 @@ def test_an_end_of_turn_without_characters_is_no_answer():
         ("J. R. R. Tolkien wrote it. He was a professor.", "J. R. R. Tolkien wrote it"),
         ("Dr. Strangelove, of 1964. A comedy.", "Dr. Strangelove, of 1964"),
         ("It is 3.5 miles away. Or so.", "It is 3.5 miles away"),
-        ("“Essel.” That is all.", "“Essel.”"),
+        ("“Port Essel.” That is all.", "“Port Essel"),
         ("Yahoo! is the company. It was founded in 1994.", "Yahoo! is the company"),
         ("Sure!", "Sure"),
         ("", ""),
