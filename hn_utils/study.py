@@ -183,8 +183,8 @@ QUICK = replace(
 
 
 def smoke(study: Study) -> Study:
-    """Half an hour of a real model's study, to see that everything runs on it: too little for any verdict. The revision
-    of no model is pinned: give your own as `name@revision`."""
+    """A real model's study, small enough for half an hour on a GPU, to see that everything runs: too little for any
+    verdict. No revision is pinned: give your own as `name@revision`."""
     few = {"n_questions": 200, "n_items": 10, "n_random_sets": 4, "alphas": (0.0, 1.0, 3.0)}
     return replace(study, name=f"{study.name}-smoke", sets=("triviaqa", "faitheval", "xstest"), checkpoints=(), **few)
 
