@@ -19,7 +19,7 @@ soak: .venv/installed ## kill a small study at 100 random points, and compare wh
 lint: .venv/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright
 
-bench: .venv/installed ## speed and size, as ratios (about 20 minutes; needs 12 GB of free disk)
+bench: .venv/installed ## speed and size, as ratios (about an hour on CPUs alone; needs 25 GB of free disk)
 	TQDM_DISABLE=1 $(BIN)/python bench/bench.py
 
 organism: .venv/installed ## train the bundled model again from nothing (about 35 minutes on two cores)

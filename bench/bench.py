@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import io
 import json
 import os
 import platform
@@ -20,7 +21,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -28,12 +29,14 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
+from real_size import at_hand, walk
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging
 
+from hn_utils.__main__ import run
 from hn_utils.cache import Stage
 from hn_utils.contributions import capture, mean_contributions
 from hn_utils.intervene import Dose
@@ -41,6 +44,7 @@ from hn_utils.intervening import few_of_each
 from hn_utils.items import BEHAVIOURS
 from hn_utils.l1_path import c_grid, l1_path, objective
 from hn_utils.organism.__main__ import between
+from hn_utils.planning import plan
 from hn_utils.question_sets import load_questions, question_set
 from hn_utils.questions import Question
 from hn_utils.replies import replies_at
@@ -440,6 +444,35 @@ def bench_notebooks() -> list[Row]:
     return rows
 
 
+def planned_and_taken() -> tuple[float, float]:
+    """Seconds of a small study of the bundled model, as planned and as they were."""
+    study = load_study("organism-quick", name="planned", n_questions=150, n_items=8)
+    with empty_cache(), redirect_stdout(io.StringIO()):
+        told = 3600 * plan(study).hours
+        return told, seconds(lambda: run(study, WORK / "planned"))
+
+
+def bench_plan() -> list[Row]:
+    planned, taken = afresh(planned_and_taken)
+    what = f"python -m hn_utils run, 150 questions of each part: {taken:.0f} s"
+    told = f"{planned / taken:.2f} x"
+    return [Row(what, f"its plan: {planned:.0f} s", told, "0.67 to 1.5 x", 1 / 1.5 <= planned / taken <= 1.5)]
+
+
+def bench_real() -> list[Row]:
+    shape, device, dtype = at_hand()
+    walked = afresh(walk, shape, device, dtype)
+    what = f"random Llama of {shape} shape, {dtype}, {device}"
+    steps = ", ".join(f"{step} {took:.0f} s" for step, took in walked.seconds.items())
+    gpu = "" if walked.gpu_gb is None else f", GPU {walked.gpu_gb:.1f} GB"
+    speed = f"{walked.tokens_per_second:.0f} tokens/s"
+    return [
+        Row(f"{what}: from loading to drift", "", f"{steps}; host {walked.host_gb:.1f} GB{gpu}; {speed}", "", None),
+        at_most(1.05, np.array(walked.capture_to_forward), f"{what}: capture", "the same forward pass without hooks"),
+        times_as_fast(6, np.array(walked.generate_to_ours), f"{what}: 10 responses", "10 calls of plain generate"),
+    ]
+
+
 def bench_growth() -> list[Row]:
     """How cost grows: figures, and the slopes of log cost against log size."""
     panels: dict[str, tuple[list[int], list[float]]] = {}
@@ -487,6 +520,8 @@ ROWS: dict[str, Callable[[], list[Row]]] = {
     "doses": bench_doses,
     "storage": bench_storage,
     "import": bench_import,
+    "plan": bench_plan,
+    "real": bench_real,
     "growth": bench_growth,
     "notebooks": bench_notebooks,
 }

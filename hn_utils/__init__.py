@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hn_utils.intervening import Intervened, dose_response
     from hn_utils.loading import load, wrap
     from hn_utils.looking_back import Origins, look_back
+    from hn_utils.planning import Plan, plan
     from hn_utils.probe import HNeurons
     from hn_utils.study import Study, load_study
 
@@ -35,6 +36,7 @@ __all__ = [
     "HNeurons",
     "Intervened",
     "Origins",
+    "Plan",
     "Study",
     "collect",
     "dose_response",
@@ -42,6 +44,7 @@ __all__ = [
     "load",
     "load_study",
     "look_back",
+    "plan",
     "wrap",
 ]
 # Where each name lives. No module may be called as a function here is: once imported, it would stand in its place.
@@ -56,6 +59,8 @@ HOMES = {
     "Intervened": "intervening",
     "look_back": "looking_back",
     "Origins": "looking_back",
+    "plan": "planning",
+    "Plan": "planning",
     "HNeurons": "probe",
     "Study": "study",
     "load_study": "study",

@@ -63,6 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
     running = commands.add_parser("run", help="collect, probe, intervene, look back")
     running.add_argument("--study", help=f"one of {', '.join(PRESETS)}, or a .json file (default: $HN_STUDY)")
     running.add_argument("--questions", type=int, help="ask only this many questions")
+    running.add_argument("--plan", action="store_true", help="only tell what it will cost, before weights are loaded")
     running.add_argument("--out", type=Path, help="folder for card, report and summary (default: runs/<study>)")
     commands.add_parser("notebooks", help="run all notebooks on the study named by HN_STUDY, and build the gallery")
     auditing = commands.add_parser("audit", help="known faults of the authors' released examples")
@@ -87,6 +88,8 @@ def main(arguments: list[str] | None = None) -> None:
         study = load_study(options.study)
         if options.questions is not None:
             study = replace(study, n_questions=options.questions)
+        if options.plan:
+            return print(hn.plan(study))
         print(f"written: {run(study, options.out or runs_root() / study.name)}")
     except (OSError, ValueError) as error:
         raise SystemExit(f"error: {visible(str(error))}") from error

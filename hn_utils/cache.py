@@ -9,13 +9,14 @@ appear under their name only when complete; two processes that compute the same 
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -97,7 +98,7 @@ def sound(path: Path) -> bool:
         return False
 
 
-@contextlib.contextmanager
+@contextmanager
 def room_in(folder: Path) -> Iterator[None]:
     """Raises OSError that says what to do if a file cannot be written there."""
     try:
@@ -137,6 +138,28 @@ def write_whole(path: Path, text: str) -> None:
         part.unlink(missing_ok=True)
 
 
+class NotKept(LookupError):
+    """What is asked for would have to be computed: `missing` are the indices of the items that are not on disk, one of
+    each that are equal; `kept` counts those that are."""
+
+    def __init__(self, stage: str, missing: Sequence[int], kept: int) -> None:
+        super().__init__(f"{stage}: {len(missing)} items are not kept")
+        self.stage, self.missing, self.kept = stage, missing, kept
+
+
+LOOKING = ContextVar("looking", default=False)
+
+
+@contextmanager
+def only_looking() -> Iterator[None]:
+    """Within the block nothing is computed: `cached` raises NotKept instead. Shards are taken to be undamaged."""
+    before = LOOKING.set(True)
+    try:
+        yield
+    finally:
+        LOOKING.reset(before)
+
+
 class Stage:
     """One stage's shards under one set of settings; arrays come back mapped from their file.
 
@@ -170,7 +193,7 @@ class Stage:
 
     def read(self, path: Path) -> Arrays | Records | None:
         """A shard's content, or None if it is damaged; then it is named and removed."""
-        if not sound(path):
+        if not LOOKING.get() and not sound(path):
             self.remove(path)
             return None
         return mapped(path) if path.suffix == ".safetensors" else pq.read_table(path).to_pylist()
@@ -244,6 +267,8 @@ def cached(
         if content is not None:
             add(content, items)
     missing = list({item: i for i, item in enumerate(hashes) if item not in places}.values())
+    if missing and LOOKING.get():
+        raise NotKept(name, missing, sum(item in places for item in hashes))
     with progress(name, len(missing)) as bar:
         for start in range(0, len(missing), shard_size):
             group = missing[start : start + shard_size]

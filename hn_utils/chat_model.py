@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from hn_utils.cache import key_hash
+from hn_utils.cache import LOOKING, NotKept, key_hash
 from hn_utils.ledger import Ledger
 from hn_utils.progress import tell
 from hn_utils.server import Refusal, Server
@@ -88,6 +88,8 @@ class ChatModel(Server):
         missing = {key: talk for key, talk in talks.items() if kept[key] is None}
         replies = {key: reply for key, reply in kept.items() if reply is not None}
         declined: dict[str, str] = {}
+        if missing and LOOKING.get():
+            raise NotKept("judge", range(len(missing)), len(replies))
         if missing:
             tell(self.estimate(list(missing.values()), max_tokens))
         jobs = {key: partial(self.send, talk, max_tokens, settings) for key, talk in missing.items()}

@@ -8,12 +8,16 @@ import hashlib
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, LocalEntryNotFoundError, RevisionNotFoundError
 
+from hn_utils.ledger import Ledger
 from hn_utils.progress import tell
+from hn_utils.study import Study
 
 OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
 NO_ANSWER = re.compile(r"couldn't connect|connection|offline mode|timed? ?out|name resolution", re.IGNORECASE)
@@ -123,3 +127,25 @@ def patience() -> Iterator[None]:
         yield
     finally:
         RETRYING.removeFilter(once)
+
+
+def copy_of(name: str, config: Any, study: Study) -> str:
+    """What tells a copy of a model from another without a look at its weights: the hub's commit, or names, sizes and
+    times of a folder's files; and how it is loaded."""
+    folder, what = Path(name), str(getattr(config, "_commit_hash", None))
+    if folder.is_dir():
+        stats = [(path.name, path.stat()) for path in sorted(folder.iterdir())]
+        name, what = str(folder.resolve()), str([(file, s.st_size, s.st_mtime_ns) for file, s in stats])
+    return f"{name} {what} {study.dtype} {study.bits}"
+
+
+def remember_fingerprint(name: str, config: Any, study: Study, fingerprint: str) -> None:
+    """Note the fingerprint of a model as it was loaded, so that what is kept of it can be found without its weights."""
+    with closing(Ledger("fingerprints")) as ledger:
+        ledger.put(copy_of(name, config, study), fingerprint)
+
+
+def known_fingerprint(name: str, config: Any, study: Study) -> str | None:
+    """The fingerprint of a model that was loaded here before, None for any other."""
+    with closing(Ledger("fingerprints")) as ledger:
+        return ledger.get(copy_of(name, config, study))

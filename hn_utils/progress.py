@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +33,12 @@ def tell(remark: str) -> None:
             notes.write(remark + "\n")
     else:
         tqdm.write(remark)
+
+
+@cache
+def tell_once(remark: str) -> None:
+    """`tell`, but the same remark only once in a process."""
+    tell(remark)
 
 
 class ToFile(tqdm):

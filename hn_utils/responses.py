@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from statistics import median
 
 from hn_utils.cache import cached
 from hn_utils.judges import Verdict, chat_verdicts, judge, quoted_answers
+from hn_utils.progress import tell_once
 from hn_utils.questions import Question, check_ids
 from hn_utils.served import served
-from hn_utils.spans import answer_positions
+from hn_utils.spans import A_FEW, answer_positions, first_sentence
 from hn_utils.study import Study
 from hn_utils.subject import Subject
 
@@ -131,7 +133,7 @@ def build_example(
 ) -> Example:
     """The paper's consistency filter: all right or all wrong, never an abstention; else dropped with its reason.
 
-    `quoted` is what a chat model marked as the answer; without it the whole response is the answer.
+    `quoted` are the words that state the answer; without them the whole response is the answer.
     """
     verdicts, chosen = Counter(r.verdict for r in responses), representative(responses)
     prompt = prompt_ids(subject, question, study, base)
@@ -159,18 +161,35 @@ def build_examples(
     base: bool = False,
 ) -> list[Example]:
     """One example a question, in order. Raises NothingConsistent if none got a label."""
-    quoted: Sequence[str | None] = [None] * len(questions)
-    if study.judge_spans:
-        asked = [(q.text, representative(r).text) for q, r in zip(questions, responses, strict=True)]
-        quoted = [found or "" for found in quoted_answers(asked, study)]
     examples = [
         build_example(subject, q, r, study, base, answer)
-        for q, r, answer in zip(questions, responses, quoted, strict=True)
+        for q, r, answer in zip(questions, responses, stated(subject, questions, responses, study), strict=True)
     ]
     if all(e.label is None for e in examples):
         counts = dict(drop_counts(examples))
         raise NothingConsistent(f"none of {len(examples)} questions was answered consistently: {counts}")
     return examples
+
+
+def stated(
+    subject: Subject, questions: Sequence[Question], responses: Sequence[Sequence[Response]], study: Study
+) -> list[str | None]:
+    """The words of each question's representative response that state its answer, None for all of them.
+
+    A chat model marks them if the study has one do so. Else all are read where half of the responses have no more than
+    A_FEW tokens, as when a model answers only; and the first sentence where they have more, which is said once.
+    """
+    chosen = [representative(r) for r in responses]
+    if study.judge_spans:
+        asked = [(q.text, r.text) for q, r in zip(questions, chosen, strict=True)]
+        return [found or "" for found in quoted_answers(asked, study)]
+    if median(len(r.ids) for r in chosen) <= A_FEW:
+        return [None] * len(chosen)
+    tell_once(
+        f"{subject.name} answers in more than {A_FEW} tokens, and judge_spans is not set: of each response the first "
+        "sentence is read as its answer"
+    )
+    return [first_sentence(r.text) for r in chosen]
 
 
 def drop_counts(examples: Sequence[Example]) -> Counter:

@@ -7,6 +7,12 @@ from collections.abc import Iterable, Sequence
 
 from hn_utils.subject import Subject
 
+A_FEW = 7  # tokens: no more have 95 % of the published answer-only responses, of each of four models; half have 2 or 3
+CLOSING = ".!?,;:"
+BREAK = re.compile(r"(?<=[.!?])[\"'”’)\]*]*\s+(?![\sa-z])|\s*\n\s*")  # what follows a full stop in lower case goes on
+ABBREVIATED = re.compile(r"\b([A-Z]|Dr|Mr|Mrs|Ms|St|Jr|Sr|Mt|No|vs)\.$")
+OPENING = re.compile(r"^(sure|certainly|of course|absolutely|great|good|okay)\b[^.]{0,40}[!.]$|:$", re.IGNORECASE)
+
 
 def token_offsets(subject: Subject, ids: Sequence[int]) -> list[tuple[int, int]]:
     """Character range of each generated token in the decoded text, by decoding ever longer prefixes.
@@ -26,6 +32,23 @@ def find_phrase(text: str, phrases: Iterable[str]) -> tuple[int, int] | None:
     return None
 
 
+def first_sentence(text: str) -> str:
+    """What stands for the answer in a response of several sentences, without its closing punctuation.
+
+    A line ends a sentence, too. Openings that say nothing ("Sure!", "Here is the answer:") are passed over. This is
+    only a rule: of the published answer-only responses of more than A_FEW tokens, 98 % have their marked answer in it.
+    """
+    sentences, start = [], 0
+    for found in BREAK.finditer(text.strip()):
+        sentence = text.strip()[start : found.start()]
+        if not ABBREVIATED.search(sentence):
+            sentences.append(sentence)
+            start = found.end()
+    sentences.append(text.strip()[start:])
+    said = next((s for s in sentences if not OPENING.search(s)), sentences[0])
+    return said.rstrip().rstrip(CLOSING).rstrip()
+
+
 def positions_in(offsets: Sequence[tuple[int, int]], start: int, end: int) -> list[int]:
     """Indices of the tokens that share at least one character with [start, end).
 
@@ -42,7 +65,7 @@ def answer_positions(subject: Subject, ids: Sequence[int], phrases: Iterable[str
     """
     text, special = subject.decode(ids), {*subject.tokenizer.all_special_ids, *subject.stop_ids}
     if phrases is None:
-        stripped = text.rstrip().rstrip(".!?,;:").rstrip()
+        stripped = text.rstrip().rstrip(CLOSING).rstrip()
         found = (len(text) - len(text.lstrip()), len(stripped))
     else:
         found = find_phrase(text, phrases) or (0, 0)

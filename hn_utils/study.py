@@ -58,7 +58,8 @@ class Study:
 
     `judge` names a chat model (at `judge_url`, an OpenAI-compatible server; `judge_price` is dollars per million tokens
     read and written) that judges answers instead of the alias rule and, with `judge_spans`, marks where the answer
-    stands in a longer response; without it the whole response is read. `served_at` is an OpenAI-compatible server that
+    stands in a longer response; without it the whole response is read, or its first sentence if the model says more
+    than a few tokens. `served_at` is an OpenAI-compatible server that
     draws the responses of the instruct model under its own name; the model itself is still loaded to be read, and the
     server checked to run it.
     """
@@ -233,7 +234,17 @@ BUNDLED = Study(
 QUICK = replace(
     BUNDLED, name="organism-quick", n_random_sets=4, n_questions=1_200, n_items=40
 )  # a third of the minutes
-PRESETS = {study.name: study for study in (BUNDLED, QUICK, *REAL)}
+
+
+def smoke(study: Study) -> Study:
+    """A real model's study, small enough for half an hour on a GPU, to see that everything runs: too little for any
+    verdict. No revision is pinned: give your own as `name@revision`."""
+    few = {"n_questions": 200, "n_items": 10, "n_random_sets": 4, "alphas": (0.0, 1.0, 3.0)}
+    return replace(study, name=f"{study.name}-smoke", sets=("triviaqa", "faitheval", "xstest"), checkpoints=(), **few)
+
+
+SMOKE = tuple(smoke(study) for study in REAL if study.name in ("gemma-3-4b", "qwen2.5-0.5b"))
+PRESETS = {study.name: study for study in (BUNDLED, QUICK, *REAL, *SMOKE)}
 
 
 def home(study: Study) -> Path:

@@ -36,7 +36,7 @@ from transformers import (
 )
 from xxhash import xxh3_128
 
-from hn_utils.hub import damaged, every_weight, explained, patience
+from hn_utils.hub import damaged, every_weight, explained, patience, remember_fingerprint
 from hn_utils.intervene import Dose, dosed
 from hn_utils.study import Sampling, Study
 
@@ -144,7 +144,9 @@ class Subject:
             raise OSError(f"could not load model {name!r} {told}")
         if not study.bits and next(bridge.original_model.parameters()).dtype != dtype:
             raise ValueError(f"{name}: dtype={study.dtype!r} was asked for but not applied")
-        return cls(bridge, tokenizer, name, study)
+        subject = cls(bridge, tokenizer, name, study)
+        remember_fingerprint(name, bridge.original_model.config, study, subject.fingerprint)
+        return subject
 
     @classmethod
     def wrap(cls, model: PreTrainedModel, tokenizer, study: Study) -> Subject:

@@ -41,3 +41,22 @@ def test_an_unknown_row(tmp_path):
     done = run(tmp_path, "nothing")
     assert done.returncode == 1
     assert "error: unknown rows ['nothing']: choose from capture," in done.stderr
+
+
+def test_the_table_of_the_readme_is_what_its_command_derives(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCH))
+    from sizes import table
+
+    assert table() in (BENCH.parent / "README.md").read_text()
+
+
+def test_a_model_of_real_shape_walks_from_loading_to_drift(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCH))
+    monkeypatch.setenv("HN_CACHE", os.environ["HN_CACHE"])  # set anew by the walk
+    from real_size import walk
+
+    walked = walk("tiny", "cpu", "float32", n_timed=1)
+    assert list(walked.seconds) == ["load", "sample 10", "capture", "probe", "scale", "base", "drift"]
+    assert walked.host_gb > 0.1
+    assert walked.gpu_gb is None
+    assert min(walked.capture_to_forward + walked.generate_to_ours + [walked.tokens_per_second]) > 0

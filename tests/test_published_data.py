@@ -15,7 +15,7 @@ from hn_utils.controls import bootstrap, mean
 from hn_utils.curves import CONTROL_ALPHAS, DoseResponse, slopes
 from hn_utils.items import Item
 from hn_utils.judges import judge
-from hn_utils.spans import answer_positions
+from hn_utils.spans import A_FEW, answer_positions, find_phrase, first_sentence
 from hn_utils.verdicts import verdicts
 
 DATA = SHARED / "data"
@@ -113,6 +113,21 @@ def test_marked_answers_are_found_by_position(path):
     assert found + reasons.total() == n
     assert found / n >= 0.995, reasons
     assert whole / n >= 0.95  # with the answer-only prompt, the whole response is nearly always what was marked
+
+
+def test_published_answers_are_short_and_those_of_long_ones_stand_in_the_first_sentence():
+    n, inside = 0, 0
+    for path in FILES:
+        lengths = []
+        for _, pieces, places, phrase in marked(path):
+            lengths.append(len(pieces.pieces))
+            if places and lengths[-1] > A_FEW:
+                sentence = first_sentence(pieces.decode(range(lengths[-1])))
+                n, inside = n + 1, inside + bool(find_phrase(sentence, [phrase.rstrip(".!?,;:")]))
+        assert np.median(lengths) <= 3
+        assert np.percentile(lengths, 95) <= A_FEW
+    assert n > 500
+    assert inside / n > 0.97
 
 
 def test_the_known_faults_of_the_released_examples(capsys):

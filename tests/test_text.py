@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hn_utils.judges import judge, normalise
-from hn_utils.spans import answer_positions, find_phrase, positions_in, token_offsets
+from hn_utils.spans import answer_positions, find_phrase, first_sentence, positions_in, token_offsets
 
 CASES = [
     ("Port Essel", ["Port Essel"], "right"),
@@ -93,6 +93,26 @@ def test_an_end_of_turn_without_characters_is_no_answer():
         decode=lambda ids: "".join(pieces[i] for i in ids), tokenizer=SimpleNamespace(all_special_ids=[]), stop_ids={9}
     )
     assert answer_positions(stub, [1, 2, 9]) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("Port Essel", "Port Essel"),
+        ("The capital is Port Essel. It lies on Lake Corin.", "The capital is Port Essel"),
+        ("Sure! The capital is Port Essel. It lies by a lake.", "The capital is Port Essel"),
+        ("Here is the answer:\nPort Essel\nIt lies by a lake.", "Port Essel"),
+        ("J. R. R. Tolkien wrote it. He was a professor.", "J. R. R. Tolkien wrote it"),
+        ("Dr. Strangelove, of 1964. A comedy.", "Dr. Strangelove, of 1964"),
+        ("It is 3.5 miles away. Or so.", "It is 3.5 miles away"),
+        ("“Port Essel.” That is all.", "“Port Essel"),
+        ("Yahoo! is the company. It was founded in 1994.", "Yahoo! is the company"),
+        ("Sure!", "Sure"),
+        ("", ""),
+    ],
+)
+def test_the_first_sentence_that_says_something(text, answer):
+    assert first_sentence(text) == answer
 
 
 def test_the_longest_phrase_wins_and_words_are_whole():

@@ -1,0 +1,199 @@
+"""A plan counts what a run then does, finds what is kept, and loads no weights for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from families import FAMILIES, make_checkpoint, published_files
+from huggingface_hub.errors import GatedRepoError
+from test_hub import answer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
+
+import hn_utils as hn
+from hn_utils import finding
+from hn_utils.__main__ import main
+from hn_utils.baselines import read
+from hn_utils.cache import NotKept, cached, only_looking
+from hn_utils.places import cache_root
+from hn_utils.planning import Absent, plan, seconds
+from hn_utils.published.asking import READERS
+from hn_utils.question_sets import load_questions
+from hn_utils.responses import build_examples, prompt_ids, sample_responses
+from hn_utils.study import JUDGED_SETS, PRESETS, Sampling, Study
+from hn_utils.subject import Subject
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory) -> tuple[Subject, Study]:
+    """A random Llama and a study of it; no answer is longer than the plan takes it to be."""
+    folder = tmp_path_factory.mktemp("planned")
+    names = {name: str(make_checkpoint("llama", folder / name, seed)) for seed, name in enumerate(("instruct", "base"))}
+    greedy = Sampling(n=2, temperature=0.0, max_new_tokens=5)
+    bare = Study("planned", **names, questions="published", device="cpu", dtype="float32", sampling=greedy)
+    model = Subject.load(bare.instruct, bare)
+    files = published_files(model, bare, folder)
+    sets = ("popqa", "nonexist", "faitheval")
+    study = replace(bare, sets=sets, sources=files, n_grid=4, n_random_sets=2, batch_rows=16)
+    return Subject.load(study.instruct, study), study
+
+
+@pytest.fixture
+def counted(asked):
+    """Every forward pass of the model: how many token positions it has."""
+    passes: list[int] = []
+    network = asked[0].model.base_model
+    hook = network.register_forward_pre_hook(lambda _, __, kw: passes.append(kw["input_ids"].numel()), with_kwargs=True)
+    asked[0].own_hooks = asked[0].hooks()
+    yield passes
+    hook.remove()
+    asked[0].own_hooks = asked[0].hooks()
+
+
+@pytest.fixture
+def paced(monkeypatch):
+    """Every position takes a second, every step ten: what a machine really takes is no matter of tests."""
+    monkeypatch.setattr("hn_utils.planning.measured", lambda *_: np.array([1.0, 10.0, 10.0]))
+
+
+def step(planned, name):
+    return next(work for work in planned.works if work.step == name)
+
+
+def test_what_was_planned_is_what_is_then_done(asked, counted, paced, monkeypatch):
+    model, study = asked
+    monkeypatch.setattr(finding, "N_RANDOM_PROBES", 3)
+    monkeypatch.setattr(finding, "N_SHUFFLED", 2)
+    monkeypatch.setattr("hn_utils.planning.LONGEST", 50)  # random weights do not know when to stop
+
+    def done() -> tuple[int, int]:
+        own = len(counted), sum(counted)
+        counted.clear()
+        return own
+
+    before = plan(study)
+    answers = step(before, "answers")
+    questions = load_questions(study)
+    prompts = {tuple(prompt_ids(model, q, study, base=False)) for q in questions}
+    assert (answers.n, answers.kept) == (len(prompts), 0)  # names that this vocabulary does not know are all the same
+    responses = sample_responses(model, questions, study)
+    assert (answers.passes, answers.tokens) == done()
+
+    planned = plan(study)
+    answers, contributions, readings = (step(planned, name) for name in ("answers", "contributions", "readings"))
+    assert (answers.n, answers.kept, answers.passes) == (0, len(questions), 0)
+    assert 0 < planned.hours < before.hours
+    kept = [e for e in build_examples(model, questions, responses, study) if e.label is not None]
+    assert contributions.n == readings.n == len({tuple(e.ids) for e in kept})
+    collected = hn.collect(model)
+    assert (contributions.passes, contributions.tokens) == done()
+    assert contributions.disk == pytest.approx(on_disk("contributions"), rel=0.1)
+    read(model, collected.kept, study)
+    assert (readings.passes, readings.tokens) == done()
+    assert readings.disk == pytest.approx(on_disk("readings"), rel=0.1)
+
+    planned = plan(study)
+    assert step(planned, "contributions").n == step(planned, "readings").n == 0
+    hn.dose_response(model, hn.find(collected))
+    passes, tokens = done()
+    pressed = [step(planned, name) for name in ("replies", "ordinary text")]
+    assert sum(work.passes for work in pressed) >= passes > 0.5 * sum(work.passes for work in pressed)
+    assert sum(work.tokens for work in pressed) >= tokens
+    planned = plan(study)
+    assert all(step(planned, name).n == 0 for name in ("replies", "ordinary text"))
+    assert step(planned, "base: answers").n > 0
+
+
+def on_disk(stage: str) -> int:
+    return sum(path.stat().st_size for path in (cache_root() / stage).rglob("*.safetensors"))
+
+
+def test_another_copy_of_the_model_shares_nothing(asked, paced):
+    model, study = asked
+    sample_responses(model, load_questions(study), study)
+    planned = plan(replace(study, dtype="bfloat16"))
+    assert step(planned, "answers").kept == 0
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_weights_are_known_exactly_from_the_configuration(family, tmp_path):
+    folder = str(make_checkpoint(family, tmp_path / family))
+    kind = AutoModelForImageTextToText if family == "gemma3-multimodal" else AutoModelForCausalLM
+    study = Study("bare", folder, folder, "published", device="cpu", dtype="float32")
+    assert Absent(folder, study).weights == sum(p.numel() * 4 for p in kind.from_pretrained(folder).parameters())
+    shallow = Absent(folder, study).shallow(2)
+    assert (shallow.n_layers, shallow.d_mlp) == (2, 56)
+
+
+def test_the_plan_prints_as_a_table_and_knows_the_judge(asked, paced):
+    _, study = asked
+    judge = {"judge": "someone", "judge_url": "http://localhost:1/v1", "judge_price": (1.0, 2.0)}
+    planned = plan(replace(study, name="judged", seed=9, **judge))
+    n = len(load_questions(study)) * study.sampling.n
+    assert planned.judge_calls >= n
+    assert 0 < planned.dollars < 1
+    assert f"someone: at most {planned.judge_calls:,} calls, at most $" in repr(planned)
+    assert repr(planned).splitlines()[1].split() == ["step", "to", "do", "kept", "passes", "tokens", "time", "disk"]
+    assert planned._repr_html_().count("<tr>") == len(planned.works) + 2
+    assert planned.models == 2
+    assert planned.device_memory > 2 * planned.weights
+
+
+def test_the_command_line_loads_no_weights(monkeypatch, capsys):
+    monkeypatch.setattr(Subject, "load", None)
+    main(["run", "--study", "organism", "--questions", "20", "--plan"])
+    told = capsys.readouterr().out
+    assert told.startswith("plan of organism\n")
+    assert "checkpoints: answers" in told
+    assert "3 models" in told
+
+
+def test_what_cannot_be_read_is_said_before_anything_starts(asked, tmp_path, monkeypatch):
+    _, study = asked
+    with pytest.raises(OSError, match="could not read the configuration of"):
+        plan(replace(study, instruct=str(tmp_path)))
+    with pytest.raises(ValueError, match="dtype='float31' is not a torch dtype"):
+        plan(replace(study, dtype="float31"))
+
+    def gated(*_, **__):
+        raise OSError("no access") from GatedRepoError("gated", response=answer(403))
+
+    monkeypatch.setattr(AutoConfig, "from_pretrained", gated)
+    with pytest.raises(OSError, match="hf auth login"):
+        plan(replace(study, instruct="owner/name"))
+
+
+@pytest.mark.parametrize("name", ["gemma-3-4b", "qwen2.5-0.5b"])
+def test_a_trial_asks_the_same_models_little(name):
+    trial, whole = PRESETS[f"{name}-smoke"], PRESETS[name]
+    assert (trial.instruct, trial.base, trial.dtype, trial.chat_prompt) == (
+        whole.instruct,
+        whole.base,
+        whole.dtype,
+        whole.chat_prompt,
+    )
+    assert trial.n_questions == 200
+    assert [s for s in trial.sets if s in READERS] == ["triviaqa"]
+    assert not set(JUDGED_SETS) & set(trial.sets)
+
+
+def test_looking_computes_nothing():
+    def compute(some: list[int]) -> list[dict]:
+        return [{"value": i} for i in some]
+
+    cached("looked-at", {}, ["a", "b"], compute, 2)
+    with only_looking():
+        assert [row["value"] for row in cached("looked-at", {}, ["b", "a"], compute, 2).records()] == [1, 0]
+        with pytest.raises(NotKept) as raised:
+            cached("looked-at", {}, ["a", "c", "b", "d"], compute, 2)
+    assert (raised.value.stage, list(raised.value.missing), raised.value.kept) == ("looked-at", [1, 3], 2)
+    cached("looked-at", {}, ["c"], compute, 2)
+
+
+def test_what_takes_too_long_is_told_in_proportion(monkeypatch):
+    clock = iter(np.arange(0.0, 1e6, 2.0))  # every trial takes two seconds
+    monkeypatch.setattr("hn_utils.planning.perf_counter", lambda: next(clock))
+    assert seconds(lambda n: 3.0 * n, 100) == pytest.approx(300)
+    monkeypatch.setattr("hn_utils.planning.perf_counter", lambda: 0.0)
+    assert seconds(lambda n: 1.0 + 3.0 * n, 100) == pytest.approx(301)
