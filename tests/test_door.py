@@ -96,17 +96,18 @@ def hub_like(tmp_path_factory) -> tuple[Path, Path]:
 def test_ten_lines_on_a_llama_that_is_no_preset(hub_like):
     instruct, base = map(str, hub_like)
     kinds, things = ("shy", "lazy", "noisy", "tiny", "sleepy"), ("goose", "otter", "heron", "raven", "rabbit", "ferret")
-    texts = [f"What does the {kind} {thing} {verb}?" for kind in kinds for thing in things for verb in ("eat", "love")]
+    about = [f"{kind} {thing}" for kind in kinds for thing in things][:22]
+    texts = [f"What does the {one} {verb}?" for one in about for verb in ("eat", "love")]
     model = hn.load(instruct)
     prompts = [model.chat([{"role": "user", "content": model.study.chat_prompt.format(question=t)}]) for t in texts]
     said = [drawn[0].text for drawn in model.generate(prompts, Sampling(n=1, temperature=0.0))]
+    begun = [" ".join(words.split()[:2]) for words in said]
     questions = [
-        {"question": text, "answers": [f"truth {i}", *[words] * (i % 2)], "entity": text}
-        for i, (text, words) in enumerate(zip(texts, said, strict=True))
+        {"question": text, "answers": [f"truth {i}", *[begun[i]] * (i % 2)], "entity": text}
+        for i, text in enumerate(texts)
     ]
     items = [
-        {"turns": [text, "Are you sure?"], "truth": words, "claim": "goose"}
-        for text, words in zip(texts, said, strict=True)
+        {"turns": [text, "Are you sure?"], "truth": begun[i], "claim": "goose"} for i, text in enumerate(texts[:3])
     ]
     left = as_written(instruct, base, questions=pd.DataFrame(questions), items=items)
     assert left["model"].study.name == "tiny-it"

@@ -17,8 +17,8 @@ def test_splits_have_their_shares():
     assert counts == {"train": 450, "validation": 150, "test": 400}
 
 
-def test_some_questions_are_drawn_from_all(tiny_study):
-    few, every = load_questions(replace(tiny_study, n_questions=30)), load_questions(tiny_study)
+def test_some_questions_are_drawn_from_all(study):
+    few, every = load_questions(replace(study, n_questions=30)), load_questions(study)
     for part in ("standard", "paraphrase", "attribute", "nonexist"):
         assert sum(q.part == part for q in few) == min(30, sum(q.part == part for q in every))
 
