@@ -15,6 +15,7 @@ from typing import Any
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, LocalEntryNotFoundError, RevisionNotFoundError
 
+from hn_utils.cache import key_hash
 from hn_utils.ledger import Ledger
 from hn_utils.progress import tell
 from hn_utils.study import Study
@@ -136,7 +137,7 @@ def copy_of(name: str, config: Any, study: Study) -> str:
     if folder.is_dir():
         stats = [(path.name, path.stat()) for path in sorted(folder.iterdir())]
         name, what = str(folder.resolve()), str([(file, s.st_size, s.st_mtime_ns) for file, s in stats])
-    return f"{name} {what} {study.dtype} {study.bits}"
+    return key_hash([name, what, study.dtype, study.bits])
 
 
 def remember_fingerprint(name: str, config: Any, study: Study, fingerprint: str) -> None:

@@ -190,7 +190,7 @@ class Absent(Subject):
         bridge = TransformerBridge.boot_transformers(
             self.name, hf_model=model.eval(), tokenizer=self.tokenizer, device=str(self.device), dtype=model.dtype
         )
-        return Subject(bridge, self.tokenizer, self.name)
+        return Subject(bridge, self.tokenizer, self.name, self.study)
 
 
 def dtype_of(study: Study) -> torch.dtype:
