@@ -142,8 +142,10 @@ def copy_of(name: str, config: Any, study: Study) -> str:
 
 def remember_fingerprint(name: str, config: Any, study: Study, fingerprint: str) -> None:
     """Note the fingerprint of a model as it was loaded, so that what is kept of it can be found without its weights."""
+    copy = copy_of(name, config, study)
     with closing(Ledger("fingerprints")) as ledger:
-        ledger.put(copy_of(name, config, study), fingerprint)
+        if ledger.get(copy) != fingerprint:
+            ledger.put(copy, fingerprint)
 
 
 def known_fingerprint(name: str, config: Any, study: Study) -> str | None:
