@@ -417,7 +417,8 @@ def pace_of(model: Absent, width: int) -> Pace:
         raise OSError(f"could not measure {depth} layers of {model.name!r} here {explained(error)}") from error
     square = torch.ones(1024, 1024)
     flop = seconds(lambda _: waited(lambda: square @ square, square.device), 1) / (2 * 1024**3)
-    return Pace(*deep.tolist(), flop)
+    read, write, scaled = deep.tolist()
+    return Pace(read, write, scaled, flop)
 
 
 # --- the plan --------------------------------------------------------------------------------------------------------
