@@ -10,6 +10,7 @@ import ctypes
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -271,8 +272,9 @@ class Subject:
 
         Taken anew each time, at the speed of memory, since weights may have been edited in place.
         """
-        digest = xxh3_128()
-        digest.update(self.model.config.to_json_string().encode())
+        digest, config = xxh3_128(), deepcopy(self.model.config)
+        config.output_attentions = True  # as it is when a model is loaded here; how one is run is not what it is
+        digest.update(config.to_json_string().encode())
         digest.update(self.tokenizer.backend_tokenizer.to_str().encode())
         digest.update(str((self.tokenizer.chat_template, sorted(self.stop_ids))).encode())
         for name, weight in sorted(self.model.named_parameters()):  # state_dict() would unpack 4-bit weights for good

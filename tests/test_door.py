@@ -106,8 +106,10 @@ def test_ten_lines_on_a_llama_that_is_no_preset(hub_like):
         {"question": text, "answers": [f"truth {i}", *[begun[i]] * (i % 2)], "entity": text}
         for i, text in enumerate(texts)
     ]
+    replies = [" ".join(model.ask(text).split()[:2]) for text in texts[:3]]  # what it says is what it knows
     items = [
-        {"turns": [text, "Are you sure?"], "truth": begun[i], "claim": "goose"} for i, text in enumerate(texts[:3])
+        {"turns": [text, "Are you sure?"], "truth": reply, "claim": "goose"}
+        for text, reply in zip(texts, replies, strict=False)
     ]
     left = as_written(instruct, base, questions=pd.DataFrame(questions), items=items)
     assert left["model"].study.name == "tiny-it"
