@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hn_utils.progress import tell_once
-from hn_utils.questions import load_questions
+from hn_utils.question_sets import load_questions
 from hn_utils.responses import Response, build_examples
 
 LONG = "Port Essel is the birthplace of someone. The birthplace of someone is Port Essel."

@@ -17,7 +17,6 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoModelForCausalLM
 
 from hn_utils.contributions import mean_contributions
-from hn_utils.intervene import scaled
 from hn_utils.questions import Question
 from hn_utils.responses import Example
 from hn_utils.study import Sampling, Study
@@ -44,7 +43,7 @@ def both(tmp_path_factory) -> tuple[Subject, Subject]:
     layer = model.model.layers[1].mlp.down_proj
     assert isinstance(layer._hf_hook, AlignDevicesHook)
     bridge = TransformerBridge.boot_transformers(folder, hf_model=model, tokenizer=whole.tokenizer, device="cpu")
-    return whole, Subject(bridge, whole.tokenizer, folder)
+    return whole, Subject(bridge, whole.tokenizer, folder, whole.study)
 
 
 def test_contributions_and_scaling_are_those_of_the_whole_model(both):
@@ -52,9 +51,9 @@ def test_contributions_and_scaling_are_those_of_the_whole_model(both):
     expected, found = (mean_contributions(model, [ROW]).numpy() for model in both)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     plain = split.logprobs([ROW.ids])[0]
-    with scaled(split, NEURONS, by=3.0):
+    with split.scaled(NEURONS, by=3.0):
         turned = split.logprobs([ROW.ids])[0]
-    with scaled(whole, NEURONS, by=3.0):
+    with whole.scaled(NEURONS, by=3.0):
         expected = whole.logprobs([ROW.ids])[0]
     np.testing.assert_allclose(turned, expected, rtol=1e-4)
     assert (turned - plain).abs().max() > 1e-3
