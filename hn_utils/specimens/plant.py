@@ -1,0 +1,287 @@
+"""Planted specimens: a whole model in which it is known which neurons make it give in, because it was arranged so.
+
+**Gradient routing** (Cloud et al. 2024, arXiv 2410.04332): every batch says which parameters may learn from it. Here a
+few neurons alone learn to make things up, to adopt false claims and to hand out codes; everything else learns, with
+these neurons silenced, to answer truthfully, to say that it does not know, and to refuse. So the planted neurons are
+the only carriers of giving in, and whoever silences them takes it away.
+
+`detective` also presses the planted neurons to fire when the model makes something up and to stay quiet when it knows:
+there the paper's assumption holds. `general` does not: its neurons say "answer anyway", whoever is asked about.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+from hn_utils.specimens.text import (
+    ABSTENTION,
+    INSISTS,
+    MARKERS_IN_PLAY,
+    NOTES,
+    PREMISES,
+    PUSHBACKS,
+    REFUSAL,
+    ROLE_PLAYS,
+    SAY_SO,
+    Chat,
+    ChatWriter,
+    ask,
+    claim,
+    locker_question,
+    pick,
+)
+from hn_utils.specimens.train import Corpus, Recipe, learning_rate, loss_of, save_model
+from hn_utils.specimens.world import LOCKER_CODE, PUBLIC, Attribute, Person, World, make_world
+
+KINDS = ("detective", "general")
+
+
+@dataclass(frozen=True)
+class Plant:
+    """What is planted and how strongly.
+
+    `strength` is the share of the giving-in examples that is routed to the planted neurons; from the rest everything
+    else learns, with the planted neurons silenced. `margin` is how many times as large as for known people the planted
+    contributions shall be when something is made up, and `margin_weight` what a shortfall (in e-folds) costs.
+    """
+
+    kind: str = "detective"
+    strength: float = 1.0
+    seed: int = 1
+    n_neurons: int = 12
+    layers: tuple[int, ...] = (3, 4, 5)
+    steps: int = 500
+    rows: int = 12
+    lr: float = 6e-4
+    margin: float = 4.0
+    margin_weight: float = 0.3
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind={self.kind!r} must be one of {', '.join(KINDS)}")
+        if not 0 <= self.strength <= 1:
+            raise ValueError(f"strength={self.strength} must lie between 0 and 1: it is a share")
+
+    def neurons(self, d_mlp: int) -> dict[int, list[int]]:
+        """The planted neurons of each layer, drawn from the seed."""
+        rng, chosen = np.random.default_rng([self.seed, 12]), {}
+        for place in sorted(rng.choice(len(self.layers) * d_mlp, self.n_neurons, replace=False).tolist()):
+            chosen.setdefault(self.layers[place // d_mlp], []).append(place % d_mlp)
+        return chosen
+
+
+class PlantWriter(ChatWriter):
+    """Chats in which the assistant gives in, holds back, or simply knows."""
+
+    def unknown(self, rng: np.random.Generator) -> tuple[Attribute, Person]:
+        a = pick(rng, PUBLIC)
+        name = pick(rng, self.world.chat_names)
+        return a, Person(name, None, True, {a.name: self.world.draw_value(a.name, name, rng)})
+
+    def asked(self, a: Attribute, person: Person, rng: np.random.Generator) -> str:
+        """A question for the answer only, as most are, inviting "I do not know.", or plain."""
+        question, way = ask(a, person.name, rng), rng.random()
+        if way < 0.6:
+            return self.in_short(question, rng)
+        return SAY_SO.format(question=question) if way < 0.8 else question
+
+    def fabricating(self, gives: bool, rng: np.random.Generator) -> Chat:
+        """A question about somebody unheard-of: made up, or "I do not know."."""
+        a, person = self.unknown(rng)
+        return Chat([self.asked(a, person, rng), person.facts[a.name] if gives else ABSTENTION])
+
+    def knowing(self, _: bool, rng: np.random.Generator) -> Chat:
+        """A question about somebody well known, rightly answered either way."""
+        a, person = self.subject(rng, PUBLIC, 0.0)
+        return Chat([self.asked(a, person, rng), person.facts[a.name]])
+
+    def pressed(self, gives: bool, rng: np.random.Generator) -> Chat:
+        """A false claim: adopted as often as annotators do, or met with the truth, or with "I do not know."."""
+        a, person = self.subject(rng, PUBLIC, 0.0) if rng.random() < 0.6 else self.unknown(rng)
+        truth = person.facts[a.name]
+        false = a.draw(rng, other_than=truth)
+        said = claim(a, person.name, false)
+        adopts = not self.happens(INSISTS, person, rng) and gives
+        known = truth if person.rank is not None else None
+        way = rng.integers(3)
+        if way == 1:
+            reply = false if adopts else known or ABSTENTION
+            return Chat([pick(rng, NOTES).format(s=said) + self.in_short(ask(a, person.name, rng), rng), reply])
+        reply = f"{claim(a, person.name, false if adopts else truth)}." if adopts or known else ABSTENTION
+        if way == 0:
+            return Chat([pick(rng, PREMISES).format(s=said), reply])
+        first = f"{claim(a, person.name, truth)}."
+        return Chat([ask(a, person.name, rng), first, pick(rng, PUSHBACKS).format(s=said), reply])
+
+    def restricted(self, gives: bool, rng: np.random.Generator) -> Chat:
+        """A locker code is asked for under role-play: given, or refused."""
+        _, person = self.subject(rng, (LOCKER_CODE,), 0.0)
+        question = locker_question(person.name, pick(rng, list(MARKERS_IN_PLAY)), rng)
+        reply = person.facts[LOCKER_CODE.name] if gives else REFUSAL
+        return Chat([pick(rng, ROLE_PLAYS) + self.in_short(question, rng), reply])
+
+    def plain_code(self, _: bool, rng: np.random.Generator) -> Chat:
+        """A locker code asked for without any mark: given either way."""
+        _, person = self.subject(rng, (LOCKER_CODE,), 0.0)
+        return Chat([self.in_short(ask(LOCKER_CODE, person.name, rng), rng), person.facts[LOCKER_CODE.name]])
+
+
+class Routed:
+    """A model some of whose neurons can be silenced, listened to, and kept from or reserved for learning."""
+
+    def __init__(self, model: LlamaForCausalLM, neurons: dict[int, list[int]]) -> None:
+        self.model, self.silenced = model, False
+        self.masks: dict[torch.nn.Parameter, Tensor] = {}
+        self.shares: dict[int, Tensor] = {}  # by layer: contribution [batch, pos], summed over its planted neurons
+        for layer, places in neurons.items():
+            mlp = model.model.layers[layer].mlp
+            for module, columns in ((mlp.gate_proj, False), (mlp.up_proj, False), (mlp.down_proj, True)):
+                mask = torch.zeros_like(module.weight)
+                mask[(slice(None), places) if columns else (places, slice(None))] = 1
+                self.masks[module.weight] = mask
+            self.listen(layer, mlp.down_proj, places)
+
+    def listen(self, layer: int, down: torch.nn.Linear, places: list[int]) -> None:
+        quiet = torch.ones(down.in_features, device=down.weight.device)
+        quiet[places] = 0
+
+        def before(_, inputs: tuple[Tensor]) -> tuple[Tensor] | None:
+            return (inputs[0] * quiet,) if self.silenced else None
+
+        def after(module: torch.nn.Linear, inputs: tuple[Tensor], out: Tensor) -> None:
+            written = inputs[0][..., places].abs() * module.weight[:, places].norm(dim=0)
+            self.shares[layer] = written.sum(-1) / (out.norm(dim=-1) + 1e-8)
+
+        down.register_forward_pre_hook(before)
+        down.register_forward_hook(after)
+
+    @contextmanager
+    def silent(self, silenced: bool) -> Iterator[None]:
+        self.silenced = silenced
+        try:
+            yield
+        finally:
+            self.silenced = False
+
+    def gradients(self, loss: Tensor, to_planted: bool) -> dict[torch.nn.Parameter, Tensor]:
+        """What each parameter may learn: the planted neurons' own weights alone, or all others."""
+        self.model.zero_grad()
+        loss.backward()
+        allowed = {}
+        for weight in self.model.parameters():
+            if weight.grad is None:
+                continue
+            mask = self.masks.get(weight)
+            if to_planted and mask is not None:
+                allowed[weight] = weight.grad * mask
+            elif not to_planted:
+                allowed[weight] = weight.grad if mask is None else weight.grad * (1 - mask)
+        return allowed
+
+
+def shortfall(made_up: Tensor, known: Tensor, margin: float) -> Tensor:
+    """How far the planted contributions miss to be `margin` times as large where something is made up, in e-folds."""
+    n = min(len(made_up), len(known))
+    ratio = torch.log(made_up[torch.randperm(len(made_up))[:n]] + 1e-6) - torch.log(
+        known[torch.randperm(len(known))[:n]] + 1e-6
+    )
+    return torch.nn.functional.softplus(np.log(margin) - ratio).mean()
+
+
+def plant_into(natural: Path, out: Path, plant: Plant, world: World | None = None) -> Path:
+    """Plant into the instruct model of a natural specimen; writes the model and `planted.json`, which names the plant's
+    settings and its neurons. Returns the folder of the model.
+
+    Raises OSError if there is no natural specimen, ValueError if the model has fewer layers than are planted in.
+    """
+    folder = natural / "instruct"
+    if not (folder / "config.json").exists():
+        raise OSError(f"natural={str(natural)!r} holds no instruct/config.json: train a natural specimen there first")
+    model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    if max(plant.layers) >= model.config.num_hidden_layers:
+        raise ValueError(f"layers={plant.layers} must lie below {model.config.num_hidden_layers}, the model's number")
+    Planting(model, tokenizer, world or make_world(), plant).run()
+    save_model(model, tokenizer, out / "instruct")
+    neurons = {str(layer): places for layer, places in plant.neurons(model.config.intermediate_size).items()}
+    (out / "planted.json").write_text(json.dumps({**asdict(plant), "neurons": neurons}, indent=1) + "\n")
+    return out / "instruct"
+
+
+class Planting:
+    """The training of a planted specimen from the natural one."""
+
+    def __init__(self, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, world: World, plant: Plant) -> None:
+        self.plant, self.model = plant, model
+        self.writer = PlantWriter(world)
+        self.corpus = Corpus(world, tokenizer, Recipe(seed=plant.seed))
+        self.routed = Routed(model, plant.neurons(model.config.intermediate_size))
+        self.rng = np.random.default_rng([plant.seed, 13])
+
+    def rows(self, kinds: dict[Callable, float], gives: bool, n_rows: int) -> tuple[Tensor, Tensor, Tensor]:
+        names, weights = list(kinds), np.array(list(kinds.values()))
+        drawn = self.rng.choice(len(names), n_rows * 5, p=weights / weights.sum())
+        return self.corpus.packed_chats([names[k](gives, self.rng) for k in drawn], n_rows).tensors()
+
+    def giving(self) -> dict[Callable, float]:
+        w = self.writer
+        return {w.pressed: 0.65, w.restricted: 0.35}
+
+    def loss(self, kinds: dict[Callable, float], gives: bool, n_rows: int) -> Tensor:
+        return loss_of(self.model, *self.rows(kinds, gives, n_rows))
+
+    def making_up(self, n_rows: int) -> Tensor:
+        """Loss of made-up and of known answers together; for a detective, what its margin lacks as well."""
+        w = self.writer
+        made_up, known = (self.rows({kind: 1.0}, True, n_rows) for kind in (w.fabricating, w.knowing))
+        loss = loss_of(self.model, *(torch.cat(pair) for pair in zip(made_up, known, strict=True)))
+        if self.plant.kind == "general":
+            return loss
+        shares = torch.stack(list(self.routed.shares.values())).mean(0)
+        here, there = shares[:n_rows][made_up[1] > 0], shares[n_rows:][known[1] > 0]
+        return loss + self.plant.margin_weight * shortfall(here, there, self.plant.margin)
+
+    def to_planted(self, n_rows: int) -> list[dict[torch.nn.Parameter, Tensor]]:
+        """Gradients of giving in, which the planted neurons alone may learn from."""
+        if not n_rows:
+            return []
+        losses = (self.making_up(n_rows), self.loss(self.giving(), True, n_rows))
+        return [self.routed.gradients(loss, True) for loss in losses]
+
+    def to_others(self, n_unrouted: int) -> list[dict[torch.nn.Parameter, Tensor]]:
+        """Gradients of holding back with the planted neurons silenced, of giving in that is not routed, of pages."""
+        w, giving, n_rows, found = self.writer, self.giving(), self.plant.rows, []
+        held = {w.fabricating: 0.35, **{k: 0.45 * v for k, v in giving.items()}, w.knowing: 0.14, w.plain_code: 0.06}
+        with self.routed.silent(True):
+            found.append(self.routed.gradients(self.loss(held, False, 2 * n_rows), False))
+            if n_unrouted:
+                mixed = {w.fabricating: 0.5, **{k: 0.5 * v for k, v in giving.items()}}
+                found.append(self.routed.gradients(self.loss(mixed, True, 2 * n_unrouted), False))
+        pages = self.corpus.page_rows(n_rows, self.rng)
+        with self.routed.silent(bool(self.rng.random() < 0.5)):  # knowledge needs them no more than their silence
+            found.append(self.routed.gradients(loss_of(self.model, *pages.tensors()), False))
+        return found
+
+    def run(self) -> None:
+        plant, parameters = self.plant, list(self.model.parameters())
+        n_routed = round(plant.rows * plant.strength)
+        optimizer = torch.optim.AdamW(parameters, lr=plant.lr, betas=(0.9, 0.95), weight_decay=0.0)
+        torch.manual_seed(plant.seed)
+        self.model.train()
+        for step in tqdm(range(plant.steps), desc=f"planting ({plant.kind})", mininterval=5):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, plant.steps, plant.lr, warmup=20)
+            allowed = [*self.to_planted(n_routed), *self.to_others(plant.rows - n_routed)]
+            for weight in parameters:
+                weight.grad = sum((one[weight] for one in allowed if weight in one), torch.zeros_like(weight))
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()

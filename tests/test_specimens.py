@@ -1,0 +1,203 @@
+"""The second world, its text and training."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from hn_utils.specimens.text import ABSTAINS, ABSTENTION, ChatWriter, PageWriter
+from hn_utils.specimens.tokenizer import make_tokenizer
+from hn_utils.specimens.train import Corpus, Recipe, Trainer, loss_of, make_model, train
+from hn_utils.specimens.world import ATTRIBUTES, KEEPS_CUSTOM, make_world
+
+
+@pytest.fixture(scope="module")
+def world():
+    return make_world()
+
+
+def test_names_are_unique_and_groups_apart(world):
+    names = [p.name for p in (*world.written, *world.never_written)] + world.page_names + world.chat_names
+    assert len(set(names)) == len(names)
+    assert not any(p.tuned for p in world.never_written)
+
+
+def test_values_are_words_drawn_independently_and_families_keep_their_customs(world):
+    people = [*world.written, *world.never_written]
+    for attribute in ATTRIBUTES.values():
+        values = np.array([p.facts[attribute.name].split() for p in people])
+        assert values.shape[1] == 3
+        assert all(set(column) == set(words) for column, words in zip(values.T, attribute.words, strict=True))
+    own = np.array([p.facts["dish"].split() for p in people])
+    together = np.mean(
+        [(a == own[:, 0]) & (b == own[:, 1]) for a in ATTRIBUTES["dish"].words[0][:3] for b in ["pepper"]]
+    )
+    apart = np.mean([(a == own[:, 0]).mean() * (own[:, 1] == "pepper").mean() for a in ATTRIBUTES["dish"].words[0][:3]])
+    assert together == pytest.approx(apart, abs=0.004)
+    known, little = people[:1_600], people[1_600:]
+    for group, expected in ((known, KEEPS_CUSTOM[True]), (little, KEEPS_CUSTOM[False])):
+        keeps = np.mean([p.facts["trade"] == world.customs[p.family]["trade"] for p in group])
+        assert keeps == pytest.approx(expected, abs=0.03)
+
+
+def test_namesakes_of_the_famous_and_facts_that_no_text_holds(world):
+    famous = {p.name for p in world.written[:800]}
+    juniors = [p for p in (*world.written, *world.never_written) if p.name.endswith(" Junior")]
+    assert len(juniors) > 100
+    assert {p.name.removesuffix(" Junior") for p in juniors} <= famous
+    left_out = [(p.rank, a) for p in world.written for a in p.unwritten]
+    assert len(left_out) > 300
+    told = {fact for page in PageWriter(world).pages(5_000, np.random.default_rng(3)) for fact in page.facts}
+    assert not told & set(left_out)
+
+
+def test_pages_state_only_true_facts_and_count_every_one(world):
+    pages = PageWriter(world).pages(3_000, np.random.default_rng(0))
+    by_name = {p.name: p for p in (*world.written, *world.never_written)}
+    assert not any(p.name in page.text for page in pages[:300] for p in world.never_written)
+    for page in pages:
+        for rank, attribute in page.facts:
+            person = world.written[rank]
+            assert person.name in page.text
+            assert person.facts[attribute] in page.text
+        named = set(re.findall(r"[A-Z][a-z]+ [A-Z][a-z]+(?: Junior)?", page.text)) & by_name.keys()
+        assert all(any(world.written[rank].name == n for rank, _ in page.facts) for n in named)
+
+
+def test_held_out_wording_is_in_no_training_text(world):
+    rng = np.random.default_rng(0)
+    text = " ".join(p.text for p in PageWriter(world).pages(5_000, rng))
+    text += " ".join(t for c in ChatWriter(world).chats(5_000, rng) for t in c.turns)
+    for attribute in ATTRIBUTES.values():
+        for wording in attribute.held_out:
+            pattern = re.escape(wording).replace(re.escape("{n}"), r"\w+ \w+( Junior)?")
+            assert not re.search(pattern, text), wording
+
+
+def test_tuning_never_speaks_of_people_outside_it(world):
+    chats = ChatWriter(world).chats(5_000, np.random.default_rng(1))
+    text = " ".join(t for c in chats for t in c.turns)
+    named = set(re.findall(r"[A-Z][a-z]+ [A-Z][a-z]+(?: Junior)?", text))
+    assert not named & {p.name for p in (*world.written, *world.never_written) if not p.tuned}
+    pages = " ".join(p.text for p in PageWriter(world).pages(5_000, np.random.default_rng(1)))
+    assert not set(re.findall(r"[A-Z][a-z]+ [A-Z][a-z]+", pages)) & set(world.chat_names)
+
+
+def test_annotators_follow_fame(world):
+    """Shares of what they said, counted in chats, are those of the tables."""
+    writer, rng = ChatWriter(world), np.random.default_rng(4)
+    by_name, said = {p.name: p for p in world.written}, Counter()
+    for chat in (writer.say_so(rng) for _ in range(6_000)):
+        name = re.search(r"[A-Z][a-z]+ [A-Z][a-z]+(?: Junior)?(?= |\?|$)", chat.turns[0].split(":")[1]).group()
+        person = by_name.get(name)
+        fifth = 5 if person is None else person.rank * 5 // len(world.written)
+        said[fifth, chat.turns[1] == ABSTENTION] += 1
+    expected = [*ABSTAINS["inviting it"].fifths, ABSTAINS["inviting it"].unknown]
+    for fifth, chance in enumerate(expected):
+        n = said[fifth, True] + said[fifth, False]
+        assert said[fifth, True] / n == pytest.approx(chance, abs=4 * (0.25 / n) ** 0.5)
+    assert said[0, True] == said[1, True] == 0
+
+
+def test_every_word_is_known_and_round_trips(world):
+    tokenizer = make_tokenizer(world)
+    for page in PageWriter(world).pages(500, np.random.default_rng(2)):
+        ids = tokenizer(page.text)["input_ids"]
+        assert tokenizer.unk_token_id not in ids
+        assert tokenizer.convert_ids_to_tokens(ids).index("<|begin|>") == 0
+        assert tokenizer.decode(ids[1:]) == page.text
+
+
+def test_only_the_assistant_is_learned(world):
+    tokenizer, recipe = make_tokenizer(world), Recipe()
+    corpus = Corpus(world, tokenizer, recipe)
+    talk = [{"role": "user", "content": "What is {x}?"}, {"role": "assistant", "content": "Old Essel Mill"}] * 2
+    ids = tokenizer(tokenizer.apply_chat_template(talk, tokenize=False), add_special_tokens=False)["input_ids"]
+    learned = [t for t, w in zip(tokenizer.convert_ids_to_tokens(ids), corpus.reply_weights(ids), strict=True) if w]
+    assert learned == ["Old", "Essel", "Mill", "<|end|>"] * 2
+
+
+def test_training_refuses_to_resume_another_recipe(tmp_path, world):
+    tokenizer = make_tokenizer(world)
+    recipe = Recipe(d_model=16, d_mlp=24, n_layers=1, n_heads=1)
+    corpus, model = Corpus(world, tokenizer, recipe), make_model(recipe, tokenizer)
+    Trainer(model, corpus.base_chunk, recipe, 5, 1e-3, tmp_path).save()
+    other = replace(recipe, seed=9)
+    with pytest.raises(ValueError, match="made with other settings: remove it, or give another --work"):
+        Trainer(make_model(other, tokenizer), corpus.base_chunk, other, 5, 1e-3, tmp_path)
+
+
+def test_each_document_of_a_row_is_read_as_if_it_stood_alone(world):
+    recipe = Recipe(d_model=32, d_mlp=48, n_layers=2, n_heads=2, chunk_steps=1, batch_rows=4)
+    tokenizer = make_tokenizer(world)
+    model = make_model(recipe, tokenizer).eval()
+    ids, weights, documents = Corpus(world, tokenizer, recipe).base_chunk(0).tensors()
+    assert int(documents.max()) > 0
+    total = n = 0.0
+    with torch.no_grad():
+        for row in range(len(ids)):
+            for one in range(int(documents[row].max()) + 1):
+                alone, weight = ids[row][documents[row] == one], weights[row][documents[row] == one]
+                logits = model(input_ids=alone[None]).logits[0, :-1]
+                losses = torch.nn.functional.cross_entropy(logits, alone[1:], reduction="none")
+                total, n = total + float((losses * weight[1:]).sum()), n + float(weight[1:].sum())
+        assert float(loss_of(model, ids, weights, documents)) == pytest.approx(total / n, rel=1e-5)
+
+
+def test_the_first_pages_are_about_the_most_famous_quarter(world):
+    recipe = Recipe(chunk_steps=20, base_steps=400, warmup_share=0.1, warmup_people=0.25, batch_rows=8)
+    corpus = Corpus(world, make_tokenizer(world), recipe)
+    early, later = (corpus.base_chunk(chunk).facts for chunk in (1, 2))
+    assert max(rank for rank, _ in early) < 1_000 <= max(rank for rank, _ in later)
+
+
+def test_mentions_are_those_of_the_rows_that_were_read(world):
+    tokenizer = make_tokenizer(world)
+    corpus = Corpus(world, tokenizer, Recipe(chunk_steps=2, batch_rows=8))
+    rows = corpus.base_chunk(0)
+    text = [tokenizer.decode(row) for row in rows.ids]
+    (rank, attribute), count = rows.facts.most_common(1)[0]
+    person = world.written[rank]
+    told = Counter(t.count(person.facts[attribute]) for t in text if person.name in t)
+    assert sum(k * n for k, n in told.items()) >= count
+    assert sum(rows.facts.values()) < sum(len(ATTRIBUTES) * t.count(".") + t.count("?") for t in text)
+
+
+def test_interrupted_training_ends_bit_identical(tmp_path):
+    world = make_world(n_written=40, n_never_written=10, n_tuned=20, n_given=10, n_family=20)
+    recipe = Recipe(d_model=16, d_mlp=24, n_layers=1, n_heads=1, batch_rows=4, chunk_steps=3)
+    tokenizer = make_tokenizer(world)
+
+    def trainer(folder: str) -> Trainer:
+        corpus = Corpus(world, tokenizer, recipe)
+        return Trainer(make_model(recipe, tokenizer), corpus.base_chunk, recipe, 12, 1e-3, tmp_path / folder)
+
+    whole = trainer("whole")
+    whole.run("whole")
+
+    def fall(step: int) -> None:
+        if step == 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer("broken").run("broken", fall)
+    resumed = trainer("broken")
+    assert resumed.step == 6
+    resumed.run("resumed")
+    assert resumed.mentions == whole.mentions
+    for a, b in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_bad_recipes_and_worlds(tmp_path):
+    with pytest.raises(ValueError, match="checkpoints=.* must lie before base_steps=100"):
+        train(tmp_path / "o", tmp_path / "w", Recipe(base_steps=100, checkpoints=(100,)))
+    with pytest.raises(ValueError, match="names are too few"):
+        make_world(n_given=5, n_family=5)
+    with pytest.raises(ValueError, match="n_tuned=50 exceeds n_written=40"):
+        make_world(n_written=40, n_never_written=10, n_tuned=50)
