@@ -106,9 +106,7 @@ def test_ten_lines_on_a_llama_that_is_no_preset(hub_like):
         {"question": text, "answers": [f"truth {i}", *[begun[i]] * (i % 2)], "entity": text}
         for i, text in enumerate(texts)
     ]
-    items = [
-        {"turns": [text, "Are you sure?"], "truth": begun[i], "claim": "goose"} for i, text in enumerate(texts[:3])
-    ]
+    items = [{"turns": f"It is a goose. {texts[i]}", "truth": begun[i], "claim": "goose"} for i in range(3)]
     left = as_written(instruct, base, questions=pd.DataFrame(questions), items=items)
     assert left["model"].study.name == "tiny-it"
     assert left["answers"].table.loc["consistently right", "standard"] > 10
@@ -123,13 +121,14 @@ def test_what_is_not_said_about_a_model_is_the_paper_s_or_its_preset_s(tmp_path)
     assert hn.load_study(hn.load_study("organism").instruct) == hn.load_study("organism")
 
 
-def test_a_model_in_memory_is_the_same_as_one_from_its_folder(study, subject):
+def test_a_model_in_memory_answers_as_one_from_its_folder(study, subject):
     model = AutoModelForCausalLM.from_pretrained(study.instruct, dtype=torch.float32)
     wrapped = hn.wrap(model, AutoTokenizer.from_pretrained(study.instruct))
-    assert wrapped.key(1) == subject.key(1)
     assert wrapped.study == study
     prompt = "Answer only: Where was Dixo Porvik born?"
     assert wrapped.ask(prompt) == subject.ask(prompt)
+    row = [subject.chat([{"role": "user", "content": prompt}])]
+    torch.testing.assert_close(wrapped.logprobs(row)[0], subject.logprobs(row)[0])
     with wrapped.scaled(np.arange(600), 20):
         assert wrapped.ask(prompt) != subject.ask(prompt)
 
