@@ -125,13 +125,15 @@ def test_what_is_not_said_about_a_model_is_the_paper_s_or_its_preset_s(tmp_path)
     assert hn.load_study(hn.load_study("organism").instruct) == hn.load_study("organism")
 
 
-def test_a_model_in_memory_is_the_same_as_one_from_its_folder(study, subject):
+def test_a_model_in_memory_answers_as_one_from_its_folder(study, subject):
     model = AutoModelForCausalLM.from_pretrained(study.instruct, dtype=torch.float32)
     wrapped = hn.wrap(model, AutoTokenizer.from_pretrained(study.instruct))
-    assert wrapped.key(1) == subject.key(1)
     assert wrapped.study == study
+    assert wrapped.key(1) == subject.key(1)
     prompt = "Answer only: Where was Dixo Porvik born?"
     assert wrapped.ask(prompt) == subject.ask(prompt)
+    row = [subject.chat([{"role": "user", "content": prompt}])]
+    torch.testing.assert_close(wrapped.logprobs(row)[0], subject.logprobs(row)[0])
     with wrapped.scaled(np.arange(600), 20):
         assert wrapped.ask(prompt) != subject.ask(prompt)
 
