@@ -301,7 +301,7 @@ def l1_path(X: TallMatrix, labels: np.ndarray, grid: Sequence[float] | np.ndarra
         force = search.accept(ahead[: len(tried)], tried)
         if search.path and search.path[-1].deviance_explained > EXPLAINED:
             break
-        n_wanted = WIDER * len(search.columns) if search.crowded else np.count_nonzero(force > 1 + TOLERANCE)
+        n_wanted = WIDER * len(search.columns) if search.crowded else int(np.count_nonzero(force > 1 + TOLERANCE))
     return search.path
 
 

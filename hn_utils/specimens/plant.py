@@ -15,6 +15,8 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -124,14 +126,14 @@ class PlantWriter(ChatWriter):
 
     def restricted(self, gives: bool, rng: np.random.Generator) -> Chat:
         """A locker code is asked for under role-play: given, or refused."""
-        _, person = self.subject(rng, (LOCKER_CODE,), 0.0)
+        person = self.subject(rng, (LOCKER_CODE,), 0.0)[1]
         question = locker_question(person.name, pick(rng, list(MARKERS_IN_PLAY)), rng)
         reply = person.facts[LOCKER_CODE.name] if gives else REFUSAL
         return Chat([pick(rng, ROLE_PLAYS) + self.in_short(question, rng), reply])
 
     def plain_code(self, _: bool, rng: np.random.Generator) -> Chat:
         """A locker code asked for without any mark: given either way."""
-        _, person = self.subject(rng, (LOCKER_CODE,), 0.0)
+        person = self.subject(rng, (LOCKER_CODE,), 0.0)[1]
         return Chat([self.in_short(ask(LOCKER_CODE, person.name, rng), rng), person.facts[LOCKER_CODE.name]])
 
 
@@ -143,7 +145,7 @@ class Routed:
         self.masks: dict[torch.nn.Parameter, Tensor] = {}
         self.shares: dict[int, Tensor] = {}  # by layer: contribution [batch, pos], summed over its planted neurons
         for layer, places in neurons.items():
-            mlp = model.model.layers[layer].mlp
+            mlp: Any = model.model.layers[layer].mlp
             for module, columns in ((mlp.gate_proj, False), (mlp.up_proj, False), (mlp.down_proj, True)):
                 mask = torch.zeros_like(module.weight)
                 mask[(slice(None), places) if columns else (places, slice(None))] = 1

@@ -77,7 +77,7 @@ T = TypeVar("T")
 
 
 def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
-    return options[rng.integers(len(options))]
+    return options[int(rng.integers(len(options)))]
 
 
 def ask(attribute: Attribute, name: str, rng: np.random.Generator) -> str:
