@@ -11,7 +11,7 @@ exercises: .venv/installed ## write the copies with gaps again from the notebook
 	$(BIN)/python -m hn_utils.course.worksheets
 
 test: .venv/installed ## all tests, in two processes of one thread each
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 soak: .venv/installed ## kill a small study at 100 random points, and compare what it leaves (under an hour)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/killing.py --kills 100

@@ -225,9 +225,10 @@ def main(names: Sequence[str] = MAIN_LINE) -> None:
     try:
         execute(names)
     except Interrupted as where:
-        raise SystemExit(
-            f"\ninterrupted in {where}; what was computed is kept: the same command goes on there"
-        ) from None
+        told = f"\ninterrupted in {where}; what was computed is kept: the same command goes on there\n"
+        sys.stderr.write(told)
+        sys.stderr.flush()
+        os._exit(1)  # the thread that listened to the kernel may still wait on its socket, which an ordinary exit cuts
     except DeadKernelError:
         told = (
             "error: the notebook's process was ended from outside, most often because memory ran out; what was computed"

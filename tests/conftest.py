@@ -8,29 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from hn_utils.organism.train import Recipe, train
 from hn_utils.organism.world import make_world
 from hn_utils.study import Sampling, Study, load_study
 from hn_utils.subject import Subject
 
-SLOWEST = ("test_organism", "test_notebooks", "tiny")  # the two cores should end together: these begin
-SHARING_TINY = {"test_evidence", "test_explorer", "test_road"}
+SLOWEST = ("test_organism", "test_notebooks", "test_steps", "test_killed", "test_execute", "test_models")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 STORIES = SHARED / "weights" / "stories260K" / "hf"
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests run in one process; so do all that share the tiny organism, which is trained once."""
-
-    def group(item: pytest.Item) -> str:
-        return "tiny" if item.path.stem in SHARING_TINY else item.path.stem
-
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
+    """The slowest files begin, so that two processes, which get a file at a time, end together."""
     places = {name: place for place, name in enumerate(SLOWEST)}
-    items.sort(key=lambda item: places.get(group(item), len(SLOWEST)))
+    items.sort(key=lambda item: places.get(item.path.stem, len(SLOWEST)))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -65,8 +58,10 @@ def stories(stories_folder, study) -> Subject:
 
 @pytest.fixture(scope="session")
 def tiny_study(tmp_path_factory) -> Study:
-    """A second organism, trained here in a minute on a smaller world with another architecture."""
-    folder = tmp_path_factory.mktemp("tiny")
+    """A second organism, trained here in a minute on a smaller world with another architecture: by the first of several
+    test processes that needs it."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "tiny"
     recipe = Recipe(
         seed=3,
         d_model=64,
@@ -82,7 +77,9 @@ def tiny_study(tmp_path_factory) -> Study:
         checkpoints=(1_000,),
     )
     world = make_world(n_written=100, n_never_written=40, n_tuned=30, n_given=16, n_family=30)
-    train(folder / "out", folder / "work", recipe, world)
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "out" / "recipe.json").exists():  # written last
+            train(folder / "out", folder / "work", recipe, world)
     names = {"instruct": "instruct", "base": "base"}
     return replace(
         load_study("organism"),

@@ -25,6 +25,14 @@ from hn_utils.study import JUDGED_SETS, PRESETS, Sampling, Study
 from hn_utils.subject import Subject
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory):
+    """What other tests left on disk would be taken for these models'."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory) -> tuple[Subject, Study]:
     """A random Llama and a study of it; no answer is longer than the plan takes it to be."""

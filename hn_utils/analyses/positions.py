@@ -184,8 +184,8 @@ def at_every_position(collected: Collected) -> list[AtPosition]:
     curve = []
     for place in positions(collected.subject, collected.kept):
         here = read_here(collected, place)
-        splits = [here.answers.rows(split) for split in SPLITS]
-        if all(min(np.bincount(here.answers.labels[rows], minlength=2)) >= MIN_TO_TRAIN for rows in splits):
+        splits = [here.answers.labels[here.answers.rows(split)] for split in SPLITS]
+        if min((labels == kind).sum() for labels in splits for kind in (0, 1)) >= MIN_TO_TRAIN:
             curve.append(at_position(place.name, here))
     return curve
 

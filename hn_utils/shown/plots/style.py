@@ -41,7 +41,6 @@ def styled(figure: go.Figure, title: str, height: int = HEIGHT, caption: str = "
             "y": 1 - 24 / height,  # plotly measures from the middle of the first line
             "yanchor": "top",
             "font": {"size": 15},
-            "subtitle": {"text": below, "font": {"size": 13, "color": "#555555"}},
         },
         font={"size": 13},
         height=height,
@@ -49,6 +48,8 @@ def styled(figure: go.Figure, title: str, height: int = HEIGHT, caption: str = "
         legend={"orientation": "h", "y": -0.2, "x": 0},
         hoverlabel={"font_size": 13},
     )
+    if caption:
+        figure.update_layout(title_subtitle={"text": below, "font": {"size": 13, "color": "#555555"}})
     return figure
 
 
