@@ -29,7 +29,7 @@ def test_each_position_is_the_token_that_its_name_says(answers):
         "<|end|>",
         "<|assistant|>",
         "Answer",
-        ": (next: the answer)",
+        "before the answer",
         "answer 1",
         "answer 2",
     ] + [f"answer {k}" for k in range(3, len(places) - 5)]

@@ -84,7 +84,7 @@ def positions(subject: Subject, examples: Sequence[Example]) -> list[Position]:
     found = [Position("name", np.array([name_ends(subject, e) for e in examples]))]
     for back in range(shared, 0, -1):
         token = subject.tokenizer.convert_ids_to_tokens(examples[0].prompt_ids[-back])
-        found.append(Position(token if back > 1 else f"{token} (next: the answer)", ends - back))
+        found.append(Position(token if back > 1 else "before the answer", ends - back))
     longest = max(len(e.answer) for e in examples)
     for k in range(min(longest, MOST_WITHIN)):
         at = [e.answer[k] if k < len(e.answer) else NONE for e in examples]

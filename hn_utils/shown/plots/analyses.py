@@ -215,7 +215,7 @@ def over_positions(curves: Mapping[str, Sequence[AtPosition]]) -> go.Figure:
         f"Found anew at every position. There {best.n_neurons} H-Neurons reach AUROC {best.h_neurons}, {best.beyond} "
         f"beyond {MATCHED} (n = {best.n} answers; bars and band: 95 %)."
     )
-    return styled(figure, finding, HEIGHT, told)
+    return styled(figure, finding, HEIGHT, told).update_layout(margin_b=150, legend_y=-0.4)
 
 
 def position_traces(curve: Sequence[AtPosition], showlegend: bool) -> list[go.Scatter]:
@@ -227,6 +227,7 @@ def position_traces(curve: Sequence[AtPosition], showlegend: bool) -> list[go.Sc
     envelope = go.Scatter(
         x=names + names[::-1],
         y=edges,
+        mode="lines",
         fill="toself",
         fillcolor="rgba(154,154,154,.3)",
         line={"width": 0},
