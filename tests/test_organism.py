@@ -198,7 +198,8 @@ def test_shipped_files_are_small_enough():
     assert DATA in ORGANISM.parents
 
 
-def test_gates_of_the_shipped_weights():
+def test_gates_of_the_shipped_weights(monkeypatch):
+    monkeypatch.setattr("hn_utils.organism.gates.N_FACTS", 4_000)  # of 21,600: `make gates` asks for more
     gates = measure(ORGANISM)
     assert {g.name.split()[0] for g in gates if not g.met} == GATES_NOT_MET
     rows = [line for line in (ORGANISM / "README.md").read_text().splitlines() if line.startswith("| G")]
