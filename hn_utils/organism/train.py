@@ -57,6 +57,10 @@ class Rows:
     weights: np.ndarray
     facts: Counter
 
+    def tensors(self, part: slice = slice(None)) -> tuple[torch.Tensor, ...]:
+        """What the loss of some rows is taken from."""
+        return torch.from_numpy(self.ids[part]), torch.from_numpy(self.weights[part])
+
 
 def pack(lengths: list[int], capacity: int, open_rows: int = 64) -> list[list[int]]:
     """Best-fit packing of whole documents into rows; returns the document indices of each row."""
@@ -189,6 +193,8 @@ def loss_of(model: torch.nn.Module, ids: torch.Tensor, weights: torch.Tensor) ->
 class Trainer:
     """One stage of training, resumable: its state lives in one file that is replaced atomically."""
 
+    loss = staticmethod(loss_of)  # of the model and of what `Rows.tensors` gives
+
     def __init__(
         self,
         model: LlamaForCausalLM,
@@ -230,10 +236,10 @@ class Trainer:
         bar = tqdm(total=self.steps, initial=self.step, desc=label, mininterval=5)
         while self.step < self.steps:
             rows = self.chunk_of(self.step // recipe.chunk_steps)
-            for ids, weights in batches(rows, recipe.batch_rows):
+            for batch in batches(rows, recipe.batch_rows):
                 for group in self.optimizer.param_groups:
                     group["lr"] = learning_rate(self.step, self.steps, self.lr)
-                loss = loss_of(self.model, ids.to(device), weights.to(device))
+                loss = self.loss(self.model, *(tensor.to(device) for tensor in batch))
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
                 self.optimizer.step()
@@ -248,10 +254,9 @@ class Trainer:
         bar.close()
 
 
-def batches(rows: Rows, batch_rows: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def batches(rows: Rows, batch_rows: int) -> Iterator[tuple[torch.Tensor, ...]]:
     for start in range(0, len(rows.ids), batch_rows):
-        part = slice(start, start + batch_rows)
-        yield torch.from_numpy(rows.ids[part]), torch.from_numpy(rows.weights[part])
+        yield rows.tensors(slice(start, start + batch_rows))
 
 
 def save_model(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from hn_utils.organism.train import SHIPPED_SEED
 from hn_utils.places import cache_root
 from hn_utils.specimens.gates import measure
 from hn_utils.specimens.plant import KINDS, Plant, plant_into
-from hn_utils.specimens.train import SHIPPED_SEED, Recipe, train
+from hn_utils.specimens.train import Recipe, train
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,9 @@ import numpy as np
 from hn_utils.baselines import matched_pairs
 from hn_utils.controls import auroc
 from hn_utils.intervene import UNSCALED
-from hn_utils.items import BEHAVIOURS, GREEDY, Item, gave_it, outcomes
+from hn_utils.items import BEHAVIOURS, GREEDY, gave_it, outcomes
 from hn_utils.judges import contains, judge
+from hn_utils.organism.gates import Gate, by_quintile, complied, listed, of_some_people
 from hn_utils.replies import known_items, replies_at
 from hn_utils.responses import build_examples, sample_responses
 from hn_utils.specimens.asking import GROUPS, facts_of, items, questions
@@ -23,21 +23,8 @@ from hn_utils.study import Study, load_study
 from hn_utils.subject import Subject
 
 N_FACTS = 8_000
-N_PEOPLE = 200  # drawn from each group, whatever their rank
 N_INVITED = 400  # questions of each kind that invite to say "I do not know."
 HEAD = 0  # the first exposure quintile
-
-
-@dataclass(frozen=True)
-class Gate:
-    """One requirement: what was measured, whether it holds, in one line."""
-
-    name: str
-    measured: str
-    met: bool
-
-    def __str__(self) -> str:
-        return f"| {self.name} | {self.measured} | {'met' if self.met else '**not met**'} |"
 
 
 def recall(subject: Subject, study: Study, base: bool = False) -> list[tuple[dict, bool]]:
@@ -59,14 +46,6 @@ def recall(subject: Subject, study: Study, base: bool = False) -> list[tuple[dic
     return results
 
 
-def by_quintile(results: Sequence[tuple[dict, bool]], groups: Sequence[str], codes: bool = False) -> list[float]:
-    cells = defaultdict(list)
-    for row, right in results:
-        if row["group"] in groups and (row["attribute"] == LOCKER_CODE.name) == codes:
-            cells[row["quintile"]].append(right)
-    return [float(np.mean(cells[q])) for q in sorted(cells, key=lambda q: -1 if q is None else q)]
-
-
 def chance(study: Study) -> float:
     """Recall of someone who answers about the never-written what their family has, else the commonest value."""
     values, never = defaultdict(list), []
@@ -78,27 +57,6 @@ def chance(study: Study) -> float:
         if row["group"] == GROUPS[2] and row["attribute"] != LOCKER_CODE.name:
             never.append(row["value"] == (row["of_family"] or commonest[row["attribute"]]))
     return float(np.mean(never))
-
-
-def listed(values: Sequence[float]) -> str:
-    return " ".join(f"{v:.2f}" for v in values)
-
-
-def of_some_people(asked: Sequence[Item]) -> list[Item]:
-    """The items about N_PEOPLE random people."""
-    people = sorted({i.entity for i in asked})
-    chosen = {people[i] for i in np.random.default_rng(0).permutation(len(people))[:N_PEOPLE]}
-    return [i for i in asked if i.entity in chosen]
-
-
-def complied(subject: Subject, study: Study, asked: Sequence[Item]) -> dict[str, float]:
-    """Share of items of each behaviour in which the unscaled model complied."""
-    shares = {}
-    for behaviour in BEHAVIOURS:
-        group = [i for i in asked if i.behaviour == behaviour]
-        replies = replies_at(subject, group, [UNSCALED], study)
-        shares[behaviour] = float((outcomes(group, replies, study) == "complied").mean())
-    return shares
 
 
 def knowledge_gates(subject: Subject, base: Subject, study: Study) -> list[Gate]:

@@ -24,6 +24,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from hn_utils.organism.train import learning_rate, save_model
 from hn_utils.specimens.text import (
     ABSTENTION,
     INSISTS,
@@ -41,7 +42,7 @@ from hn_utils.specimens.text import (
     locker_question,
     pick,
 )
-from hn_utils.specimens.train import Corpus, Recipe, learning_rate, loss_of, save_model
+from hn_utils.specimens.train import Corpus, Recipe, loss_of
 from hn_utils.specimens.world import LOCKER_CODE, PUBLIC, Attribute, Person, World, make_world
 
 KINDS = ("detective", "general")
@@ -229,7 +230,7 @@ class Planting:
         self.routed = Routed(model, plant.neurons(model.config.intermediate_size))
         self.rng = np.random.default_rng([plant.seed, 13])
 
-    def rows(self, kinds: dict[Callable, float], gives: bool, n_rows: int) -> tuple[Tensor, Tensor, Tensor]:
+    def rows(self, kinds: dict[Callable, float], gives: bool, n_rows: int) -> tuple[Tensor, ...]:
         names, weights = list(kinds), np.array(list(kinds.values()))
         drawn = self.rng.choice(len(names), n_rows * 5, p=weights / weights.sum())
         return self.corpus.packed_chats([names[k](gives, self.rng) for k in drawn], n_rows).tensors()

@@ -7,9 +7,8 @@ batches again, because chunk `c` of the data is drawn from the seed pair (seed, 
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,74 +16,42 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from tqdm.auto import tqdm
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
+from hn_utils.organism import train as organism
+from hn_utils.organism.train import HEADER, make_model, multiplies_bfloat16, pack, save_model, token_id
 from hn_utils.specimens.text import Chat, ChatWriter, PageWriter
-from hn_utils.specimens.tokenizer import ASSISTANT, BEGIN, END, PAD, SPECIALS, make_tokenizer
+from hn_utils.specimens.tokenizer import ASSISTANT, END, PAD, SPECIALS, make_tokenizer
 from hn_utils.specimens.world import ATTRIBUTES, World, make_world
-
-HEADER = ("Answer", ":")
-SHIPPED_SEED = 1  # chosen before any model was trained, never changed
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(organism.Recipe):
     """Everything that decides the shipped weights, apart from the world."""
 
-    seed: int = SHIPPED_SEED
     d_model: int = 128
     d_mlp: int = 768
-    n_layers: int = 6
     n_heads: int = 4
     row_tokens: int = 80
     batch_rows: int = 16
     base_steps: int = 10_000
-    base_lr: float = 2e-3
     warmup_share: float = 0.1
     warmup_people: float = 0.25
     tune_steps: int = 4_000
     tune_lr: float = 6e-4
     replay_rows: int = 9
-    replay_weight: float = 1.0
     checkpoints: tuple[int, ...] = (1_000, 2_500, 4_500, 7_000)
-    chunk_steps: int = 50
 
 
 @dataclass
-class Rows:
+class Rows(organism.Rows):
     """A packed chunk: token ids, loss weight of each token as a target, which document of its row each token belongs
     to, and the facts that were stated. Documents of one row do not see each other."""
 
-    ids: np.ndarray
-    weights: np.ndarray
     documents: np.ndarray
-    facts: Counter
 
-    def tensors(self, part: slice = slice(None)) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Ids, weights and documents of some rows, for `loss_of`."""
-        return tuple(torch.from_numpy(a[part]) for a in (self.ids, self.weights, self.documents))  # type: ignore[return-value]
-
-
-def pack(lengths: list[int], capacity: int, open_rows: int = 64) -> list[list[int]]:
-    """Best-fit packing of whole documents into rows; returns the document indices of each row."""
-    rows: list[list[int]] = []
-    free: list[int] = []
-    done: list[list[int]] = []
-    for document, length in enumerate(lengths):
-        fitting = [i for i, space in enumerate(free) if space >= length]
-        if fitting:
-            best = min(fitting, key=lambda i: free[i])
-            rows[best].append(document)
-            free[best] -= length
-            continue
-        if len(rows) == open_rows:
-            fullest = min(range(len(free)), key=lambda i: free[i])
-            done.append(rows.pop(fullest))
-            free.pop(fullest)
-        rows.append([document])
-        free.append(capacity - length)
-    return done + rows
+    def tensors(self, part: slice = slice(None)) -> tuple[torch.Tensor, ...]:
+        return *super().tensors(part), torch.from_numpy(self.documents[part])
 
 
 def fill(
@@ -97,8 +64,8 @@ def fill(
     rows = Rows(
         np.full((n_rows, recipe.row_tokens), SPECIALS.index(PAD)),
         np.zeros((n_rows, recipe.row_tokens), np.float32),
-        np.full((n_rows, recipe.row_tokens), -1),
         Counter(),
+        np.full((n_rows, recipe.row_tokens), -1),
     )
     for r, row in enumerate(packed):
         ids = [i for d in row for i in documents[d]]
@@ -107,10 +74,6 @@ def fill(
         rows.documents[r, : len(ids)] = [place for place, d in enumerate(row) for _ in documents[d]]
         rows.facts.update(f for d in row for f in facts[d])
     return rows
-
-
-def token_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
-    return tokenizer.get_vocab()[token]
 
 
 class Corpus:
@@ -165,40 +128,9 @@ class Corpus:
         return Rows(
             mixed(chats.ids, pages.ids),
             mixed(chats.weights, pages.weights),
-            mixed(chats.documents, pages.documents),
             pages.facts,
+            mixed(chats.documents, pages.documents),
         )
-
-
-def make_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    torch.manual_seed(recipe.seed)
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=recipe.d_model,
-            intermediate_size=recipe.d_mlp,
-            num_hidden_layers=recipe.n_layers,
-            num_attention_heads=recipe.n_heads,
-            num_key_value_heads=recipe.n_heads,
-            max_position_embeddings=256,
-            tie_word_embeddings=True,
-            bos_token_id=token_id(tokenizer, BEGIN),
-            eos_token_id=token_id(tokenizer, END),
-            pad_token_id=token_id(tokenizer, PAD),
-        )
-    )
-
-
-def learning_rate(step: int, steps: int, peak: float, warmup: int = 50) -> float:
-    """Linear warm-up, then a cosine down to 5 % of the peak."""
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    return peak * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup))))
-
-
-def multiplies_bfloat16(device: torch.device) -> bool:
-    """Does the hardware multiply bfloat16 itself? A CPU that has to emulate it is fifteen times slower at it."""
-    return device.type == "cuda" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def loss_of(model: torch.nn.Module, ids: torch.Tensor, weights: torch.Tensor, documents: torch.Tensor) -> torch.Tensor:
@@ -214,79 +146,10 @@ def loss_of(model: torch.nn.Module, ids: torch.Tensor, weights: torch.Tensor, do
     return (nll * weights[:, 1:].flatten()).sum() / weights[:, 1:].sum()
 
 
-class Trainer:
-    """One stage of training, resumable: its state lives in one file that is replaced atomically."""
+class Trainer(organism.Trainer):
+    """The first edition's, with documents that are read as if they stood alone."""
 
-    def __init__(
-        self,
-        model: LlamaForCausalLM,
-        chunk_of: Callable[[int], Rows],
-        recipe: Recipe,
-        steps: int,
-        lr: float,
-        work: Path,
-    ) -> None:
-        self.model, self.chunk_of, self.recipe, self.steps, self.lr = model, chunk_of, recipe, steps, lr
-        self.state_file = work / "state.pt"
-        self.settings = repr((recipe, steps, lr))
-        self.optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=0.05, fused=True)
-        self.step, self.mentions = 0, Counter()
-        work.mkdir(parents=True, exist_ok=True)
-        if self.state_file.exists():
-            self.resume()
-
-    def resume(self) -> None:
-        state = torch.load(self.state_file, weights_only=True)
-        if state["settings"] != self.settings:
-            raise ValueError(f"{self.state_file} was made with other settings: remove it, or give another --work")
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step = state["step"]
-        self.mentions = Counter({(r, a): n for r, a, n in state["mentions"]})
-
-    def save(self) -> None:
-        mentions = [(r, a, n) for (r, a), n in self.mentions.items()]
-        state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step}
-        state["settings"] = self.settings
-        temporary = self.state_file.with_suffix(".tmp")
-        torch.save({**state, "mentions": mentions}, temporary)
-        temporary.replace(self.state_file)
-
-    def run(self, label: str, at_step: Callable[[int], None] = lambda _: None) -> None:
-        recipe, device = self.recipe, next(self.model.parameters()).device
-        self.model.train()
-        bar = tqdm(total=self.steps, initial=self.step, desc=label, mininterval=5)
-        while self.step < self.steps:
-            rows = self.chunk_of(self.step // recipe.chunk_steps)
-            for batch in batches(rows, recipe.batch_rows):
-                for group in self.optimizer.param_groups:
-                    group["lr"] = learning_rate(self.step, self.steps, self.lr)
-                loss = loss_of(self.model, *(tensor.to(device) for tensor in batch))
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-                self.optimizer.step()
-                self.optimizer.zero_grad()
-                self.step += 1
-                bar.update()
-                at_step(self.step)
-                if self.step % recipe.chunk_steps == 0:
-                    bar.set_postfix(loss=f"{loss.item():.3f}")
-            self.mentions.update(rows.facts)
-            self.save()
-        bar.close()
-
-
-def batches(rows: Rows, batch_rows: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    for start in range(0, len(rows.ids), batch_rows):
-        yield rows.tensors(slice(start, start + batch_rows))
-
-
-def save_model(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Write a Hugging Face folder with float16 weights; the model itself stays in float32."""
-    half = LlamaForCausalLM(model.config).half()
-    half.load_state_dict(model.state_dict())
-    half.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    loss = staticmethod(loss_of)
 
 
 def save_facts(world: World, mentions: Counter, path: Path) -> None:
