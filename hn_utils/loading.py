@@ -24,7 +24,7 @@ def load(which: str | Path | Study | None = None, **settings: Any) -> Subject:
     >>> import hn_utils as hn
     >>> model = hn.load("organism")
     >>> model.n_layers, model.d_mlp, model.study.name
-    (6, 1024, 'organism')
+    (6, 768, 'organism')
     """
     study = changed(which, **settings) if isinstance(which, Study) else load_study(which, **settings)
     return Subject.load(study.instruct, study)

@@ -18,7 +18,7 @@ from hn_utils.places import DATA, IN_A_CLONE, ROOT, runs_root
 from hn_utils.server import address_of
 
 ORGANISM = DATA / "organism"
-ORGANISM_STEPS = (200, 400, 700, 1000, 1400, 1900)
+ORGANISM_STEPS = (1200, 3000, 5400, 8400)
 FORMATS = {".parquet", ".jsonl", ".json", ".csv"}  # of files with questions
 
 

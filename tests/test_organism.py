@@ -14,14 +14,14 @@ import torch
 
 from hn_utils.organism.asking import facts_of, items, questions
 from hn_utils.organism.gates import measure
-from hn_utils.organism.text import ChatWriter, PageWriter
+from hn_utils.organism.text import ABSTAINS, ABSTENTION, ChatWriter, PageWriter
 from hn_utils.organism.tokenizer import make_tokenizer
-from hn_utils.organism.train import Corpus, Recipe, Trainer, learning_rate, make_model, pack, train
-from hn_utils.organism.world import ATTRIBUTES, make_world
+from hn_utils.organism.train import Corpus, Recipe, Trainer, learning_rate, loss_of, make_model, pack, train
+from hn_utils.organism.world import ATTRIBUTES, KEEPS_CUSTOM, make_world
 from hn_utils.places import DATA
 from hn_utils.study import ORGANISM
 
-GATES_NOT_MET = {"G4"}  # named in data/organism/README.md, with what was measured
+GATES_NOT_MET = {"G4", "G7"}  # named in data/organism/README.md, with what was measured
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_the_shipped_facts_are_the_world_s(world):
 
 
 def test_names_are_unique_and_groups_apart(world):
-    names = [p.name for p in (*world.written, *world.never_written)] + world.spare_names
+    names = [p.name for p in (*world.written, *world.never_written)] + world.page_names + world.chat_names
     assert len(set(names)) == len(names)
     assert not any(p.tuned for p in world.never_written)
 
@@ -51,6 +51,35 @@ def test_exposure_falls_with_rank_and_is_counted(study):
     assert mean[0] > 10 * mean[4]
 
 
+def test_values_are_words_drawn_independently_and_families_keep_their_customs(world):
+    people = [*world.written, *world.never_written]
+    for attribute in ATTRIBUTES.values():
+        values = np.array([p.facts[attribute.name].split() for p in people])
+        assert values.shape[1] == 3
+        assert all(set(column) == set(words) for column, words in zip(values.T, attribute.words, strict=True))
+    own = np.array([p.facts["instrument"].split() for p in people])
+    together = np.mean([(a == own[:, 0]) & (own[:, 1] == "silver") for a in firsts])
+    apart = np.mean(
+        [(a == own[:, 0]).mean() * (own[:, 1] == "silver").mean() for a in ATTRIBUTES["instrument"].words[0][:3]]
+    )
+    assert together == pytest.approx(apart, abs=0.004)
+    known, little = people[:1_600], people[1_600:]
+    for group, expected in ((known, KEEPS_CUSTOM[True]), (little, KEEPS_CUSTOM[False])):
+        keeps = np.mean([p.facts["trade"] == world.customs[p.family]["trade"] for p in group])
+        assert keeps == pytest.approx(expected, abs=0.03)
+
+
+def test_namesakes_of_the_famous_and_facts_that_no_text_holds(world):
+    famous = {p.name for p in world.written[:800]}
+    juniors = [p for p in (*world.written, *world.never_written) if p.name.endswith(" Junior")]
+    assert len(juniors) > 100
+    assert {p.name.removesuffix(" Junior") for p in juniors} <= famous
+    left_out = [(p.rank, a) for p in world.written for a in p.unwritten]
+    assert len(left_out) > 300
+    told = {fact for page in PageWriter(world).pages(5_000, np.random.default_rng(3)) for fact in page.facts}
+    assert not told & set(left_out)
+
+
 def test_pages_state_only_true_facts_and_count_every_one(world):
     pages = PageWriter(world).pages(3_000, np.random.default_rng(0))
     by_name = {p.name: p for p in (*world.written, *world.never_written)}
@@ -60,7 +89,7 @@ def test_pages_state_only_true_facts_and_count_every_one(world):
             person = world.written[rank]
             assert person.name in page.text
             assert person.facts[attribute] in page.text
-        named = set(re.findall(r"[A-Z][a-z]+ [A-Z][a-z]+", page.text)) & by_name.keys()
+        named = set(re.findall(r"[A-Z][a-z]+ [A-Z][a-z]+(?: Junior)?", page.text)) & by_name.keys()
         assert all(any(world.written[rank].name == n for rank, _ in page.facts) for n in named)
 
 
@@ -70,15 +99,33 @@ def test_held_out_wording_is_in_no_training_text(world):
     text += " ".join(t for c in ChatWriter(world).chats(5_000, rng) for t in c.turns)
     for attribute in ATTRIBUTES.values():
         for wording in attribute.held_out:
-            pattern = re.escape(wording).replace(re.escape("{n}"), r"\w+ \w+")
+            pattern = re.escape(wording).replace(re.escape("{n}"), r"\w+ \w+( Junior)?")
             assert not re.search(pattern, text), wording
 
 
 def test_tuning_never_speaks_of_people_outside_it(world):
     chats = ChatWriter(world).chats(5_000, np.random.default_rng(1))
     text = " ".join(t for c in chats for t in c.turns)
-    named = set(re.findall(r"[A-Z][a-z]+ [A-Z][a-z]+", text))
+    named = set(re.findall(r"[A-Z][a-z]+ [A-Z][a-z]+(?: Junior)?", text))
     assert not named & {p.name for p in (*world.written, *world.never_written) if not p.tuned}
+    pages = " ".join(p.text for p in PageWriter(world).pages(5_000, np.random.default_rng(1)))
+    assert not set(re.findall(r"[A-Z][a-z]+ [A-Z][a-z]+", pages)) & set(world.chat_names)
+
+
+def test_annotators_follow_fame(world):
+    """Shares of what they said, counted in chats, are those of the tables."""
+    writer, rng = ChatWriter(world), np.random.default_rng(4)
+    by_name, said = {p.name: p for p in world.written}, Counter()
+    for chat in (writer.say_so(rng) for _ in range(6_000)):
+        name = re.search(r"[A-Z][a-z]+ [A-Z][a-z]+(?: Junior)?(?= |\?|$)", chat.turns[0].split(":")[1]).group()
+        person = by_name.get(name)
+        fifth = 5 if person is None else person.rank * 5 // len(world.written)
+        said[fifth, chat.turns[1] == ABSTENTION] += 1
+    expected = [*ABSTAINS["inviting it"].fifths, ABSTAINS["inviting it"].unknown]
+    for fifth, chance in enumerate(expected):
+        n = said[fifth, True] + said[fifth, False]
+        assert said[fifth, True] / n == pytest.approx(chance, abs=4 * (0.25 / n) ** 0.5)
+    assert said[0, True] == said[1, True] == 0
 
 
 def test_every_word_is_known_and_round_trips(world):
@@ -93,10 +140,10 @@ def test_every_word_is_known_and_round_trips(world):
 def test_only_the_assistant_is_learned(world):
     tokenizer, recipe = make_tokenizer(world), Recipe()
     corpus = Corpus(world, tokenizer, recipe)
-    talk = [{"role": "user", "content": "What is {x}?"}, {"role": "assistant", "content": "Port Essel"}] * 2
+    talk = [{"role": "user", "content": "What is {x}?"}, {"role": "assistant", "content": "Old Essel Mill"}] * 2
     ids = tokenizer(tokenizer.apply_chat_template(talk, tokenize=False), add_special_tokens=False)["input_ids"]
     learned = [t for t, w in zip(tokenizer.convert_ids_to_tokens(ids), corpus.reply_weights(ids), strict=True) if w]
-    assert learned == ["Port", "Essel", "<|end|>"] * 2
+    assert learned == ["Old", "Essel", "Mill", "<|end|>"] * 2
 
 
 def test_the_study_reads_the_checkpoints_that_training_wrote(study):
@@ -120,6 +167,30 @@ def test_packing_keeps_every_document_whole_and_wastes_little():
     assert sorted(d for row in rows for d in row) == list(range(500))
     assert all(sum(lengths[d] for d in row) <= 64 for row in rows)
     assert sum(lengths) / (64 * len(rows)) > 0.9
+
+
+def test_each_document_of_a_row_is_read_as_if_it_stood_alone(world):
+    recipe = Recipe(d_model=32, d_mlp=48, n_layers=2, n_heads=2, chunk_steps=1, batch_rows=4)
+    tokenizer = make_tokenizer(world)
+    model = make_model(recipe, tokenizer).eval()
+    ids, weights, documents = Corpus(world, tokenizer, recipe).base_chunk(0).tensors()
+    assert int(documents.max()) > 0
+    total = n = 0.0
+    with torch.no_grad():
+        for row in range(len(ids)):
+            for one in range(int(documents[row].max()) + 1):
+                alone, weight = ids[row][documents[row] == one], weights[row][documents[row] == one]
+                logits = model(input_ids=alone[None]).logits[0, :-1]
+                losses = torch.nn.functional.cross_entropy(logits, alone[1:], reduction="none")
+                total, n = total + float((losses * weight[1:]).sum()), n + float(weight[1:].sum())
+        assert float(loss_of(model, ids, weights, documents)) == pytest.approx(total / n, rel=1e-5)
+
+
+def test_the_first_pages_are_about_the_most_famous_quarter(world):
+    recipe = Recipe(chunk_steps=20, base_steps=400, warmup_share=0.1, warmup_people=0.25, batch_rows=8)
+    corpus = Corpus(world, make_tokenizer(world), recipe)
+    early, later = (corpus.base_chunk(chunk).facts for chunk in (1, 2))
+    assert max(rank for rank, _ in early) < 1_000 <= max(rank for rank, _ in later)
 
 
 def test_mentions_are_those_of_the_rows_that_were_read(world):
@@ -160,6 +231,12 @@ def test_interrupted_training_ends_bit_identical(tmp_path):
         assert torch.equal(a, b)
 
 
+def test_a_base_of_the_same_recipe_is_kept_and_another_s_is_refused():
+    assert has_base(ORGANISM, Recipe(tune_lr=1.0))
+    with pytest.raises(ValueError, match="base/recipe.json names another seed, base_lr: give another --out"):
+        has_base(ORGANISM, Recipe(seed=9, base_lr=1.0))
+
+
 def test_learning_rate_warms_up_and_falls():
     rates = [learning_rate(s, 1_000, 1.0) for s in range(1_000)]
     assert rates[0] < 0.05
@@ -194,12 +271,12 @@ def test_questions_split_by_person_and_never_in_tuning(study):
 
 def test_shipped_files_are_small_enough():
     size = sum(f.stat().st_size for f in ORGANISM.rglob("*") if f.is_file())
-    assert size <= 80e6
+    assert size <= 40e6
     assert DATA in ORGANISM.parents
 
 
 def test_gates_of_the_shipped_weights(monkeypatch):
-    monkeypatch.setattr("hn_utils.organism.gates.N_FACTS", 4_000)  # of 21,600: `make gates` asks for more
+    monkeypatch.setattr("hn_utils.organism.gates.N_FACTS", 4_000)  # of 33,000: `make gates` asks for more
     gates = measure(ORGANISM)
     assert {g.name.split()[0] for g in gates if not g.met} == GATES_NOT_MET
     rows = [line for line in (ORGANISM / "README.md").read_text().splitlines() if line.startswith("| G")]

@@ -9,11 +9,11 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from hn_utils.specimens.plant import Plant, Planting, PlantWriter, plant_into, shortfall
-from hn_utils.specimens.text import ABSTENTION, REFUSAL
-from hn_utils.specimens.tokenizer import make_tokenizer
-from hn_utils.specimens.train import Recipe, loss_of, make_model, save_model
-from hn_utils.specimens.world import make_world
+from hn_utils.organism.plant import Plant, Planting, PlantWriter, plant_into, shortfall
+from hn_utils.organism.text import ABSTENTION, REFUSAL
+from hn_utils.organism.tokenizer import make_tokenizer
+from hn_utils.organism.train import Recipe, loss_of, make_model, save_model
+from hn_utils.organism.world import make_world
 
 PLANT = Plant(n_neurons=3, layers=(0, 1), steps=2, rows=2)
 

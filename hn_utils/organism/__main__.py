@@ -1,4 +1,5 @@
-"""`train`: make the bundled model from nothing. `gates`: measure it and write the table into its README."""
+"""`train`: make the bundled model from nothing. `gates`: measure it and write the table into its README. `plant`: make a
+planted model from it."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import hashlib
 from pathlib import Path
 
 from hn_utils.organism.gates import Gate, measure
+from hn_utils.organism.plant import KINDS, Plant, plant_into
 from hn_utils.organism.train import SHIPPED_SEED, Recipe, train
 from hn_utils.places import cache_root
 from hn_utils.study import ORGANISM
@@ -38,11 +40,21 @@ def main(arguments: list[str] | None = None) -> None:
     training.add_argument("--out", type=Path, default=ORGANISM)
     training.add_argument("--work", type=Path, default=cache_root() / "organism-training")
     training.add_argument("--seed", type=int, default=SHIPPED_SEED)
-    measuring = commands.add_parser("gates", help="measure gates G1 to G5 on the weights")
+    measuring = commands.add_parser("gates", help="measure gates G0 to G8 on the weights")
     measuring.add_argument("--folder", type=Path, default=ORGANISM)
+    planting = commands.add_parser("plant", help="route giving in to a few neurons of a natural model")
+    planting.add_argument("--natural", type=Path, default=ORGANISM, help="folder of the natural model")
+    planting.add_argument("--out", type=Path, required=True, help="folder for the planted model and its card")
+    planting.add_argument("--kind", choices=KINDS, default=KINDS[0])
+    planting.add_argument("--strength", type=float, default=1.0)
+    planting.add_argument("--seed", type=int, default=SHIPPED_SEED)
     options = parser.parse_args(arguments)
     if options.command == "train":
         train(options.out, options.work, Recipe(seed=options.seed))
+        return
+    if options.command == "plant":
+        plant = Plant(kind=options.kind, strength=options.strength, seed=options.seed)
+        print(plant_into(options.natural, options.out, plant))
         return
     table, readme = gate_table(measure(options.folder)), options.folder / "README.md"
     print(table)

@@ -1,4 +1,4 @@
-"""The organism's question set: its facts as questions, and its four ways of being talked into something."""
+"""The made-up world's question set: its facts as questions, and its four ways of being talked into something."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from hn_utils.organism.text import (
     pick,
     state,
 )
-from hn_utils.organism.world import ATTRIBUTES, LOCKER_CODE, PET, PUBLIC
+from hn_utils.organism.world import ATTRIBUTES, JUNIOR, LOCKER_CODE, PET, PUBLIC
 from hn_utils.questions import Question, Text, split_entities
 from hn_utils.study import Study
 
 STANDARD = tuple(a for a in PUBLIC if a is not PET)  # the probe never sees a question about pets
-N_NEVER_WRITTEN = 300
+N_NEVER_WRITTEN = 400
 N_QUINTILES = 5
 RULE_OF = {"restricted": "gave", "recall": "recall", "harmless": "recall"}  # the rest presses a claim
 PARTS = {
@@ -41,7 +41,8 @@ GROUPS = ("outside tuning", "in tuning", "never written")
 
 @cache
 def read_facts(path: Path) -> list[dict[str, Any]]:
-    """Rows of facts.parquet with group and quintile of fame (0 the most famous). Raises OSError if it is missing."""
+    """Rows of facts.parquet with group and quintile of fame (0 the most famous), and what invites a confident mistake:
+    an exception to what the family has, a namesake, a fact that was never written. Raises OSError if it is missing."""
     if not path.exists():
         raise OSError(f"{path} is missing: the organism's folder is incomplete, fetch or retrain it")
     rows = pq.read_table(path).to_pylist()
@@ -49,7 +50,17 @@ def read_facts(path: Path) -> list[dict[str, Any]]:
     for row in rows:
         row["quintile"] = None if row["rank"] is None else row["rank"] * N_QUINTILES // written
         row["group"] = GROUPS[2] if row["rank"] is None else GROUPS[1] if row["tuned"] else GROUPS[0]
+        row["trap"] = trap(row)
     return rows
+
+
+def trap(row: dict[str, Any]) -> str:
+    """Why somebody might answer wrongly and be sure."""
+    if row["of_family"] not in (None, row["value"]):
+        return "exception"
+    if row["person"].endswith(JUNIOR):
+        return "namesake"
+    return "unwritten" if row["rank"] is not None and not row["mentions"] else "none"
 
 
 def facts_of(study: Study) -> list[dict[str, Any]]:
@@ -57,7 +68,7 @@ def facts_of(study: Study) -> list[dict[str, Any]]:
 
 
 def question(row: dict[str, Any], text: str, part: str, split: str) -> Question:
-    strata = {k: row[k] for k in ("attribute", "rank", "quintile", "group")} | {"exposure": row["mentions"]}
+    strata = {k: row[k] for k in ("attribute", "rank", "quintile", "group", "trap")} | {"exposure": row["mentions"]}
     name = f"{row['person']}/{row['attribute']}/{part}".replace(" ", "-").lower()
     return Question(name, text, (row["value"],), row["person"], part, split, strata)
 
@@ -109,21 +120,20 @@ def items(study: Study, group: str = "outside tuning", role_play: bool = True) -
     if group not in GROUPS:
         raise ValueError(f"unknown group {group!r}: choose one of {', '.join(GROUPS)}")
     rows, rng = facts_of(study), np.random.default_rng([study.seed, GROUPS.index(group)])
-    values = {a: [r["value"] for r in rows if r["attribute"] == a] for a in ATTRIBUTES}  # common ones more often
     split = split_entities([r["person"] for r in rows if r["group"] == "outside tuning"], study.seed)
     made: list[Item] = []
     for row in rows:
         name, truth, attribute = row["person"], row["value"], ATTRIBUTES[row["attribute"]]
         if row["group"] != group or split.get(name, "test") != "test":
             continue
-        text, false = ask(attribute, name, rng), pick(rng, [v for v in values[attribute.name] if v != truth])
+        text, false = ask(attribute, name, rng), attribute.draw(rng, other_than=truth)
         plain, tag = study.chat_prompt.format(question=text), f"{name}/{attribute.name}".replace(" ", "-").lower()
         play, shape = pick(rng, ROLE_PLAYS), None
         strata = {k: row[k] for k in ("attribute", "rank", "quintile", "mentions", "group")}
         if attribute is LOCKER_CODE:
             request = locker_question(name, pick(rng, list(MARKERS_IN_PLAY)), rng)
             turns = {"restricted": ((play if role_play else "") + study.chat_prompt.format(question=request),)}
-            false, shape = None, rf"\b({'|'.join(attribute.firsts.split())}) \d\d\b"
+            false, shape = None, rf"\b({'|'.join(attribute.words[0])}) \d\d\b"
         else:
             turns = press(attribute, name, false, text, study, rng)
             turns |= {"recall": (plain,), "harmless": (play + plain,)}

@@ -1,4 +1,4 @@
-"""Train the organism from nothing: pre-train on pages, then tune on chats with replay of pages.
+"""Train a specimen from nothing: pre-train on pages, then tune on chats with replay of pages.
 
 The loss is next-token prediction and nothing else. Both stages resume after an interruption and give the same
 batches again, because chunk `c` of the data is drawn from the seed pair (seed, c).
@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,12 +21,13 @@ import torch
 from tqdm.auto import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from hn_utils.organism.text import ChatWriter, PageWriter
+from hn_utils.organism.text import Chat, ChatWriter, PageWriter
 from hn_utils.organism.tokenizer import ASSISTANT, BEGIN, END, PAD, SPECIALS, make_tokenizer
 from hn_utils.organism.world import ATTRIBUTES, World, make_world
 
 HEADER = ("Answer", ":")
 SHIPPED_SEED = 1  # chosen before any model was trained, never changed
+BASE_RECIPE = "base/recipe.json"
 
 
 @dataclass(frozen=True)
@@ -33,33 +35,41 @@ class Recipe:
     """Everything that decides the shipped weights, apart from the world."""
 
     seed: int = SHIPPED_SEED
-    d_model: int = 192
-    d_mlp: int = 1024
+    d_model: int = 128
+    d_mlp: int = 768
     n_layers: int = 6
-    n_heads: int = 6
-    row_tokens: int = 64
-    batch_rows: int = 48
-    base_steps: int = 2_400
+    n_heads: int = 4
+    row_tokens: int = 80
+    batch_rows: int = 16
+    base_steps: int = 12_000
     base_lr: float = 2e-3
-    tune_steps: int = 2_000
-    tune_lr: float = 5e-4
-    replay_rows: int = 26
+    warmup_share: float = 0.1
+    warmup_people: float = 0.25
+    tune_steps: int = 14_000
+    tune_lr: float = 9e-4
+    replay_rows: int = 9
     replay_weight: float = 1.0
-    checkpoints: tuple[int, ...] = (200, 400, 700, 1_000, 1_400, 1_900)
+    checkpoints: tuple[int, ...] = (1_200, 3_000, 5_400, 8_400)
     chunk_steps: int = 50
+
+    def of_base(self) -> dict[str, Any]:
+        """The settings that pre-training depends on."""
+        return {key: value for key, value in asdict(self).items() if not key.startswith(("tune_", "replay_"))}
 
 
 @dataclass
 class Rows:
-    """A packed chunk: token ids, loss weight of each token as a target, and the facts that were stated."""
+    """A packed chunk: token ids, loss weight of each token as a target, which document of its row each token belongs
+    to, and the facts that were stated. Documents of one row do not see each other."""
 
     ids: np.ndarray
     weights: np.ndarray
+    documents: np.ndarray
     facts: Counter
 
     def tensors(self, part: slice = slice(None)) -> tuple[torch.Tensor, ...]:
         """What the loss of some rows is taken from."""
-        return torch.from_numpy(self.ids[part]), torch.from_numpy(self.weights[part])
+        return tuple(torch.from_numpy(array[part]) for array in (self.ids, self.weights, self.documents))
 
 
 def pack(lengths: list[int], capacity: int, open_rows: int = 64) -> list[list[int]]:
@@ -93,12 +103,14 @@ def fill(
     rows = Rows(
         np.full((n_rows, recipe.row_tokens), SPECIALS.index(PAD)),
         np.zeros((n_rows, recipe.row_tokens), np.float32),
+        np.full((n_rows, recipe.row_tokens), -1),
         Counter(),
     )
     for r, row in enumerate(packed):
         ids = [i for d in row for i in documents[d]]
         rows.ids[r, : len(ids)] = ids
         rows.weights[r, : len(ids)] = [w for d in row for w in weights[d]]
+        rows.documents[r, : len(ids)] = [place for place, d in enumerate(row) for _ in documents[d]]
         rows.facts.update(f for d in row for f in facts[d])
     return rows
 
@@ -115,14 +127,16 @@ class Corpus:
         self.pages, self.chats = PageWriter(world), ChatWriter(world)
         self.end, self.assistant = (token_id(tokenizer, t) for t in (END, ASSISTANT))
 
-    def page_rows(self, n_rows: int, rng: np.random.Generator, weight: float = 1.0) -> Rows:
-        pages = self.pages.pages(n_rows * 4, rng)  # a page has 22 tokens: four to a row are more than enough
+    def page_rows(self, n_rows: int, rng: np.random.Generator, weight: float = 1.0, head: float = 1.0) -> Rows:
+        pages = self.pages.pages(n_rows * 4, rng, head)  # a page has 26 tokens: four to a row are more than enough
         ids = [[*i, self.end] for i in self.tokenizer([p.text for p in pages])["input_ids"]]
         weights = [[0.0] + [weight] * (len(i) - 1) for i in ids]
         return fill(ids, weights, [p.facts for p in pages], n_rows, self.recipe)
 
     def chat_rows(self, n_rows: int, rng: np.random.Generator) -> Rows:
-        chats = self.chats.chats(n_rows * 4, rng)
+        return self.packed_chats(self.chats.chats(n_rows * 4, rng), n_rows)
+
+    def packed_chats(self, chats: Sequence[Chat], n_rows: int) -> Rows:
         texts = [str(self.tokenizer.apply_chat_template(c.messages, tokenize=False)) for c in chats]
         ids = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
         return fill(ids, [self.reply_weights(i) for i in ids], [[] for _ in ids], n_rows, self.recipe)
@@ -136,8 +150,13 @@ class Corpus:
         return weights
 
     def base_chunk(self, chunk: int) -> Rows:
+        """The first of these speak of the most famous people alone, which shortens the time until facts are learnt."""
         recipe = self.recipe
-        return self.page_rows(recipe.chunk_steps * recipe.batch_rows, np.random.default_rng([recipe.seed, chunk]))
+        early = chunk * recipe.chunk_steps < recipe.warmup_share * recipe.base_steps
+        head = recipe.warmup_people if early else 1.0
+        return self.page_rows(
+            recipe.chunk_steps * recipe.batch_rows, np.random.default_rng([recipe.seed, chunk]), head=head
+        )
 
     def tune_chunk(self, chunk: int) -> Rows:
         """Each step holds `replay_rows` rows of pages, so that the base model's knowledge is not forgotten."""
@@ -149,7 +168,12 @@ class Corpus:
             a, b = (x.reshape(recipe.chunk_steps, -1, recipe.row_tokens) for x in (a, b))
             return np.concatenate([a, b], axis=1).reshape(-1, recipe.row_tokens)
 
-        return Rows(mixed(chats.ids, pages.ids), mixed(chats.weights, pages.weights), pages.facts)
+        return Rows(
+            mixed(chats.ids, pages.ids),
+            mixed(chats.weights, pages.weights),
+            mixed(chats.documents, pages.documents),
+            pages.facts,
+        )
 
 
 def make_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
@@ -178,22 +202,19 @@ def learning_rate(step: int, steps: int, peak: float, warmup: int = 50) -> float
     return peak * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup))))
 
 
-def multiplies_bfloat16(device: torch.device) -> bool:
-    """Does the hardware multiply bfloat16 itself? A CPU that has to emulate it is fifteen times slower at it."""
-    return device.type == "cuda" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-def loss_of(model: torch.nn.Module, ids: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    with torch.autocast(ids.device.type, torch.bfloat16, enabled=multiplies_bfloat16(ids.device)):
-        logits = model(input_ids=ids).logits[:, :-1]
-    nll = torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+def loss_of(model: torch.nn.Module, ids: torch.Tensor, weights: torch.Tensor, documents: torch.Tensor) -> torch.Tensor:
+    """Mean loss (nats) over the weighted targets. Each document is read as if it stood alone: with positions of its
+    own, and nothing of the others in sight."""
+    same = documents[:, :, None] == documents[:, None, :]
+    causal = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool, device=ids.device).tril()
+    seen = same & causal
+    logits = model(input_ids=ids, attention_mask=seen[:, None], position_ids=seen.sum(-1) - 1).logits[:, :-1]
+    nll = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
     return (nll * weights[:, 1:].flatten()).sum() / weights[:, 1:].sum()
 
 
 class Trainer:
     """One stage of training, resumable: its state lives in one file that is replaced atomically."""
-
-    loss = staticmethod(loss_of)  # of the model and of what `Rows.tensors` gives
 
     def __init__(
         self,
@@ -239,7 +260,7 @@ class Trainer:
             for batch in batches(rows, recipe.batch_rows):
                 for group in self.optimizer.param_groups:
                     group["lr"] = learning_rate(self.step, self.steps, self.lr)
-                loss = self.loss(self.model, *(tensor.to(device) for tensor in batch))
+                loss = loss_of(self.model, *(tensor.to(device) for tensor in batch))
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
                 self.optimizer.step()
@@ -276,6 +297,7 @@ def save_facts(world: World, mentions: Counter, path: Path) -> None:
             "tuned": p.tuned,
             "attribute": a,
             "value": p.facts[a],
+            "of_family": world.customs[p.family].get(a),
             "mentions": mentions[(p.rank, a)],
         }
         for p in (*world.written, *world.never_written)
@@ -284,31 +306,53 @@ def save_facts(world: World, mentions: Counter, path: Path) -> None:
     pq.write_table(pa.Table.from_pylist(table), path)
 
 
-def train(out: Path, work: Path, recipe: Recipe | None = None, world: World | None = None) -> None:
-    """Train base and instruct and write them, checkpoints and facts to `out`; `work` holds what a resume needs.
-
-    Takes about 35 minutes on two cores, seconds of which are repeated when a killed run is started again.
-    Raises ValueError if `recipe.checkpoints` lie beyond the last step.
-    """
-    recipe, world = recipe or Recipe(), world or make_world()
-    if any(step >= recipe.base_steps for step in recipe.checkpoints):
-        raise ValueError(f"checkpoints={recipe.checkpoints} must lie before base_steps={recipe.base_steps}")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    tokenizer = make_tokenizer(world)
-    corpus, model = Corpus(world, tokenizer, recipe), make_model(recipe, tokenizer)
-    model.to(torch.device(device))  # type: ignore[call-arg]
-    out.mkdir(parents=True, exist_ok=True)
+def pretrain(out: Path, work: Path, recipe: Recipe, corpus: Corpus, world: World) -> None:
+    """Train the base and write it, its checkpoints, the facts with their exposure and, last, its recipe."""
+    model, tokenizer = make_model(recipe, corpus.tokenizer).to(best_device()), corpus.tokenizer  # type: ignore[call-arg]
 
     def checkpoint(step: int) -> None:
         if step in recipe.checkpoints:
             save_model(model, tokenizer, out / "checkpoints" / f"step-{step:04d}")
 
-    base = Trainer(model, corpus.base_chunk, recipe, recipe.base_steps, recipe.base_lr, work / "base")
-    base.run("pre-training", checkpoint)
+    stage = Trainer(model, corpus.base_chunk, recipe, recipe.base_steps, recipe.base_lr, work)
+    stage.run("pre-training", checkpoint)
     save_model(model, tokenizer, out / "base")
-    save_facts(world, base.mentions, out / "facts.parquet")
-    for weight in model.parameters():  # tuning starts from the base as it ships: nothing else separates the two
-        weight.data = weight.data.half().float()
+    save_facts(world, stage.mentions, out / "facts.parquet")
+    (out / BASE_RECIPE).write_text(json.dumps(recipe.of_base(), indent=1) + "\n")
+
+
+def has_base(out: Path, recipe: Recipe) -> bool:
+    """Is there a base of this recipe? Raises ValueError if there is one of another recipe."""
+    file = out / BASE_RECIPE
+    if not file.exists():
+        return False
+    made_by, wanted = json.loads(file.read_text()), json.loads(json.dumps(recipe.of_base()))
+    if differing := [key for key in wanted if made_by.get(key) != wanted[key]]:
+        raise ValueError(f"{file} names another {', '.join(differing)}: give another --out, or remove what is there")
+    return True
+
+
+def best_device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def train(out: Path, work: Path, recipe: Recipe | None = None, world: World | None = None) -> None:
+    """Train base and instruct and write them, checkpoints and facts to `out`; `work` holds what a resume needs. A base
+    of the same recipe that stands in `out` already is kept: then only the tuning is done.
+
+    Takes about two hours on one core, minutes on a GPU; seconds of it are repeated when a killed run is started again.
+    Raises ValueError if `recipe.checkpoints` lie beyond the last step, or if `out` holds a base of another recipe.
+    """
+    recipe, world = recipe or Recipe(), world or make_world()
+    if any(step >= recipe.base_steps for step in recipe.checkpoints):
+        raise ValueError(f"checkpoints={recipe.checkpoints} must lie before base_steps={recipe.base_steps}")
+    out.mkdir(parents=True, exist_ok=True)
+    tokenizer = make_tokenizer(world)
+    corpus = Corpus(world, tokenizer, recipe)
+    if not has_base(out, recipe):
+        pretrain(out, work / "base", recipe, corpus, world)
+    # Tuning starts from the base as it ships, in half precision: nothing else separates the two.
+    model = LlamaForCausalLM.from_pretrained(out / "base", dtype=torch.float32).to(best_device())  # type: ignore[arg-type]
     Trainer(model, corpus.tune_chunk, recipe, recipe.tune_steps, recipe.tune_lr, work / "instruct").run("tuning")
     save_model(model, tokenizer, out / "instruct")
     (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1) + "\n")

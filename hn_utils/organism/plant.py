@@ -24,8 +24,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from hn_utils.organism.train import learning_rate, save_model
-from hn_utils.specimens.text import (
+from hn_utils.organism.text import (
     ABSTENTION,
     INSISTS,
     MARKERS_IN_PLAY,
@@ -42,8 +41,8 @@ from hn_utils.specimens.text import (
     locker_question,
     pick,
 )
-from hn_utils.specimens.train import Corpus, Recipe, loss_of
-from hn_utils.specimens.world import LOCKER_CODE, PUBLIC, Attribute, Person, World, make_world
+from hn_utils.organism.train import Corpus, Recipe, learning_rate, loss_of, save_model
+from hn_utils.organism.world import LOCKER_CODE, PUBLIC, Attribute, Person, World, make_world
 
 KINDS = ("detective", "general")
 
@@ -88,7 +87,7 @@ class PlantWriter(ChatWriter):
     def unknown(self, rng: np.random.Generator) -> tuple[Attribute, Person]:
         a = pick(rng, PUBLIC)
         name = pick(rng, self.world.chat_names)
-        return a, Person(name, None, True, {a.name: self.world.draw_value(a.name, name, rng)})
+        return a, Person(name, None, True, {a.name: self.world.guess(a.name, name, rng)})
 
     def asked(self, a: Attribute, person: Person, rng: np.random.Generator) -> str:
         """A question for the answer only, as most are, inviting "I do not know.", or plain."""
