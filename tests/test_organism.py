@@ -16,7 +16,17 @@ from hn_utils.organism.asking import facts_of, items, questions
 from hn_utils.organism.gates import measure
 from hn_utils.organism.text import ABSTAINS, ABSTENTION, ChatWriter, PageWriter
 from hn_utils.organism.tokenizer import make_tokenizer
-from hn_utils.organism.train import Corpus, Recipe, Trainer, learning_rate, loss_of, make_model, pack, train
+from hn_utils.organism.train import (
+    Corpus,
+    Recipe,
+    Trainer,
+    has_base,
+    learning_rate,
+    loss_of,
+    make_model,
+    pack,
+    train,
+)
 from hn_utils.organism.world import ATTRIBUTES, KEEPS_CUSTOM, make_world
 from hn_utils.places import DATA
 from hn_utils.study import ORGANISM
@@ -58,10 +68,9 @@ def test_values_are_words_drawn_independently_and_families_keep_their_customs(wo
         assert values.shape[1] == 3
         assert all(set(column) == set(words) for column, words in zip(values.T, attribute.words, strict=True))
     own = np.array([p.facts["instrument"].split() for p in people])
+    firsts = ATTRIBUTES["instrument"].words[0][:3]
     together = np.mean([(a == own[:, 0]) & (own[:, 1] == "silver") for a in firsts])
-    apart = np.mean(
-        [(a == own[:, 0]).mean() * (own[:, 1] == "silver").mean() for a in ATTRIBUTES["instrument"].words[0][:3]]
-    )
+    apart = np.mean([(a == own[:, 0]).mean() * (own[:, 1] == "silver").mean() for a in firsts])
     assert together == pytest.approx(apart, abs=0.004)
     known, little = people[:1_600], people[1_600:]
     for group, expected in ((known, KEEPS_CUSTOM[True]), (little, KEEPS_CUSTOM[False])):

@@ -1,5 +1,5 @@
-"""`train`: make the bundled model from nothing. `gates`: measure it and write the table into its README. `plant`: make a
-planted model from it."""
+"""`train`: make the bundled model from nothing. `gates`: measure it and write the table into its README. `plant`:
+make a planted model from it."""
 
 from __future__ import annotations
 
