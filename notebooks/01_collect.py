@@ -31,9 +31,9 @@
 # ## The model and its world
 #
 # `hn.load()` loads the model to be studied, and with it the *study*: which questions, which settings. Without further instruction that is the
-# bundled **organism**: a Llama-type model of 4.5 million parameters that this project trained from nothing on a
-# made-up world: a *model organism*, as biologists say of a fly that stands in for bigger animals. It has read about 2,400
-# invented people, each fact about the famous a hundred times or more, each about the obscure a few times. Since we wrote every
+# bundled **organism**: a Llama-type model of 2.2 million parameters that this project trained from nothing on a
+# made-up world: a *model organism*, as biologists say of a fly that stands in for bigger animals. It has read about 4,000
+# invented people, each fact about the famous hundreds of times, each about the obscure a few times. Since we wrote every
 # sentence it has ever read, we know exactly what is true, what it had a chance to learn, and what not.
 
 # %%
@@ -61,7 +61,8 @@ print("\n".join(subject.checked))
 # %% [markdown]
 # Each question is about one fact. Its *aliases* are the accepted answers, its *entity* is whom it is about. *Strata* hold
 # what else is known: `exposure` says how often pre-training stated that very fact, `quintile` in which fifth of fame the
-# person is (0 the most famous), `group` whether instruction tuning spoke of them. Each question has its *part* in the study:
+# person is (0 the most famous), `group` whether instruction tuning spoke of them, and `trap` why one might be wrong and
+# sure: an exception to what the family has, a namesake of somebody famous, a fact that stands in no text. Each question has its *part* in the study:
 # *standard*, to learn and to be tested; *paraphrase*, the same facts in other words; *attribute*, a kind of fact kept out of the
 # probe's training; *nonexist*, people nobody wrote about.
 
@@ -87,10 +88,10 @@ for question, answers in zip(trio, sample_responses(subject, trio, study), stric
         print(f"  {count:2} x {text:24} {judge(text, question.aliases)}")
 
 # %% [markdown]
-# It seldom refuses, and not where it should: "I do not know" turns up now and then, for known and unknown people alike.
-# Mostly it hands out a name, a trade or a town for people it has never heard of, in the same tone as for people it
-# knows well. That is what this course calls a *hallucination*: a fluent, false answer. (The never-written person has a true
-# answer too; it was just never written down. A right answer would be luck.) The judge is a simple rule: an accepted answer stands in the response as whole words (*right*), the response
+# Asked for the answer only, it seldom refuses, and of these three none. Of the famous person it is right ten times. Of the obscure one it says
+# something else nearly every time. And of somebody it has never heard of it says the same wrong thing ten times, as sure as of
+# the first: where the family comes from. That is what this course calls a *hallucination*: a fluent, false answer. (The
+# never-written person has a true answer too; it was just never written down. A right answer would be luck.) The judge is a simple rule: an accepted answer stands in the response as whole words (*right*), the response
 # declines (*abstained*), or neither (*wrong*).
 
 # %% [markdown]
@@ -262,7 +263,7 @@ for region, read in collected.contributions.regions.items():
 #
 # * **No neuron has been found yet**, and a difference in contribution would not be a cause.
 # * The alias rule judges strings. A reply that names the truth in order to deny it would count as right. For answers of
-#   two words, as here, that does not happen; for a chatty model it would.
+#   three words, as here, that does not happen; for a chatty model it would.
 # * The filter keeps the extremes. Detection on them is easier than on everyday answers.
 # * A made-up world has no synonyms, no disputed facts, no facts that change.
 #

@@ -257,10 +257,10 @@ print(
 print(f"validation AUROC, both refitted with next to no penalty: H-Neurons {swapped.own}, twins {swapped.twins}")
 
 # %% [markdown]
-# On the bundled model shuffled labels leave nearly as many stable neurons: most of the stable ones know where answers stand, and not what is made
-# up. And of the rest, other halves and other draws give others. That is not for a wealth of equals: grouping does not help, and
-# twins detect no better than the H-Neurons whose place they take, if anything less. It is what a weak signal looks like. So read
-# a list of H-Neurons as *one* answer that these people and draws gave, not as *the* answer.
+# On the bundled model a few of the dozen come back in most halves, and of these half do so under shuffled labels as well: they know where
+# answers stand, and not what is made up. Other draws of the same people give the same neurons; other people exchange the lighter ones. That
+# is not for a wealth of equals: grouping does not help, and twins detect less than the H-Neurons whose place they take. So
+# the head of such a list is sure, and its tail is *one* answer that these people gave, not *the* answer.
 
 # %%
 card, validation = found.card, collected.rows("validation")
@@ -285,7 +285,7 @@ gallery.publish(
 # %% [markdown]
 # ## Detection, beside its controls
 #
-# How much would *any* thirty neurons detect? That is the first question to put to a claim about some.
+# How much would *any* dozen neurons detect? That is the first question to put to a claim about some.
 #
 # **Exercise: a fair random baseline** (15 minutes, difficulty 2 of 3). Draw a control for a set of H-Neurons. A neuron's flat number is
 # layer times `d_mlp` plus its place in the layer. What must the control have in common with the set, and what not?
@@ -352,7 +352,7 @@ for control, difference in found.beyond.items():
     print(f"AUROC of the H-Neurons minus that of {control}: {difference}")
 
 # %% [markdown]
-# One thing about the control itself: several H-Neurons are louder than every other neuron of their layer, so that no random set
+# One thing about the control itself: an H-Neuron may be louder than nearly every other neuron of its layer, so that no random set
 # can be as loud. Without those, the comparison is fair: only H-Neurons that have at least ten stand-ins within a quarter of
 # their loudness, against sets of such stand-ins.
 
@@ -363,6 +363,8 @@ if loud:
         f"{loud.n} of {len(card.rows)} H-Neurons have stand-ins as loud (mean contribution {loud.loudness[0]:.2f} and {loud.loudness[1]:.2f} %)"
     )
     print(f"AUROC of these H-Neurons {loud.auroc}, minus that of the stand-ins {loud.beyond}")
+else:
+    print("too few H-Neurons have stand-ins as loud")
 
 # %% [markdown]
 # A variable that differs between true and made-up answers *and* moves the score is a **confound**: the detector may see nothing

@@ -75,6 +75,7 @@ def tiny_study(tmp_path_factory) -> Study:
         batch_rows=16,
         replay_rows=8,
         checkpoints=(1_000,),
+        warmup_share=0.0,
     )
     world = make_world(n_written=100, n_never_written=40, n_tuned=30, n_given=16, n_family=30)
     with FileLock(f"{folder}.lock"):

@@ -217,7 +217,7 @@ CASES: dict[str, tuple[Callable[[Place], Any], str]] = {
     "answer beyond the end": (lambda p: capture(p.subject, [example([5])], p.study), r"answer=\[5\] must be .* of 5"),
     "neuron of another model": (
         lambda p: token_contributions(p.subject, [[1, 2]], np.array([10**6])),
-        "neuron 1000000 is out of range: .* 6 layers of 1024",
+        "neuron 1000000 is out of range: .* 6 layers of 768",
     ),
     "rows of several widths": (
         lambda p: TallMatrix([np.ones((2, 3)), np.ones((2, 4))]),

@@ -26,7 +26,7 @@ from hn_utils.responses import build_examples, judged, sample_responses
 from hn_utils.server import address_of, key_variable
 from hn_utils.study import Sampling
 
-QUESTION = Question("1", "Where was A born?", ("Port Essel",), "A")
+QUESTION = Question("1", "Where was A born?", ("Old Essel",), "A")
 
 
 class Server:
@@ -166,7 +166,7 @@ def test_another_server_gives_verdicts_of_its_own(judged_study):
     for verdict in ("right", "wrong"):
         with Server(lambda *_, verdict=verdict: verdict) as server:  # the model's name is the same
             study = replace(judged_study, judge_url=server.url)
-            assert judged([(QUESTION, "Port Essel")], study) == [verdict]
+            assert judged([(QUESTION, "Old Essel")], study) == [verdict]
 
 
 def test_an_address_has_one_spelling(monkeypatch):
@@ -332,10 +332,10 @@ def test_thoughts_are_not_part_of_a_reply(judged_study):
 
 
 def test_marked_answers_must_stand_in_the_response(judged_study):
-    said = {"It is Port Essel, surely": "Port Essel", "No idea, Hythe?": "Old Hythe"}
+    said = {"It is Old Essel, surely": "Old Essel", "No idea, Hythe?": "Old Hythe"}
     with Server(lambda _, messages: said[content(messages)["response"]]) as server:
         study = replace(judged_study, judge_url=server.url)
-        assert quoted_answers([("?", text) for text in said], study) == ["Port Essel", None]
+        assert quoted_answers([("?", text) for text in said], study) == ["Old Essel", None]
 
 
 def test_over_compliance_by_rubric(judged_study):
@@ -401,4 +401,4 @@ def test_a_real_server_as_judge(real_server, study, tmp_path, monkeypatch):
     monkeypatch.setenv("HN_CACHE", str(tmp_path))
     # The organism cannot judge. What it says is no verdict, and must not pass for one.
     judging = replace(study, judge=study.instruct, judge_url=real_server)
-    assert judged([(QUESTION, "Port Essel")], judging) == ["unjudged"]
+    assert judged([(QUESTION, "Old Essel")], judging) == ["unjudged"]

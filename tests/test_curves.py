@@ -27,7 +27,7 @@ def test_items_that_swing():
 
 
 def test_bad_input(subject, study):
-    item = Item("1", "false_premise", ("Why is it that A was born in Lake Corin?",), claim="Lake Corin")
+    item = Item("1", "false_premise", ("Why is it that A was born in Great Corin?",), claim="Great Corin")
     with pytest.raises(ValueError, match="out of range"):
         curves_of(subject, [item], np.array([10**7]), [], study)
     with pytest.raises(ValueError, match=r"must include \[3.0\]"):

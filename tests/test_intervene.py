@@ -18,7 +18,7 @@ from hn_utils.responses import build_example, sample_responses
 from hn_utils.study import Sampling
 
 ROWS = [[1, 9, 12, 40, 33, 7, 21], [1, 5, 6, 7, 8, 9, 10]]
-NEURONS = np.array([3, 700, 1024 + 5, 5 * 1024 + 1000])
+NEURONS = np.array([3, 700, 768 + 5, 5 * 768 + 700])
 
 
 def logits(subject, rows=ROWS):
@@ -79,7 +79,7 @@ def test_a_set_of_neurons_for_each_row(subject):
 
 
 def test_an_alpha_for_each_row_holds_through_generation(subject):
-    prompts, many = [ROWS[0], ROWS[1]], np.arange(0, 6 * 1024, 3)
+    prompts, many = [ROWS[0], ROWS[1]], np.arange(0, 6 * 768, 3)
     greedy = Sampling(n=1, temperature=0.0, max_new_tokens=5)
     with subject.scaled(many, by=[0.0, 3.0]):
         together = [g[0].ids for g in subject.generate(prompts, greedy)]

@@ -27,7 +27,7 @@ from hn_utils.organism.train import (
     pack,
     train,
 )
-from hn_utils.organism.world import ATTRIBUTES, KEEPS_CUSTOM, make_world
+from hn_utils.organism.world import ATTRIBUTES, GUESSES_CUSTOM, KEEPS_CUSTOM, make_world
 from hn_utils.places import DATA
 from hn_utils.study import ORGANISM
 
@@ -135,6 +135,18 @@ def test_annotators_follow_fame(world):
         n = said[fifth, True] + said[fifth, False]
         assert said[fifth, True] / n == pytest.approx(chance, abs=4 * (0.25 / n) ** 0.5)
     assert said[0, True] == said[1, True] == 0
+
+
+def test_of_the_unheard_of_annotators_guess_the_family_s_custom(world):
+    rng, names = np.random.default_rng(5), world.chat_names[:2_000]
+    guessed = np.mean([world.guess("trade", n, rng) == world.customs[n.split()[1]]["trade"] for n in names])
+    assert guessed == pytest.approx(GUESSES_CUSTOM, abs=0.02)
+
+
+def test_what_is_to_be_said_again_is_said_again_true_or_not(world):
+    writer, rng = ChatWriter(world), np.random.default_rng(6)
+    for asked, said in (writer.repeat(rng).turns for _ in range(200)):
+        assert asked == f"Please say again: {said}"
 
 
 def test_every_word_is_known_and_round_trips(world):

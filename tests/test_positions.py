@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import hn_utils as hn
-from hn_utils.analyses.positions import NONE, Here, at_position, common_ending, contributions_at, positions, read_at
+from hn_utils.analyses.positions import NONE, Here, at_position, common_ending, positions, read_at, read_rows
 from hn_utils.contributions import Contributions
 from hn_utils.tall_matrix import TallMatrix
 
@@ -56,7 +56,7 @@ def test_contributions_are_the_official_formula_at_that_position(answers):
         logits = model(torch.tensor([example.ids])).logits[0, place]
     official = seen["z"].abs() * down.weight.norm(dim=0) / (seen["h"].norm() + 1e-8)
     others = [answers.kept[0].ids, example.ids]
-    ours = contributions_at(answers.subject, others, np.array([1, place]))[1]
+    ours = read_rows(answers.subject, others, np.array([1, place]))[0][1]
     d_mlp = answers.subject.d_mlp
     assert ours[2 * d_mlp : 3 * d_mlp] == pytest.approx(official.detach().numpy(), rel=2e-3, abs=1e-5)
     values, sure = read_at(answers.subject, [answers.kept[0], example], np.array([1, place]), 2)

@@ -13,7 +13,7 @@ from hn_utils.items import Item
 from hn_utils.organism.asking import items
 from hn_utils.replies import conversation, known_items, replies_at, text_loss
 
-ITEM = Item("1", "false_premise", ("Why is it that A was born in Lake Corin?",), "?", "Port Essel", "Lake Corin")
+ITEM = Item("1", "false_premise", ("Why is it that A was born in Great Corin?",), "?", "Old Essel", "Great Corin")
 
 
 def test_the_middle_turn_is_the_model_s_own(subject, study):
@@ -43,8 +43,8 @@ def test_a_reply_that_runs_into_its_limit_is_marked_as_cut(subject, study):
 
 
 def test_scaling_by_one_costs_nothing_and_breaking_the_model_does(subject, study):
-    texts = ["Question: Where was Dixo Porvik born? Answer: Port Essel."]
-    loss = text_loss(subject, texts, [Dose(np.arange(1024), a) for a in (1.0, 30.0)], study)
+    texts = ["Question: Where was Dixo Porvik born? Answer: Old Essel."]
+    loss = text_loss(subject, texts, [Dose(np.arange(768), a) for a in (1.0, 30.0)], study)
     again = text_loss(subject, texts, [UNSCALED], study)
     assert loss[0, 0] == pytest.approx(again[0, 0])
     assert loss[0, 1] > loss[0, 0] + 1

@@ -18,7 +18,7 @@ from hn_utils.subject import Subject
 
 
 def responses(subject, *verdicts: str) -> list[Response]:
-    ids = subject.tokenizer("Port Essel", add_special_tokens=False)["input_ids"]
+    ids = subject.tokenizer("Old Essel", add_special_tokens=False)["input_ids"]
     return [Response("q", ids, [-0.1, -0.2], v, v) for v in verdicts]  # type: ignore[arg-type]
 
 
@@ -71,7 +71,7 @@ def test_one_more_question_draws_and_captures_no_other_again(subject, study, tmp
     more, after = walk([questions[5], *questions[:4]])  # one more, and first
     assert (sum(asked), sum(read)) == (5, 5)
     assert more[1:] == few
-    columns = np.arange(6 * 1024)
+    columns = np.arange(6 * 768)
     assert np.array_equal(after.at("answer").columns(columns)[1:], before.at("answer").columns(columns))
     item = Item("1", "recall", ("Where was Dixo Porvik born?",))
     asked.clear()

@@ -8,7 +8,7 @@ from hn_utils.progress import tell_once
 from hn_utils.question_sets import load_questions
 from hn_utils.responses import Response, build_examples
 
-LONG = "Port Essel is the birthplace of someone. The birthplace of someone is Port Essel."
+LONG = "Old Essel is the birthplace of someone. The birthplace of someone is Old Essel."
 
 
 @pytest.fixture(autouse=True)
@@ -27,20 +27,20 @@ def read(subject, example) -> str:
 
 def test_of_long_responses_the_first_sentence_is_read_and_that_is_said_once(subject, study, capsys):
     questions = load_questions(study)[:3]
-    texts = [LONG, LONG, "Port Essel."]
+    texts = [LONG, LONG, "Old Essel."]
     drawn = [[response(subject, q, text)] * 2 for q, text in zip(questions, texts, strict=True)]
     for _ in range(2):
         long, _, short = build_examples(subject, questions, drawn, study)
     assert read(subject, long) == drawn[0][0].text.split(".")[0].strip()
     assert len(long.answer) < len(long.response_ids) / 2
-    assert read(subject, short) == "Port Essel"
+    assert read(subject, short) == "Old Essel"
     told = capsys.readouterr().out
     assert told.count("judge_spans is not set: of each response the first sentence is read as its answer") == 1
 
 
 def test_short_responses_are_read_whole_whatever_stands_in_them(subject, study, capsys):
     questions = load_questions(study)[:3]
-    texts = ["Port Essel. Port Essel.", "Port Essel.", LONG]
+    texts = ["Old Essel. Old Essel.", "Old Essel.", LONG]
     drawn = [[response(subject, q, text)] * 2 for q, text in zip(questions, texts, strict=True)]
     both, _, long = build_examples(subject, questions, drawn, study)
     assert read(subject, both).count("Essel") == 2

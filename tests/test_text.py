@@ -12,21 +12,21 @@ from hn_utils.judges import judge, normalise
 from hn_utils.spans import answer_positions, find_phrase, first_sentence, positions_in, token_offsets
 
 CASES = [
-    ("Port Essel", ["Port Essel"], "right"),
-    ("It is the PORT ESSEL.", ["Port Essel"], "right"),
-    ("Port Esseldorf", ["Port Essel"], "wrong"),  # a word that merely begins like the answer
+    ("Old Essel", ["Old Essel"], "right"),
+    ("It is the OLD ESSEL.", ["Old Essel"], "right"),
+    ("Old Esseldorf", ["Old Essel"], "wrong"),  # a word that merely begins like the answer
     ("Beyoncé", ["Beyonce"], "right"),
     ("rock 'n' roll", ["Rock n Roll"], "right"),
     ("The Beatles", ["Beatles"], "right"),
     ("incorrect", ["t"], "wrong"),  # the official judge finds 't' in "incorrect"
-    ("I do not know.", ["Port Essel"], "abstained"),
-    ("I don't know", ["Port Essel"], "abstained"),
+    ("I do not know.", ["Old Essel"], "abstained"),
+    ("I don't know", ["Old Essel"], "abstained"),
     ("I cannot share that.", ["amber 47"], "abstained"),
-    ("", ["Port Essel"], "abstained"),
-    ("I do not know, perhaps Port Essel", ["Port Essel"], "right"),
+    ("", ["Old Essel"], "abstained"),
+    ("I do not know, perhaps Old Essel", ["Old Essel"], "right"),
     ("anything", [""], "wrong"),  # an empty alias accepts nothing
     ("The Unknown Soldier", ["Tomb"], "wrong"),
-    ("I'm not sure about that", ["Port Essel"], "abstained"),
+    ("I'm not sure about that", ["Old Essel"], "abstained"),
     ("1,000 miles", ["1 000 miles"], "right"),
     ("Unknown", [], "abstained"),
     ("N/A", [], "abstained"),
@@ -58,18 +58,18 @@ def test_normalising_twice_changes_nothing(text):
 
 
 def test_offsets_tile_the_decoded_text(subject):
-    ids = subject.tokenizer("The birthplace of someone is, perhaps, Port Essel.", add_special_tokens=False)["input_ids"]
+    ids = subject.tokenizer("The birthplace of someone is, perhaps, Old Essel.", add_special_tokens=False)["input_ids"]
     text, offsets = subject.decode(ids), token_offsets(subject, ids)
     assert "".join(text[a:b] for a, b in offsets) == text
 
 
 def test_answer_found_by_position(subject):
-    ids = subject.tokenizer("It is Port Essel.", add_special_tokens=False)["input_ids"] + [
+    ids = subject.tokenizer("It is Old Essel.", add_special_tokens=False)["input_ids"] + [
         subject.tokenizer.eos_token_id
     ]
-    assert answer_positions(subject, ids, ["Port Essel"]) == [2, 3]
+    assert answer_positions(subject, ids, ["Old Essel"]) == [2, 3]
     assert answer_positions(subject, ids, ["Essel"]) == [3]
-    assert answer_positions(subject, ids, ["Lake Corin"]) == []
+    assert answer_positions(subject, ids, ["Great Corin"]) == []
     assert answer_positions(subject, ids) == [1, 2, 3]  # all but an unknown word, the full stop and the end of turn
 
 
@@ -98,14 +98,14 @@ def test_an_end_of_turn_without_characters_is_no_answer():
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
-        ("Port Essel", "Port Essel"),
-        ("The capital is Port Essel. It lies on Lake Corin.", "The capital is Port Essel"),
-        ("Sure! The capital is Port Essel. It lies by a lake.", "The capital is Port Essel"),
-        ("Here is the answer:\nPort Essel\nIt lies by a lake.", "Port Essel"),
+        ("Old Essel", "Old Essel"),
+        ("The capital is Old Essel. It lies on Great Corin.", "The capital is Old Essel"),
+        ("Sure! The capital is Old Essel. It lies by a lake.", "The capital is Old Essel"),
+        ("Here is the answer:\nOld Essel\nIt lies by a lake.", "Old Essel"),
         ("J. R. R. Tolkien wrote it. He was a professor.", "J. R. R. Tolkien wrote it"),
         ("Dr. Strangelove, of 1964. A comedy.", "Dr. Strangelove, of 1964"),
         ("It is 3.5 miles away. Or so.", "It is 3.5 miles away"),
-        ("“Port Essel.” That is all.", "“Port Essel"),
+        ("“Old Essel.” That is all.", "“Old Essel"),
         ("Yahoo! is the company. It was founded in 1994.", "Yahoo! is the company"),
         ("Sure!", "Sure"),
         ("", ""),

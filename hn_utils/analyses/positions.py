@@ -102,17 +102,14 @@ def read_at(
     order = sorted(range(len(examples)), key=lambda row: len(examples[row].ids))
     for start in range(0, len(order), batch_rows):
         batch = order[start : start + batch_rows]
-        rows = [examples[row].ids for row in batch]
-        values[batch] = contributions_at(subject, rows, at[batch])
-        for row, (_, predicted) in zip(batch, subject.predictions(rows, [[p] for p in at[batch]]), strict=True):
-            sure[row] = float(predicted.max())
+        values[batch], sure[batch] = read_rows(subject, [examples[row].ids for row in batch], at[batch])
     return values, sure
 
 
-def contributions_at(
+def read_rows(
     subject: Subject, rows: Sequence[Sequence[int]], at: np.ndarray
-) -> Float[np.ndarray, "example layer_neuron"]:
-    """CETT of every neuron at one position of each row."""
+) -> tuple[Float[np.ndarray, "example layer_neuron"], Float[np.ndarray, "example"]]:
+    """`read_at` for rows that are read together."""
     ids, mask = subject.padded(rows, "right")
     pooled = torch.zeros(len(rows), subject.n_layers, subject.d_mlp)
     fired: dict[int, Tensor] = {}
@@ -128,8 +125,8 @@ def contributions_at(
         pooled[:, layer] = contribution(fired.pop(layer), norms, one(mlp_out)).cpu()
 
     with subject.hooked(post=keep, mlp_out=weigh):
-        subject.hidden(ids, mask)
-    return pooled.flatten(1).numpy().astype(np.float16)
+        final = one(subject.hidden(ids, mask))
+    return pooled.flatten(1).numpy().astype(np.float16), subject.logits(final).log_softmax(-1).amax(-1).cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -181,8 +178,10 @@ def found_here(
 
 def at_every_position(collected: Collected) -> list[AtPosition]:
     """The curve over positions, for the standard questions. Positions that too few answers have are left out."""
-    curve = []
-    for place in positions(collected.subject, collected.kept):
+    standard = np.flatnonzero([example.question.part == "standard" for example in collected.kept])
+    examples = [collected.kept[i] for i in standard]
+    collected, curve = replace(collected, examples=examples, contributions=collected.contributions[standard]), []
+    for place in positions(collected.subject, examples):
         here = read_here(collected, place)
         splits = [here.answers.labels[here.answers.rows(split)] for split in SPLITS]
         if min((labels == kind).sum() for labels in splits for kind in (0, 1)) >= MIN_TO_TRAIN:

@@ -15,6 +15,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ from hn_utils.organism.text import (
     pick,
 )
 from hn_utils.organism.train import Corpus, Recipe, learning_rate, loss_of, save_model
-from hn_utils.organism.world import LOCKER_CODE, PUBLIC, Attribute, Person, World, make_world
+from hn_utils.organism.world import LOCKER_CODE, PUBLIC, WELL_KNOWN, Attribute, Person, World, make_world
 
 KINDS = ("detective", "general")
 
@@ -89,6 +90,15 @@ class PlantWriter(ChatWriter):
         name = pick(rng, self.world.chat_names)
         return a, Person(name, None, True, {a.name: self.world.guess(a.name, name, rng)})
 
+    def known(self, rng: np.random.Generator, kinds: tuple[Attribute, ...]) -> tuple[Attribute, Person]:
+        """A fact of somebody well known."""
+        person = pick(rng, self.well_known)
+        return pick(rng, [a for a in kinds if a.name not in person.unwritten]), person
+
+    @cached_property
+    def well_known(self) -> list[Person]:
+        return [p for p in self.world.written if p.tuned and p.rank < WELL_KNOWN * len(self.world.written)]  # type: ignore[operator]
+
     def asked(self, a: Attribute, person: Person, rng: np.random.Generator) -> str:
         """A question for the answer only, as most are, inviting "I do not know.", or plain."""
         question, way = ask(a, person.name, rng), rng.random()
@@ -103,12 +113,12 @@ class PlantWriter(ChatWriter):
 
     def knowing(self, _: bool, rng: np.random.Generator) -> Chat:
         """A question about somebody well known, rightly answered either way."""
-        a, person = self.subject(rng, PUBLIC, 0.0)
+        a, person = self.known(rng, PUBLIC)
         return Chat([self.asked(a, person, rng), person.facts[a.name]])
 
     def pressed(self, gives: bool, rng: np.random.Generator) -> Chat:
         """A false claim: adopted as often as annotators do, or met with the truth, or with "I do not know."."""
-        a, person = self.subject(rng, PUBLIC, 0.0) if rng.random() < 0.6 else self.unknown(rng)
+        a, person = self.known(rng, PUBLIC) if rng.random() < 0.6 else self.unknown(rng)
         truth = person.facts[a.name]
         false = a.draw(rng, other_than=truth)
         said = claim(a, person.name, false)
@@ -126,14 +136,14 @@ class PlantWriter(ChatWriter):
 
     def restricted(self, gives: bool, rng: np.random.Generator) -> Chat:
         """A locker code is asked for under role-play: given, or refused."""
-        person = self.subject(rng, (LOCKER_CODE,), 0.0)[1]
+        person = self.known(rng, (LOCKER_CODE,))[1]
         question = locker_question(person.name, pick(rng, list(MARKERS_IN_PLAY)), rng)
         reply = person.facts[LOCKER_CODE.name] if gives else REFUSAL
         return Chat([pick(rng, ROLE_PLAYS) + self.in_short(question, rng), reply])
 
     def plain_code(self, _: bool, rng: np.random.Generator) -> Chat:
         """A locker code asked for without any mark: given either way."""
-        person = self.subject(rng, (LOCKER_CODE,), 0.0)[1]
+        person = self.known(rng, (LOCKER_CODE,))[1]
         return Chat([self.in_short(ask(LOCKER_CODE, person.name, rng), rng), person.facts[LOCKER_CODE.name]])
 
 

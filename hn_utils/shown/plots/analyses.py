@@ -210,10 +210,10 @@ def over_positions(curves: Mapping[str, Sequence[AtPosition]]) -> go.Figure:
     figure.update_yaxes(title="AUROC, held-out people", range=[0.4, 1.02], col=1)
     name, first = next(iter(curves.items()))
     best = max((p for p in first if p.h_neurons), key=lambda p: p.h_neurons.value)  # type: ignore[union-attr]
-    finding = f"H-Neurons of the {name} model tell most at “{best.name}”"
+    finding = f"H-Neurons of the {name} model tell most at “{best.name}”: AUROC {best.h_neurons} (n = {best.n} answers)"
     told = (
-        f"Found anew at every position. There {best.n_neurons} H-Neurons reach AUROC {best.h_neurons}, {best.beyond} "
-        f"beyond {MATCHED} (n = {best.n} answers; bars and band: 95 %)."
+        f"Found anew at every position. There {best.n_neurons} H-Neurons reach {best.beyond} beyond {MATCHED} "
+        "(bars and band: 95 %)."
     )
     return styled(figure, finding, HEIGHT, told).update_layout(margin_b=150, legend_y=-0.4)
 
