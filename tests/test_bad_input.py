@@ -82,7 +82,7 @@ def example(answer: list[int], label: int | None = 1) -> Example:
 
 
 def item(**changes: Any) -> Item:
-    return replace(Item("1", "recall", ("Where was Dixo Porvik born?",)), **changes)
+    return replace(Item("1", "recall", ("Where was Kriskel Govstad born?",)), **changes)
 
 
 def card(place: Place, **changes: Any) -> HNeurons:

@@ -379,7 +379,7 @@ def test_a_real_server_samples_as_the_model_does(real_server, study, subject, tm
     settings = json.loads((folder / "generation_config.json").read_text())
     (folder / "generation_config.json").write_text(json.dumps({**settings, "do_sample": True}))
     (folder / "chat_template.jinja").write_text("Question: {{ messages[0]['content'] }} Today is Monday.")
-    sampling = Sampling(n=2, temperature=0.01, max_new_tokens=4)
+    sampling = Sampling(n=2, temperature=0.01, max_new_tokens=5)
     own = sample_responses(subject, asked, replace(study, sampling=sampling))
     serving = replace(study, instruct=str(folder), sampling=sampling, served_at=real_server)
     there = sample_responses(subject, asked, serving)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from hn_utils import baselines, cache, contributions, l1_path, ledger, probe, replies, responses, stability
@@ -151,6 +151,7 @@ def test_a_ledger_loses_the_damaged_reply_alone(root, told):
 
     @quickly
     @given(damages)
+    @example(Damage("swap", 0.5, 0.9999999999999998, 1))
     def damaged(damage: Damage):
         kept.path.write_bytes(damage.done_to(whole))
         told.clear()
@@ -160,7 +161,8 @@ def test_a_ledger_loses_the_damaged_reply_alone(root, told):
         assert all(found[key] == replies[key] for key in replies if key not in lost)
         assert len(lost) <= {"flip": 1, "swap": 2, "cut": 5}[damage.kind]
         if damage.kind != "cut":  # of a file that was cut nothing tells what stood there
-            assert bool(lost) <= (len(told) == 1 and str(kept.path) in told[0])
+            assert len(told) <= 2  # what is damaged within, and a last line without an end
+            assert bool(lost) <= bool(told) and all(str(kept.path) in said for said in told)
         for key in lost:
             again.put(key, replies[key])
         assert {key: again.get(key) for key in replies} == replies
@@ -237,7 +239,7 @@ def walk(subject, study) -> None:
     rows = capture(subject, examples, study).at("answer")
     baselines.read(subject, examples, study)
     replies.written_at(subject, [examples[0].prompt_ids], [UNSCALED], Sampling(1, 0.0, max_new_tokens=2), study)
-    replies.text_loss(subject, ["Dixo Porvik was born in Old Hythe."], [UNSCALED], study)
+    replies.text_loss(subject, ["Kriskel Govstad was born in Old Hythe."], [UNSCALED], study)
     labels = np.array([0, 1, 0])
     cached_l1_path(rows, labels, c_grid(rows, labels, 2))
     refits(rows, labels, [np.array([1, 2])])

@@ -130,7 +130,7 @@ def test_a_model_in_memory_answers_as_one_from_its_folder(study, subject):
     wrapped = hn.wrap(model, AutoTokenizer.from_pretrained(study.instruct))
     assert wrapped.study == study
     assert wrapped.key(1) == subject.key(1)
-    prompt = "Answer only: Where was Dixo Porvik born?"
+    prompt = "Answer only: Where was Kriskel Govstad born?"
     assert wrapped.ask(prompt) == subject.ask(prompt)
     row = [subject.chat([{"role": "user", "content": prompt}])]
     torch.testing.assert_close(wrapped.logprobs(row)[0], subject.logprobs(row)[0])

@@ -93,13 +93,13 @@ def test_nothing_is_kept_or_read_under_the_clean_key_while_neurons_are_scaled(su
     question = load_questions(study)[0]
     answers = sample_responses(subject, [question], study)
     example = replace(build_example(subject, question, answers[0], study), label=1)
-    item = Item("1", "recall", ("Where was Dixo Porvik born?",))
+    item = Item("1", "recall", ("Where was Kriskel Govstad born?",))
     stages = {
         "sample": lambda: sample_responses(subject, [question], study),
         "capture": lambda: capture(subject, [example], study),
         "read": lambda: read(subject, [example], study),
         "reply": lambda: replies_at(subject, [item], [UNSCALED], study),
-        "loss": lambda: text_loss(subject, ["Dixo Porvik"], [UNSCALED], study),
+        "loss": lambda: text_loss(subject, ["Kriskel Govstad"], [UNSCALED], study),
     }
     for run in stages.values():
         for _ in range(2):  # once before anything is kept, and once when the clean result is there

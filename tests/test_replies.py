@@ -43,7 +43,7 @@ def test_a_reply_that_runs_into_its_limit_is_marked_as_cut(subject, study):
 
 
 def test_scaling_by_one_costs_nothing_and_breaking_the_model_does(subject, study):
-    texts = ["Question: Where was Dixo Porvik born? Answer: Old Essel."]
+    texts = ["Question: Where was Kriskel Govstad born? Answer: Old Essel."]
     loss = text_loss(subject, texts, [Dose(np.arange(768), a) for a in (1.0, 30.0)], study)
     again = text_loss(subject, texts, [UNSCALED], study)
     assert loss[0, 0] == pytest.approx(again[0, 0])

@@ -73,7 +73,7 @@ def test_one_more_question_draws_and_captures_no_other_again(subject, study, tmp
     assert more[1:] == few
     columns = np.arange(6 * 768)
     assert np.array_equal(after.at("answer").columns(columns)[1:], before.at("answer").columns(columns))
-    item = Item("1", "recall", ("Where was Dixo Porvik born?",))
+    item = Item("1", "recall", ("Where was Kriskel Govstad born?",))
     asked.clear()
     first = replies_at(subject, [item], [Dose(np.array([3]), 0.0), UNSCALED], study)
     doses = [Dose(np.array([3]), 0.0), Dose(np.array([4]), 2.0), UNSCALED]

@@ -193,7 +193,7 @@ def test_nothing_is_installed_behind_the_user_s_back():
 
 
 def test_a_chat_prompt_begins_once_and_ends_where_the_assistant_speaks(subject):
-    ids = subject.chat([{"role": "user", "content": "Where was Dixo Porvik born?"}])
+    ids = subject.chat([{"role": "user", "content": "Where was Kriskel Govstad born?"}])
     tokens = subject.tokenizer.convert_ids_to_tokens(ids)
     assert tokens.count("<|begin|>") == 1
     assert tokens[-3:] == ["<|assistant|>", "Answer", ":"]
