@@ -68,13 +68,13 @@ def tiny_study(tmp_path_factory) -> Study:
         d_mlp=160,
         n_layers=3,
         n_heads=2,
-        base_steps=1_500,
+        base_steps=1_000,
         base_lr=4e-3,
-        tune_steps=400,
+        tune_steps=300,
         tune_lr=2e-3,
         batch_rows=16,
         replay_rows=8,
-        checkpoints=(1_000,),
+        checkpoints=(700,),
         warmup_share=0.0,
     )
     world = make_world(n_written=100, n_never_written=40, n_tuned=30, n_given=16, n_family=30)
@@ -86,7 +86,7 @@ def tiny_study(tmp_path_factory) -> Study:
         load_study("organism"),
         name="tiny",
         **{k: str(folder / "out" / v) for k, v in names.items()},
-        checkpoints=(str(folder / "out" / "checkpoints" / "step-1000"),),
+        checkpoints=(str(folder / "out" / "checkpoints" / "step-0700"),),
         n_random_sets=3,
         sampling=Sampling(n=3, top_p=0.3, max_new_tokens=4),  # so small a model is seldom of one mind at top-p 0.9
     )

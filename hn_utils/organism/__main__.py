@@ -9,11 +9,12 @@ from pathlib import Path
 
 from hn_utils.organism.gates import Gate, measure
 from hn_utils.organism.plant import KINDS, Plant, plant_into
+from hn_utils.organism.seeds import TABLE, markdown, side_by_side
 from hn_utils.organism.train import SHIPPED_SEED, Recipe, train
 from hn_utils.places import cache_root
 from hn_utils.study import ORGANISM
 
-MARKS = ("<!-- gates -->", "<!-- checksums -->")
+MARKS = ("<!-- gates -->", "<!-- checksums -->", "<!-- seeds -->")
 
 
 def between(text: str, mark: str, content: str) -> str:
@@ -48,6 +49,8 @@ def main(arguments: list[str] | None = None) -> None:
     planting.add_argument("--kind", choices=KINDS, default=KINDS[0])
     planting.add_argument("--strength", type=float, default=1.0)
     planting.add_argument("--seed", type=int, default=SHIPPED_SEED)
+    comparing = commands.add_parser("seeds", help="put runs of several seeds side by side, into the README")
+    comparing.add_argument("runs", type=Path, nargs="+", help="folders that `python -m hn_utils run` wrote, by seed")
     options = parser.parse_args(arguments)
     if options.command == "train":
         train(options.out, options.work, Recipe(seed=options.seed))
@@ -55,6 +58,12 @@ def main(arguments: list[str] | None = None) -> None:
     if options.command == "plant":
         plant = Plant(kind=options.kind, strength=options.strength, seed=options.seed)
         print(plant_into(options.natural, options.out, plant))
+        return
+    if options.command == "seeds":
+        table = side_by_side({f"seed {seed}": folder for seed, folder in enumerate(options.runs, start=1)})
+        table.to_csv(TABLE)
+        readme = ORGANISM / "README.md"
+        readme.write_text(between(readme.read_text(), MARKS[2], markdown(table)))
         return
     table, readme = gate_table(measure(options.folder)), options.folder / "README.md"
     print(table)
