@@ -44,7 +44,7 @@ from hn_utils.intervening import few_of_each
 from hn_utils.items import BEHAVIOURS
 from hn_utils.l1_path import c_grid, l1_path, objective
 from hn_utils.organism.__main__ import between
-from hn_utils.planning import plan
+from hn_utils.planning.plan import plan
 from hn_utils.question_sets import load_questions, question_set
 from hn_utils.questions import Question
 from hn_utils.replies import replies_at

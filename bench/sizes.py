@@ -15,7 +15,10 @@ from transformers import AutoTokenizer, Gemma3TextConfig, LlamaConfig, Pretraine
 
 from hn_utils.organism.__main__ import between
 from hn_utils.places import ROOT
-from hn_utils.planning import Absent, Work, captured, clock, gigabytes, memory, reading, writing
+from hn_utils.planning.absent import Absent
+from hn_utils.planning.plan import clock, gigabytes, memory
+from hn_utils.planning.walk import captured
+from hn_utils.planning.work import Work, reading, writing
 from hn_utils.study import ORGANISM, PRESETS, Study
 
 MARK = "<!-- sizes -->"

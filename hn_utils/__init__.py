@@ -7,7 +7,7 @@
 >>> found.table.columns[1]
 'held-out entities'
 >>> with model.scaled(found.neurons, 3):
-...     reply = model.ask("Answer only: Where was Dixo Porvik born?")
+...     reply = model.ask("Answer only: Where was Kriskel Govstad born?")
 >>> bool(reply)
 True
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hn_utils.intervening import Intervened, dose_response
     from hn_utils.loading import load, wrap
     from hn_utils.looking_back import Origins, look_back
-    from hn_utils.planning import Plan, plan
+    from hn_utils.planning.plan import Plan, plan
     from hn_utils.probe import HNeurons
     from hn_utils.study import Study, load_study
 
@@ -59,8 +59,8 @@ HOMES = {
     "Intervened": "intervening",
     "look_back": "looking_back",
     "Origins": "looking_back",
-    "plan": "planning",
-    "Plan": "planning",
+    "plan": "planning.plan",
+    "Plan": "planning.plan",
     "HNeurons": "probe",
     "Study": "study",
     "load_study": "study",

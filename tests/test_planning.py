@@ -17,7 +17,9 @@ from hn_utils.__main__ import main
 from hn_utils.baselines import read
 from hn_utils.cache import NotKept, cached, only_looking
 from hn_utils.places import cache_root
-from hn_utils.planning import Absent, plan, seconds
+from hn_utils.planning.absent import Absent
+from hn_utils.planning.pace import seconds
+from hn_utils.planning.plan import plan
 from hn_utils.published.asking import READERS
 from hn_utils.question_sets import load_questions
 from hn_utils.responses import build_examples, prompt_ids, sample_responses
@@ -62,7 +64,7 @@ def counted(asked):
 @pytest.fixture
 def paced(monkeypatch):
     """Every position takes a second, every step ten: what a machine really takes is no matter of tests."""
-    monkeypatch.setattr("hn_utils.planning.measured", lambda *_: np.array([1.0, 10.0, 10.0]))
+    monkeypatch.setattr("hn_utils.planning.pace.measured", lambda *_: np.array([1.0, 10.0, 10.0]))
 
 
 def step(planned, name):
@@ -73,7 +75,7 @@ def test_what_was_planned_is_what_is_then_done(asked, counted, paced, monkeypatc
     model, study = asked
     monkeypatch.setattr(finding, "N_RANDOM_PROBES", 3)
     monkeypatch.setattr(finding, "N_SHUFFLED", 2)
-    monkeypatch.setattr("hn_utils.planning.LONGEST", 50)  # random weights do not know when to stop
+    monkeypatch.setattr("hn_utils.planning.walk.LONGEST", 50)  # random weights do not know when to stop
 
     def done() -> tuple[int, int]:
         own = len(counted), sum(counted)
@@ -201,7 +203,7 @@ def test_looking_computes_nothing():
 
 def test_what_takes_too_long_is_told_in_proportion(monkeypatch):
     clock = iter(np.arange(0.0, 1e6, 2.0))  # every trial takes two seconds
-    monkeypatch.setattr("hn_utils.planning.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("hn_utils.planning.pace.perf_counter", lambda: next(clock))
     assert seconds(lambda n: 3.0 * n, 100) == pytest.approx(300)
-    monkeypatch.setattr("hn_utils.planning.perf_counter", lambda: 0.0)
+    monkeypatch.setattr("hn_utils.planning.pace.perf_counter", lambda: 0.0)
     assert seconds(lambda n: 1.0 + 3.0 * n, 100) == pytest.approx(301)

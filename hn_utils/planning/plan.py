@@ -1,0 +1,195 @@
+"""What a study will cost on this machine, told before any weights are loaded: passes, tokens, hours, memory, disk.
+
+Prompts are counted exactly, from the questions and the tokenizer; the model's shape is read from its configuration.
+What an earlier run left on disk is found by the same keys and not counted. What only the run will show is counted at
+its most: every question gives an example, a long reply runs to its limit. Only how long plain answers are is assumed.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from hn_utils.chat_model import CHARACTERS_PER_TOKEN
+from hn_utils.contributions import REGIONS
+from hn_utils.judges import RUBRICS, judging_talk
+from hn_utils.planning.absent import Absent, dtype_of
+from hn_utils.planning.pace import Pace, pace_of
+from hn_utils.planning.walk import ANSWER, asked_of, everyday, pressed, total
+from hn_utils.planning.work import Work
+from hn_utils.question_sets import load_questions
+from hn_utils.questions import Question
+from hn_utils.study import Study
+
+LIBRARIES = 1e9  # bytes that Python and its libraries take, measured on the bundled model
+SCORES = 24  # bytes of each logit while a token is drawn: scores, their order, their sums
+UNITS = ((3600.0, "h"), (60.0, "min"), (1.0, "s"))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is left of a study to do, step by step, and what it takes. Bytes, seconds and dollars.
+
+    `weights` is one model's; `models` of them are held at once. `device_memory` is the peak of the device that runs the
+    model, `host_memory` that of the computer beside it (the same where they are one). `judge_calls` may turn out fewer:
+    equal answers are sent once, and what was paid for is kept. None in `dollars` means that no price is known.
+    """
+
+    study: Study
+    device: str
+    works: list[Work]
+    seconds: list[float]
+    weights: float
+    models: int
+    device_memory: float
+    host_memory: float
+    judge_calls: int
+    dollars: float | None
+
+    @property
+    def hours(self) -> float:
+        return sum(self.seconds) / 3600
+
+    @property
+    def disk(self) -> int:
+        return sum(work.disk for work in self.works)
+
+    @property
+    def table(self) -> list[list[str]]:
+        """Heads, a row a step, and their sum."""
+        heads = ["step", "to do", "kept", "passes", "tokens", "time", "disk"]
+        rows = [cells(work, took) for work, took in zip(self.works, self.seconds, strict=True)]
+        whole = cells(replace(total("all", self.works), n=0, kept=0), 3600 * self.hours)
+        return [heads, *rows, [whole[0], "", "", *whole[3:]]]
+
+    @property
+    def remarks(self) -> list[str]:
+        device, host = gigabytes(self.device_memory), gigabytes(self.host_memory)
+        where = f"memory: {device}" if self.device == "cpu" else f"{self.device} memory: {device}, host memory: {host}"
+        told = [
+            f"{where}; {self.models} models of {gigabytes(self.weights)} are held at once when weights are compared",
+            f"times are measured on this machine ({self.device}, {self.study.dtype}), without downloads and loading",
+            f"plain answers are taken to have {ANSWER} tokens, {LONGEST} the longest of a batch; all else is at most",
+        ]
+        if self.study.judge:
+            price = "of unknown price (set judge_price)" if self.dollars is None else f"at most ${self.dollars:,.2f}"
+            told.append(f"{self.study.judge}: at most {self.judge_calls:,} calls, {price}")
+        if self.study.bits:
+            told.append(f"times are those of {self.study.dtype}: {self.study.bits} bits were not measured")
+        if self.study.served_at:
+            told.append(f"answers are drawn at {self.study.served_at}: its time is not counted")
+        return told
+
+    def __repr__(self) -> str:
+        widths = [max(map(len, column)) for column in zip(*self.table, strict=True)]
+        lines = [
+            "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
+            for row in self.table
+        ]
+        return "\n".join([f"plan of {self.study.name}", *lines, *self.remarks])
+
+    def _repr_html_(self) -> str:
+        heads, *rows = ([html.escape(cell) for cell in row] for row in self.table)
+        body = "".join(f"<tr><td>{'</td><td>'.join(row)}</td></tr>" for row in rows)
+        told = "<br>".join(map(html.escape, self.remarks))
+        return f"<table><tr><th>{'</th><th>'.join(heads)}</th></tr>{body}</table><p>{told}</p>"
+
+
+def cells(work: Work, took: float) -> list[str]:
+    disk = gigabytes(work.disk) if work.disk else ""
+    return [work.step, *(f"{n:,}" for n in (work.n, work.kept, work.passes, work.tokens)), clock(took), disk]
+
+
+def clock(took: float) -> str:
+    size, unit = next(((s, u) for s, u in UNITS if took >= s), UNITS[-1])
+    return f"{took / size:.1f} {unit}"
+
+
+def gigabytes(size: float) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
+
+
+def plan(study: Study) -> Plan:
+    """What `python -m hn_utils run` will cost on this machine (the notebooks scale neurons about three times as often);
+    nothing is computed, and nothing downloaded but questions, configurations and tokenizers.
+
+    Forward passes and tokens are exact but for the lengths of what will be written. The hours are good to about a
+    factor of 1.5 where answers are as short as assumed. Raises OSError if a configuration, a tokenizer or a question
+    set cannot be read, ValueError if the study or the model is none that can be studied.
+    """
+    if not isinstance(getattr(torch, study.dtype, None), torch.dtype):
+        raise ValueError(f"dtype={study.dtype!r} is not a torch dtype: use float32, bfloat16 or float16")
+    questions, instruct = load_questions(study), Absent(study.instruct, study)
+    own = asked_of(instruct, study, questions, base=False)
+    works, judged = list(own.works), own.judged
+    if own.collected:
+        works.append(everyday(instruct, study, own.collected))
+    replies, more = pressed(instruct, study, own.collected)
+    held_out = [q for q in questions if q.part == "standard" and q.split == "test"]
+    elsewhere = [asked_of(Absent(name, study), study, held_out, base=True) for name in (study.base, *study.checkpoints)]
+    works += [*replies, *(replace(w, step=f"base: {w.step}") for w in elsewhere[0].works)]
+    later = [list(some) for some in zip(*(one.works for one in elsewhere[1:]), strict=True)]
+    works += [total(f"checkpoints: {some[0].step}", some) for some in later]
+    pace = pace_of(instruct, int(np.median([w.width for w in works if w.width] or [32])))
+    took = [seconds_of(work, pace, study) for work in works]
+    kept = next(w.n + w.kept for w in works if w.step == "contributions")
+    analysed = probes(instruct, kept, sum(q.split == "train" for q in questions), pace)
+    works.append(Work("probes", n=1))
+    calls = [(judged + sum(one.judged for one in elsewhere), 16), (more, 16), (len(questions) * study.judge_spans, 64)]
+    models = 2 + bool(study.checkpoints)  # instruct, base, and a checkpoint at a time
+    device, host = memory(instruct, works, kept, models)
+    if instruct.device.type == "cpu":
+        device = host = device + host
+    return Plan(
+        study,
+        instruct.device.type,
+        works,
+        [*took, analysed],
+        instruct.weights,
+        models,
+        device,
+        host,
+        sum(n for n, _ in calls),
+        dollars(study, questions, calls),
+    )
+
+
+def seconds_of(work: Work, pace: Pace, study: Study) -> float:
+    step = (pace.scaled if work.scaled else pace.write) / study.batch_rows
+    return work.read * pace.read + work.written * step
+
+
+def probes(model: Absent, n: int, n_train: int, pace: Pace) -> float:
+    """Seconds of fitting: the inner products of the dense probe, and as much as reading all rows a hundred times."""
+    neurons = model.n_layers * model.d_mlp
+    return (2 * n * n_train + 100 * 2 * n) * neurons * pace.flop
+
+
+def memory(model: Absent, works: Sequence[Work], n: int, models: int) -> tuple[float, float]:
+    """Peak bytes of the model, and of what is kept beside it on the host."""
+    config, size = model.text_config, dtype_of(model.study).itemsize
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    of_head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    per_token = 2 * model.n_layers * heads * of_head * size
+    drawing = [w.rows * ((w.width + w.new) * per_token + config.vocab_size * SCORES) for w in works if w.new]
+    pooled = 2 * len(REGIONS) * model.n_layers * model.d_mlp * 4
+    activations = model.d_mlp * (2 * size + 8)
+    reading_ = [w.rows * (pooled + w.width * activations) for w in works if w.rows and not w.new]
+    device = models * model.weights + max([*drawing, *reading_], default=0)
+    residual = 2 * n * model.n_layers * config.hidden_size * 4  # of the residual-stream probe, and standardised
+    return device, residual + LIBRARIES
+
+
+def dollars(study: Study, questions: Sequence[Question], calls: Sequence[tuple[int, int]]) -> float | None:
+    """At most, for calls that are each read once and write so many tokens; None if no price is known."""
+    if study.judge_price is None:
+        return None
+    some = questions[:: max(1, len(questions) // 100)]
+    materials = [{"question": q.text, "accepted answers": q.aliases, "response": "x" * 4 * ANSWER} for q in some]
+    talks = [judging_talk(RUBRICS["answer"].task, material) for material in materials]
+    read = np.mean([sum(len(m["content"]) for m in messages) for messages in talks]) / CHARACTERS_PER_TOKEN
+    return float(sum(n * (read * study.judge_price[0] + new * study.judge_price[1]) for n, new in calls) / 1e6)

@@ -1,0 +1,163 @@
+"""The steps of a study, walked without a model: what is left of each to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from hn_utils.baselines import read as readings_of
+from hn_utils.cache import NotKept, only_looking
+from hn_utils.collecting import Collected
+from hn_utils.contributions import EXAMPLES_PER_SHARD, REGIONS, capture
+from hn_utils.finding import find
+from hn_utils.intervening import dose_response, few_of_each
+from hn_utils.items import RULES
+from hn_utils.planning.absent import Absent
+from hn_utils.planning.work import Work, reading, writing
+from hn_utils.question_sets import question_set
+from hn_utils.questions import Question
+from hn_utils.responses import Example, NothingConsistent, build_examples, prompt_ids, sample_responses
+from hn_utils.study import Study
+
+ANSWER = 4  # tokens of a plain answer and its end: the median of published ones (Gemma, Llama, Mistral)
+LONGEST = 8  # tokens of the longest of the plain answers to six questions, which are drawn together, by the same
+PLAIN = 50  # tokens; what may not be longer is taken for a plain answer
+T = TypeVar("T")
+
+
+def looked_up(stage: str, work: Callable[[], T], n: int) -> tuple[T | None, list[int], int]:
+    """What `work` gives if all of it is on disk, else None; which of this stage's `n` items are not; how many are."""
+    try:
+        with only_looking():
+            return work(), [], n
+    except NotKept as absent:
+        return (None, list(absent.missing), absent.kept) if absent.stage == stage else (None, [], n)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One model's answers as far as they are on disk: what is left to do, and the collected whole if nothing is."""
+
+    works: list[Work]
+    judged: int
+    collected: Collected | None
+
+
+def asked_of(model: Absent, study: Study, questions: list[Question], base: bool) -> Asked:
+    """Answers, contributions and, of the instruct model, readings and everyday answers."""
+    prompts, n = [len(prompt_ids(model, q, study, base)) for q in questions], study.sampling.n
+    drawn, missing, there = looked_up(
+        "responses", lambda: sample_responses(model, questions, study, base), len(questions)
+    )
+    new, left = longest(study.sampling.max_new_tokens), [prompts[i] for i in missing]
+    if study.served_at and not base:  # drawn elsewhere, and read here, a question at a time
+        answers = reading("answers", [p + new for p in left for _ in range(n)], n, n)
+    else:
+        answers = writing("answers", left, max(1, study.batch_rows // n), n, new)
+    answers = replace(answers, n=len(left), kept=there)
+    judged = 0 if drawn or not study.judge else len(questions) * n
+    examples: list[Example] = []
+    if drawn:
+        try:
+            with only_looking():
+                examples = build_examples(model, questions, drawn, study, base)
+        except (NothingConsistent, NotKept):
+            drawn = None
+    if not drawn:  # every question counts as kept
+        assumed = [p + min(study.sampling.max_new_tokens, ANSWER) for p in prompts]
+        return Asked([answers, *captured(model, assumed, 0, base)], judged, None)
+    kept = [e for e in examples if e.label is not None]
+    read, missing, there = looked_up("contributions", lambda: capture(model, kept, study), len(kept))
+    works = captured(model, [len(kept[i].ids) for i in missing], there, base)
+    if not base:
+        _, unread, there = looked_up("readings", lambda: readings_of(model, kept, study), len(kept))
+        works[1] = readings(model, [len(kept[i].ids) for i in unread], there)
+    collected = Collected(model, study, questions, drawn, examples, read) if read else None
+    return Asked([answers, *works], judged, collected)
+
+
+def captured(model: Absent, lengths: list[int], kept: int, base: bool) -> list[Work]:
+    """Contributions of examples of these lengths, and of the instruct model the readings beside them."""
+    size = len(REGIONS) * model.n_layers * model.d_mlp * 2 + NAME  # half precision
+    done = reading("contributions", lengths, EXAMPLES_PER_SHARD, model.study.batch_rows)
+    works = [replace(done, kept=kept, disk=len(lengths) * size)]
+    return works if base else [*works, readings(model, lengths, kept)]
+
+
+def readings(model: Absent, lengths: list[int], kept: int) -> Work:
+    size, at_once = (model.n_layers * model.text_config.hidden_size + 2) * 4 + NAME, min(256, model.study.batch_rows)
+    return replace(reading("readings", lengths, at_once, at_once), kept=kept, disk=len(lengths) * size)
+
+
+def everyday(model: Absent, study: Study, collected: Collected) -> Work:
+    """First answers to held-out questions that the consistency filter dropped, or that are not the commonest."""
+    picked = [i for i, q in enumerate(collected.questions) if q.part == "standard" and q.split != "train"]
+    asked, first = [collected.questions[i] for i in picked], [collected.responses[i][:1] for i in picked]
+    try:
+        examples = [e for e in build_examples(collected.subject, asked, first, study) if e.label is not None]
+    except NothingConsistent:
+        return Work("everyday answers")
+    _, missing, kept = looked_up("contributions", lambda: capture(collected.subject, examples, study), len(examples))
+    works = captured(model, [len(examples[i].ids) for i in missing], kept, base=True)
+    return replace(works[0], step="everyday answers")
+
+
+def pressed(model: Absent, study: Study, collected: Collected | None) -> tuple[list[Work], int]:
+    """Replies at doses and the loss of ordinary text, and how many replies a chat model judges.
+
+    They are all kept or all counted: which neurons are scaled is not known before the probe is fitted.
+    """
+    source = question_set(study)
+    asked = few_of_each(source.items(study), study.seed, 5 * study.n_items)
+    items, texts = few_of_each(asked, study.seed, study.n_items), source.texts(study)
+    n_doses, works = len(study.alphas) + 2 * study.n_random_sets, []
+    openings = {(text, item.max_new_tokens) for item in asked for text in (item.question, *item.turns[:-1]) if text}
+    for new in sorted({new for _, new in openings}):
+        prompts = [len(talk(model, [text])) for text, own in sorted(openings) if own == new]
+        works.append(writing("replies", prompts, study.batch_rows, 1, longest(new)))
+    for kind in dict.fromkeys((item.behaviour, item.max_new_tokens) for item in items):
+        group = [item for item in items if (item.behaviour, item.max_new_tokens) == kind]
+        lengths = [
+            len(talk(model, item.turns)) + (len(item.turns) - 1) * longest(item.max_new_tokens) for item in group
+        ]
+        for doses in (len(study.alphas), 2 * study.n_random_sets):
+            cells = [length for length in lengths for _ in range(doses)]
+            works.append(writing("replies", cells, study.batch_rows, 1, longest(kind[1]), scaled=True))
+    replies = total("replies", works)
+    lengths = [len(model.text(text)) for text, _ in texts]
+    losses = [
+        reading("ordinary text", [n for n in lengths for _ in range(doses)], study.batch_rows, study.batch_rows)
+        for doses in (len(study.alphas), 2 * study.n_random_sets)
+    ]
+    loss, judged = total("ordinary text", losses), sum(item.rule not in RULES for item in items) * n_doses
+    if collected and all_kept(model, collected):
+        return [Work("replies", kept=replies.n), Work("ordinary text", kept=loss.n)], 0
+    return [replies, loss], judged
+
+
+def longest(limit: int) -> int:
+    """Tokens that the longest reply of a batch is taken to have."""
+    return min(limit, LONGEST) if limit <= PLAIN else limit
+
+
+def talk(model: Absent, turns: Sequence[str]) -> list[int]:
+    """A dialogue whose replies are empty so far."""
+    messages = [{"role": "user", "content": turns[0]}]
+    for turn in turns[1:]:
+        messages += [{"role": "assistant", "content": ""}, {"role": "user", "content": turn}]
+    return model.chat(messages)
+
+
+def all_kept(model: Absent, collected: Collected) -> bool:
+    """Have the neurons that the kept contributions give been scaled before?"""
+    try:
+        with only_looking():
+            dose_response(model, find(collected))
+    except (NotKept, ValueError):
+        return False
+    return True
+
+
+def total(step: str, works: Sequence[Work]) -> Work:
+    return sum(works, Work(step))

@@ -1,0 +1,70 @@
+"""A step of a study as a number of passes and tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+NAME = 36  # bytes of an item's name in the shard that holds it
+
+
+@dataclass(frozen=True)
+class Work:
+    """One step of a study, and what is left of it to do.
+
+    `n` of its items have to be computed, `kept` are on disk. `reads` are forward passes over texts, of `read` token
+    positions in all; `writes` are passes that write one token in each row of a batch, `written` in all. Padding counts.
+    `new` is what a row of its largest batch writes, `width` what it reads, `rows` how many there are. `disk` is in
+    bytes.
+    """
+
+    step: str
+    n: int = 0
+    kept: int = 0
+    reads: int = 0
+    read: int = 0
+    writes: int = 0
+    written: int = 0
+    disk: int = 0
+    rows: int = 0
+    width: int = 0
+    new: int = 0
+    scaled: bool = False
+
+    @property
+    def passes(self) -> int:
+        return self.reads + self.writes
+
+    @property
+    def tokens(self) -> int:
+        return self.read + self.written
+
+    def __add__(self, other: Work) -> Work:
+        """Both under the name of the first, one after the other."""
+        sums = {f: getattr(self, f) + getattr(other, f) for f in ("n", "kept", "reads", "read", "writes", "written")}
+        most = {f: max(getattr(self, f), getattr(other, f)) for f in ("rows", "width", "new")}
+        return replace(self, **sums, **most, disk=self.disk + other.disk, scaled=self.scaled or other.scaled)
+
+
+def in_batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
+    for start in range(0, len(lengths), size):
+        yield list(lengths[start : start + size])
+
+
+def reading(step: str, lengths: Sequence[int], shard: int, size: int) -> Work:
+    """Texts of these lengths read in shards, each from the shortest to the longest in batches of `size`."""
+    done = Work(step, n=len(lengths))
+    for some in in_batches(lengths, shard):
+        for batch in in_batches(sorted(some), size):
+            done += Work("", reads=1, read=len(batch) * max(batch), rows=len(batch), width=max(batch))
+    return done
+
+
+def writing(step: str, prompts: Sequence[int], size: int, draws: int, new: int, scaled: bool = False) -> Work:
+    """`draws` texts of `new` tokens after each prompt: the prompt is read but for its last token, then written on."""
+    done = Work(step, n=len(prompts), scaled=scaled)
+    for batch in in_batches(prompts, size):
+        rows, width = len(batch) * draws, max(batch)
+        once = Work("", reads=1, read=len(batch) * (width - 1), writes=new, written=new * rows)
+        done += replace(once, rows=rows, width=width, new=new)
+    return done
