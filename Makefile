@@ -22,7 +22,7 @@ lint: .venv/installed
 bench: .venv/installed ## speed and size, as ratios (about an hour on CPUs alone; needs 25 GB of free disk)
 	TQDM_DISABLE=1 $(BIN)/python bench/bench.py
 
-organism: .venv/installed ## train the bundled model again from nothing (about 35 minutes on two cores)
+organism: .venv/installed ## train the bundled model again from nothing (some three hours on two cores, minutes on a GPU)
 	$(BIN)/python -m hn_utils.organism train
 
 gates: .venv/installed ## measure the bundled model and write data/organism/README.md
