@@ -13,8 +13,9 @@ exercises: .venv/installed ## write the copies with gaps again from the notebook
 test: .venv/installed ## all tests, in two processes of one thread each
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-soak: .venv/installed ## kill a small study at 100 random points, and compare what it leaves (under an hour)
+soak: .venv/installed ## kill a small study at 100 random points; then ask 50,000 questions (under an hour)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/killing.py --kills 100
+	$(BIN)/python tests/many.py
 
 lint: .venv/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright

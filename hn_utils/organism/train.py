@@ -340,7 +340,7 @@ def train(out: Path, work: Path, recipe: Recipe | None = None, world: World | No
     """Train base and instruct and write them, checkpoints and facts to `out`; `work` holds what a resume needs. A base
     of the same recipe that stands in `out` already is kept: then only the tuning is done.
 
-    Takes some three hours on two cores, minutes on a GPU; seconds of it are repeated when a killed run is started again.
+    Takes some three hours on two cores, minutes on a GPU; seconds of it are repeated when a killed run starts again.
     Raises ValueError if `recipe.checkpoints` lie beyond the last step, or if `out` holds a base of another recipe.
     """
     recipe, world = recipe or Recipe(), world or make_world()
