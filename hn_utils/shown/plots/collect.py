@@ -41,10 +41,10 @@ def exposure(collected: Collected, n_bins: int = 8) -> go.Figure:
     )
     figure.update_yaxes(title="share of sampled answers", range=[0, 1.02])
     first, last = ends["wrong"][0], ends["wrong"][-1]
+    fewest = "never stated" if centres[0] == NEVER else "stated least often"
     return styled(
         figure,
-        f"Share of wrong answers: {first} about the facts {'never stated' if centres[0] == NEVER else 'stated least often'}, "
-        f"{last} about those stated most often "
+        f"Share of wrong answers: {first} about the facts {fewest}, {last} about those stated most often "
         f"(n = {len(asked)} questions, {len(collected.responses[0])} answers each)",
     )
 
