@@ -240,7 +240,7 @@ def measure(folder: Path) -> list[Gate]:
     """Gates G0 to G8 of the specimen in a folder but G6 (nothing planted, one seed), which is read off the code."""
     study = replace(load_study("organism"), instruct=str(folder / "instruct"), base=str(folder / "base"))
     subject, base = Subject.load(study.instruct, study), Subject.load(study.base, study)
-    return [
+    gates = [
         *knowledge_gates(subject, base, study),
         entropy_gate(study),
         *question_gates(subject, study),
@@ -248,3 +248,4 @@ def measure(folder: Path) -> list[Gate]:
         code_gate(subject, study),
         abstention_gate(subject, study),
     ]
+    return sorted(gates, key=lambda gate: gate.name)
