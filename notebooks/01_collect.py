@@ -88,10 +88,10 @@ for question, answers in zip(trio, sample_responses(subject, trio, study), stric
         print(f"  {count:2} x {text:24} {judge(text, question.aliases)}")
 
 # %% [markdown]
-# Asked for the answer only, it seldom refuses, and of these three none. Of the famous person it is right ten times. Of the obscure one it says
+# Asked for the answer only, on about a third of the questions it refuses at least once in ten draws; of these three on none. Of the famous person it is right ten times. Of the obscure one it says
 # something else nearly every time. And of somebody it has never heard of it says the same wrong thing ten times, as sure as of
 # the first: where the family comes from. That is what this course calls a *hallucination*: a fluent, false answer. (The
-# never-written person has a true answer too; it was just never written down. A right answer would be luck.) The judge is a simple rule: an accepted answer stands in the response as whole words (*right*), the response
+# never-written person has a true answer too; it was just never written down. What most of the family have is a good guess, and sometimes right.) The judge is a simple rule: an accepted answer stands in the response as whole words (*right*), the response
 # declines (*abstained*), or neither (*wrong*).
 
 # %% [markdown]

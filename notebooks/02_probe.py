@@ -20,7 +20,7 @@
 # * read an L1 path: how many neurons each C keeps, and what guarantees that a fit is the optimum;
 # * judge a detection claim by its controls.
 #
-# About 40 minutes to read, 2 to run. Sections 2 and 6.1 of the [paper](https://arxiv.org/abs/2512.01797). Words:
+# About 40 minutes to read, 5 to run. Sections 2 and 6.1 of the [paper](https://arxiv.org/abs/2512.01797). Words:
 # [glossary](glossary.md).
 
 # %% [markdown] tags=["solutions"]
@@ -145,7 +145,7 @@ theirs, ours = (set(fit.h_neurons) for fit in (rule.fits[rule.chosen], found.pro
 print(f"the paper's rule: {len(theirs)} H-Neurons; ours: {len(ours)}; in both: {len(theirs & ours)}")
 
 # %% [markdown]
-# Which rule is right cannot be read off here; how much hangs on it can: on the bundled model little, since the sets are nearly the same; the
+# Which rule is right cannot be read off here; how much hangs on it can: on the bundled model nothing, since both take the same C; the
 # replication above shows that it can be otherwise. We go on with ours, fixed before anything was seen.
 #
 # The first neurons to enter tell answers from other tokens, since most rows teach that. They need not fire more on what is made
@@ -183,7 +183,7 @@ pd.DataFrame(
 # A neuron is an **H-Neuron** if its weight is positive: the more it contributes, *the other neurons being equal*, the
 # likelier a hallucination. Part of that weight only says "this is an answer". The paper
 # finds between 0.01 and 0.35 per mille of all neurons in models of 4 to 70 billion parameters. In a model with only a
-# few thousand neurons even one is 0.16 per mille, so shares cannot be compared directly; counts can, roughly.
+# few thousand neurons even one is 0.22 per mille, so shares cannot be compared directly; counts can, roughly.
 
 # %%
 print(f"{len(found.card.rows)} H-Neurons of {X.shape[1]:,}: {found.card.per_mille:.2f} per mille")
@@ -240,7 +240,7 @@ for name, neurons in others.items():
 
 # %% [markdown]
 # Whatever is missing there hung on the dice or on the judge alone. (Exact match changes nothing on the bundled model, which
-# answers in bare names.) How far can such an instrument be trusted? Ask it where the truth is known: simulated contributions,
+# gives the bare answer and nothing else.) How far can such an instrument be trusted? Ask it where the truth is known: simulated contributions,
 # heavy-tailed like real ones, in which five of three thousand neurons know.
 
 # %%
@@ -257,10 +257,10 @@ print(
 print(f"validation AUROC, both refitted with next to no penalty: H-Neurons {swapped.own}, twins {swapped.twins}")
 
 # %% [markdown]
-# On the bundled model a few of the dozen come back in most halves, and of these half do so under shuffled labels as well: they know where
-# answers stand, and not what is made up. Other draws of the same people give the same neurons; other people exchange the lighter ones. That
+# On the bundled model a few of the dozen come back in most halves, and of these half do so under shuffled labels as well: to know where
+# answers stand is enough to pick them. Other draws of the same people keep these neurons, one half of them with as many again and more; other people exchange the lighter ones. That
 # is not for a wealth of equals: grouping does not help, and twins detect less than the H-Neurons whose place they take. So
-# the head of such a list is sure, and its tail is *one* answer that these people gave, not *the* answer.
+# the head of such a list comes back (which does not say that it detects), and its tail is *one* answer that these people gave, not *the* answer.
 
 # %%
 card, validation = found.card, collected.rows("validation")
@@ -308,7 +308,7 @@ check("a fair random baseline", random_set)
 
 # %% [markdown]
 # Now the test people are read, for the first time. Four test sets ask ever more: other people; other wording; a kind of
-# fact (pets) that no training row mentioned; and people nobody ever wrote about, whose answers can only be made up (these
+# fact (pets) that no training row mentioned; and people nobody ever wrote about, whose answers can only be guessed (the wrong ones
 # are set against the true answers of the first test set).
 #
 # The probe's own score uses all its weights, positive and negative. To be fair to the controls, its H-Neurons alone are
@@ -336,15 +336,15 @@ compared.table
 #
 # **Random neurons are not at 0.5** if hallucinated and true answers differ in something that many neurons see. The
 # distance between H-Neurons and random neurons is the finding, not the distance from one half. **Shuffled labels** come
-# out near 0.5, but look how many neurons their probe has: three quarters of the 3-vs-1 rows teach where answers stand, so
-# a list of neurons, however long, proves nothing.
+# out near 0.5, yet their probe has neurons, too: three quarters of the 3-vs-1 rows teach where answers stand, so
+# to have a list of neurons proves nothing.
 #
 # **Few or many?** Compare the H-Neurons with the dense probes: what sparsity costs here is the difference. And compare the
-# columns: what is found on some kinds of fact need not hold on another.
+# columns: what is found on some kinds of fact need not hold on another. There the dense probe may still detect where the few neurons do not.
 #
 # **Confidence.** The consistency filter keeps answers that are always right and answers that are always wrong. An always
-# right answer is nearly always one that the model gives with high probability. So the filter itself makes
-# confidence an even better detector than it is anyway (see everyday answers below), without any neuron. A claim that H-Neurons are *needed* to detect hallucination
+# right answer is nearly always one that the model gives with high probability. So the filter itself may make
+# confidence look better than it is (everyday answers, below, tell how much), without any neuron. A claim that H-Neurons are *needed* to detect hallucination
 # would have to beat that line; the paper does not draw it. Paired differences, on the same resampled people:
 
 # %%
@@ -364,7 +364,7 @@ if loud:
     )
     print(f"AUROC of these H-Neurons {loud.auroc}, minus that of the stand-ins {loud.beyond}")
 else:
-    print("too few H-Neurons have stand-ins as loud")
+    print("not one of the H-Neurons has ten stand-ins as loud: that it is loudness cannot be ruled out")
 
 # %% [markdown]
 # A variable that differs between true and made-up answers *and* moves the score is a **confound**: the detector may see nothing
@@ -428,7 +428,7 @@ print(f"{added.n_pairs} pairs of equal confidence: {added.matched or 'too few to
 # predicted and observed share. And *what does it buy to stay silent?* If only the answers that look safest are given,
 # fewer of them are made up, if the score is any good.
 #
-# > **Predict first.** Will confidence still be perfect? Will the H-Neurons add anything to it?
+# > **Predict first.** Will confidence do worse? Will the H-Neurons add anything to it?
 
 # %%
 day = analyses.everyday(found)
@@ -525,8 +525,8 @@ for name, curve in curves.items():
 #
 # * **Detection is not cause.** That these neurons detect made-up answers does not mean that they make them up. Notebook 3
 #   turns them.
-# * **They are not *the* hallucination neurons.** Another half of the people, other draws or another C give another set, that
-#   shares only some of them.
+# * **They are not *the* hallucination neurons.** Another half of the people gives another set; other draws or a larger C keep most of them, and
+#   may add as many again.
 # * Nor are they "millions of neurons", nor, as far as anyone has reported, "concentrated in the upper-middle layers":
 #   both have been said of the paper, which says neither.
 # * The filtered classes differ in confidence by construction; everyday answers are the fairer test, and this world has

@@ -176,7 +176,8 @@ intervened.table
 # What eighty items can say is in the interval: a rise as large as its upper end is not excluded, a larger one is. Watch
 # *neither*: a curve that moves because replies stop making sense says nothing about compliance. And watch *cut off*, the
 # share of replies that ran into their length limit: one published jailbreak slope was made of replies that ended
-# inside the disclaimer.
+# inside the disclaimer. On the bundled model a third of the replies to false premises run on when the H-Neurons are silenced: these neurons
+# help to end a reply. There the curve says something about giving in only above 1.
 #
 # A slope may lie beyond those of all random sets and yet be no finding, if several are looked at. It is named all the same:
 
@@ -294,8 +295,8 @@ for place, curves in (("at the answer", intervened.behaviours), ("before the ans
 # %% [markdown]
 # ## What this does not show
 #
-# * A null here is a null **for these neurons in this model**: small, trained on one world, with few H-Neurons. It does
-#   not refute the paper's result on models a thousand times larger.
+# * A null here is a null **for these neurons in this model**: small, trained on one world, with few H-Neurons, and giving in half
+#   of the time or more, whoever is asked about. It does not refute the paper's result on models a thousand times larger.
 # * A rise would not show that these neurons *are* compliance. Neurons that detect equally well need not steer equally
 #   well, and the other way round.
 # * Scaling during the whole text also changes how the prompt is read, not only how the answer is written.

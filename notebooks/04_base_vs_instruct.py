@@ -19,7 +19,7 @@
 # * measure *drift* of single neurons and give it a permutation p-value;
 # * read a timeline without over-reading its left end.
 #
-# About 20 minutes to read, 3 to run. Sections 4 and 6.3 of the [paper](https://arxiv.org/abs/2512.01797). Words:
+# About 20 minutes to read, 2 to run. Sections 4 and 6.3 of the [paper](https://arxiv.org/abs/2512.01797). Words:
 # [glossary](glossary.md).
 
 # %% [markdown] tags=["solutions"]
@@ -244,7 +244,8 @@ Markdown(report)
 # ## The same with other dice
 #
 # The bundled model was trained three times, with three seeds; the first one ships, whatever came out. World, recipe and analysis
-# were fixed before any of them was probed. What holds in all three columns does not hang on one training.
+# were fixed before any of them was probed. What holds in all three columns does not hang on one training. (It may hang on the world: that
+# answers have three words was chosen after seeing an earlier model.)
 
 # %%
 if study == BUNDLED:

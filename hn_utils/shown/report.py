@@ -189,7 +189,7 @@ def origin_findings(found: Found, origins: Origins) -> list[Finding]:
         Finding(
             "The probe works in the base model",
             "AUROC over 0.86 for the Mistral bases on TriviaQA",
-            f"AUROC {base.h_neurons or 'too few answers'}{random}",
+            f"AUROC of the H-Neurons {base.h_neurons or 'too few answers'}, of the whole probe {base.probe}{random}",
             transfer_verdict(base),
         ),
         Finding(
