@@ -13,7 +13,7 @@ from jaxtyping import Float
 from hn_utils.contributions import mean_contributions
 from hn_utils.hub import explained
 from hn_utils.intervene import UNSCALED, Dose, dosed
-from hn_utils.planning.absent import Absent
+from hn_utils.planning.absent import Absent, dtype_of
 from hn_utils.questions import Question
 from hn_utils.responses import Example
 

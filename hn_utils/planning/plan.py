@@ -19,7 +19,7 @@ from hn_utils.contributions import REGIONS
 from hn_utils.judges import RUBRICS, judging_talk
 from hn_utils.planning.absent import Absent, dtype_of
 from hn_utils.planning.pace import Pace, pace_of
-from hn_utils.planning.walk import ANSWER, asked_of, everyday, pressed, total
+from hn_utils.planning.walk import ANSWER, LONGEST, asked_of, everyday, pressed, total
 from hn_utils.planning.work import Work
 from hn_utils.question_sets import load_questions
 from hn_utils.questions import Question

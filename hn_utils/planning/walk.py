@@ -22,6 +22,7 @@ from hn_utils.study import Study
 
 ANSWER = 4  # tokens of a plain answer and its end: the median of published ones (Gemma, Llama, Mistral)
 LONGEST = 8  # tokens of the longest of the plain answers to six questions, which are drawn together, by the same
+NAME = 36  # bytes of an item's name in the shard that holds it
 PLAIN = 50  # tokens; what may not be longer is taken for a plain answer
 T = TypeVar("T")
 

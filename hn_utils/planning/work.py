@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-NAME = 36  # bytes of an item's name in the shard that holds it
-
 
 @dataclass(frozen=True)
 class Work:
