@@ -91,7 +91,7 @@ def l2_probe(
     """A dense linear probe, its strength chosen on validation: (validation AUROC, log-odds of a hallucination)."""
     best = (-1.0, np.empty(0))
     for C in STRENGTHS:
-        model = LogisticRegression(C=C, solver="newton-cholesky").fit(features[train], labels[train])
+        model = LogisticRegression(C=C, solver="newton-cg", max_iter=300).fit(features[train], labels[train])
         scores = model.decision_function(features)
         best = max(best, (auroc(labels[validation], scores[validation]), scores), key=lambda pair: pair[0])
     return best

@@ -96,6 +96,7 @@ class Run:
             km=self.kernel,
             resources={"metadata": {"path": source.parent}},
             record_timing=False,
+            coalesce_streams=True,  # or where printed text is cut would hang on the clock
             on_cell_start=self.started,
         )
         self.thread = threading.Thread(target=self.execute, daemon=True)
