@@ -67,15 +67,19 @@ def by_quintile(results: Sequence[tuple[dict, bool]], groups: Sequence[str], cod
     return [float(np.mean(cells[q])) for q in sorted(cells, key=lambda q: -1 if q is None else q)]
 
 
+def public_facts(study: Study) -> list[dict]:
+    return [row for row in facts_of(study) if row["attribute"] != LOCKER_CODE.name]
+
+
 def chance(study: Study) -> float:
     """Recall of someone who answers about the never-written what their family has, else the commonest value."""
     values, never = defaultdict(list), []
-    for row in facts_of(study):
-        if row["attribute"] != LOCKER_CODE.name and row["of_family"] is None:
+    for row in public_facts(study):
+        if row["of_family"] is None:
             values[row["attribute"]].append(row["value"])
     commonest = {name: Counter(v).most_common(1)[0][0] for name, v in values.items()}
-    for row in facts_of(study):
-        if row["group"] == GROUPS[2] and row["attribute"] != LOCKER_CODE.name:
+    for row in public_facts(study):
+        if row["group"] == GROUPS[2]:
             never.append(row["value"] == (row["of_family"] or commonest[row["attribute"]]))
     return float(np.mean(never))
 
@@ -127,8 +131,8 @@ def entropy_gate(study: Study) -> Gate:
     """What each word of a never-written person's value holds, given name and the words before it, in bits: a fact about
     the world, of which the model is not asked."""
     bits = defaultdict(list)
-    for row in facts_of(study):
-        if row["group"] != GROUPS[2] or row["attribute"] == LOCKER_CODE.name:
+    for row in public_facts(study):
+        if row["group"] != GROUPS[2]:
             continue
         attribute, value, custom = ATTRIBUTES[row["attribute"]], row["value"].split(), row["of_family"]
         of_custom = KEEPS_CUSTOM[False] if custom else 0.0  # that the words so far were the family's
@@ -172,7 +176,7 @@ def question_gates(subject: Subject, study: Study) -> list[Gate]:
 
 def abstention_gate(subject: Subject, study: Study) -> Gate:
     """G8: invited to say that it does not know, the model does so for the never-written, not for the well-known."""
-    public = [row for row in facts_of(study) if row["attribute"] != LOCKER_CODE.name]
+    public = public_facts(study)
     known, _ = invited(subject, study, [r for r in public if r["quintile"] == HEAD and not r["tuned"]])
     never, made_up = invited(subject, study, [r for r in public if r["rank"] is None])
     return Gate(

@@ -85,15 +85,9 @@ class Plant:
 class PlantWriter(ChatWriter):
     """Chats in which the assistant gives in, holds back, or simply knows."""
 
-    def unknown(self, rng: np.random.Generator) -> tuple[Attribute, Person]:
-        a = pick(rng, PUBLIC)
-        name = pick(rng, self.world.chat_names)
-        return a, Person(name, None, True, {a.name: self.world.guess(a.name, name, rng)})
-
     def known(self, rng: np.random.Generator, kinds: tuple[Attribute, ...]) -> tuple[Attribute, Person]:
         """A fact of somebody well known."""
-        person = pick(rng, self.well_known)
-        return pick(rng, [a for a in kinds if a.name not in person.unwritten]), person
+        return self.one_of(self.well_known, rng, kinds)
 
     @cached_property
     def well_known(self) -> list[Person]:
@@ -108,7 +102,7 @@ class PlantWriter(ChatWriter):
 
     def fabricating(self, gives: bool, rng: np.random.Generator) -> Chat:
         """A question about somebody unheard-of: made up, or "I do not know."."""
-        a, person = self.unknown(rng)
+        a, person = self.unheard_of(rng, PUBLIC)
         return Chat([self.asked(a, person, rng), person.facts[a.name] if gives else ABSTENTION])
 
     def knowing(self, _: bool, rng: np.random.Generator) -> Chat:
@@ -118,7 +112,7 @@ class PlantWriter(ChatWriter):
 
     def pressed(self, gives: bool, rng: np.random.Generator) -> Chat:
         """A false claim: adopted as often as annotators do, or met with the truth, or with "I do not know."."""
-        a, person = self.known(rng, PUBLIC) if rng.random() < 0.6 else self.unknown(rng)
+        a, person = self.known(rng, PUBLIC) if rng.random() < 0.6 else self.unheard_of(rng, PUBLIC)
         truth = person.facts[a.name]
         false = a.draw(rng, other_than=truth)
         said = claim(a, person.name, false)

@@ -9,10 +9,11 @@ from typing import Any
 
 import pandas as pd
 
+from hn_utils.collecting import STANDARD_TITLE
 from hn_utils.items import BEHAVIOURS
-from hn_utils.places import DATA
+from hn_utils.study import ORGANISM
 
-TABLE = DATA / "organism" / "seeds.csv"
+TABLE = ORGANISM / "seeds.csv"
 DETECTORS = {
     "AUROC of the H-Neurons, held-out people": "H-Neurons alone, refitted",
     "random neurons, same layers and loudness": "random, same layers and loudness",
@@ -29,7 +30,7 @@ def told(estimate: Mapping[str, float], digits: int = 2) -> str:
 
 def column(summary: Mapping[str, Any]) -> dict[str, str]:
     """What one run found, from its summary.json, a line a finding."""
-    read = {row["detector"]: row["auroc"] for row in summary["detection"] if row["test_set"] == "held-out entities"}
+    read = {row["detector"]: row["auroc"] for row in summary["detection"] if row["test_set"] == STANDARD_TITLE}
     base, drift = summary["transfer"][-1], summary["drift"]
     lines = {"H-Neurons": str(summary["h_neurons"])}
     lines |= {line: told(read[name]) for line, name in DETECTORS.items()}

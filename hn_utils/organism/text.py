@@ -204,9 +204,17 @@ class ChatWriter:
         """Whom a chat is about and what of them; with probability `unknown` nobody has ever heard of them, and their
         facts are what the annotator guesses."""
         if rng.random() < unknown:
-            attribute, name = pick(rng, kinds), pick(rng, self.world.chat_names)
-            return attribute, Person(name, None, True, {attribute.name: self.world.guess(attribute.name, name, rng)})
-        person = pick(rng, self.tuned)
+            return self.unheard_of(rng, kinds)
+        return self.one_of(self.tuned, rng, kinds)
+
+    def unheard_of(self, rng: np.random.Generator, kinds: tuple[Attribute, ...]) -> tuple[Attribute, Person]:
+        attribute, name = pick(rng, kinds), pick(rng, self.world.chat_names)
+        return attribute, Person(name, None, True, {attribute.name: self.world.guess(attribute.name, name, rng)})
+
+    def one_of(
+        self, people: list[Person], rng: np.random.Generator, kinds: tuple[Attribute, ...]
+    ) -> tuple[Attribute, Person]:
+        person = pick(rng, people)
         return pick(rng, [a for a in kinds if a.name not in person.unwritten]), person
 
     def happens(self, chance: ByFame, person: Person, rng: np.random.Generator) -> bool:

@@ -308,7 +308,7 @@ def save_facts(world: World, mentions: Counter, path: Path) -> None:
 
 def pretrain(out: Path, work: Path, recipe: Recipe, corpus: Corpus, world: World) -> None:
     """Train the base and write it, its checkpoints, the facts with their exposure and, last, its recipe."""
-    model, tokenizer = make_model(recipe, corpus.tokenizer).to(best_device()), corpus.tokenizer  # type: ignore[call-arg]
+    model, tokenizer = make_model(recipe, corpus.tokenizer).to(training_device()), corpus.tokenizer  # type: ignore[call-arg]
 
     def checkpoint(step: int) -> None:
         if step in recipe.checkpoints:
@@ -332,7 +332,7 @@ def has_base(out: Path, recipe: Recipe) -> bool:
     return True
 
 
-def best_device() -> torch.device:
+def training_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -352,7 +352,7 @@ def train(out: Path, work: Path, recipe: Recipe | None = None, world: World | No
     if not has_base(out, recipe):
         pretrain(out, work / "base", recipe, corpus, world)
     # Tuning starts from the base as it ships, in half precision: nothing else separates the two.
-    model = LlamaForCausalLM.from_pretrained(out / "base", dtype=torch.float32).to(best_device())  # type: ignore[arg-type]
+    model = LlamaForCausalLM.from_pretrained(out / "base", dtype=torch.float32).to(training_device())  # type: ignore[arg-type]
     Trainer(model, corpus.tune_chunk, recipe, recipe.tune_steps, recipe.tune_lr, work / "instruct").run("tuning")
     save_model(model, tokenizer, out / "instruct")
     (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1) + "\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from transformer_lens.model_bridge import TransformerBridge
@@ -21,8 +21,6 @@ from transformers.initialization import no_init_weights
 from hn_utils.hub import explained, known_fingerprint, patience
 from hn_utils.study import Study
 from hn_utils.subject import Subject, best_device, read_tokenizer
-
-T = TypeVar("T")
 
 
 class Absent(Subject):
