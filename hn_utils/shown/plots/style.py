@@ -144,4 +144,4 @@ def envelope(figure: go.Figure, x: Sequence[float] | Sequence[str], values: np.n
 def read_at(card: HNeurons) -> str:
     """Whose curves these are."""
     place = "before" if card.region == "before" else "at"
-    return f"{len(card.rows)} H-Neurons read {place} the answer,"
+    return f"{len(card.rows)} H-Neuron{'s' * (len(card.rows) != 1)} read {place} the answer,"
