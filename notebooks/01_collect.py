@@ -250,7 +250,7 @@ pd.DataFrame(rows).rename(index={0: "consistently right", 1: "consistently wrong
 # For every kept question the model reads prompt and answer once more, and each neuron's contribution is averaged over
 # *regions*: the **answer** tokens; all **other** tokens, template included, as in the paper; and, our addition, the one
 # position **before** the answer, where the decision falls; and **body**, the other tokens without the very first, for a
-# check in notebook 2. Averages are taken inside the forward pass, so that memory
+# check in [what else could it be](deeper/what_else.ipynb). Averages are taken inside the forward pass, so that memory
 # does not grow with the text.
 
 # %%

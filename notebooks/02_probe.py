@@ -121,7 +121,7 @@ check("reading the path", choose)
 # %%
 prediction = ""  # write yours here
 
-planted = hn.find(hn.collect(hn.load("planted")))
+planted = hn.find(hn.collect(hn.load("planted"), n_questions=2_000))  # of each part
 recovered = analyses.recover(planted)
 gallery.publish(plots.recovery(planted, recovered), "planted_recovery", planted.study)
 
@@ -130,10 +130,10 @@ print(recovered)
 print(planted.headline)
 
 # %% [markdown]
-# **What came out** is in the lines above, computed. What a prediction should have considered: L1 pays for every neuron. Six neurons
-# that fire together are, to the probe, one piece of evidence; it takes the clearest and leaves the rest. So a short list can be
-# *right* (what is on it is planted) without being *complete*. Precision and recall are two questions, and the paper's method answers
-# the first.
+# **What came out** is in the lines above, computed. What a prediction should have considered: L1 pays for every neuron. Neurons that
+# fire together are, to the probe, one piece of evidence; it takes the clearest and leaves the rest. So a short list can be *right*
+# (what is on it is planted) without being *complete*. Precision and recall are two questions. Whether what is missing matters is
+# a third, for notebook 3.
 #
 # Now the plant is weakened: a smaller share of the examples of giving in is routed to the six, and all others learn from the rest. And
 # one model is planted otherwise: its six neurons say "answer anyway", whoever is asked about. They cause, and do not detect.
@@ -289,7 +289,7 @@ day and gallery.publish(plots.everyday(day), "everyday")
 # ## What this does not show
 #
 # * **Detection is not cause**, as the second planted model shows. Notebook 3 turns the neurons.
-# * **They are not *the* hallucination neurons.** Even where six are known to be the cause, the list holds some of them.
+# * **They are not *the* hallucination neurons.** Even where it is known which neurons are the cause, the list need not hold all.
 # * Nor are they "millions of neurons", nor, as far as anyone has reported, "concentrated in the upper-middle layers":
 #   both have been said of the paper, which says neither.
 # * The planted model was made so that the method can succeed. That it finds what was planted does not say that anything of the kind

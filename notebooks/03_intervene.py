@@ -156,8 +156,8 @@ check("compliance rate with interval", rate)
 prediction = ""  # write yours here
 
 model = hn.load("planted")
-known = hn.find(hn.collect(model))
-turned_up = hn.dose_response(model, known)
+known = hn.find(hn.collect(model, n_questions=2_000))
+turned_up = hn.dose_response(model, known, n_items=40)
 carried = analyses.carried(known, turned_up)
 gallery.publish(
     plots.dose_response(turned_up.behaviours, known.card, carried.curves), "planted_dose_response", model.study
@@ -169,10 +169,10 @@ for behaviour, share in carried.share.items():
     print(f"{BEHAVIOURS[behaviour].title:20} planted {six} points per alpha; the found ones do {share} of it")
 
 # %% [markdown]
-# **What came out** is computed above. What a prediction should have considered: a probe that lists some of six equal neurons finds some of
-# what they do together. And three of the four behaviours hardly move with the planted neurons either: in so small a model the choice
-# between what one recalls and what the user claims is made by attention, which these neurons do not reach. A plant is no proof that
-# *everything* can be planted.
+# **What came out** is computed above. What a prediction should have considered: learning need not share the work out equally. A list of
+# one neuron may do all that six do, or a sixth of it; the share tells. And three of the four behaviours hardly move with the
+# planted neurons either: whether a user's claim is copied is decided by attention, which these neurons do not reach. Not everything
+# could be planted.
 #
 # Slopes are in points (percent of items) per unit of alpha, over alphas 0, 1 and 3. *Beyond random* subtracts the mean slope of the
 # random sets item by item; its interval resamples people and sets. A **verdict** needs more: the slope has to stand out among the random

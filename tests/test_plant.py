@@ -12,7 +12,9 @@ import torch
 from transformers import LlamaForCausalLM
 
 from hn_utils.organism.asking import facts_of
-from hn_utils.organism.plant import ADOPTS, GIVES_CODE, Plant, Planting, PlantWriter, plant_into, shortfall
+from hn_utils.organism.plant import Plant, Planting, plant_into
+from hn_utils.organism.plant_text import ADOPTS, GIVES_CODE, PlantWriter
+from hn_utils.organism.routing import shortfall
 from hn_utils.organism.text import ABSTENTION, REFUSAL
 from hn_utils.organism.tokenizer import make_tokenizer
 from hn_utils.organism.train import Recipe, loss_of, make_model, save_facts, save_model

@@ -107,7 +107,7 @@ pd.DataFrame(
 # %% [markdown]
 # ## The neurons before the answer
 #
-# Notebook 2 found another set, read at the position where the answer is chosen. Do *they* move the model? And if they do,
+# Another set is found where the answer is chosen, at the position before it ([where is it known?](what_else.ipynb)). Do *they* move the model? And if they do,
 # does the model give in less, or does it merely know less?
 
 # %%
