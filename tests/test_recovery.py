@@ -115,4 +115,4 @@ def test_the_road_finds_what_is_planted_and_nothing_where_it_does_not_detect():
         recovered = analyses.recover(hn.find(hn.collect(hn.load(name), n_questions=1_200)))
         assert at_least <= recovered.precision <= at_most
     assert set(strengths.shipped()["strength"]) == {0.0, 0.25, 0.5, 1.0}
-    assert strengths.shipped("general")["both"].tolist() == [0]
+    assert strengths.shipped("general")["n_both"].tolist() == [0]

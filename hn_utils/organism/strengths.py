@@ -69,7 +69,8 @@ def shipped(kind: str = "detective") -> pd.DataFrame:
     rows.sort(key=lambda one: one["strength"])
     return pd.DataFrame(
         {
-            **{key: one[key] for key in ("strength", "planted", "found", "both", "by_chance")},
+            "strength": one["strength"],
+            **{f"n_{key}": one[key] for key in ("planted", "found", "both")},
             **{key: Estimate(**value) for key, value in one["auroc"].items()},
             "beyond": Estimate(**one["beyond"]),
             **{f"slope_{who}": Estimate(**of["restricted"]["beyond_random"]) for who, of in one["slopes"].items()},

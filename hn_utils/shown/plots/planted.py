@@ -79,10 +79,8 @@ def strengths(table: pd.DataFrame) -> go.Figure:
     figure.update_xaxes(title="strength of the plant", type="category")
     figure.update_yaxes(title="AUROC", range=[0.3, 1.02], col=1)
     figure.update_yaxes(title="points per unit of alpha", col=2)
-    shares = "; ".join(
-        f"at {s:g} {b} of {h} H-Neurons"
-        for s, b, h in zip(table["strength"], table["both"], table["found"], strict=True)
-    )
+    counts = zip(table["strength"], table["n_both"], table["n_found"], strict=True)
+    shares = "; ".join(f"at {strength:g} {both} of {found} H-Neurons" for strength, both, found in counts)
     return styled(
         figure,
         "What the method finds, by how strongly it was planted",
