@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,7 +67,7 @@ class Origins(Tabled):
         return timeline(self.timeline, [f"{t.model} ({t.n_right} + {t.n_wrong})" for t in self.timeline])
 
 
-def look_back(found: Found, base: str | Subject = "", **settings: Any) -> Origins:
+def look_back(found: Found, base: str | Path | Subject = "", **settings: Any) -> Origins:
     """Score a base model, and earlier checkpoints, on the standard test questions with the probe unchanged, and measure
     how far tuning moved the H-Neurons' weights.
 
@@ -81,8 +82,8 @@ def look_back(found: Found, base: str | Subject = "", **settings: Any) -> Origin
     ['base']
     """
     study = later(found.study, settings)
-    if isinstance(base, str):
-        name = base or study.base
+    if isinstance(base, str | Path):
+        name = str(base) if base else study.base
         if not name:
             raise ValueError(f"the study {study.name} names no base model: give base='hub/name' or a folder")
         base = Subject.load(name, replace(study, base=name))

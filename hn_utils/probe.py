@@ -202,13 +202,13 @@ class HNeurons:
                 f"({subject.fingerprint[:8]}): find its own, or load the model that the card was made with"
             )
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write the card as JSON, with a digest by which damage is noticed."""
         content = asdict(self)
         write_whole(path, json.dumps({**content, "digest": key_hash(content)}, indent=1) + "\n")
 
     @classmethod
-    def read(cls, path: Path) -> HNeurons:
+    def read(cls, path: str | Path) -> HNeurons:
         """Read a card; one written by hand may leave out the digest.
 
         Raises ValueError if it is not a card, is damaged, or names a neuron outside the model; OSError if there is

@@ -22,7 +22,8 @@ from hn_utils.question_sets import load_questions
 from hn_utils.study import Sampling
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
-TEN_LINES = re.search(r"## Ten lines.*?```python\n(.*?)```", README, re.DOTALL)[1]
+SECTION = re.search(r"## Ten lines.*?\n(?=## )", README, re.DOTALL)[0]
+TEN_LINES = re.search(r"```python\n(.*?)```", SECTION, re.DOTALL)[1]
 
 
 def as_written(instruct: str, base: str, **given) -> dict:
@@ -154,6 +155,35 @@ def test_answers_are_saved_and_loaded_with_their_model_only(on_bundled, hub_like
     assert again.parts == answers.parts
     with pytest.raises(ValueError, match="holds answers of .*instruct: load them with the model that gave them"):
         hn.Collected.load(tmp_path / "answers.parquet", hn.load(hub_like[0]))
+
+
+def test_what_readme_keeps_is_read_again_as_it_is_written_there(on_bundled, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    keeping = re.findall(r"`((?:answers|found\.card|hn\.\w+)\.(?:save|load|read)\([^`]*)`", SECTION)
+    assert [line.partition("(")[0] for line in keeping] == [
+        "answers.save",
+        "hn.Collected.load",
+        "found.card.save",
+        "hn.HNeurons.read",
+    ]
+    _, answers, _, card = (eval(line, on_bundled) for line in keeping)
+    assert answers.examples == on_bundled["answers"].examples
+    assert card == on_bundled["found"].card
+    (scaling,) = re.findall(r"`(model\.scaled\([^`]*)`", SECTION)
+    with eval(scaling, {**on_bundled, "card": card}):
+        assert on_bundled["model"].ask("Answer only: Where was Kriskel Govstad born?")
+
+
+def test_a_path_may_be_a_text_or_a_path(on_bundled, study, tmp_path):
+    found, model = on_bundled["found"], on_bundled["model"]
+    for kind in (str, Path):
+        card, answers = kind(tmp_path / "card.json"), kind(tmp_path / "answers.parquet")
+        found.card.save(card)
+        assert hn.HNeurons.read(card) == found.card
+        on_bundled["answers"].save(answers)
+        assert hn.Collected.load(answers, model).parts == on_bundled["answers"].parts
+        assert hn.load_study(kind(study.instruct)) == study
+        assert hn.look_back(found, base=kind(study.base)).base.model == "base"
 
 
 def test_what_comes_too_late_or_too_little_is_told_before_long_work(on_bundled, subject, monkeypatch):
