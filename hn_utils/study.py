@@ -8,6 +8,7 @@ import re
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -287,12 +288,24 @@ def changed(study: Study, **settings: Any) -> Study:
 
     Raises ValueError for an unknown setting, or one of the wrong type.
     """
-    try:
-        if isinstance(settings.get("sampling"), dict):
-            settings["sampling"] = replace(study.sampling, **settings["sampling"])
-        return replace(study, **settings)
-    except TypeError as error:
-        raise ValueError(f"a study has no such setting: {error}") from error
+    check_settings(Study, settings)
+    if isinstance(settings.get("sampling"), dict):
+        check_settings(Sampling, settings["sampling"], "of sampling, ")
+        settings["sampling"] = replace(study.sampling, **settings["sampling"])
+    return replace(study, **settings)
+
+
+def check_settings(kind: type, settings: Mapping[str, Any], whose: str = "") -> None:
+    """Raises ValueError that names the first setting which a record of this kind lacks, and what it may mean."""
+    known = list(types_of(kind))
+    for name in settings:
+        if name in known:
+            continue
+        if kind is Study and name in types_of(Sampling):
+            raise ValueError(f"unknown setting {name!r}: give it as sampling={{{name!r}: ...}}")
+        near = get_close_matches(name, known, 1)
+        meant = f"did you mean {near[0]}?" if near else f"choose of {', '.join(known)}"
+        raise ValueError(f"unknown setting {whose}{name!r}: {meant}")
 
 
 def study_of_model(model: str) -> Study:

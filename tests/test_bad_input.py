@@ -97,7 +97,10 @@ CASES: dict[str, tuple[Callable[[Place], Any], str]] = {
         lambda p: load_study("gpt-9"),
         r"unknown study 'gpt-9': choose one of organism, .*\.json file",
     ),
-    "unknown setting": (lambda p: load_study("organism", colour="red"), "no such setting: .*colour"),
+    "unknown setting": (
+        lambda p: load_study("organism", colour="red"),
+        "unknown setting .colour.: choose of name, instruct",
+    ),
     "name that leaves its folder": (lambda p: p.changed(name="../up"), r"name='\.\./up' must be a plain file name"),
     "name of nothing": (lambda p: p.changed(name=""), "name='' must be a plain file name"),
     "seed as a word": (lambda p: p.changed(seed="two"), "seed='two' must be of type int"),
