@@ -48,6 +48,37 @@ def test_a_frame_says_the_same_as_its_rows():
     assert asked[7].strata == {"exposure": 7}
 
 
+NAMES = ["Ned O'Hara", 'a "b" c', "back\\slash", "é, è", "[1]"]
+
+
+def test_lists_that_a_csv_file_made_texts_of_are_lists_again(tmp_path):
+    rows = [{**row, "answers": [*row["answers"], *NAMES], "entity": f"person {i}"} for i, row in enumerate(ROWS)]
+    pd.DataFrame(rows).to_csv(tmp_path / "rows.csv", index=False)
+    read = pd.read_csv(tmp_path / "rows.csv")
+    assert read["answers"][0].startswith("['Port 0', '0', \"Ned O'Hara\"")
+    assert own_questions(read, seed=0) == own_questions(rows, seed=0)
+    pd.DataFrame(rows).to_parquet(tmp_path / "rows.parquet")
+    assert own_questions(pd.read_parquet(tmp_path / "rows.parquet"), seed=0) == own_questions(rows, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ('["A", "B"]', ("A", "B")),
+        ("('A', 'B')", ("A", "B")),
+        ("[1912, 1913]", ("1912", "1913")),
+        (1912, ("1912",)),
+        ("Ca2+ [calcium]", ("Ca2+ [calcium]",)),
+        ("[Ca2+]", ("[Ca2+]",)),
+        ("(Harry) Sinclair Lewis", ("(Harry) Sinclair Lewis",)),
+        ("(the) (moon)", ("(the) (moon)",)),
+    ],
+)
+def test_what_an_answer_says(given, read):
+    asked = own_questions([*ROWS, {"question": "Who?", "answers": given}], seed=0)
+    assert asked[-1].aliases == read
+
+
 def split(row: dict, i: int) -> dict:
     return {**row, "split": ("train", "validation", "test")[i % 3]}
 
@@ -61,12 +92,21 @@ def test_a_split_of_one_s_own_is_kept():
     ("rows", "fault"),
     [
         ([], "questions is empty"),
-        (["Who?"], r"questions\[0\] is a str: give a dict"),
+        (["Who?"], r"questions\[0\] is of type str: give a dict"),
+        ("Who?", "questions is of type str: give a list of dicts, or a DataFrame, with a question and its answers"),
+        ([*ROWS, {"question": "Who?", "answers": "['A' 'B']"}], r"answers=.*looks like a list, but not as .*\.jsonl"),
+        ([*ROWS, {"question": "Who?", "answers": 1912.0}], r"questions\[30\] .*answers=1912.0: it must be a text"),
+        ([*ROWS, {"question": "Who?", "answers": [True]}], r"answers=\[True\]: it must be a text"),
+        ([*ROWS, {"question": "Who?", "answer": "I"}], "answers=.*: did you mean 'answers' by 'answer'?"),
+        ([*ROWS, {"Question": "Who?"}], "no text under 'question'; it has Question: did you mean 'question' by"),
         ([*ROWS, {"text": "Who?"}], r"questions\[30\] has no text under 'question'; it has text"),
         ([*ROWS, {"question": "Who?"}], r"questions\[30\] \('Who\?'\) has answers=\(\): give at least one"),
         ([*ROWS, {"question": "Who?", "answers": ["The", ""]}], "with a word other than an article"),
-        (ROWS[:19], "19 standard questions are about 19 entities, too few"),
-        ([{**row, "answers": "yes"} for row in ROWS], "are about 1 entities.*an 'entity' where answers are shared"),
+        (ROWS[:19], "19 standard questions are about only 19 different entities .*too few .*ask about 20 or more"),
+        (
+            [{**row, "answers": "yes"} for row in ROWS],
+            "about only 1 different entities.*name each row's 'entity' if answers are shared",
+        ),
         ([{**row, "id": "same"} for row in ROWS], "1 ids stand for several questions, such as 'same'"),
         ([split(ROWS[0], 0), *ROWS[1:]], "1 of 30 standard questions name a split: give it to all or to none"),
         ([{**row, "split": "dev"} for row in ROWS], r"questions\[0\] has split='dev': choose one of train"),
