@@ -184,7 +184,12 @@ CASES: dict[str, tuple[Callable[[Place], Any], str]] = {
     "rows that are numbers": (lambda p: p.rows("1\n2\n"), "triviaqa must be a list of rows, each with named columns"),
     "rows of half a line": (lambda p: p.rows('{"question": "'), "could not read .*rows.jsonl"),
     "rows of nothing": (lambda p: p.rows(""), "triviaqa has no rows: give your own copy"),
-    "rows with a hole": (lambda p: p.rows('{"question_id": "1"}'), r"triviaqa, row 0 is not in .*KeyError: 'answer'"),
+    "rows with a hole": (lambda p: p.rows('{"question_id": "1"}'), "triviaqa, row 0 lacks question, answer: give rows"),
+    "rows that lack most": (
+        lambda p: p.rows('{"id": 1, "question": "Q?"}', of="popqa"),
+        "popqa, row 0 lacks possible_answers, subj, prop, s_pop: give rows with the columns id, question, possible_ans"
+        "wers, subj, prop, s_pop, as its authors released them; this one has id, question$",
+    ),
     "question of no text": (
         lambda p: p.rows('{"question": 3, "answer": ["x"]}', of="nq_open"),
         "nq_open, row 0 is not in the published format",
@@ -199,7 +204,7 @@ CASES: dict[str, tuple[Callable[[Place], Any], str]] = {
     "table with a null byte": (lambda p: p.rows(b"a,b\n\x00,\xff\n", "rows.csv"), "could not read .*rows.csv"),
     "pressure without columns": (
         lambda p: p.pressed('{"a": 1}', "falseqa"),
-        "falseqa is not in the published format .*label",
+        "falseqa, row 0 lacks question, label: give rows",
     ),
     "pressure of numbers": (
         lambda p: p.pressed('{"label": 1, "question": 5}', "falseqa"),
