@@ -18,6 +18,7 @@ from hn_utils.contributions import Contributions, Labelled
 from hn_utils.controls import Estimate, accuracy, auroc, average_precision, bootstrap
 from hn_utils.l1_path import TOLERANCE, Fit, c_grid, cached_l1_path, check_labels
 from hn_utils.study import check_types
+from hn_utils.tabled import Tabled, counted
 from hn_utils.tall_matrix import TallMatrix
 
 if TYPE_CHECKING:
@@ -165,8 +166,8 @@ def row_of(table: Sequence[Detection], start: str) -> Detection:
     return next(row for row in table if row.name.startswith(start))
 
 
-@dataclass(frozen=True)
-class HNeurons:
+@dataclass(frozen=True, repr=False)
+class HNeurons(Tabled):
     """The found neurons as a small portable table, a row a neuron, with what identifies their origin."""
 
     model: str
@@ -188,6 +189,15 @@ class HNeurons:
     def shape(self) -> tuple[int, int]:
         """Layers, and neurons in each."""
         return self.n_layers, self.d_mlp
+
+    @property
+    def headline(self) -> str:
+        return f"{counted(len(self.rows), 'H-Neuron')} of {self.model} ({self.per_mille:.2f} per mille)"
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row a neuron, heaviest first: layer, number in it, and weight in the probe."""
+        return pd.DataFrame(self.rows)
 
     @property
     def per_mille(self) -> float:

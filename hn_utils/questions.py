@@ -14,6 +14,7 @@ from hn_utils.judges import normalise
 from hn_utils.own_rows import meant_by, present, rows_of, texts_of
 from hn_utils.study import check_types
 
+STANDARD_TITLE = "held-out entities"
 SPLITS = {"train": 0.45, "validation": 0.15, "test": 0.40}
 OWN_FIELDS = ("id", "question", "answers", "entity", "part", "split")  # of a user's question; all else are strata
 MIN_ENTITIES = 20  # below which train, validation and test would hold next to nothing
@@ -118,6 +119,11 @@ def own_questions(given: Sequence[Mapping[str, Any]] | pd.DataFrame, seed: int) 
         asked = [replace(q, split=split[q.entity]) if q.part == "standard" else q for q in asked]
     check_splits([q for q in asked if q.part == "standard"])
     return asked
+
+
+def titles(asked: Sequence[Question]) -> dict[str, str]:
+    """What each part of a user's own questions is called: by its name, the standard one by what it is."""
+    return {part: part for part in dict.fromkeys(q.part for q in asked)} | {"standard": STANDARD_TITLE}
 
 
 def own_question(place: int, row: Mapping[str, Any]) -> Question:

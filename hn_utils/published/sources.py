@@ -105,7 +105,10 @@ def read_file(path: Path, remedy: str) -> list[Row]:
             return pq.read_table(path).to_pylist()
         with path.open(encoding="utf-8-sig", newline="") as file:
             if path.suffix == ".csv":
-                return list(csv.DictReader(file))
+                rows = list(csv.DictReader(file))
+                if long := [place for place, row in enumerate(rows, start=2) if None in row]:
+                    raise ValueError(f"line {long[0]} has more cells than the first: put a text with a comma in quotes")
+                return rows
             if path.suffix == ".jsonl":
                 return [json.loads(line) for line in file if line.strip()]
             content = json.load(file)

@@ -23,6 +23,7 @@ from hn_utils.shown.plots.style import (
     neuron_name,
     styled,
 )
+from hn_utils.tabled import counted
 
 
 def l1_path(probe: Probe) -> go.Figure:
@@ -60,8 +61,8 @@ def l1_path(probe: Probe) -> go.Figure:
     chosen = probe.validation[probe.chosen]
     return styled(
         figure,
-        f"{len(probe.fit.h_neurons)} H-Neurons at C = {probe.fit.C:.3g}: the sparsest probe within one standard error "
-        f"of the best; validation AUROC {chosen} (n = {chosen.n} answers)",
+        f"{counted(len(probe.fit.h_neurons), 'H-Neuron')} at C = {probe.fit.C:.3g}: the sparsest probe within one "
+        f"standard error of the best; validation AUROC {chosen} (n = {chosen.n} answers)",
     )
 
 
@@ -153,9 +154,9 @@ def neuron_atlas(
     louder = np.mean(gap[card.flat] > 0)
     return styled(
         figure,
-        f"{len(card.rows)} H-Neurons of {X.shape[1]:,} ({card.per_mille:.2f} per mille). {louder:.0%} of them are "
-        f"louder in hallucinated answers, {np.mean(gap[others] > 0):.0%} of random neurons, {np.mean(gap > 0):.0%} of "
-        f"all (n = {len(labels)} validation answers)",
+        f"{counted(len(card.rows), 'H-Neuron')} of {X.shape[1]:,} ({card.per_mille:.2f} per mille). {louder:.0%} of "
+        f"them are louder in hallucinated answers, {np.mean(gap[others] > 0):.0%} of random neurons, "
+        f"{np.mean(gap > 0):.0%} of all (n = {len(labels)} validation answers)",
     )
 
 
@@ -216,12 +217,13 @@ def detection(found: Found, table: Sequence[Detection]) -> go.Figure:
     figure.update_xaxes(range=[0.2, 1.05], title="AUROC", tickvals=[0.4, 0.6, 0.8, 1.0])
     figure.update_yaxes(categoryorder="array", categoryarray=names[::-1])
     beyond = found.beyond
-    own = row_of(table, "H-Neurons")
+    own, k = row_of(table, "H-Neurons"), len(found.card.rows)
     return styled(
         figure,
-        f"On {sets[0]} {own.n_neurons} H-Neurons reach AUROC {own.auroc}: minus random neurons of the same layers and "
-        f"loudness {beyond['random']}, minus confidence {beyond['confidence']}. Orange: H-Neurons; grey: controls, "
-        "bars hold 95 % of the sets; blue: other detectors; other bars are 95 % intervals over entities",
+        f"On {sets[0]} {counted(k, 'H-Neuron')} reach{'es' * (k == 1)} AUROC {own.auroc}: minus random neurons of the "
+        f"same layers and loudness {beyond['random']}, minus confidence {beyond['confidence']}. Orange: H-Neurons; "
+        "grey: controls, bars hold 95 % of the sets; blue: other detectors; other bars are 95 % intervals over "
+        "entities",
         height=640,
     )
 
