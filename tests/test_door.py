@@ -20,6 +20,7 @@ import hn_utils as hn
 from hn_utils import collecting, finding, intervening, loading, looking_back
 from hn_utils.question_sets import load_questions
 from hn_utils.study import Sampling
+from hn_utils.tabled import counted
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 SECTION = re.search(r"## Ten lines.*?\n(?=## )", README, re.DOTALL)[0]
@@ -79,6 +80,23 @@ def test_results_print_in_a_terminal_and_in_a_notebook(on_bundled):
         assert repr(result).splitlines()[0] == result.headline
         assert str(result.table.index[0]) in repr(result)
         assert "<table" in result._repr_html_()
+
+
+def test_what_stands_behind_a_result_is_told(on_bundled):
+    answers, found, model = on_bundled["answers"], on_bundled["found"], on_bundled["model"]
+    assert repr(model) == (
+        f"{model.name}: 6 layers of 768 neurons, float32 on cpu, read for the study {model.study.name}"
+    )
+    right, wrong = (sum(answers.labels[answers.test_rows("standard")] == label) for label in (0, 1))
+    train = len(answers.training_rows()) // 2
+    assert found.headline.startswith(f"{counted(len(found.neurons), 'H-Neuron')} of instruct (")
+    assert f"; trained on {train} right and {train} wrong, chosen on" in found.headline
+    assert found.headline.endswith(f", tested on {right} right and {wrong} wrong answers")
+    first, second, *rows = repr(found.card).splitlines()
+    assert found.headline.startswith(first)
+    assert second.split() == ["layer", "neuron", "weight"]
+    assert len(rows) == len(found.neurons)
+    assert counted(1, "H-Neuron") == "1 H-Neuron"
 
 
 @pytest.fixture(scope="module")
@@ -207,6 +225,13 @@ def test_what_comes_too_late_or_too_little_is_told_before_long_work(on_bundled, 
     alone = replace(found, collected=replace(found.collected, study=replace(found.study, base="")))
     with pytest.raises(ValueError, match="the study ten-lines names no base model: give base="):
         hn.look_back(alone)
+    with pytest.raises(ValueError, match="base is of type Found: give a hub name, a folder, or a model from hn.load"):
+        hn.look_back(found, base=found)
+    for same in (found.subject, found.study.instruct):
+        with pytest.raises(ValueError, match="is the very model that was studied: name the one that it was tuned from"):
+            hn.look_back(found, base=same)
+    with pytest.raises(ValueError, match=r"path='a.csv' must end in .parquet"):
+        on_bundled["answers"].save("a.csv")
 
 
 def test_one_kind_of_answer_is_no_evidence(on_bundled):
