@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import json
 import re
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from families import make_checkpoint
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import hn_utils as hn
-from hn_utils import collecting, finding, intervening, loading, looking_back
+from hn_utils import analyses, collecting, finding, intervening, loading, looking_back
+from hn_utils.__main__ import main
 from hn_utils.question_sets import load_questions
 from hn_utils.study import Sampling
 from hn_utils.tabled import counted
@@ -97,6 +99,42 @@ def test_what_stands_behind_a_result_is_told(on_bundled):
     assert second.split() == ["layer", "neuron", "weight"]
     assert len(rows) == len(found.neurons)
     assert counted(1, "H-Neuron") == "1 H-Neuron"
+
+
+@pytest.fixture(scope="module")
+def own_study(on_bundled, study, tmp_path_factory) -> hn.Study:
+    """The questions and items of the ten lines, named by a study's file."""
+    folder = tmp_path_factory.mktemp("own")
+    settings = {"like": "organism", "checkpoints": [], "n_random_sets": 2, "alphas": [0, 1, 3]}
+    for name in ("questions", "items"):
+        settings[name] = str(folder / f"{name}.jsonl")
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, on_bundled[name])))
+    (folder / "mine.json").write_text(json.dumps(settings))
+    return hn.load_study(folder / "mine.json")
+
+
+def test_a_study_s_file_asks_one_s_own_questions_and_items(on_bundled, own_study):
+    model = hn.load(own_study)
+    answers = hn.collect(model)
+    assert answers.examples == on_bundled["answers"].examples
+    assert answers.parts == on_bundled["answers"].parts
+    intervened = hn.dose_response(model, hn.find(answers))
+    (curve,) = intervened.behaviours.values()
+    assert (curve.behaviour, {item.claim for item in curve.items}) == ("pressure", {"Zed"})
+    assert list(intervened.capability) == ["recall"]
+    test = {e.question.text for e in answers.examples if e.question.split == "test"}
+    assert {item.question.removeprefix("Answer only: ") for item in intervened.capability["recall"].items} <= test
+    assert intervened.text is None
+    alone = hn.dose_response(model, hn.find(hn.collect(hn.load(replace(own_study, items="")))))
+    assert (alone.behaviours, list(alone.curves)) == ({}, ["recall"])
+
+
+def test_one_s_own_study_runs_without_notebooks(own_study, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("hn_utils.__main__.load_study", lambda _: own_study)
+    main(["run", "--out", str(tmp_path)])
+    assert "  pressure " in capsys.readouterr().out
+    assert "Turned up, they make it give in: pressure" in (tmp_path / "report.md").read_text()
+    assert analyses.until_it_breaks(hn.find(hn.collect(hn.load(own_study)))).loss == []
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -157,6 +158,25 @@ def test_the_command_line_loads_no_weights(monkeypatch, capsys):
     assert told.startswith("plan of organism\n")
     assert "checkpoints: answers" in told
     assert "3 models" in told
+
+
+def test_a_study_of_one_s_own_questions_needs_no_other_file(asked, paced, monkeypatch, tmp_path):
+    _, study = asked
+    pets = [
+        f"{kind} {pet}" for kind in ("shy", "lazy", "noisy", "tiny") for pet in ("goose", "otter", "heron", "raven")
+    ]
+    rows = [
+        {"question": f"What does the {pet} {verb}?", "answers": f"{verb} {pet}"}
+        for pet in pets
+        for verb in ("eat", "love")
+    ]
+    (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    for module in ("asking", "pressing"):
+        monkeypatch.setattr(f"hn_utils.published.{module}.read_rows", None)
+    planned = plan(replace(study, questions=str(tmp_path / "mine.jsonl"), sources={}))
+    assert step(planned, "answers").n + step(planned, "answers").kept == len(rows)
+    assert step(planned, "replies").n > 0
+    assert step(planned, "ordinary text").n == 0
 
 
 def test_what_cannot_be_read_is_said_before_anything_starts(asked, tmp_path, monkeypatch):

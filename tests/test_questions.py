@@ -7,7 +7,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from hn_utils.question_sets import load_questions
+from hn_utils.question_sets import load_items, load_questions, question_set
 from hn_utils.questions import own_questions, split_entities
 
 
@@ -59,6 +59,41 @@ def test_lists_that_a_csv_file_made_texts_of_are_lists_again(tmp_path):
     assert own_questions(read, seed=0) == own_questions(rows, seed=0)
     pd.DataFrame(rows).to_parquet(tmp_path / "rows.parquet")
     assert own_questions(pd.read_parquet(tmp_path / "rows.parquet"), seed=0) == own_questions(rows, seed=0)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "json", "csv", "parquet"])
+def test_a_study_s_own_file_says_the_same_as_its_rows(kind, study, tmp_path):
+    rows = [{**row, "entity": f"person {i % 25}"} for i, row in enumerate(ROWS)]
+    rows.append({"question": "Who is Zed?", "part": "nonexist"})
+    file, table = tmp_path / f"rows.{kind}", pd.DataFrame(rows)
+    if kind == "csv":
+        table.to_csv(file, index=False)
+    elif kind == "parquet":
+        table.to_parquet(file)
+    else:
+        table.to_json(file, orient="records", lines=kind == "jsonl")
+    own = replace(study, questions=str(file))
+    assert load_questions(own) == own_questions(rows, seed=study.seed)
+    assert question_set(own).PARTS == {"standard": "held-out entities", "nonexist": "nonexist"}
+    assert len(load_questions(replace(own, n_questions=3))) == 4
+    assert {item.behaviour for item in load_items(own)} == {"recall"}
+    assert question_set(own).texts(own) == []
+
+
+def test_a_file_of_no_use_is_named(study, tmp_path):
+    (tmp_path / "rows.csv").write_text("question,answers\nWho wrote it?,Jane Austen, Austen\n")
+    with pytest.raises(OSError, match="could not read .*rows.csv .*line 2 has more cells than the first: put a text"):
+        load_questions(replace(study, questions=str(tmp_path / "rows.csv")))
+    (tmp_path / "rows.csv").write_text("question,answer\nWho wrote it?,Jane Austen\n")
+    with pytest.raises(ValueError, match="did you mean 'answers' by 'answer'"):
+        load_questions(replace(study, questions=str(tmp_path / "rows.csv")))
+    for name in ("questions", "items"):
+        with pytest.raises(ValueError, match=f"{name}='no.jsonl' does not exist: give the full path of a file"):
+            replace(study, **{name: "no.jsonl"})
+    with pytest.raises(ValueError, match="items='mine.txt' must be a file that ends in .csv, .json, .jsonl, .parquet"):
+        replace(study, items="mine.txt")
+    with pytest.raises(ValueError, match="unknown question set 'mine.txt': .* or name a file of your own questions"):
+        load_questions(replace(study, questions="mine.txt"))
 
 
 @pytest.mark.parametrize(
