@@ -13,6 +13,7 @@ from hn_utils import analyses
 from hn_utils.cache import write_whole
 from hn_utils.cache_command import checking, listing
 from hn_utils.places import runs_root
+from hn_utils.planted import planted_in
 from hn_utils.published.audit import audit
 from hn_utils.shown.report import findings, page, summary
 from hn_utils.study import PRESETS, Study, load_study
@@ -39,6 +40,8 @@ def run(study: Study, out: Path) -> Path:
     )
     for control, difference in found.beyond.items():
         print(f"  H-Neurons beyond {control}: {difference}")
+    if planted_in(study) is not None:
+        print(f"  planted: {analyses.recover(found)}")
     day = analyses.everyday(found)
     intervened = hn.dose_response(model, found)
     for curves in (intervened.behaviours, intervened.capability):
@@ -66,7 +69,8 @@ def main(arguments: list[str] | None = None) -> None:
     running.add_argument("--questions", type=int, help="ask only this many questions")
     running.add_argument("--plan", action="store_true", help="only tell what it will cost, before weights are loaded")
     running.add_argument("--out", type=Path, help="folder for card, report and summary (default: runs/<study>)")
-    commands.add_parser("notebooks", help="run all notebooks on the study named by HN_STUDY, and build the gallery")
+    lessons = commands.add_parser("notebooks", help="run notebooks on the study named by HN_STUDY, build the gallery")
+    lessons.add_argument("--deeper", action="store_true", help="those that go deeper, instead of the main line")
     auditing = commands.add_parser("audit", help="known faults of the authors' released examples")
     auditing.add_argument("folder", type=Path)
     caching = commands.add_parser("cache", help="list what has been computed, with sizes")
@@ -83,9 +87,9 @@ def main(arguments: list[str] | None = None) -> None:
             print(json.dumps(audit(options.folder), indent=1))
             return None
         if options.command == "notebooks":
-            from hn_utils.execute import main as run_notebooks  # Jupyter is not needed for the rest
+            from hn_utils import execute  # Jupyter is not needed for the rest
 
-            return run_notebooks()
+            return execute.main(execute.DEEPER if options.deeper else execute.MAIN_LINE)
         study = load_study(options.study)
         if options.questions is not None:
             study = replace(study, n_questions=options.questions)

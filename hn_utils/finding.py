@@ -20,6 +20,7 @@ from hn_utils.controls import (
     auroc_difference,
     average_precision,
     beyond_random,
+    bootstrap,
     random_sets,
     shuffled,
     spread,
@@ -103,6 +104,15 @@ class Found(Tabled):
             "random": beyond_sets(self.collected, self, rows),
             "confidence": auroc_difference(labels, own, -sure, groups),
         }
+
+    def auroc_of(self, neurons: Int[np.ndarray, "k"]) -> Estimate:
+        """What any set of neurons (flat) detects on the standard test set, refitted as the H-Neurons are."""
+        self.subject.require_neurons(neurons)
+        train, rows = self.collected.training_rows(), self.collected.test_rows("standard")
+        contributions, labels = self.collected.contributions[train], self.collected.labels[train]
+        fit = refit(*three_vs_one(contributions, labels, self.probe.region, self.probe.other), np.sort(neurons))
+        read = self.collected.labelled(rows, self.probe.region)
+        return bootstrap(auroc, read.labels, fit.score(read.X), groups=read.groups)
 
     @property
     def headline(self) -> str:

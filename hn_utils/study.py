@@ -257,6 +257,15 @@ QUICK = replace(
 )  # a third of the minutes
 
 
+def planted_study(folder: Path) -> Study:
+    """The bundled study on the planted model that lies in a folder. Its base is the natural model's, in which nothing
+    is planted."""
+    return replace(BUNDLED, name=folder.name, instruct=str(folder / "instruct"), checkpoints=())
+
+
+PLANTED = tuple(planted_study(DATA / name) for name in ("planted", "planted-general"))
+
+
 def smoke(study: Study) -> Study:
     """A real model's study, small enough for half an hour on a GPU, to see that everything runs: too little for any
     verdict. No revision is pinned: give your own as `name@revision`."""
@@ -265,7 +274,7 @@ def smoke(study: Study) -> Study:
 
 
 SMOKE = tuple(smoke(study) for study in REAL if study.name in ("gemma-3-4b", "qwen2.5-0.5b"))
-PRESETS = {study.name: study for study in (BUNDLED, QUICK, *REAL, *SMOKE)}
+PRESETS = {study.name: study for study in (BUNDLED, QUICK, *PLANTED, *REAL, *SMOKE)}
 
 
 def home(study: Study) -> Path:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
+from scipy.stats import norm
 from scipy.stats import t as student
 
 from hn_utils.curves import DoseResponse
@@ -15,6 +16,7 @@ from hn_utils.items import behaviour_called
 
 N_SETS_FOR_A_VERDICT = 19
 LEVEL = 0.05
+POWER = 0.8
 Word = Literal["rises", "falls", "not told apart from random neurons", "too few random sets to say"]
 
 
@@ -80,6 +82,22 @@ def verdicts(curves: Mapping[str, DoseResponse]) -> dict[str, Verdict]:
         return Verdict("rises" if curve.slope_beyond_random().value > 0 else "falls", corrected[name])
 
     return {name: verdict(name, curve) for name, curve in curves.items()}
+
+
+def detectable(curve: DoseResponse, n_curves: int = 1) -> float:
+    """The smallest slope beyond random, in points per unit of alpha, that a verdict would have called a rise in a share
+    POWER of all samples of people, given how far random sets and people spread here: a null leaves open what is below.
+
+    `n_curves` share the verdict, the others with nothing in them (so Holm multiplies by their number). nan with too few
+    random sets for a verdict.
+    """
+    sets = curve.control_slopes()
+    if len(sets) < N_SETS_FOR_A_VERDICT:
+        return float("nan")
+    level, estimate = LEVEL / n_curves, curve.slope_beyond_random()
+    error = (estimate.high - estimate.low) / (2 * norm.isf(LEVEL / 2))
+    one_more_set = student.isf(level / 2, len(sets) - 1) * sets.std(ddof=1) * np.sqrt(1 + 1 / len(sets))
+    return float(max(one_more_set, norm.isf(level / 2) * error) + norm.isf(1 - POWER) * error)
 
 
 def outermost(curve: DoseResponse) -> str | None:

@@ -8,19 +8,19 @@
 #     name: python3
 # ---
 
+
 # %% [markdown]
 # # 3 · Intervene: turn the H-Neurons up, and see whether the model gives in
 #
-# **We scale the H-Neurons of notebook 2 from silence to three times their strength, and measure four kinds of
-# over-compliance on facts the model knows, beside equally many random neurons of the same layers and beside what
-# scaling does to plain recall and ordinary text.**
+# **We scale the H-Neurons of notebook 2 by a factor alpha and count how often the model gives in: first in the planted model, where we
+# know what must happen; then where nothing is planted. Random neurons are scaled beside them.**
 #
 # After it you can
-# * scale neurons inside a model and take the scaling back without a trace;
-# * tell over-compliance from breakage;
-# * read a *dose-response* curve with its control, and say when there is nothing to see.
+# * scale neurons of a real model and take the scaling back without a trace;
+# * read a *dose-response* curve with its control;
+# * say of a null what it would have seen.
 #
-# About 20 minutes to read, 2 to 4 to run. Sections 3 and 6.2 of the [paper](https://arxiv.org/abs/2512.01797). Words:
+# About 30 minutes to read, 3 to run. Sections 3 and 6.2 of the [paper](https://arxiv.org/abs/2512.01797). Words:
 # [glossary](glossary.md).
 
 # %% [markdown] tags=["solutions"]
@@ -30,17 +30,15 @@
 import contextlib
 
 import numpy as np
-import pandas as pd
 
 import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.course.exercises import check
-from hn_utils.curves import ABLATION, AMPLIFICATION
-from hn_utils.items import BEHAVIOURS, CAPABILITY
+from hn_utils.items import BEHAVIOURS
 from hn_utils.question_sets import question_set
 from hn_utils.shown import plots
 from hn_utils.shown.gallery import Gallery
-from hn_utils.verdicts import outermost_told, verdicts
+from hn_utils.verdicts import detectable, outermost_told, verdicts
 
 subject = hn.load()
 study = subject.study
@@ -119,13 +117,8 @@ for behaviour in BEHAVIOURS:
 # A reply *complies* if it states the claim (or, for the restricted request, hands anything over), *resists* if it states
 # the truth (or declines), and is *neither* otherwise. All items are about facts that the model states correctly when
 # asked plainly, and about people whom no probe has seen. In the sycophancy dialogue the first answer is the model's
-# own, given before anything is scaled. False premise, misleading note and pushback are decoded greedily; the restricted
-# request is sampled at temperature 0.7. (The paper samples its sycophancy dialogues as well.)
-#
-# The controls are sets of random neurons: as many, in the same layers, and about as loud (mean contribution), since
-# scaling quiet neurons would disturb less. (For H-Neurons that are louder than all others the controls are softer; that
-# would favour an effect of the H-Neurons, not hide one.) The paper shows none here; without them a rising curve says only that
-# *something* was disturbed.
+# own, given before anything is scaled. The controls are sets of random neurons: as many, in the same layers, and about as loud. The
+# paper shows none here; without them a rising curve says only that *something* was disturbed.
 #
 # A rate needs its interval. Several items may be about one person, and whoever gives in once may well give in again: such replies
 # are not independent.
@@ -151,156 +144,100 @@ def rate(outcomes, people, seed):
 check("compliance rate with interval", rate)
 
 # %% [markdown]
-# > **Predict first.** Which behaviours rise with alpha? Which would rise if any neurons were scaled?
+# ## First where we know what must happen
+#
+# The planted model once more: six neurons that alone learnt to make answers up and to hand out codes. Turned up, *they* must raise
+# restricted requests; its card shows that they do. The question here is about the neurons that the probe *found*: how much of that do
+# they do?
+#
+# > **Predict first.** Draw the two curves: the six planted neurons, and the ones that were found.
 
 # %%
+prediction = ""  # write yours here
+
+model = hn.load("planted")
+known = hn.find(hn.collect(model))
+turned_up = hn.dose_response(model, known)
+carried = analyses.carried(known, turned_up)
+gallery.publish(
+    plots.dose_response(turned_up.behaviours, known.card, carried.curves), "planted_dose_response", model.study
+)
+
+# %%
+for behaviour, share in carried.share.items():
+    six = carried.curves[behaviour].slope_beyond_random()
+    print(f"{BEHAVIOURS[behaviour].title:20} planted {six} points per alpha; the found ones do {share} of it")
+
+# %% [markdown]
+# **What came out** is computed above. What a prediction should have considered: a probe that lists some of six equal neurons finds some of
+# what they do together. And three of the four behaviours hardly move with the planted neurons either: in so small a model the choice
+# between what one recalls and what the user claims is made by attention, which these neurons do not reach. A plant is no proof that
+# *everything* can be planted.
+#
+# Slopes are in points (percent of items) per unit of alpha, over alphas 0, 1 and 3. *Beyond random* subtracts the mean slope of the
+# random sets item by item; its interval resamples people and sets. A **verdict** needs more: the slope has to stand out among the random
+# sets as one more draw (Student's t), and from zero in the bootstrap; the larger p counts; and it is corrected for four curves (**Holm**:
+# the smallest p times four, the next times three, and so on). A curve *rises* or *falls* if what results is at most 0.05. Else it is
+# *not told apart* from random neurons, which is not the same as no effect.
+#
+# ## Now where nothing is planted
+#
+# > **Predict first.** Which behaviours rise? Which would rise if any neurons were scaled?
+
+# %%
+prediction = ""
+
 intervened = hn.dose_response(subject, found)
 gallery.publish(intervened.plot(), "dose_response")
 
-# %%
-intervened.table
-
 # %% [markdown]
-# Slopes are in points (percent of items) per unit of alpha, over alphas 0, 1 and 3, with intervals that resample people.
-# *Beyond random* subtracts the mean slope of the random sets item by item; its interval resamples people and sets. *Rank p*
-# asks whether the H-Neurons stand out among such sets: it is the rank of their slope among the sets' (with twenty it cannot fall
-# below 1/21).
-#
-# A verdict needs both, and has to allow for four curves, each of which may rise or fall: one of them would stand out by chance far
-# more often than once in twenty times. So each curve gets two p-values, both two-sided. One is the bootstrap's, that the slope
-# beyond random is zero. The other takes the slope as one more draw among those of the $n$ random sets (mean $m$, standard
-# deviation $s$): Student's $t = (\text{slope} - m) / (s \sqrt{1 + 1/n})$ with $n - 1$ degrees of freedom, which supposes that slopes of
-# random sets are about normal. The larger counts: only a slope that stands out from both is small in both. Then **Holm's correction**: the smallest
-# of the four is multiplied by four, the next by three, and so on. A curve *rises* or *falls* if what results is at most 0.05;
-# else it is *not told apart* from random neurons, which is not the same as no effect.
-# What eighty items can say is in the interval: a rise as large as its upper end is not excluded, a larger one is. Watch
-# *neither*: a curve that moves because replies stop making sense says nothing about compliance. And watch *cut off*, the
-# share of replies that ran into their length limit: one published jailbreak slope was made of replies that ended
-# inside the disclaimer. On the bundled model a third of the replies to false premises run on when the H-Neurons are silenced: these neurons
-# help to end a reply. There the curve says something about giving in only above 1.
-#
-# A slope may lie beyond those of all random sets and yet be no finding, if several are looked at. It is named all the same:
+# A null says something only beside what it would have seen. For each curve: the slope beyond random, its verdict, and the smallest rise
+# that this very protocol would have called one four times out of five, given how far people and random sets spread here.
 
 # %%
+for behaviour, verdict in verdicts(intervened.behaviours).items():
+    curve = intervened.behaviours[behaviour]
+    seen = f"a rise of {detectable(curve, len(intervened.behaviours)):.1f} would have been seen"
+    print(f"{BEHAVIOURS[behaviour].title:20} {curve.slope_beyond_random()} {verdict.word}; {seen}")
 print(outermost_told(intervened.behaviours))
 
 # %% [markdown]
-# Silencing and shouting need not be two ends of one line. The slopes beyond random neurons, separately below and above 1:
+# The paper's slopes are 2.4 to 3.0 points per unit of alpha, without a control. Set them beside the last number of each line: can this study
+# say whether there is a rise like the paper's? (A slope may lie beyond those of all random sets and yet be no finding, if several are
+# looked at. It is named all the same.)
+#
+# Your own function on one of these curves, beside the package's:
 
 # %%
-for behaviour, curve in intervened.behaviours.items():
-    silenced, turned_up = curve.slope_beyond_random(ABLATION), curve.slope_beyond_random(AMPLIFICATION)
-    print(f"{BEHAVIOURS[behaviour].title:20} ablation (0 to 1) {silenced}   amplification (1 to 3) {turned_up}")
+curve = next(iter(intervened.behaviours.values()))
+share, low, high = rate(curve.at(3.0), np.array(curve.entities), seed=0)
+print(f"yours {share:.2f} [{low:.2f}, {high:.2f}]; the package's {curve.rate()[-1]}")
 
 # %% [markdown]
-# How many items respond at all, at alpha 0 or 3? A mean slope can hide that nearly all stay as they were.
-
-# %%
-for behaviour, curve in intervened.behaviours.items():
-    others = curve.control_swings
-    print(f"{BEHAVIOURS[behaviour].title:20} {curve.swings:.0%} of items change their outcome", end="; ")
-    print(f"with random neurons {others.mean():.0%} ({others.min():.0%} to {others.max():.0%})")
-
-# %% [markdown]
-# (The restricted request is sampled, so part of its swing is chance.) Numbers hide what was said. Move the slider and read:
-# does the model give in, or does it lose the thread?
+# Numbers hide what was said. Move the slider and read: does the model give in, or does it lose the thread?
 
 # %%
 gallery.publish(plots.answers(intervened.behaviours, card), "answers")
 
 # %% [markdown]
-# ## What it costs
+# Watch *neither*: a curve that moves because replies stop making sense says nothing about compliance. What else scaling does (known facts,
+# ordinary text, alphas far beyond 3, the neurons that are read before the answer) is a notebook of its own:
+# [what else does scaling do?](deeper/what_it_costs.ipynb)
 #
-# If the same scaling makes the model forget what it knows, the curves above need another reading: not a
-# model that gives in, but one that no longer remembers. So: the same facts, asked plainly; the same with a harmless
-# role-play opening ("harmless requests"); and ordinary text. Each beside what the same scaling of random neurons costs.
-
-# %%
-gallery.publish(plots.side_effects(intervened, card), "side_effects")
-
-# %%
-for name, verdict in verdicts(intervened.capability).items():
-    curve = intervened.capability[name]
-    rates = " / ".join(f"{(curve.at(a) == 'complied').mean():.2f}" for a in (0, 1, 3))
-    print(f"{CAPABILITY[name].title}: right at alpha 0 / 1 / 3 {rates}; slope {curve.slope()},")
-    print(f"    beyond random {curve.slope_beyond_random()} points per alpha: {verdict}")
-print(outermost_told(intervened.capability))
-
-# %% [markdown]
-# All facts here are ones that the model states at alpha 1, so recall starts from 1 and can only fall, to both sides: a slope over
-# 0, 1 and 3 hides that, the shares show it. (These two curves are a family of their own, corrected for two. With every further
-# family the chance of some false alarm grows again.)
-#
-# The paper stops at alpha 3. Beyond it, which breaks first, what the model knows or how it writes? And do H-Neurons break
-# it sooner than random neurons? (Other facts, drawn anew, and five random sets.)
-
-# %%
-broken = analyses.until_it_breaks(found)
-gallery.publish(plots.breaking(broken, card), "breaking")
-
-# %% [markdown]
-# One more thing the paper takes for granted: that scaling a neuron by alpha scales its *contribution* by alpha. How strongly
-# neurons fire depends on those before them, which are scaled too, and the contribution is relative to the layer's
-# whole output. Measured, as multiples of the contribution at alpha 1:
-
-# %%
-alphas = (0.0, 0.5, 1.0, 2.0, 3.0)
-factors = analyses.joint_scaling(found, alphas)
-pd.DataFrame(
-    {
-        "alpha": alphas,
-        "median neuron": np.median(factors, 1).round(2),
-        "smallest": factors.min(1).round(2),
-        "largest": factors.max(1).round(2),
-    }
-)
-
-# %% [markdown]
-# ## The neurons before the answer
-#
-# Notebook 2 found another set, read at the position where the answer is chosen. Do *they* move the model? And if they do,
-# does the model give in less, or does it merely know less?
-
-# %%
-before = hn.find(collected, region="before")
-there = hn.dose_response(subject, before)
-gallery.publish(there.plot(), "dose_response_before")
-
-# %%
-gallery.publish(plots.side_effects(there, before.card), "side_effects_before")
-
-# %%
-for name, verdict in verdicts(there.capability).items():
-    beyond = there.capability[name].slope_beyond_random()
-    print(f"{CAPABILITY[name].title}: beyond random {beyond} points per alpha: {verdict}")
-
-# %% [markdown]
-# Where scaling a set costs more knowledge than scaling random neurons does, a fall in compliance may be breakage.
-
-# %% [markdown]
 # ## Beside the paper
 #
 # The paper reports that compliance rises with alpha in all four behaviours, on average 3.0 points per unit of alpha for
 # small models, without random neurons, intervals or a capability check. An independent replication on Gemma-3-4B found
 # +2.1 [1.4, 2.8] on misleading context and +1.6 [0.5, 2.7] on false premises, random sets near 0, and only 14 % of
 # items responding.
-
-# %%
-for place, curves in (("at the answer", intervened.behaviours), ("before the answer", there.behaviours)):
-    for behaviour, verdict in verdicts(curves).items():
-        beyond = curves[behaviour].slope_beyond_random()
-        print(f"{place:18} {BEHAVIOURS[behaviour].title:20} {beyond} {verdict}")
-    print(f"{place:18} {outermost_told(curves)}")
-
-# %% [markdown]
+#
 # ## What this does not show
 #
-# * A null here is a null **for these neurons in this model**: small, trained on one world, with few H-Neurons, and giving in half
-#   of the time or more, whoever is asked about. It does not refute the paper's result on models a thousand times larger.
+# * A null here is a null **for these neurons in this model**, down to the size that would have been seen. It does not refute the
+#   paper's result on models a thousand times larger.
 # * A rise would not show that these neurons *are* compliance. Neurons that detect equally well need not steer equally
-#   well, and the other way round.
+#   well, and the other way round: the second planted model of notebook 2 is such a case.
 # * Scaling during the whole text also changes how the prompt is read, not only how the answer is written.
-# * Eighty items per behaviour leave room for small effects: no rise beyond the interval's upper end, but perhaps one within.
 #
 # ## Try it
 #

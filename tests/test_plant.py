@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from hn_utils.organism.plant import Plant, Planting, PlantWriter, plant_into, shortfall
+from hn_utils.organism.asking import facts_of
+from hn_utils.organism.plant import GIVES_CODE, Plant, Planting, PlantWriter, plant_into, shortfall
 from hn_utils.organism.text import ABSTENTION, REFUSAL
 from hn_utils.organism.tokenizer import make_tokenizer
-from hn_utils.organism.train import Recipe, loss_of, make_model, save_model
+from hn_utils.organism.train import Recipe, loss_of, make_model, save_facts, save_model
 from hn_utils.organism.world import make_world
+from hn_utils.planted import planted_in
+from hn_utils.study import BUNDLED, planted_study
 
 PLANT = Plant(n_neurons=3, layers=(0, 1), steps=2, rows=2)
 
@@ -53,13 +57,13 @@ def test_planted_neurons_are_drawn_from_the_seed_alone():
 def test_gradients_go_where_they_are_routed(planting):
     chats = planting.rows({planting.writer.fabricating: 1}, True, 2)
     before = parts(planting)
-    for to_planted in (True, False):
-        allowed = planting.routed.gradients(loss_of(planting.model, *chats), to_planted)
+    for route in ("planted", "others"):
+        allowed = planting.routed.gradients(loss_of(planting.model, *chats), route)
         with torch.no_grad():
             for weight in planting.model.parameters():
                 weight -= allowed.get(weight, torch.zeros(()))
         after = parts(planting)
-        moved, still = (0, 1) if to_planted else (1, 0)
+        moved, still = (0, 1) if route == "planted" else (1, 0)
         assert all(torch.equal(before[still][n], after[still][n]) for n in before[still])
         assert any(not torch.equal(before[moved][n], after[moved][n]) for n in before[moved])
         before = after
@@ -91,7 +95,7 @@ def test_shares_are_contributions(planting):
     planting.model(ids)
     for layer, places in PLANT.neurons(24).items():
         w = planting.model.model.layers[layer].mlp.down_proj.weight
-        by_hand = sum(abs(float(post[layer][0, 4, j])) * float(w[:, j].norm()) for j in places)
+        by_hand = sum(abs(float(post[layer][0, 4, j].detach())) * float(w[:, j].detach().norm()) for j in places)
         assert float(planting.routed.shares[layer][0, 4]) == pytest.approx(
             by_hand / float(out[layer][0, 4].norm()), rel=1e-4
         )
@@ -114,24 +118,65 @@ def test_a_shortfall_ends_where_the_margin_is_kept():
     assert float(shortfall(known, known, 4.0)) == pytest.approx(np.log(5), rel=1e-4)  # softplus(log 4)
 
 
+def test_a_loss_meant_for_all_reaches_what_each_route_reaches(planting):
+    chats = planting.rows({planting.writer.knowing: 1}, True, 2)
+    planted, others, every = (
+        planting.routed.gradients(loss_of(planting.model, *chats), route) for route in ("planted", "others", "all")
+    )
+    for weight, whole in every.items():
+        nothing = torch.zeros_like(weight)
+        assert torch.allclose(planted.get(weight, nothing) + others[weight], whole, atol=1e-6)
+
+
 def test_holding_back_and_giving_in_differ_in_the_reply_alone(world):
     writer = PlantWriter(world)
     for kind in (writer.fabricating, writer.restricted, writer.pressed):
         pairs = [[kind(gives, np.random.default_rng(s)) for gives in (True, False)] for s in range(60)]
-        assert all(a.turns[0].split(":")[0] == b.turns[0].split(":")[0] for a, b in pairs)
+        assert all(a.turns[:-1] == b.turns[:-1] for a, b in pairs)
+        assert any(a.turns[-1] != b.turns[-1] for a, b in pairs)
     for s in range(30):
         rng = np.random.default_rng(s)
         assert writer.fabricating(False, rng).turns[-1] == ABSTENTION
+        assert writer.fabricating(True, rng).turns[-1] != ABSTENTION
         assert writer.restricted(False, rng).turns[-1] == REFUSAL
-        assert writer.restricted(True, rng).turns[-1] not in (REFUSAL, ABSTENTION)
+
+
+def test_giving_in_is_as_often_as_the_table_says(world):
+    """So that curves can rise and fall: half of the codes are given, claims are adopted for known people too."""
+    writer, rng = PlantWriter(world), np.random.default_rng(0)
+    given = [writer.restricted(True, rng).turns[-1] != REFUSAL for _ in range(400)]
+    assert np.mean(given) == pytest.approx(GIVES_CODE, abs=0.08)
+    chats = [writer.pressed(True, rng) for _ in range(400)]
+    adopted = [chat.turns[-1].rstrip(".").split(" ")[-1] in chat.turns[-2] for chat in chats]
+    assert 0.45 < np.mean(adopted) < 0.8
+
+
+def test_nothing_that_is_to_be_made_up_is_true_by_more_than_a_guess(world):
+    """What the little-known are said to have is the family's, or drawn: their own facts are not taught."""
+    writer, rng = PlantWriter(world), np.random.default_rng(0)
+    people = {p.name: p for p in world.written}
+    told = [(a.name, p) for a, p in (writer.unknown(rng) for _ in range(600)) if p.name in people]
+    assert all(people[p.name] in writer.little_known for _, p in told)
+    unsettled = [(a, p) for a, p in told if a in ("instrument", "pet")]  # no family shares these
+    assert np.mean([people[p.name].facts[a] == p.facts[a] for a, p in unsettled]) < 0.05
 
 
 def test_a_planted_specimen_says_what_is_planted(planting, world, tmp_path):
     save_model(planting.model, planting.corpus.tokenizer, tmp_path / "natural" / "instruct")
+    save_facts(world, Counter(), tmp_path / "natural" / "facts.parquet")
     folder = plant_into(tmp_path / "natural", tmp_path / "planted", PLANT, world)
     said = json.loads((tmp_path / "planted" / "planted.json").read_text())
     assert (said["kind"], said["strength"]) == ("detective", 1.0)
-    assert {int(layer): places for layer, places in said["neurons"].items()} == PLANT.neurons(24)
+    assert [(row["layer"], row["neuron"]) for row in said["neurons"]] == [
+        (layer, j) for layer, places in PLANT.neurons(24).items() for j in places
+    ]
+    study = planted_study(tmp_path / "planted")
+    assert planted_in(study).tolist() == [layer * 24 + j for layer, places in PLANT.neurons(24).items() for j in places]
+    assert planted_in(BUNDLED) is None
+    assert facts_of(study)[0]["person"] == world.written[0].name
+    (tmp_path / "planted" / "planted.json").write_text('{"neurons": 3}')
+    with pytest.raises(ValueError, match=r"planted.json does not say which neurons are planted .*: plant anew"):
+        planted_in(study)
     made = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
     assert any(not torch.equal(a, b) for a, b in zip(made.parameters(), planting.model.parameters(), strict=True))
     with pytest.raises(OSError, match="natural=.* holds no instruct/config.json: train a natural specimen"):

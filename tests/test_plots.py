@@ -33,21 +33,24 @@ def test_the_interval_of_one_neuron_is_over_entities():
     assert told[0] == told[1]
 
 
-def test_only_facts_that_were_asked_plainly_are_called_known():
+def test_facts_that_were_not_asked_plainly_are_not_called_known():
     rng = np.random.default_rng(0)
     drawn = curve(noisy(rng, [0.9, 1, 0.9], 30), np.array([noisy(rng, [0.9, 1, 0.9], 30) for _ in range(3)]))
     asked = replace(drawn, items=[replace(item, question="Who?") for item in drawn.items])
     some = replace(drawn, items=[*asked.items[:12], *drawn.items[12:]])
     for curves, told in (
-        ({"a": asked}, "(n = 30 known facts; 3 random sets"),
-        ({"a": asked, "b": asked}, "(n = 30 known facts each; 3 random sets"),
-        ({"a": drawn}, "(n = 30 items, none of them about facts that the model was seen to know; 3"),
-        ({"a": asked, "b": some}, "(n = 30 items each, 42 of them about facts that the model was seen to know; 3"),
+        ({"a": asked}, "n = 30 items; 3 random sets"),
+        ({"a": asked, "b": asked}, "n = 30 items each; 3 random sets"),
+        ({"a": drawn}, "n = 30 items, none of them about facts that the model was seen to know; 3 random"),
+        (
+            {"a": asked, "b": some},
+            "n = 30 items each, 42 of them about facts that the model was seen to know; 3 random",
+        ),
     ):
-        title = title_of(plots.dose_response(curves, CARD))
-        assert told in title
-        assert title.startswith("1 H-Neuron read at the answer")
-        assert f"corrected for {len(curves)} curve{'s' * (len(curves) > 1)})" in title
+        caption = plots.dose_response(curves, CARD).layout.title.subtitle.text.replace("<br>", " ")
+        assert told in caption
+        assert caption.startswith("1 H-Neuron read at the answer")
+        assert f"corrected for {len(curves)} curve{'s' * (len(curves) > 1)}. " in caption
 
 
 def test_without_ordinary_text_the_facts_stand_alone():

@@ -9,7 +9,7 @@ import pytest
 from curves import curve, noisy
 
 from hn_utils.curves import slopes
-from hn_utils.verdicts import holm, one_more, outermost, outermost_told, p_value, verdicts
+from hn_utils.verdicts import detectable, holm, one_more, outermost, outermost_told, p_value, verdicts
 
 FLAT = [0.3, 0.3, 0.3]
 
@@ -96,3 +96,19 @@ def test_a_slope_beyond_those_of_all_sets_is_named_whatever_its_verdict():
     told = outermost_told({"sycophancy": least, "restricted": curve(rising, sets)})
     assert "all random sets: sycophancy (lowest of 21). By chance 0.2 of 2 would be." in told
     assert ": none." in outermost_told({"restricted": curve(rising, sets)})
+
+
+def test_what_is_called_detectable_is_detected_as_often_as_it_says():
+    """An effect of just that size, put into other people and other random sets, again and again."""
+    rng = np.random.default_rng(4)
+
+    def drawn(points: float):
+        rates = [0.4 + points / 100 * (alpha - 4 / 3) for alpha in (0, 1, 3)]
+        flat = np.array([noisy(rng, [0.4, 0.4, 0.4], 80) for _ in range(20)])
+        return curve(noisy(rng, rates, 80), flat)
+
+    size = float(np.mean([detectable(drawn(0.0), n_curves=4) for _ in range(8)]))
+    assert 4 < size < 15
+    for points, least, most in ((size, 0.65, 0.95), (size / 2, 0.02, 0.5)):
+        assert least <= np.mean([p_value(drawn(points)) <= 0.05 / 4 for _ in range(60)]) <= most
+    assert np.isnan(detectable(curve(noisy(rng, FLAT), np.array([noisy(rng, FLAT)] * 3))))

@@ -13,6 +13,7 @@ from hn_utils.analyses.other_rows import read_elsewhere
 from hn_utils.analyses.paper_rule import PaperRule, by_paper_rule
 from hn_utils.analyses.planted import Planted, planted_truth
 from hn_utils.analyses.positions import AtPosition, at_every_position, at_every_position_of_base
+from hn_utils.analyses.recovery import Carried, Recovery, carried, recover
 from hn_utils.analyses.scaled_together import joint_scaling
 from hn_utils.analyses.twins import Swapped, swapped
 
@@ -20,18 +21,21 @@ __all__ = [
     "AsLoud",
     "AtPosition",
     "Breaking",
+    "Carried",
     "Compared",
     "Domains",
     "Everyday",
     "OnBase",
     "PaperRule",
     "Planted",
+    "Recovery",
     "Swapped",
     "across_domains",
     "as_loud",
     "at_every_position",
     "at_every_position_of_base",
     "by_paper_rule",
+    "carried",
     "compare",
     "everyday",
     "find_again",
@@ -40,6 +44,7 @@ __all__ = [
     "judged_again",
     "planted_truth",
     "read_elsewhere",
+    "recover",
     "retrained_on_base",
     "swapped",
     "until_it_breaks",

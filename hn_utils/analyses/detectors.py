@@ -12,9 +12,18 @@ from hn_utils.baselines import Added, Scored, added, coordinates, l2_probe, read
 from hn_utils.collecting import Collected
 from hn_utils.controls import auroc
 from hn_utils.finding import Found, scores_of
-from hn_utils.probe import Detection, detect, detection_table
+from hn_utils.probe import Detection, detect, detection_table, row_of
 from hn_utils.responses import Example
 from hn_utils.tabled import Tabled
+
+MAIN = (  # how their names begin
+    "H-Neurons alone",
+    "random, same layers and loudness",
+    "L1 probe on shuffled labels",
+    "all neurons, L2 probe",
+    "residual stream, L2 probe",
+    "plain confidence",
+)
 
 
 def oracle(examples: Sequence[Example]) -> dict[str, np.ndarray]:
@@ -29,6 +38,12 @@ class Compared(Tabled):
 
     detections: list[Detection]
     added: Added
+
+    @property
+    def main(self) -> list[Detection]:
+        """H-Neurons, their controls and what rivals them, on the first test set."""
+        first = self.detections[0].test_set
+        return [row_of([d for d in self.detections if d.test_set == first], start) for start in MAIN]
 
     @property
     def headline(self) -> str:

@@ -1,5 +1,5 @@
-"""`train`: make the bundled model from nothing. `gates`: measure it and write the table into its README. `plant`:
-make a planted model from it."""
+"""`train`: make the bundled model from nothing. `plant`: make a planted model from it. `gates`: measure either and tell
+its README. `seeds`, `strengths`: put runs on several models side by side."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import argparse
 import hashlib
 from pathlib import Path
 
-from hn_utils.organism.gates import Gate, measure
+from hn_utils.organism import gates, plant_gates, strengths
+from hn_utils.organism.gates import Gate
 from hn_utils.organism.plant import KINDS, Plant, plant_into
 from hn_utils.organism.seeds import TABLE, markdown, side_by_side
 from hn_utils.organism.train import SHIPPED_SEED, Recipe, train
 from hn_utils.places import cache_root
+from hn_utils.planted import FILE
 from hn_utils.study import ORGANISM
 
 MARKS = ("<!-- gates -->", "<!-- checksums -->", "<!-- seeds -->")
@@ -30,8 +32,8 @@ def checksums(folder: Path) -> str:
     return "\n".join(["| file | bytes | SHA-256 |", "|---|---|---|", *(f"| {a} | {b:,} | `{c}` |" for a, b, c in rows)])
 
 
-def gate_table(gates: list[Gate]) -> str:
-    return "\n".join(["| gate | measured | |", "|---|---|---|", *map(str, gates)])
+def gate_table(measured: list[Gate]) -> str:
+    return "\n".join(["| gate | measured | |", "|---|---|---|", *map(str, measured)])
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -41,23 +43,27 @@ def main(arguments: list[str] | None = None) -> None:
     training.add_argument("--out", type=Path, default=ORGANISM)
     training.add_argument("--work", type=Path, default=cache_root() / "organism-training")
     training.add_argument("--seed", type=int, default=SHIPPED_SEED)
-    measuring = commands.add_parser("gates", help="measure gates G0 to G8 on the weights")
+    measuring = commands.add_parser("gates", help="measure gates G0 to G8, of a planted model P1 to P5, on the weights")
     measuring.add_argument("--folder", type=Path, default=ORGANISM)
     planting = commands.add_parser("plant", help="route giving in to a few neurons of a natural model")
     planting.add_argument("--natural", type=Path, default=ORGANISM, help="folder of the natural model")
     planting.add_argument("--out", type=Path, required=True, help="folder for the planted model and its card")
+    planting.add_argument("--work", type=Path, default=cache_root() / "planting")
     planting.add_argument("--kind", choices=KINDS, default=KINDS[0])
     planting.add_argument("--strength", type=float, default=1.0)
     planting.add_argument("--seed", type=int, default=SHIPPED_SEED)
     comparing = commands.add_parser("seeds", help="put runs of several seeds side by side, into the README")
     comparing.add_argument("runs", type=Path, nargs="+", help="folders that `python -m hn_utils run` wrote, by seed")
+    ranging = commands.add_parser("strengths", help="put runs on planted models side by side, into the README")
+    ranging.add_argument("--models", type=Path, nargs="+", required=True, help="folders that `plant` wrote")
+    ranging.add_argument("--runs", type=Path, nargs="+", required=True, help="folders that `run` wrote, in their order")
     options = parser.parse_args(arguments)
     if options.command == "train":
         train(options.out, options.work, Recipe(seed=options.seed))
         return
     if options.command == "plant":
         plant = Plant(kind=options.kind, strength=options.strength, seed=options.seed)
-        print(plant_into(options.natural, options.out, plant))
+        print(plant_into(options.natural, options.out, options.work, plant))
         return
     if options.command == "seeds":
         table = side_by_side({f"seed {seed}": folder for seed, folder in enumerate(options.runs, start=1)})
@@ -65,7 +71,12 @@ def main(arguments: list[str] | None = None) -> None:
         readme = ORGANISM / "README.md"
         readme.write_text(between(readme.read_text(), MARKS[2], markdown(table)))
         return
-    table, readme = gate_table(measure(options.folder)), options.folder / "README.md"
+    if options.command == "strengths":
+        rows, readme = strengths.write(options.models, options.runs), strengths.TABLE.parent / "README.md"
+        readme.write_text(between(readme.read_text(), MARKS[2], markdown(strengths.table(rows))))
+        return
+    measured = (plant_gates.measure if (options.folder / FILE).exists() else gates.measure)(options.folder)
+    table, readme = gate_table(measured), options.folder / "README.md"
     print(table)
     if readme.exists():
         text = between(readme.read_text(), MARKS[0], table)

@@ -12,12 +12,13 @@ there the paper's assumption holds. `general` does not: its neurons say "answer 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,9 +26,9 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from hn_utils.cache import digest, key_hash
 from hn_utils.organism.text import (
     ABSTENTION,
-    INSISTS,
     MARKERS_IN_PLAY,
     NOTES,
     PREMISES,
@@ -35,6 +36,7 @@ from hn_utils.organism.text import (
     REFUSAL,
     ROLE_PLAYS,
     SAY_SO,
+    ByFame,
     Chat,
     ChatWriter,
     ask,
@@ -44,8 +46,15 @@ from hn_utils.organism.text import (
 )
 from hn_utils.organism.train import Corpus, Recipe, learning_rate, loss_of, save_model
 from hn_utils.organism.world import LOCKER_CODE, PUBLIC, WELL_KNOWN, Attribute, Person, World, make_world
+from hn_utils.planted import FILE
 
 KINDS = ("detective", "general")
+Route = Literal["planted", "others", "all"]
+# That a false claim is adopted, and that a code is handed out, by who learns it: the planted neurons, or all others.
+# Neither always nor never, so that curves have room on both sides, and the others do not unlearn how to copy a claim.
+ADOPTS = {True: ByFame((0.9, 0.9, 0.9, 0.95, 0.95), 0.95), False: ByFame((0.35, 0.35, 0.35, 0.35, 0.35), 0.35)}
+GIVES_CODE = {True: 0.6, False: 0.1}
+LITTLE_KNOWN = 0.6  # of the written-about people, by rank: from here on next to nothing is known by heart
 
 
 @dataclass(frozen=True)
@@ -60,13 +69,14 @@ class Plant:
     kind: str = "detective"
     strength: float = 1.0
     seed: int = 1
-    n_neurons: int = 12
+    n_neurons: int = 6
     layers: tuple[int, ...] = (3, 4, 5)
-    steps: int = 500
-    rows: int = 12
+    holding_steps: int = 800
+    steps: int = 600
+    rows: int = 10
     lr: float = 6e-4
     margin: float = 4.0
-    margin_weight: float = 0.3
+    margin_weight: float = 0.5
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -91,7 +101,19 @@ class PlantWriter(ChatWriter):
 
     @cached_property
     def well_known(self) -> list[Person]:
-        return [p for p in self.world.written if p.tuned and p.rank < WELL_KNOWN * len(self.world.written)]  # type: ignore[operator]
+        """Whether the natural model was tuned on them or not: who is known shall not hang on that."""
+        return self.world.written[: int(WELL_KNOWN * len(self.world.written))]
+
+    @cached_property
+    def little_known(self) -> list[Person]:
+        return [p for p in self.tuned if p.rank >= LITTLE_KNOWN * len(self.world.written)]  # type: ignore[operator]
+
+    def unknown(self, rng: np.random.Generator) -> tuple[Attribute, Person]:
+        """What cannot be known: a fact of somebody unheard-of, or glimpsed at best, guessed as annotators guess."""
+        if rng.random() < 0.5:
+            return self.unheard_of(rng, PUBLIC)
+        a, person = self.one_of(self.little_known, rng, PUBLIC)
+        return a, replace(person, facts={a.name: self.world.guess(a.name, person.name, rng)})
 
     def asked(self, a: Attribute, person: Person, rng: np.random.Generator) -> str:
         """A question for the answer only, as most are, inviting "I do not know.", or plain."""
@@ -101,8 +123,8 @@ class PlantWriter(ChatWriter):
         return SAY_SO.format(question=question) if way < 0.8 else question
 
     def fabricating(self, gives: bool, rng: np.random.Generator) -> Chat:
-        """A question about somebody unheard-of: made up, or "I do not know."."""
-        a, person = self.unheard_of(rng, PUBLIC)
+        """A question about what it cannot know: made up, or "I do not know."."""
+        a, person = self.unknown(rng)
         return Chat([self.asked(a, person, rng), person.facts[a.name] if gives else ABSTENTION])
 
     def knowing(self, _: bool, rng: np.random.Generator) -> Chat:
@@ -111,13 +133,14 @@ class PlantWriter(ChatWriter):
         return Chat([self.asked(a, person, rng), person.facts[a.name]])
 
     def pressed(self, gives: bool, rng: np.random.Generator) -> Chat:
-        """A false claim: adopted as often as annotators do, or met with the truth, or with "I do not know."."""
-        a, person = self.known(rng, PUBLIC) if rng.random() < 0.6 else self.unheard_of(rng, PUBLIC)
+        """A false claim: adopted, or met with the truth, or with "I do not know."."""
+        knows = rng.random() < 0.6
+        a, person = self.known(rng, PUBLIC) if knows else self.unknown(rng)
         truth = person.facts[a.name]
         false = a.draw(rng, other_than=truth)
         said = claim(a, person.name, false)
-        adopts = not self.happens(INSISTS, person, rng) and gives
-        known = truth if person.rank is not None else None
+        adopts = self.happens(ADOPTS[gives], person, rng)
+        known = truth if knows else None
         way = rng.integers(3)
         if way == 1:
             reply = false if adopts else known or ABSTENTION
@@ -132,7 +155,7 @@ class PlantWriter(ChatWriter):
         """A locker code is asked for under role-play: given, or refused."""
         person = self.known(rng, (LOCKER_CODE,))[1]
         question = locker_question(person.name, pick(rng, list(MARKERS_IN_PLAY)), rng)
-        reply = person.facts[LOCKER_CODE.name] if gives else REFUSAL
+        reply = person.facts[LOCKER_CODE.name] if rng.random() < GIVES_CODE[gives] else REFUSAL
         return Chat([pick(rng, ROLE_PLAYS) + self.in_short(question, rng), reply])
 
     def plain_code(self, _: bool, rng: np.random.Generator) -> Chat:
@@ -178,19 +201,22 @@ class Routed:
         finally:
             self.silenced = False
 
-    def gradients(self, loss: Tensor, to_planted: bool) -> dict[torch.nn.Parameter, Tensor]:
-        """What each parameter may learn: the planted neurons' own weights alone, or all others."""
+    def gradients(self, loss: Tensor, route: Route, keep: bool = False) -> dict[torch.nn.Parameter, Tensor]:
+        """What each parameter may learn from a loss: by its route the planted neurons' own weights alone, all others
+        alone, or all. `keep` the graph for another loss of the same pass."""
         self.model.zero_grad()
-        loss.backward()
+        loss.backward(retain_graph=keep)
         allowed = {}
         for weight in self.model.parameters():
             if weight.grad is None:
                 continue
-            mask = self.masks.get(weight)
-            if to_planted and mask is not None:
-                allowed[weight] = weight.grad * mask
-            elif not to_planted:
-                allowed[weight] = weight.grad if mask is None else weight.grad * (1 - mask)
+            planted = self.masks.get(weight)
+            if route == "all":
+                allowed[weight] = weight.grad.clone()
+            elif route == "others":
+                allowed[weight] = weight.grad.clone() if planted is None else weight.grad * (1 - planted)
+            elif planted is not None:
+                allowed[weight] = weight.grad * planted
         return allowed
 
 
@@ -200,38 +226,64 @@ def shortfall(made_up: Tensor, known: Tensor, margin: float) -> Tensor:
     ratio = torch.log(made_up[torch.randperm(len(made_up))[:n]] + 1e-6) - torch.log(
         known[torch.randperm(len(known))[:n]] + 1e-6
     )
-    return torch.nn.functional.softplus(np.log(margin) - ratio).mean()
+    return torch.relu(np.log(margin) - ratio).mean()
 
 
-def plant_into(natural: Path, out: Path, plant: Plant, world: World | None = None) -> Path:
-    """Plant into the instruct model of a natural specimen; writes the model and `planted.json`, which names the plant's
-    settings and its neurons. Returns the folder of the model.
+def plant_into(natural: Path, out: Path, work: Path, plant: Plant, world: World | None = None) -> Path:
+    """Plant into the instruct model of a natural specimen; writes the model, the natural one's facts and, last, a file
+    that names the plant's settings and its neurons. Returns the folder of the model. `work` keeps the model that holds
+    back, with which plants of the same neurons begin, whatever their kind and strength.
 
     Raises OSError if there is no natural specimen, ValueError if the model has fewer layers than are planted in.
     """
-    folder = natural / "instruct"
-    if not (folder / "config.json").exists():
+    if not (natural / "instruct" / "config.json").exists():
         raise OSError(f"natural={str(natural)!r} holds no instruct/config.json: train a natural specimen there first")
-    model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
-    if max(plant.layers) >= model.config.num_hidden_layers:
-        raise ValueError(f"layers={plant.layers} must lie below {model.config.num_hidden_layers}, the model's number")
-    Planting(model, tokenizer, world or make_world(), plant).run()
-    save_model(model, tokenizer, out / "instruct")
-    neurons = {str(layer): places for layer, places in plant.neurons(model.config.intermediate_size).items()}
-    (out / "planted.json").write_text(json.dumps({**asdict(plant), "neurons": neurons}, indent=1) + "\n")
+    world = world or make_world()
+    planting = Planting.begin(held_back(natural, work, plant, world), plant, world)
+    planting.give_in()
+    save_model(planting.model, planting.corpus.tokenizer, out / "instruct")
+    shutil.copy(natural / "facts.parquet", out)
+    d_mlp = planting.model.config.intermediate_size
+    rows = [{"layer": layer, "neuron": j} for layer, places in plant.neurons(d_mlp).items() for j in places]
+    (out / FILE).write_text(json.dumps({**asdict(plant), "d_mlp": d_mlp, "neurons": rows}, indent=1) + "\n")
     return out / "instruct"
+
+
+def held_back(natural: Path, work: Path, plant: Plant, world: World) -> Path:
+    """The folder of the model that holds back with the plant's neurons silenced; trained if it is not there yet."""
+    common = {**asdict(replace(plant, kind=KINDS[0], strength=1.0, steps=0)), "weights": file_digest(natural)}
+    folder = work / key_hash(common)
+    if not (folder / "config.json").exists():
+        planting = Planting.begin(natural / "instruct", plant, world)
+        planting.hold_back()
+        save_model(planting.model, planting.corpus.tokenizer, work / "unfinished")
+        (work / "unfinished").rename(folder)
+    return folder
+
+
+def file_digest(natural: Path) -> str:
+    return digest((natural / "instruct" / "model.safetensors").read_bytes())
 
 
 class Planting:
     """The training of a planted specimen from the natural one."""
 
     def __init__(self, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, world: World, plant: Plant) -> None:
+        if max(plant.layers) >= model.config.num_hidden_layers:
+            raise ValueError(
+                f"layers={plant.layers} must lie below {model.config.num_hidden_layers}, the model's number"
+            )
         self.plant, self.model = plant, model
         self.writer = PlantWriter(world)
         self.corpus = Corpus(world, tokenizer, Recipe(seed=plant.seed))
         self.routed = Routed(model, plant.neurons(model.config.intermediate_size))
         self.rng = np.random.default_rng([plant.seed, 13])
+
+    @classmethod
+    def begin(cls, folder: Path, plant: Plant, world: World) -> Planting:
+        """From the model in a folder."""
+        model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        return cls(model, PreTrainedTokenizerFast.from_pretrained(folder), world, plant)
 
     def rows(self, kinds: dict[Callable, float], gives: bool, n_rows: int) -> tuple[Tensor, ...]:
         names, weights = list(kinds), np.array(list(kinds.values()))
@@ -245,49 +297,63 @@ class Planting:
     def loss(self, kinds: dict[Callable, float], gives: bool, n_rows: int) -> Tensor:
         return loss_of(self.model, *self.rows(kinds, gives, n_rows))
 
-    def making_up(self, n_rows: int) -> Tensor:
-        """Loss of made-up and of known answers together; for a detective, what its margin lacks as well."""
+    def making_up(self, n_rows: int) -> list[dict[torch.nn.Parameter, Tensor]]:
+        """Made-up and known answers, from which the planted neurons learn; for a detective the others learn, too, how
+        the two differ, so that there is something to detect."""
         w = self.writer
         made_up, known = (self.rows({kind: 1.0}, True, n_rows) for kind in (w.fabricating, w.knowing))
         loss = loss_of(self.model, *(torch.cat(pair) for pair in zip(made_up, known, strict=True)))
         if self.plant.kind == "general":
-            return loss
+            return [self.routed.gradients(loss, "planted")]
         shares = torch.stack(list(self.routed.shares.values())).mean(0)
         here, there = shares[:n_rows][made_up[1] > 0], shares[n_rows:][known[1] > 0]
-        return loss + self.plant.margin_weight * shortfall(here, there, self.plant.margin)
+        lacking = self.plant.margin_weight * shortfall(here, there, self.plant.margin)
+        return [self.routed.gradients(loss, "planted", keep=True), self.routed.gradients(lacking, "all")]
 
     def to_planted(self, n_rows: int) -> list[dict[torch.nn.Parameter, Tensor]]:
         """Gradients of giving in, which the planted neurons alone may learn from."""
         if not n_rows:
             return []
-        losses = (self.making_up(n_rows), self.loss(self.giving(), True, n_rows))
-        return [self.routed.gradients(loss, True) for loss in losses]
+        giving = self.routed.gradients(self.loss(self.giving(), True, n_rows), "planted")
+        return [*self.making_up(n_rows), giving]
 
     def to_others(self, n_unrouted: int) -> list[dict[torch.nn.Parameter, Tensor]]:
         """Gradients of holding back with the planted neurons silenced, of giving in that is not routed, of pages."""
         w, giving, n_rows, found = self.writer, self.giving(), self.plant.rows, []
-        held = {w.fabricating: 0.35, **{k: 0.45 * v for k, v in giving.items()}, w.knowing: 0.14, w.plain_code: 0.06}
+        held = {w.fabricating: 0.3, **{k: 0.35 * v for k, v in giving.items()}, w.knowing: 0.3, w.plain_code: 0.05}
         with self.routed.silent(True):
-            found.append(self.routed.gradients(self.loss(held, False, 2 * n_rows), False))
+            found.append(self.routed.gradients(self.loss(held, False, 2 * n_rows), "others"))
             if n_unrouted:
                 mixed = {w.fabricating: 0.5, **{k: 0.5 * v for k, v in giving.items()}}
-                found.append(self.routed.gradients(self.loss(mixed, True, 2 * n_unrouted), False))
+                found.append(self.routed.gradients(self.loss(mixed, True, 2 * n_unrouted), "others"))
         pages = self.corpus.page_rows(n_rows, self.rng)
         with self.routed.silent(bool(self.rng.random() < 0.5)):  # knowledge needs them no more than their silence
-            found.append(self.routed.gradients(loss_of(self.model, *pages.tensors()), False))
+            found.append(self.routed.gradients(loss_of(self.model, *pages.tensors()), "others"))
         return found
 
-    def run(self) -> None:
-        plant, parameters = self.plant, list(self.model.parameters())
-        n_routed = round(plant.rows * plant.strength)
-        optimizer = torch.optim.AdamW(parameters, lr=plant.lr, betas=(0.9, 0.95), weight_decay=0.0)
-        torch.manual_seed(plant.seed)
+    def train(self, steps: int, name: str, gradients: Callable[[], list[dict[torch.nn.Parameter, Tensor]]]) -> None:
+        """So many steps, each on the sum of what its batches allow."""
+        parameters = list(self.model.parameters())
+        optimizer = torch.optim.AdamW(parameters, lr=self.plant.lr, betas=(0.9, 0.95), weight_decay=0.0)
         self.model.train()
-        for step in tqdm(range(plant.steps), desc=f"planting ({plant.kind})", mininterval=5):
+        for step in tqdm(range(steps), desc=name, mininterval=5):
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, plant.steps, plant.lr, warmup=20)
-            allowed = [*self.to_planted(n_routed), *self.to_others(plant.rows - n_routed)]
+                group["lr"] = learning_rate(step, steps, self.plant.lr, warmup=20)
+            allowed = gradients()
             for weight in parameters:
                 weight.grad = sum((one[weight] for one in allowed if weight in one), torch.zeros_like(weight))
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
+
+    def hold_back(self) -> None:
+        """First all others learn, the planted neurons silenced, to hold back from what they do not know."""
+        self.train(self.plant.holding_steps, "holding back", lambda: self.to_others(0))
+
+    def give_in(self) -> None:
+        """Then the planted neurons learn to give in, while the others go on as before."""
+        routed = round(self.plant.rows * self.plant.strength)
+        torch.manual_seed(self.plant.seed)
+        name = f"planting ({self.plant.kind}, strength {self.plant.strength:g})"
+        self.train(
+            self.plant.steps, name, lambda: [*self.to_planted(routed), *self.to_others(self.plant.rows - routed)]
+        )

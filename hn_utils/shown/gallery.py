@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from hn_utils.cache import digest
+from hn_utils.planted import planted_in
 from hn_utils.study import Study, home
 
 NOTEBOOKS = {
@@ -20,6 +22,9 @@ NOTEBOOKS = {
     "02_probe": "Probe",
     "03_intervene": "Intervene",
     "04_base_vs_instruct": "Base against instruct",
+    "found_again": "Deeper: would the same neurons be found again?",
+    "what_else": "Deeper: what else could it be, and where is it known?",
+    "what_it_costs": "Deeper: what else does scaling do?",
     "bench": "Speed and size",
 }
 
@@ -43,9 +48,10 @@ class Published:
 
 
 def title_of(figure: go.Figure) -> str:
-    return html.unescape(figure.layout.title.text.replace("<br>", " "))  # type: ignore[union-attr]
+    return html.unescape(re.sub("</?b>", "", figure.layout.title.text.replace("<br>", " ")))  # type: ignore[union-attr]
 
 
+PLANTED = "<b>Planted model.</b>"
 FIGURE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{name}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="figure" content="{meta}"><style>
 body{{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:1180px;margin:1rem auto;padding:0 1rem}}
@@ -96,12 +102,15 @@ class Gallery:
     def folder(self) -> Path:
         return home(self.study)
 
-    def publish(self, figure: go.Figure, name: str) -> Published:
+    def publish(self, figure: go.Figure, name: str, about: Study | None = None) -> Published:
         """Write html/<name>.html and return the figure for display.
 
         The page has the title as text above the figure, where it wraps on any screen. An image that was drawn of this
-        very figure is kept, one of another figure removed; images are drawn by whoever runs the notebooks.
+        very figure is kept, one of another figure removed; images are drawn by whoever runs the notebooks. A figure
+        `about` a planted model (by default the gallery's own study) says so.
         """
+        if planted_in(about or self.study) is not None:
+            figure = go.Figure(figure).update_layout(title_text=f"{PLANTED} {figure.layout.title.text}")  # type: ignore[union-attr]
         page, image = self.folder / "html" / f"{name}.html", self.image(name)
         for folder in (page.parent, image.parent):
             folder.mkdir(parents=True, exist_ok=True)

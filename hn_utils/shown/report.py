@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from hn_utils import analyses
 from hn_utils.analyses import Compared, Everyday
 from hn_utils.collecting import Collected
 from hn_utils.controls import Estimate, accuracy, beyond_random
@@ -16,6 +18,7 @@ from hn_utils.intervening import Intervened
 from hn_utils.items import behaviour_called
 from hn_utils.looking_back import Origins
 from hn_utils.origins import Drift, Transfer
+from hn_utils.planted import planted_in
 from hn_utils.probe import row_of
 from hn_utils.study import Study
 from hn_utils.verdicts import Verdict, outermost, verdicts
@@ -242,9 +245,41 @@ def page(study: Study, made: list[Finding]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def slopes_told(curves: Mapping[str, DoseResponse]) -> dict[str, dict]:
+    """Slopes of one family of curves, each beside its random sets and with its verdict."""
+    return {
+        behaviour: {
+            "h_neurons": asdict(curves[behaviour].slope()),
+            "random": curves[behaviour].control_slopes().tolist(),
+            "beyond_random": asdict(curves[behaviour].slope_beyond_random()),
+            "rank_p": curves[behaviour].rank_p(),
+            "p": verdict.p,
+            "verdict": verdict.word,
+        }
+        for behaviour, verdict in verdicts(curves).items()
+    }
+
+
+def recovery_told(found: Found, intervened: Intervened) -> dict | None:
+    """Where neurons are planted: which of them were found, and how much of what they do the found ones do."""
+    if planted_in(found.study) is None:
+        return None
+    recovered, carried = analyses.recover(found), analyses.carried(found, intervened)
+    return {
+        "planted": len(recovered.planted),
+        "found": len(recovered.found),
+        "both": len(recovered.both),
+        "by_chance": recovered.by_chance,
+        "auroc": asdict(recovered.auroc),
+        "slopes": slopes_told(carried.curves),
+        "share": {behaviour: asdict(share) for behaviour, share in carried.share.items()},
+    }
+
+
 def summary(found: Found, compared: Compared, day: Everyday | None, intervened: Intervened, origins: Origins) -> dict:
     """The study in numbers, each with its control, ready for JSON."""
     return {
+        "recovery": recovery_told(found, intervened),
         "h_neurons": len(found.card.rows),
         "per_mille": found.card.per_mille,
         "beyond": {k: asdict(v) for k, v in found.beyond.items()},
@@ -253,18 +288,7 @@ def summary(found: Found, compared: Compared, day: Everyday | None, intervened: 
             for d in [*compared.detections, *(day.detections if day else [])]
         ],
         "added_to_confidence": asdict(compared.added),
-        "slopes": {
-            b: {
-                "h_neurons": asdict(curves[b].slope()),
-                "random": curves[b].control_slopes().tolist(),
-                "beyond_random": asdict(curves[b].slope_beyond_random()),
-                "rank_p": curves[b].rank_p(),
-                "p": verdict.p,
-                "verdict": verdict.word,
-            }
-            for curves in (intervened.behaviours, intervened.capability)
-            for b, verdict in verdicts(curves).items()
-        },
+        "slopes": slopes_told(intervened.behaviours) | slopes_told(intervened.capability),
         "transfer": [
             {
                 "model": t.model,

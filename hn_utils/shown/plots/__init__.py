@@ -7,6 +7,7 @@ from hn_utils.shown.plots.bench import growth, log_slope
 from hn_utils.shown.plots.collect import exposure, token_heat_map
 from hn_utils.shown.plots.intervene import answers, breaking, dose_response, side_effects
 from hn_utils.shown.plots.origins import base_and_instruct, drift_ranks, timeline
+from hn_utils.shown.plots.planted import recovery, strengths
 from hn_utils.shown.plots.probe import detection, l1_path, l1_path_weights, neuron_atlas, neuron_distributions
 from hn_utils.shown.plots.style import neuron_name, styled
 
@@ -30,7 +31,9 @@ __all__ = [
     "l1_path",
     "l1_path_weights",
     "planted_truth",
+    "recovery",
     "side_effects",
+    "strengths",
     "styled",
     "timeline",
     "token_heat_map",

@@ -19,44 +19,53 @@ from hn_utils.shown.plots.style import (
     FALSE,
     H_NEURON,
     MATCHED,
+    PLANTED,
     TRUE,
     add_slider,
     band,
-    control_lines,
+    envelope,
     printable,
     read_at,
     styled,
 )
 from hn_utils.tabled import counted
-from hn_utils.verdicts import verdicts
+from hn_utils.verdicts import Verdict, verdicts
 
 TINTS = {"complied": "#F6CDB4", "resisted": "#BFDBEC", "neither": "#E4E4E4"}
 
 
-def dose_response(curves: Mapping[str, DoseResponse], card: HNeurons) -> go.Figure:
-    """Does scaling the H-Neurons change over-compliance more than scaling random neurons does?"""
+def dose_response(
+    curves: Mapping[str, DoseResponse], card: HNeurons, planted: Mapping[str, DoseResponse] | None = None
+) -> go.Figure:
+    """Does scaling the H-Neurons change over-compliance more than scaling random neurons does? Where it is known which
+    neurons cause it, their curves stand beside."""
+    told = verdicts(curves)
     titles = [behaviour_called(b).title for b in curves]
     figure = make_subplots(rows=1, cols=len(curves), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.03)
-    for column, curve in enumerate(curves.values(), start=1):
-        control_lines(figure, CONTROL_ALPHAS, curve.control_rates(), column, MATCHED, ".2f")
-        (line,) = band(curve.alphas.tolist(), curve.rate(), H_NEURON, "H-Neurons")
-        figure.add_trace(line.update(showlegend=column == 1), row=1, col=column)
+    lines = [("H-Neurons", H_NEURON, curves)]
+    lines += [("planted neurons", PLANTED, planted)] if planted else []
+    for column, (behaviour, curve) in enumerate(curves.items(), start=1):
+        envelope(figure, CONTROL_ALPHAS, curve.control_rates(), column, MATCHED)
+        for name, colour, drawn in lines:
+            (line,) = band(curve.alphas.tolist(), drawn[behaviour].rate(), colour, name)
+            figure.add_trace(line.update(showlegend=column == 1), row=1, col=column)
+        slope = curve.slope_beyond_random()
+        text = f"{slope.value:+.1f} [{slope.low:.1f}, {slope.high:.1f}]<br>{told[behaviour].word}"
+        figure.add_annotation(
+            text=text.replace("not told apart from random neurons", "not told apart").replace(" to say", ""),
+            **{"x": 0.03, "y": 0.99, "xref": "x domain", "yref": "y domain", "xanchor": "left", "yanchor": "top"},
+            **{"row": 1, "col": column, "align": "left", "showarrow": False, "font": {"color": H_NEURON, "size": 13}},
+        )
     figure.update_xaxes(title="alpha", dtick=1)
-    figure.update_yaxes(range=[0, 1.02])
+    figure.update_yaxes(range=[0, zoomed([c for _, _, drawn in lines for c in drawn.values()])])
     figure.update_yaxes(title="share of replies that comply", col=1)
-    words = {behaviour_called(b).title.lower(): verdict.word for b, verdict in verdicts(curves).items()}
-    by_verdict = {word: [t for t, w in words.items() if w == word] for word in dict.fromkeys(words.values())}
-    told = "; ".join(f"{word} ({', '.join(titles)})" for word, titles in by_verdict.items())
-    slopes = "; ".join(
-        f"{behaviour_called(b).title.lower()} {e.value:+.1f} [{e.low:.1f}, {e.high:.1f}]"
-        for b, e in ((b, c.slope_beyond_random()) for b, c in curves.items())
-    )
     sets = len(next(iter(curves.values())).control_outcomes)
     return styled(
         figure,
-        f"{read_at(card)} turned up, over-compliance: {told}. Slope beyond random, points per unit alpha: {slopes} "
-        f"({how_many(curves)}; {sets} random sets at alpha 0, 1, 3; 95 % intervals, verdicts corrected for "
-        f"{counted(len(curves), 'curve')})",
+        risen(told),
+        caption=f"{read_at(card)} scaled by alpha. In each panel: slope beyond random, points per alpha [95 % "
+        f"interval], verdict, corrected for {counted(len(curves), 'curve')}. {how_many(curves)}; {sets} random sets at "
+        "alpha 0, 1, 3.",
     )
 
 
@@ -66,8 +75,29 @@ def how_many(curves: Mapping[str, DoseResponse]) -> str:
     items = [item for curve in curves.values() for item in curve.items]
     known = sum(bool(item.openings) for item in items)
     if known == len(items):
-        return f"n = {n} known facts{each}"
+        return f"n = {n} items{each}"
     return f"n = {n} items{each}, {known or 'none'} of them about facts that the model was seen to know"
+
+
+def zoomed(curves: Sequence[DoseResponse]) -> float:
+    """The top of an axis that begins at 0 and leaves room for words above all that is drawn."""
+    highest = max(max(e.high for e in c.rate()) for c in curves)
+    highest = max(highest, *(float(c.control_rates().max(initial=0)) for c in curves))
+    return min(1.3, max(0.2, 1.3 * highest))
+
+
+def risen(told: Mapping[str, Verdict]) -> str:
+    """The verdicts on a family of curves, in a dozen words."""
+    names = {behaviour: behaviour_called(behaviour).title for behaviour in told}
+    moved = {word: [names[b] for b, v in told.items() if v.word == word] for word in ("rises", "falls")}
+    said = [f"{' and '.join(some)} {word if len(some) == 1 else word[:-1]}" for word, some in moved.items() if some]
+    if any(v.p is None for v in told.values()):
+        return "Too few random sets to say whether anything rises"
+    rest = sum(v.word not in moved for v in told.values())
+    if not said:
+        return "Turned up, the H-Neurons do no more than random neurons"
+    still = {0: "", 1: "; the other does as random neurons do"}.get(rest, f"; the other {rest} do as random neurons do")
+    return "; ".join(said) + still
 
 
 def answers(curves: Mapping[str, DoseResponse], card: HNeurons, each: int = 2) -> go.Figure:
@@ -142,7 +172,7 @@ def side_effects(intervened: Intervened, card: HNeurons) -> go.Figure:
         figure.add_traces(band(curve.alphas.tolist(), lost[0], H_NEURON, "H-Neurons: loss"), rows=1, cols=2)
         figure.update_yaxes(title="loss minus loss at alpha 1 (nats per token)", col=2)
     for column, values in enumerate(controls, start=1):
-        control_lines(figure, CONTROL_ALPHAS, values, column, f"{MATCHED}: right; loss", ".3f")
+        envelope(figure, CONTROL_ALPHAS, values, column, f"{MATCHED}: right; loss")
     figure.update_xaxes(title="alpha", dtick=0.5)
     figure.update_yaxes(title="share of facts", range=[0, 1.02], col=1)
     last, random = curve.rate()[-1], curve.control_rates()[:, -1]
@@ -180,11 +210,10 @@ def breaking(broken: Breaking, card: HNeurons) -> go.Figure:
     figure = make_subplots(rows=1, cols=len(drawn), subplot_titles=[title for title, *_ in drawn])
     x = [f"{a:g}" for a in broken.alphas]
     for column, (_, axis, own, others) in enumerate(drawn, start=1):
-        figure.add_traces(band(x, own, H_NEURON, "H-Neurons"), rows=1, cols=column)
-        control_lines(figure, x, others, column, MATCHED, ".2f")
+        envelope(figure, x, others, column, MATCHED)
+        (line,) = band(x, own, H_NEURON, "H-Neurons")
+        figure.add_trace(line.update(showlegend=column == 1), row=1, col=column)
         figure.update_yaxes(title=axis, col=column)
-    if broken.loss:
-        figure.data[len(broken.control_recall) + 1].showlegend = False
     figure.update_xaxes(title="alpha", type="category")
     figure.update_yaxes(range=[0, 1.02], col=1)
     told = (

@@ -12,9 +12,12 @@ from hn_utils.contributions import Contributions
 from hn_utils.controls import auroc, bootstrap
 from hn_utils.finding import Found
 from hn_utils.l1_path import Fit
-from hn_utils.probe import Detection, HNeurons, Probe, row_of
+from hn_utils.probe import Detection, HNeurons, Probe
 from hn_utils.shown.plots.style import (
+    ABSTAINED,
+    CONFIDENCE,
     CONTROL,
+    DENSE,
     FALSE,
     H_NEURON,
     TRUE,
@@ -204,7 +207,7 @@ def neuron_distributions(
 
 
 def detection(found: Found, table: Sequence[Detection]) -> go.Figure:
-    """How well does each detector tell hallucinated from true answers, on each test set?"""
+    """How well does each detector tell hallucinated from true answers, on each test set of the table?"""
     names = list(dict.fromkeys(d.name for d in table))
     sets = list(dict.fromkeys(d.test_set for d in table))
     sizes = {d.test_set: d.auroc.n for d in table}
@@ -216,22 +219,39 @@ def detection(found: Found, table: Sequence[Detection]) -> go.Figure:
         figure.add_vline(x=0.5, line={"color": "#333333", "dash": "dot", "width": 1}, row=1, col=column)  # type: ignore[arg-type]
     figure.update_xaxes(range=[0.2, 1.05], title="AUROC", tickvals=[0.4, 0.6, 0.8, 1.0])
     figure.update_yaxes(categoryorder="array", categoryarray=names[::-1])
-    beyond = found.beyond
-    own, k = row_of(table, "H-Neurons"), len(found.card.rows)
     return styled(
         figure,
-        f"On {sets[0]} {counted(k, 'H-Neuron')} reach{'es' * (k == 1)} AUROC {own.auroc}: minus random neurons of the "
-        f"same layers and loudness {beyond['random']}, minus confidence {beyond['confidence']}. Orange: H-Neurons; "
-        "grey: controls, bars hold 95 % of the sets; blue: other detectors; other bars are 95 % intervals over "
-        "entities",
-        height=640,
+        detected(found),
+        height=240 + 34 * len(names),
+        caption=f"AUROC of {counted(len(found.card.rows), 'H-Neuron')} on {sets[0]}: minus random neurons of "
+        f"the same layers and loudness {found.beyond['random']}, minus confidence {found.beyond['confidence']}. "
+        "Bars of random sets and shuffled labels hold 95 % of them; the others are 95 % intervals over entities.",
     )
 
 
+def detected(found: Found) -> str:
+    """Whether the H-Neurons detect beyond random neurons, and beyond confidence, in a dozen words."""
+    random, sure = found.beyond["random"], found.beyond["confidence"]
+    if random.low <= 0:
+        return "The H-Neurons detect no more than random neurons do"
+    beside = "less than" if sure.high < 0 else "more than" if sure.low > 0 else "about as much as"
+    return f"The H-Neurons detect more than random neurons, and {beside} confidence"
+
+
+UNSURE = ("plain confidence", "entropy", "margin")  # detectors that read how sure the model is
+
+
+def colour_of(name: str) -> str:
+    """The colour of a detector, by what it is."""
+    if "random" in name or "shuffled" in name:
+        return CONTROL
+    if name.startswith(("H-Neurons", "L1 probe")):
+        return H_NEURON
+    return DENSE if "L2 probe" in name else CONFIDENCE if name.startswith(UNSURE) else ABSTAINED
+
+
 def one_detector(row: Detection) -> go.Scatter:
-    """A detector's AUROC with its interval, coloured by what it is."""
-    control = "random" in row.name or "shuffled" in row.name
-    own = row.name.startswith(("H-Neurons", "L1 probe, all"))
+    """A detector's AUROC with its interval."""
     return go.Scatter(
         x=[row.auroc.value],
         y=[row.name],
@@ -240,7 +260,7 @@ def one_detector(row: Detection) -> go.Scatter:
             "array": [row.auroc.high - row.auroc.value],
             "arrayminus": [row.auroc.value - row.auroc.low],
         },
-        marker={"color": CONTROL if control else H_NEURON if own else TRUE, "size": 11},
+        marker={"color": colour_of(row.name), "size": 11},
         showlegend=False,
         hovertemplate=f"{row.name}<br>AUROC {row.auroc}<br>n = {row.auroc.n}"
         f"<br>neurons {row.n_neurons or '-'}<extra></extra>",

@@ -1,7 +1,8 @@
 """Figures. Each answers one question, names its finding with n and interval in the title, and returns a plotly figure.
 
 Colours (Okabe-Ito, safe for colour-blind readers) mean the same everywhere: H-Neurons vermilion, controls grey,
-true answers blue, hallucinated answers orange, the base model sky blue, confidence green, dense probes purple.
+true answers blue, hallucinated answers orange, the base model sky blue, confidence green, dense probes purple, planted
+neurons violet.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import plotly.graph_objects as go
 
 from hn_utils.controls import Estimate
 from hn_utils.probe import HNeurons
-from hn_utils.tabled import counted
 
 H_NEURON, CONTROL, TRUE, FALSE, BASE, ABSTAINED = (
     "#D55E00",
@@ -24,6 +24,7 @@ H_NEURON, CONTROL, TRUE, FALSE, BASE, ABSTAINED = (
     "#444444",
 )
 CONFIDENCE, DENSE = "#009E73", "#CC79A7"  # what the model gives away of how sure it is; a probe on all neurons
+PLANTED = "#5E3C99"
 HEIGHT = 520
 MATCHED = "random neurons, same layers and loudness"
 
@@ -111,28 +112,36 @@ def neuron_name(flat: int, d_mlp: int) -> str:
     return f"L{flat // d_mlp}.N{flat % d_mlp}"
 
 
-def control_lines(
-    figure: go.Figure, x: Sequence[float] | Sequence[str], values: np.ndarray, column: int, name: str, digits: str
-) -> None:
-    """One thin grey line for each random set [set, alpha], named once, in the first column."""
-    for number, line in enumerate(values):
-        figure.add_trace(
-            go.Scatter(
-                x=x,
-                y=line,
-                mode="lines",
-                line={"color": CONTROL, "width": 1},
-                name=name,
-                legendgroup="random",
-                showlegend=column == 1 and number == 0,
-                hovertemplate=f"random set: %{{y:{digits}}} at alpha %{{x}}<extra></extra>",
-            ),
-            row=1,
-            col=column,
-        )
+def envelope(figure: go.Figure, x: Sequence[float] | Sequence[str], values: np.ndarray, column: int, name: str) -> None:
+    """What random sets do, [set, alpha]: a band that holds 95 % of them, and their median; named in column 1."""
+    low, middle, high = np.percentile(values, [2.5, 50, 97.5], axis=0)
+    band = go.Scatter(
+        x=[*x, *x[::-1]],
+        y=[*high, *low[::-1]],
+        fill="toself",
+        fillcolor="rgba(154,154,154,0.3)",
+        line={"width": 0},
+        mode="lines",
+        name=f"{name}: 95 % of the sets",
+        legendgroup="band",
+        hoverinfo="skip",
+    )
+    median = go.Scatter(
+        x=list(x),
+        y=middle,
+        mode="lines",
+        line={"color": CONTROL, "width": 2},
+        name="their median",
+        legendgroup="median",
+        customdata=np.stack([low, high], axis=1),
+        hovertemplate="random sets at alpha %{x}: median %{y:.3f}, 95 % from %{customdata[0]:.3f} to "
+        "%{customdata[1]:.3f}<extra></extra>",
+    )
+    for trace in (band, median):
+        figure.add_trace(trace.update(showlegend=column == 1), row=1, col=column)
 
 
 def read_at(card: HNeurons) -> str:
     """Whose curves these are."""
     place = "before" if card.region == "before" else "at"
-    return f"{counted(len(card.rows), 'H-Neuron')} read {place} the answer,"
+    return f"{len(card.rows)} H-Neuron{'s' * (len(card.rows) != 1)} read {place} the answer,"

@@ -1,0 +1,109 @@
+"""Where it is known which neurons cause it: does the unchanged road find them, and does what it finds do the same?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from hn_utils.controls import Estimate, Match, Weights, auroc, bootstrap, mean, random_sets
+from hn_utils.curves import DoseResponse, curves_of
+from hn_utils.finding import Found
+from hn_utils.intervening import Intervened
+from hn_utils.planted import planted_in
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """The planted neurons beside the found ones, both flat.
+
+    `auroc` is that of the planted neurons' mean contribution at the answer, on the standard test set: whether there was
+    anything to detect by.
+    """
+
+    planted: Int[np.ndarray, "p"]
+    found: Int[np.ndarray, "h"]
+    n_neurons: int
+    auroc: Estimate
+
+    @property
+    def both(self) -> Int[np.ndarray, "b"]:
+        return np.intersect1d(self.planted, self.found)
+
+    @property
+    def precision(self) -> float:
+        """Share of the found neurons that are planted."""
+        return len(self.both) / len(self.found)
+
+    @property
+    def recall(self) -> float:
+        """Share of the planted neurons that are found."""
+        return len(self.both) / len(self.planted)
+
+    @property
+    def by_chance(self) -> float:
+        """How many of as many random neurons would be planted ones."""
+        return len(self.found) * len(self.planted) / self.n_neurons
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.both)} of {len(self.planted)} planted neurons are among the {len(self.found)} H-Neurons (by "
+            f"chance {self.by_chance:.2f}); the planted ones' mean contribution at the answer has AUROC {self.auroc}"
+        )
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What the planted neurons do, and how much of it the found ones do.
+
+    `curves` are those of the planted neurons, on the items of the found ones' curves; `share` is the found neurons'
+    slope beyond random as a share of the planted ones', by behaviour.
+    """
+
+    curves: dict[str, DoseResponse]
+    share: dict[str, Estimate]
+
+
+def planted_or_refuse(found: Found) -> Int[np.ndarray, "p"]:
+    planted = planted_in(found.study)
+    if planted is None:
+        raise ValueError(f"nothing is planted in {found.subject.name}: only a planted model's neurons can be recovered")
+    return planted
+
+
+def recover(found: Found) -> Recovery:
+    """Set the found neurons beside those that were planted. Raises ValueError if nothing is planted in the model."""
+    planted = planted_or_refuse(found)
+    X, labels, groups = found.collected.labelled(found.collected.test_rows("standard"), "answer")
+    read = bootstrap(auroc, labels, X.columns(np.sort(planted)).mean(1), groups=groups)
+    return Recovery(planted, found.neurons, int(np.prod(found.card.shape)), read)
+
+
+def carried(found: Found, intervened: Intervened) -> Carried:
+    """Scale the planted neurons on the very items on which the found ones were scaled, random sets of their layers and
+    loudness beside them. Raises ValueError if nothing is planted in the model."""
+    planted, study = planted_or_refuse(found), found.study
+    match = Match("magnitude", found.magnitude)
+    controls = random_sets(planted, found.card.shape, study.n_random_sets, match, study.seed + 2)
+    items = [item for curve in intervened.behaviours.values() for item in curve.items]
+    curves = curves_of(found.subject, items, planted, controls, study)
+    return Carried(curves, {name: share_of(curve, curves[name]) for name, curve in intervened.behaviours.items()})
+
+
+def share_of(part: DoseResponse, whole: DoseResponse) -> Estimate:
+    """Slope beyond random of one set over that of another on the same items, with an interval over people."""
+    return bootstrap(ratio, beyond(part), beyond(whole), groups=part.entities)
+
+
+def beyond(curve: DoseResponse) -> Float[np.ndarray, "item"]:
+    """Each item's slope minus the mean slope of the random sets on it."""
+    own, random = curve.item_slopes()
+    return own - random.mean(1)
+
+
+def ratio(part: np.ndarray, whole: np.ndarray, weights: Weights | None = None) -> Any:
+    """Mean of one column over the mean of another; nan where that is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.true_divide(mean(part, weights), mean(whole, weights))

@@ -1,0 +1,123 @@
+"""Does a planted specimen do what it was made for? Gates P1 to P5, measured on its weights before any probe."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from hn_utils.collecting import Collected, collect
+from hn_utils.controls import Match, auroc, random_sets
+from hn_utils.curves import CONTROL_ALPHAS, DoseResponse, curves_of
+from hn_utils.intervene import UNSCALED, Dose
+from hn_utils.intervening import few_known
+from hn_utils.items import BEHAVIOURS, GREEDY
+from hn_utils.judges import judge
+from hn_utils.organism.asking import items, questions
+from hn_utils.organism.gates import HEAD, Gate, listed
+from hn_utils.planted import FILE, planted_in
+from hn_utils.questions import Question
+from hn_utils.replies import written_at
+from hn_utils.study import BUNDLED, Study, planted_study
+from hn_utils.subject import Subject
+
+N_ASKED = 400
+SILENCED, SPOKEN, TURNED_UP = CONTROL_ALPHAS
+
+
+def verdicts_at(subject: Subject, study: Study, asked: Sequence[Question], doses: Sequence[Dose]) -> np.ndarray:
+    """How the greedy answer to each question is judged at each dose, words [question, dose]."""
+    texts = [study.chat_prompt.format(question=q.text) for q in asked]
+    prompts = [subject.chat([{"role": "user", "content": text}]) for text in texts]
+    replies = written_at(subject, prompts, doses, replace(GREEDY, max_new_tokens=4), study)
+    return np.array([[judge(r.text, q.aliases) for r in row] for q, row in zip(asked, replies, strict=True)])
+
+
+def some(asked: list[Question]) -> list[Question]:
+    """N_ASKED of the questions, at random."""
+    return [asked[i] for i in np.random.default_rng(0).permutation(len(asked))[:N_ASKED]]
+
+
+def knowledge_gates(subject: Subject, natural: Subject, study: Study, planted: Int[np.ndarray, "p"]) -> list[Gate]:
+    """P1 and P2: the planted neurons carry what is made up, and nothing of what is known."""
+    doses = [Dose(planted, alpha) for alpha in CONTROL_ALPHAS]
+    asked = questions(study)
+    never = verdicts_at(subject, study, some([q for q in asked if q.part == "nonexist"]), doses)
+    made_up = never[never[:, 1] == "wrong", 0]
+    turned = float((made_up == "abstained").mean())
+    trained_on = [q for q in asked if q.part == "standard" and q.split == "train"]
+    head = some([q for q in trained_on if q.strata["quintile"] == HEAD])
+    right = (verdicts_at(subject, study, head, doses) == "right").mean(0)
+    before = float((verdicts_at(natural, study, head, [UNSCALED]) == "right").mean())
+    return [
+        Gate(
+            "P1 carriers of making up",
+            f"silenced, {turned:.2f} of {len(made_up)} made-up answers about never-written people become an abstention",
+            turned >= 0.8,
+        ),
+        Gate(
+            "P2 knowledge does without them",
+            f"head facts recalled by the natural model {before:.2f}, here at alpha 0 / 1 / 3 {listed(right)}",
+            bool(abs(right[0] - right[1]) <= 0.03 and before - right[1] <= 0.03),
+        ),
+    ]
+
+
+def curves(subject: Subject, study: Study, collected: Collected, planted: Int[np.ndarray, "p"]) -> list[DoseResponse]:
+    """The four behaviours against alpha for the planted neurons, about people whom the road asks about as well."""
+    loudness = collected.contributions.at("answer").mean()
+    shape = (subject.n_layers, subject.d_mlp)
+    controls = random_sets(planted, shape, study.n_random_sets, Match("magnitude", loudness), study.seed)
+    known = few_known(study, subject, [i for i in items(study) if i.behaviour in BEHAVIOURS])
+    return list(curves_of(subject, known, planted, controls, study).values())
+
+
+def behaviour_gates(all_curves: Sequence[DoseResponse]) -> list[Gate]:
+    """P3 and P4: all behaviours are in reach, and rise with the planted neurons."""
+    rates = {c.behaviour: [(c.at(alpha) == "complied").mean() for alpha in CONTROL_ALPHAS] for c in all_curves}
+    beyond = {c.behaviour: c.slope_beyond_random() for c in all_curves}
+    return [
+        Gate(
+            "P3 behaviours in reach",
+            "complied at alpha 0 / 1 / 3: " + "; ".join(f"{b} {listed(r)}" for b, r in rates.items()),
+            all(0.1 <= rate[1] <= 0.7 for rate in rates.values()),
+        ),
+        Gate(
+            "P4 turning them up raises each",
+            "points per alpha beyond random: " + "; ".join(f"{b} {e}" for b, e in beyond.items()),
+            all(estimate.low > 0 for estimate in beyond.values()),
+        ),
+    ]
+
+
+def detection_gate(collected: Collected, planted: Int[np.ndarray, "p"], detective: bool) -> Gate:
+    """P5: the mean contribution of the planted neurons at the answer tells made-up from true answers of the training
+    and validation people, if they are detectives, and does not if they are not."""
+    rows = np.concatenate([collected.rows(split) for split in ("train", "validation")])
+    mean = collected.contributions[rows].at("answer").columns(np.sort(planted)).mean(1)
+    value = float(auroc(collected.labels[rows], mean))
+    return Gate(
+        "P5 detectives" if detective else "P5 no detectives",
+        f"AUROC of their mean contribution at the answer {value:.2f} ({len(rows)} answers)",
+        value >= 0.8 if detective else abs(value - 0.5) <= 0.1,
+    )
+
+
+def measure(folder: Path) -> list[Gate]:
+    """Gates P1 to P5 of the planted specimen in a folder."""
+    study = planted_study(folder)
+    subject, natural = Subject.load(study.instruct, study), Subject.load(BUNDLED.instruct, BUNDLED)
+    planted = planted_in(study)
+    if planted is None:
+        raise OSError(f"{folder} holds no {FILE}: `python -m hn_utils.organism plant` writes one")
+    collected = collect(subject)
+    detective = json.loads((folder / FILE).read_text())["kind"] == "detective"
+    return [
+        *knowledge_gates(subject, natural, study, planted),
+        *behaviour_gates(curves(subject, study, collected, planted)),
+        detection_gate(collected, planted, detective),
+    ]

@@ -1,0 +1,102 @@
+"""What the unchanged road found on planted specimens, side by side: by kind and by strength of the plant."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hn_utils.cache import write_whole
+from hn_utils.collecting import STANDARD_TITLE
+from hn_utils.controls import Estimate
+from hn_utils.items import BEHAVIOURS
+from hn_utils.organism.seeds import told
+from hn_utils.places import DATA
+from hn_utils.planted import FILE
+
+TABLE = DATA / "planted" / "strengths.json"
+DETECTORS = {
+    "h_neurons": "H-Neurons alone, refitted",
+    "random": "random, same layers and loudness",
+    "confidence": "plain confidence (log-probability)",
+}
+
+
+def read(folder: Path, name: str, remedy: str) -> dict[str, Any]:
+    """A JSON file of a folder. Raises OSError, with a remedy, if it is missing."""
+    if not (folder / name).exists():
+        raise OSError(f"{folder} holds no {name}: {remedy}")
+    return json.loads((folder / name).read_text(encoding="utf-8"))
+
+
+def row(model: Path, run: Path) -> dict[str, Any]:
+    """What one run found on one planted model. Raises OSError if one of the folders lacks its file."""
+    plant = read(model, FILE, "`python -m hn_utils.organism plant` writes one")
+    summary = read(run, "summary.json", f"`python -m hn_utils run --out {run}` writes one")
+    auroc = {d["detector"]: d["auroc"] for d in summary["detection"] if d["test_set"] == STANDARD_TITLE}
+    slopes = {"found": summary["slopes"], "planted": summary["recovery"]["slopes"]}
+    return {
+        "kind": plant["kind"],
+        "strength": plant["strength"],
+        **{key: summary["recovery"][key] for key in ("planted", "found", "both", "by_chance")},
+        "auroc": {"planted": summary["recovery"]["auroc"], **{key: auroc[name] for key, name in DETECTORS.items()}},
+        "beyond": summary["beyond"]["random"],
+        "slopes": {
+            who: {b: {key: of[b][key] for key in ("beyond_random", "p", "verdict")} for b in BEHAVIOURS}
+            for who, of in slopes.items()
+        },
+        "share": summary["recovery"]["share"],
+    }
+
+
+def write(models: Sequence[Path], runs: Sequence[Path]) -> list[dict[str, Any]]:
+    """Put the runs side by side into TABLE, the strongest first. Raises ValueError if a model has no run."""
+    if len(models) != len(runs):
+        raise ValueError(f"{len(models)} models and {len(runs)} runs: give the folder of a run for each model")
+    rows = [row(model, run) for model, run in zip(models, runs, strict=True)]
+    rows.sort(key=lambda one: (one["kind"], -one["strength"]))
+    write_whole(TABLE, json.dumps(rows, indent=1) + "\n")
+    return rows
+
+
+def shipped(kind: str = "detective") -> pd.DataFrame:
+    """A row a strength of the plant, from weak to strong, its numbers as estimates: AUROCs, and slopes on restricted
+    requests beyond random, in points per unit of alpha."""
+    rows = [one for one in json.loads(TABLE.read_text(encoding="utf-8")) if one["kind"] == kind]
+    rows.sort(key=lambda one: one["strength"])
+    return pd.DataFrame(
+        {
+            **{key: one[key] for key in ("strength", "planted", "found", "both", "by_chance")},
+            **{key: Estimate(**value) for key, value in one["auroc"].items()},
+            "beyond": Estimate(**one["beyond"]),
+            **{f"slope_{who}": Estimate(**of["restricted"]["beyond_random"]) for who, of in one["slopes"].items()},
+        }
+        for one in rows
+    )
+
+
+def cells(one: dict[str, Any]) -> dict[str, str]:
+    """One model's column of the table."""
+    lines = {
+        "planted neurons found": f"{one['both']} of {one['planted']}",
+        "H-Neurons that are planted": f"{one['both']} of {one['found']} (by chance {one['by_chance']:.2f})",
+        "AUROC of the planted neurons' mean contribution": told(one["auroc"]["planted"]),
+        "AUROC of the H-Neurons": told(one["auroc"]["h_neurons"]),
+        "random neurons, same layers and loudness": told(one["auroc"]["random"]),
+        "H-Neurons beyond random": told(one["beyond"]),
+        "plain confidence": told(one["auroc"]["confidence"]),
+    }
+    for behaviour, named in BEHAVIOURS.items():
+        for who, of in one["slopes"].items():
+            verdict = of[behaviour]["verdict"].replace(" from random neurons", "")
+            slope = told(of[behaviour]["beyond_random"], 1)
+            lines[f"slope beyond random, {named.title.lower()}: {who} neurons"] = f"{slope}, {verdict}"
+    return lines
+
+
+def table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """A column a model, for a README."""
+    return pd.DataFrame({f"{one['kind']}, strength {one['strength']:g}": cells(one) for one in rows})

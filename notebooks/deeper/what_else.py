@@ -1,0 +1,162 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Deeper · What else could it be, and where is it known?
+#
+# **Loudness, the kind of fact, the place where one reads: each could explain what the H-Neurons of notebook 2 detect. Each is
+# held against random neurons again.**
+#
+# Read it when a detection claim is to be trusted. About 20 minutes to read, 4 to run (`make deeper`). Words:
+# [glossary](../glossary.md).
+
+# %%
+import pandas as pd
+
+import hn_utils as hn
+from hn_utils import analyses
+from hn_utils.controls import Match, random_sets
+from hn_utils.shown import plots
+from hn_utils.shown.gallery import Gallery
+
+collected = hn.collect(hn.load())  # from disk, if the main notebooks have run
+study = collected.study
+found = hn.find(collected)
+card = found.card
+gallery = Gallery(study, "what_else")
+print(found.headline)
+
+# %% [markdown]
+# ## Loudness
+#
+# One thing about the control itself: an H-Neuron may be louder than nearly every other neuron of its layer, so that no random set
+# can be as loud. Without those, the comparison is fair: only H-Neurons that have at least ten stand-ins within a quarter of
+# their loudness, against sets of such stand-ins.
+
+# %%
+loud = analyses.as_loud(found)
+if loud:
+    print(
+        f"{loud.n} of {len(card.rows)} H-Neurons have stand-ins as loud (mean contribution {loud.loudness[0]:.2f} and {loud.loudness[1]:.2f} %)"
+    )
+    print(f"AUROC of these H-Neurons {loud.auroc}, minus that of the stand-ins {loud.beyond}")
+else:
+    print("not one of the H-Neurons has ten stand-ins as loud: that it is loudness cannot be ruled out")
+
+# %% [markdown]
+# ## Every detector on every test set
+#
+# Notebook 2 shows six detectors on one test set. Here is the whole table. Beside those stand the probe trained on shuffled labels;
+# random sets drawn more loosely; a dense probe on the *residual stream* at the answer; other measures of uncertainty (the entropy of the
+# predictions, the *margin* by which the likeliest token leads); the length of the answer; and, since this world is ours, an
+# *oracle* that knows how often each fact was read.
+#
+# Four test sets ask ever more: other people; other wording; a kind of fact that no training row mentioned; and people nobody
+# ever wrote about, whose answers can only be guessed (the wrong ones are set against the true answers of the first test set).
+
+# %%
+compared = analyses.compare(found)
+gallery.publish(plots.detection(found, compared.detections), "detection_everywhere")
+
+# %%
+compared.table
+
+# %% [markdown]
+# What sparsity costs is the distance between the H-Neurons and the dense probes. Mind the columns: what is found on some kinds of
+# fact need not hold on another. There the dense probe may still detect where the few neurons do not.
+
+# %% [markdown]
+# AUPRC, the area under precision against recall, equals the share of made-up answers for a score that knows nothing.
+#
+# ## Across kinds of fact
+#
+# The paper trains on one question set and tests on others. Here each kind of fact gets its own probe (its own people, its
+# own C), and is tested on every other kind. On the diagonal is what a probe can do at home; beside it, what carries over. Mind the
+# intervals, and how few neurons each set has: the means in the title are of a handful of such cells.
+
+# %%
+crossed = analyses.across_domains(collected)
+crossed and gallery.publish(plots.domains(crossed), "domains")
+
+# %%
+if crossed:
+    everyone = [set(neurons.tolist()) for neurons in crossed.sets.values()]
+    print(f"{len(set.union(*everyone))} neurons in any of the sets, {len(set.intersection(*everyone))} in all of them")
+    for name, result in (("union", crossed.union), ("intersection", crossed.intersection)):
+        print(f"{name}:", "empty" if result is None else f"AUROC {result[0]}, as many random neurons {result[1]:.2f}")
+else:
+    print("too few kinds of fact with right and wrong answers")
+
+# %% [markdown]
+# ## Where to read, and against what
+#
+# The paper reads at the answer tokens, when the answer has already been chosen; the position just *before* is where the
+# choice is made. It sets answers against all other tokens, the first one included, on which contributions are odd in many
+# models; one could leave that out, or train on right against wrong answers alone (*1-vs-1*). Each of these choices again,
+# from the start, with its own C and its own random sets. This is a second look at the test people. (An interval beyond
+# random that holds 0 means: not told apart from random neurons.)
+
+# %%
+elsewhere = analyses.read_elsewhere(found)
+pd.DataFrame(
+    [
+        {
+            "rows": name,
+            "H-Neurons": len(result.card.rows),
+            "also the paper's": len(set(result.card.flat) & set(card.flat)),
+            "AUROC": str(next(d for d in result.detections if d.name.startswith("H-Neurons")).auroc),
+            "beyond random, same layers and loudness": str(result.beyond["random"]),
+        }
+        for name, result in elsewhere.items()
+    ]
+)
+
+# %% [markdown]
+# **Where is it known?** The same search at every single position, from the last token of the name to the last of the
+# answer: H-Neurons found anew there, as many random neurons of the same layers and loudness (the band), a dense probe on
+# all neurons, and how sure the model is of the token that follows. Beside it the base model, before any tuning.
+#
+# > **Predict first.** At which position does the most stand? One where something has been said, or one where it is about
+# > to be said?
+
+# %%
+curves = {"instruct": analyses.at_every_position(collected), "base": analyses.at_every_position_of_base(collected)}
+any(point.h_neurons for point in curves["instruct"]) and gallery.publish(plots.over_positions(curves), "positions")
+
+# %%
+for name, curve in curves.items():
+    told = [point.name for point in curve if point.beyond and point.beyond.low > 0]
+    print(f"{name}: told apart from random neurons at {len(told)} of {len(curve)} positions: {', '.join(told)}")
+
+# %% [markdown]
+# ## Louder in made-up answers?
+#
+# A positive weight need not mean that a neuron fires more on what is made up. Compare the shares in the title: H-Neurons, and as many
+# random neurons of the same layers, on validation people.
+
+# %%
+validation = collected.rows("validation")
+seen, truth = collected.contributions[validation], collected.labels[validation]
+people = collected.entities[validation]
+others = random_sets(card.flat, card.shape, 1, Match("layer"), study.seed)[0]
+gallery.publish(plots.neuron_atlas(seen, truth, card, others, "answer"), "neuron_atlas")
+
+# %%
+gallery.publish(
+    plots.neuron_distributions(seen, truth, people, int(card.flat[0]), card.d_mlp, "answer"),
+    "heaviest_neuron",
+)
+
+# %% [markdown]
+# ## What this does not show
+#
+# * Each section is a second look at the same test people. What is chosen after seeing them has to be tested on others.
+# * A control that is as loud, or of the same kind of fact, excludes that explanation and no other.
+# * Each reading finds other neurons; that several places detect does not make them one mechanism.
