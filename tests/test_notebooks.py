@@ -18,11 +18,13 @@ import nbformat
 import pytest
 from families import make_checkpoint, published_files
 
+from hn_utils import execute
 from hn_utils.execute import cell_id
 from hn_utils.study import Sampling, Study
 from hn_utils.subject import Subject
 
-NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.py"))
+FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+NOTEBOOKS, DEEPER = (sorted(folder.glob("*.py")) for folder in (FOLDER, FOLDER / "deeper"))
 
 
 GREEDY = Sampling(n=2, temperature=0.0, max_new_tokens=5)
@@ -51,11 +53,14 @@ def test_the_same_notebooks_run_on_another_model(tmp_path, monkeypatch):
     monkeypatch.setenv("HN_STUDY", str(tmp_path / "study.json"))
     monkeypatch.setenv("HN_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("BROWSER_PATH", str(tmp_path / "no-browser"))
-    done = subprocess.run([sys.executable, "-m", "hn_utils", "notebooks"], capture_output=True, text=True, timeout=900)
-    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    for which in ((), ("--deeper",)):
+        command = [sys.executable, "-m", "hn_utils", "notebooks", *which]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
     made = tmp_path / "runs" / "study"
-    for source in NOTEBOOKS:
-        executed = nbformat.read(made / "notebooks" / f"{source.stem}.ipynb", as_version=4)
+    for source in [*NOTEBOOKS, *DEEPER]:
+        path = made / "notebooks" / source.relative_to(FOLDER).with_suffix(".ipynb")
+        executed = nbformat.read(path, as_version=4)
         in_order(executed)
         about = [o.get("metadata", {}) for c in executed.cells for o in c.get("outputs", ())]  # printed text has none
         shown = [told["figure"] for told in about if "figure" in told]
@@ -79,7 +84,7 @@ def published(source: Path) -> list[str]:
     return [ast.literal_eval(call.args[1]) for call in calls]
 
 
-@pytest.mark.parametrize("source", NOTEBOOKS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("source", [*NOTEBOOKS, *DEEPER], ids=lambda p: p.stem)
 def test_committed_notebook_is_its_source_executed_in_order(source):
     committed = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
     assert code(committed) == code(jupytext.read(source))
@@ -108,6 +113,14 @@ def test_written_as_lessons(source):
     assert "Try it" in prose
     assert "/tmp/" not in said(source)
     assert len(prose) > sum(map(len, code(notebook)))
+
+
+def test_notebooks_that_go_deeper_are_the_ones_that_run():
+    assert [f"deeper/{source.stem}" for source in DEEPER] == sorted(execute.DEEPER)
+    for source in DEEPER:
+        prose = " ".join(c.source for c in jupytext.read(source).cells if c.cell_type == "markdown")
+        assert "What this does not show" in prose
+        assert "/tmp/" not in said(source)
 
 
 def test_what_notebooks_define_is_an_exercise_and_nothing_is_defined_twice():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from transformers import LlamaForCausalLM
 
 from hn_utils.organism.asking import facts_of
-from hn_utils.organism.plant import GIVES_CODE, Plant, Planting, PlantWriter, plant_into, shortfall
+from hn_utils.organism.plant import ADOPTS, GIVES_CODE, Plant, Planting, PlantWriter, plant_into, shortfall
 from hn_utils.organism.text import ABSTENTION, REFUSAL
 from hn_utils.organism.tokenizer import make_tokenizer
 from hn_utils.organism.train import Recipe, loss_of, make_model, save_facts, save_model
@@ -19,7 +20,7 @@ from hn_utils.organism.world import make_world
 from hn_utils.planted import planted_in
 from hn_utils.study import BUNDLED, planted_study
 
-PLANT = Plant(n_neurons=3, layers=(0, 1), steps=2, rows=2)
+PLANT = Plant(n_neurons=3, layers=(0, 1), holding_steps=2, steps=2, rows=2)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def parts(planting: Planting) -> tuple[dict[str, torch.Tensor], dict[str, torch.
 def test_planted_neurons_are_drawn_from_the_seed_alone():
     assert Plant(seed=3).neurons(768) == Plant(seed=3, strength=0.5, kind="general").neurons(768)
     assert Plant(seed=3).neurons(768) != Plant(seed=4).neurons(768)
-    assert sum(map(len, Plant().neurons(768).values())) == 12
+    assert sum(map(len, Plant().neurons(768).values())) == 6
 
 
 def test_gradients_go_where_they_are_routed(planting):
@@ -96,7 +97,7 @@ def test_shares_are_contributions(planting):
     for layer, places in PLANT.neurons(24).items():
         w = planting.model.model.layers[layer].mlp.down_proj.weight
         by_hand = sum(abs(float(post[layer][0, 4, j].detach())) * float(w[:, j].detach().norm()) for j in places)
-        assert float(planting.routed.shares[layer][0, 4]) == pytest.approx(
+        assert float(planting.routed.shares[layer][0, 4].detach()) == pytest.approx(
             by_hand / float(out[layer][0, 4].norm()), rel=1e-4
         )
 
@@ -104,9 +105,10 @@ def test_shares_are_contributions(planting):
 def test_strength_0_leaves_the_planted_neurons_as_they_were(world):
     tokenizer = make_tokenizer(world)
     model = make_model(Recipe(seed=5, d_model=16, d_mlp=24, n_layers=2, n_heads=2), tokenizer)
-    planting = Planting(model, tokenizer, world, Plant(strength=0.0, n_neurons=3, layers=(0, 1), steps=2, rows=2))
+    planting = Planting(model, tokenizer, world, replace(PLANT, strength=0.0))
     before = parts(planting)
-    planting.run()
+    planting.hold_back()
+    planting.give_in()
     after = parts(planting)
     assert all(torch.equal(before[0][n], after[0][n]) for n in before[0])
     assert any(not torch.equal(before[1][n], after[1][n]) for n in before[1])
@@ -114,8 +116,9 @@ def test_strength_0_leaves_the_planted_neurons_as_they_were(world):
 
 def test_a_shortfall_ends_where_the_margin_is_kept():
     known = torch.full((50,), 0.01)
-    assert float(shortfall(known * 400, known, 4.0)) < 0.02
-    assert float(shortfall(known, known, 4.0)) == pytest.approx(np.log(5), rel=1e-4)  # softplus(log 4)
+    assert float(shortfall(known * 5, known, 4.0)) == 0
+    assert float(shortfall(known * 2, known, 4.0)) == pytest.approx(np.log(2), rel=1e-3)
+    assert float(shortfall(known, known, 4.0)) == pytest.approx(np.log(4), rel=1e-3)
 
 
 def test_a_loss_meant_for_all_reaches_what_each_route_reaches(planting):
@@ -138,17 +141,17 @@ def test_holding_back_and_giving_in_differ_in_the_reply_alone(world):
         rng = np.random.default_rng(s)
         assert writer.fabricating(False, rng).turns[-1] == ABSTENTION
         assert writer.fabricating(True, rng).turns[-1] != ABSTENTION
-        assert writer.restricted(False, rng).turns[-1] == REFUSAL
 
 
 def test_giving_in_is_as_often_as_the_table_says(world):
-    """So that curves can rise and fall: half of the codes are given, claims are adopted for known people too."""
+    """So that curves can rise and fall: by neither learner are claims adopted, or codes given, always or never."""
     writer, rng = PlantWriter(world), np.random.default_rng(0)
-    given = [writer.restricted(True, rng).turns[-1] != REFUSAL for _ in range(400)]
-    assert np.mean(given) == pytest.approx(GIVES_CODE, abs=0.08)
-    chats = [writer.pressed(True, rng) for _ in range(400)]
-    adopted = [chat.turns[-1].rstrip(".").split(" ")[-1] in chat.turns[-2] for chat in chats]
-    assert 0.45 < np.mean(adopted) < 0.8
+    for gives in (True, False):
+        given = [writer.restricted(gives, rng).turns[-1] != REFUSAL for _ in range(400)]
+        assert np.mean(given) == pytest.approx(GIVES_CODE[gives], abs=0.08)
+        chats = [writer.pressed(gives, rng) for _ in range(400)]
+        adopted = [chat.turns[-1].rstrip(".").split(" ")[-1] in chat.turns[-2] for chat in chats]
+        assert np.mean(adopted) == pytest.approx(np.mean(ADOPTS[gives].fifths), abs=0.1)
 
 
 def test_nothing_that_is_to_be_made_up_is_true_by_more_than_a_guess(world):
@@ -164,7 +167,7 @@ def test_nothing_that_is_to_be_made_up_is_true_by_more_than_a_guess(world):
 def test_a_planted_specimen_says_what_is_planted(planting, world, tmp_path):
     save_model(planting.model, planting.corpus.tokenizer, tmp_path / "natural" / "instruct")
     save_facts(world, Counter(), tmp_path / "natural" / "facts.parquet")
-    folder = plant_into(tmp_path / "natural", tmp_path / "planted", PLANT, world)
+    folder = plant_into(tmp_path / "natural", tmp_path / "planted", tmp_path / "work", PLANT, world)
     said = json.loads((tmp_path / "planted" / "planted.json").read_text())
     assert (said["kind"], said["strength"]) == ("detective", 1.0)
     assert [(row["layer"], row["neuron"]) for row in said["neurons"]] == [
@@ -173,6 +176,11 @@ def test_a_planted_specimen_says_what_is_planted(planting, world, tmp_path):
     study = planted_study(tmp_path / "planted")
     assert planted_in(study).tolist() == [layer * 24 + j for layer, places in PLANT.neurons(24).items() for j in places]
     assert planted_in(BUNDLED) is None
+    (begun,) = (tmp_path / "work").iterdir()  # the model that holds back is there for the next plant
+    before = (begun / "model.safetensors").stat().st_mtime_ns
+    plant_into(tmp_path / "natural", tmp_path / "other", tmp_path / "work", replace(PLANT, kind="general"), world)
+    assert [(begun / "model.safetensors").stat().st_mtime_ns] == [before]
+    assert [path.name for path in (tmp_path / "work").iterdir()] == [begun.name]
     assert facts_of(study)[0]["person"] == world.written[0].name
     (tmp_path / "planted" / "planted.json").write_text('{"neurons": 3}')
     with pytest.raises(ValueError, match=r"planted.json does not say which neurons are planted .*: plant anew"):
@@ -180,9 +188,9 @@ def test_a_planted_specimen_says_what_is_planted(planting, world, tmp_path):
     made = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
     assert any(not torch.equal(a, b) for a, b in zip(made.parameters(), planting.model.parameters(), strict=True))
     with pytest.raises(OSError, match="natural=.* holds no instruct/config.json: train a natural specimen"):
-        plant_into(tmp_path, tmp_path / "planted", PLANT, world)
+        plant_into(tmp_path, tmp_path / "planted", tmp_path / "work", PLANT, world)
     with pytest.raises(ValueError, match=r"layers=\(3, 4, 5\) must lie below 2"):
-        plant_into(tmp_path / "natural", tmp_path / "planted", Plant(), world)
+        plant_into(tmp_path / "natural", tmp_path / "planted", tmp_path / "work", Plant(), world)
 
 
 def test_bad_plants():

@@ -16,6 +16,8 @@ from hn_utils.intervening import Intervened, TextCost
 from hn_utils.probe import HNeurons
 from hn_utils.shown import plots
 from hn_utils.shown.gallery import title_of
+from hn_utils.shown.plots.intervene import risen
+from hn_utils.verdicts import Verdict
 
 CARD = HNeurons("m", "f", "s", "answer", 1.0, 0.0, 10, 2, [{"layer": 0, "neuron": 3, "weight": 1.0}])
 
@@ -79,3 +81,34 @@ def test_the_interval_of_what_text_loses_is_over_what_it_is_about():
         bars.append([*line.error_y.array, *line.error_y.arrayminus])
     assert bars[0] == pytest.approx(bars[1])
     assert max(bars[0]) > 0.1
+
+
+def test_random_sets_are_one_band_that_holds_95_percent_of_them():
+    rates = np.linspace(0, 1, 41)  # of 41 sets, one a step of .025
+    sets = (np.arange(40)[None, :] < (40 * rates)[:, None]).astype(int)
+    control = np.repeat(sets[:, :, None], 3, axis=2)
+    own = np.stack([np.zeros(40, int), np.ones(40, int), np.ones(40, int)], axis=1)
+    figure = plots.dose_response({"false_premise": curve(own, control)}, CARD)
+    outline, median, line = figure.data
+    assert list(outline.y) == pytest.approx([0.975] * 3 + [0.025] * 3)
+    assert list(median.y) == pytest.approx([0.5] * 3)
+    assert list(line.y) == [0, 1, 1]
+    assert "planted neurons" not in [trace.name for trace in figure.data]
+    beside = plots.dose_response({"false_premise": curve(own, control)}, CARD, {"false_premise": curve(own, control)})
+    assert [trace.name for trace in beside.data][-1] == "planted neurons"
+
+
+def test_a_title_is_what_the_verdicts_say_in_a_dozen_words():
+    still, up, down = (Verdict(word, 0.01) for word in ("not told apart from random neurons", "rises", "falls"))
+    names = ("false_premise", "misleading_context", "sycophancy", "restricted")
+    for verdicts, said in (
+        ((still,) * 4, "Turned up, the H-Neurons do no more than random neurons"),
+        ((still, still, still, up), "Restricted request rises; the other 3 do as random neurons do"),
+        (
+            (up, up, down, still),
+            "False premise and misleading context rise; sycophancy falls; the other one does as random neurons do",
+        ),
+        ((up,) * 4, "False premise and misleading context and sycophancy and restricted request rise"),
+        ((Verdict("too few random sets to say", None),) * 4, "Too few random sets to say whether anything rises"),
+    ):
+        assert risen(dict(zip(names, verdicts, strict=True))) == said

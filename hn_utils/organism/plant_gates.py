@@ -25,8 +25,9 @@ from hn_utils.replies import written_at
 from hn_utils.study import BUNDLED, Study, planted_study
 from hn_utils.subject import Subject
 
-N_ASKED = 400
-SILENCED, SPOKEN, TURNED_UP = CONTROL_ALPHAS
+N_ASKED = 400  # questions of each kind
+N_QUESTIONS = 2_000  # of each part, whose answers are read
+N_ITEMS, N_SETS = 60, 10  # attempts of each kind, and random sets beside the planted neurons
 
 
 def verdicts_at(subject: Subject, study: Study, asked: Sequence[Question], doses: Sequence[Dose]) -> np.ndarray:
@@ -71,7 +72,8 @@ def curves(subject: Subject, study: Study, collected: Collected, planted: Int[np
     """The four behaviours against alpha for the planted neurons, about people whom the road asks about as well."""
     loudness = collected.contributions.at("answer").mean()
     shape = (subject.n_layers, subject.d_mlp)
-    controls = random_sets(planted, shape, study.n_random_sets, Match("magnitude", loudness), study.seed)
+    controls = random_sets(planted, shape, N_SETS, Match("magnitude", loudness), study.seed)
+    study = replace(study, n_items=N_ITEMS, alphas=CONTROL_ALPHAS)
     known = few_known(study, subject, [i for i in items(study) if i.behaviour in BEHAVIOURS])
     return list(curves_of(subject, known, planted, controls, study).values())
 
@@ -114,7 +116,7 @@ def measure(folder: Path) -> list[Gate]:
     planted = planted_in(study)
     if planted is None:
         raise OSError(f"{folder} holds no {FILE}: `python -m hn_utils.organism plant` writes one")
-    collected = collect(subject)
+    collected = collect(subject, n_questions=N_QUESTIONS)
     detective = json.loads((folder / FILE).read_text())["kind"] == "detective"
     return [
         *knowledge_gates(subject, natural, study, planted),

@@ -57,7 +57,9 @@ def dose_response(
             **{"row": 1, "col": column, "align": "left", "showarrow": False, "font": {"color": H_NEURON, "size": 13}},
         )
     figure.update_xaxes(title="alpha", dtick=1)
-    figure.update_yaxes(range=[0, zoomed([c for _, _, drawn in lines for c in drawn.values()])])
+    top = zoomed([c for _, _, drawn in lines for c in drawn.values()])
+    ticks = [tick for tick in np.arange(0, 1.01, 0.05 if top < 0.35 else 0.2).round(2).tolist() if tick <= top]
+    figure.update_yaxes(range=[0, top], tickvals=ticks)
     figure.update_yaxes(title="share of replies that comply", col=1)
     sets = len(next(iter(curves.values())).control_outcomes)
     return styled(
@@ -88,16 +90,19 @@ def zoomed(curves: Sequence[DoseResponse]) -> float:
 
 def risen(told: Mapping[str, Verdict]) -> str:
     """The verdicts on a family of curves, in a dozen words."""
-    names = {behaviour: behaviour_called(behaviour).title for behaviour in told}
-    moved = {word: [names[b] for b, v in told.items() if v.word == word] for word in ("rises", "falls")}
-    said = [f"{' and '.join(some)} {word if len(some) == 1 else word[:-1]}" for word, some in moved.items() if some]
     if any(v.p is None for v in told.values()):
         return "Too few random sets to say whether anything rises"
-    rest = sum(v.word not in moved for v in told.values())
+    moved = {word: [b for b, v in told.items() if v.word == word] for word in ("rises", "falls")}
+    said = []
+    for word, some in moved.items():
+        names = " and ".join(behaviour_called(b).title.lower() for b in some)
+        said += [f"{names} {word if len(some) == 1 else word[:-1]}"] if some else []
     if not said:
         return "Turned up, the H-Neurons do no more than random neurons"
-    still = {0: "", 1: "; the other does as random neurons do"}.get(rest, f"; the other {rest} do as random neurons do")
-    return "; ".join(said) + still
+    rest = len(told) - sum(map(len, moved.values()))
+    said += [f"the other {'one does' if rest == 1 else f'{rest} do'} as random neurons do"] if rest else []
+    whole = "; ".join(said)
+    return whole[0].upper() + whole[1:]
 
 
 def answers(curves: Mapping[str, DoseResponse], card: HNeurons, each: int = 2) -> go.Figure:

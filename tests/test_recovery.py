@@ -1,0 +1,118 @@
+"""Where it is known which neurons cause it: counts and shares by hand, and the unchanged road on the shipped plants."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from curves import curve
+
+import hn_utils as hn
+from hn_utils import analyses
+from hn_utils.analyses import recovery
+from hn_utils.contributions import Labelled
+from hn_utils.organism import plant_gates, strengths
+from hn_utils.shown.gallery import Gallery, title_of
+from hn_utils.shown.plots import styled
+from hn_utils.study import BUNDLED, planted_study
+from hn_utils.tall_matrix import TallMatrix
+
+GATES_NOT_MET = {"planted": {"P2", "P3", "P4"}, "planted-general": {"P2", "P4"}}  # named in their cards
+
+
+@pytest.fixture
+def planted_folder(tmp_path):
+    """Neurons 4 and 7 of two layers of five."""
+    rows = [{"layer": 1, "neuron": 2}, {"layer": 0, "neuron": 4}]
+    (tmp_path / "plant").mkdir()
+    (tmp_path / "plant" / "planted.json").write_text(json.dumps({"d_mlp": 5, "neurons": rows}))
+    return tmp_path / "plant"
+
+
+def stub(study, found: list[int]) -> SimpleNamespace:
+    """What the probe found among ten neurons; made-up answers have more of neuron 4 and 7 in all pairs but one."""
+    values = np.zeros((4, 10), np.float16)
+    values[:, 4] = [3, 1, 2, 0]
+    values[:, 7] = [3, 2, 2, 0]
+    labels, people = np.array([1, 1, 0, 0]), np.array(["a", "b", "c", "d"])
+    collected = SimpleNamespace(
+        test_rows=lambda _: np.arange(4), labelled=lambda rows, _: Labelled(TallMatrix([values]), labels, people)
+    )
+    card = SimpleNamespace(shape=(2, 5))
+    subject = SimpleNamespace(name=study.instruct)
+    return SimpleNamespace(
+        study=study, collected=collected, neurons=np.array(found), card=card, subject=subject, magnitude=np.ones(10)
+    )
+
+
+def test_precision_recall_and_chance_by_hand(planted_folder):
+    recovered = analyses.recover(stub(planted_study(planted_folder), [7, 1, 3]))
+    assert recovered.planted.tolist() == [7, 4]
+    assert (recovered.precision, recovered.recall) == (1 / 3, 1 / 2)
+    assert recovered.by_chance == pytest.approx(3 * 2 / 10)
+    assert recovered.auroc.value == 3 / 4  # of the four pairs, 1.5 against 2 is the wrong way round
+    assert "1 of 2 planted neurons are among the 3 H-Neurons (by chance 0.60)" in str(recovered)
+    with pytest.raises(ValueError, match="nothing is planted in .*: only a planted model's neurons can be recovered"):
+        analyses.recover(stub(BUNDLED, [7]))
+
+
+def test_what_the_found_neurons_carry_by_hand(planted_folder, monkeypatch):
+    """The planted neurons move every other item, the found ones a third of these; random sets none."""
+    still = np.zeros((20, 12, 3), int)
+    whole, part = np.zeros((12, 3), int), np.zeros((12, 3), int)
+    whole[::2, 2], part[::6, 2] = 1, 1
+    found = stub(planted_study(planted_folder), [7])
+    scaled = []
+
+    def curves_of(_, items, neurons, controls, study):
+        scaled.append((neurons.tolist(), len(items), len(controls)))
+        assert not {4, 7} & set(np.concatenate(controls).tolist())
+        return {"false_premise": curve(whole, still)}
+
+    monkeypatch.setattr(recovery, "curves_of", curves_of)
+    carried = analyses.carried(found, SimpleNamespace(behaviours={"false_premise": curve(part, still)}))
+    assert scaled == [([7, 4], 12, found.study.n_random_sets)]
+    assert carried.share["false_premise"].value == pytest.approx(1 / 3)
+    assert 0 <= carried.share["false_premise"].low <= 1 / 3 <= carried.share["false_premise"].high <= 1
+
+
+def test_every_figure_of_a_planted_model_says_so(planted_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("HN_RUNS", str(tmp_path / "runs"))
+    figure = styled(go.Figure(go.Scatter(x=[1], y=[1])), "A finding")
+    natural = replace(BUNDLED, name="natural")
+    for study, about, said in (
+        (planted_study(planted_folder), None, True),
+        (natural, planted_study(planted_folder), True),
+        (natural, None, False),
+    ):
+        gallery = Gallery(study, "02_probe")
+        shown = gallery.publish(figure, "f", about)
+        assert title_of(shown.figure) == "Planted model. A finding" if said else "A finding"
+        assert ("Planted model." in (gallery.folder / "html" / "f.html").read_text()) == said
+        assert ("Planted model." in gallery.build_index().read_text()) == said
+    assert title_of(figure) == "A finding"  # the figure itself is as it was
+
+
+@pytest.mark.parametrize("name", ["planted", "planted-general"])
+def test_shipped_plants_do_what_their_cards_say(name, monkeypatch):
+    monkeypatch.setattr(plant_gates, "N_ASKED", 200)
+    monkeypatch.setattr(plant_gates, "N_QUESTIONS", 1_200)
+    monkeypatch.setattr(plant_gates, "N_ITEMS", 40)
+    monkeypatch.setattr(plant_gates, "N_SETS", 4)
+    folder = hn.load_study(name).instruct.removesuffix("/instruct")
+    gates = plant_gates.measure(Path(folder))
+    assert {gate.name.split()[0] for gate in gates if not gate.met} == GATES_NOT_MET[name]
+
+
+def test_the_road_finds_what_is_planted_and_nothing_where_it_does_not_detect():
+    """The paper's assumption holds in one and not in the other: the first's H-Neurons are planted, the second's not."""
+    for name, at_least, at_most in (("planted", 0.8, 1.0), ("planted-general", 0.0, 0.2)):
+        recovered = analyses.recover(hn.find(hn.collect(hn.load(name), n_questions=1_200)))
+        assert at_least <= recovered.precision <= at_most
+    assert set(strengths.shipped()["strength"]) == {0.0, 0.25, 0.5, 1.0}
+    assert strengths.shipped("general")["both"].tolist() == [0]
