@@ -17,6 +17,7 @@ from hn_utils.planted import planted_in
 from hn_utils.published.audit import audit
 from hn_utils.shown.report import findings, page, summary
 from hn_utils.study import PRESETS, Study, load_study
+from hn_utils.tabled import counted
 from hn_utils.verdicts import outermost_told, verdicts
 from hn_utils.visible import visible
 
@@ -30,7 +31,7 @@ def run(study: Study, out: Path) -> Path:
     model = hn.load(study)
     found = hn.find(hn.collect(model))
     found.card.save(out / "h_neurons.json")
-    print(f"{len(found.card.rows)} H-Neurons ({found.card.per_mille:.2f} per mille): {found.probe.reason}")
+    print(f"{counted(len(found.card.rows), 'H-Neuron')} ({found.card.per_mille:.2f} per mille): {found.probe.reason}")
     compared = analyses.compare(found)
     for row in compared.detections:
         print(f"  {row.test_set:24} {row.name:36} AUROC {row.auroc}")

@@ -128,9 +128,9 @@ def there(path: Path) -> bool:
     return True
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: str | Path, text: str) -> None:
     """Write a text file that is there whole or, if the process dies in between, as it was before."""
-    part = path.with_name(f".partial-{uuid4().hex}")
+    part = Path(path).with_name(f".partial-{uuid4().hex}")
     try:
         part.write_text(text, encoding="utf-8")
         os.replace(part, path)

@@ -16,14 +16,13 @@ import pyarrow.parquet as pq
 
 from hn_utils.contributions import Contributions, Labelled, capture
 from hn_utils.question_sets import load_questions, question_set, some_of_each
-from hn_utils.questions import Question, own_questions
+from hn_utils.questions import STANDARD_TITLE, Question, own_questions, titles
 from hn_utils.responses import Example, Response, build_examples, drop_counts, sample_responses
-from hn_utils.study import Study, changed
-from hn_utils.subject import Subject
+from hn_utils.study import Study, changed, check_given
+from hn_utils.subject import LOADED, Subject
 from hn_utils.tabled import Tabled
 
 FIXED = ("instruct", "device", "dtype", "bits")  # settings that a model was loaded with
-STANDARD_TITLE = "held-out entities"
 
 
 def later(study: Study, settings: Mapping[str, Any]) -> Study:
@@ -107,7 +106,9 @@ class Collected(Tabled):
 
     def save(self, path: str | Path) -> None:
         """Write questions and judged responses to a Parquet file; `load` reads them. Contributions are captured anew,
-        or read from the cache."""
+        or read from the cache. Raises ValueError for a name that does not end in .parquet."""
+        if Path(path).suffix != ".parquet":
+            raise ValueError(f"path={str(path)!r} must end in .parquet, which is how answers are kept")
         rows = [
             {**asdict(q), "aliases": list(q.aliases), "strata": json.dumps(q.strata), "responses": list(map(asdict, r))}
             for q, r in zip(self.questions, self.responses, strict=True)
@@ -119,8 +120,15 @@ class Collected(Tabled):
     @classmethod
     def load(cls, path: str | Path, model: Subject, **settings: Any) -> Collected:
         """Read what `save` wrote, and capture the contributions. Raises ValueError if these are another model's answers
-        or none at all."""
-        table = pq.read_table(path)
+        or none at all, OSError if there is no such file."""
+        check_given("model", model, Subject, LOADED)
+        try:
+            table = pq.read_table(path)
+        except (OSError, pa.ArrowException) as error:
+            told = str(error).partition("\n")[0]
+            raise OSError(
+                f"could not read the answers {path} ({told}): give the file that Collected.save wrote"
+            ) from error
         about = json.loads((table.schema.metadata or {}).get(b"answers", b"{}"))
         if about.get("fingerprint") != model.fingerprint:
             whose = f"answers of {about['model']}" if about else "no answers that were saved here"
@@ -158,12 +166,12 @@ def collect(
     >>> sorted(answers.table.columns)
     ['attribute', 'nonexist', 'paraphrase', 'standard']
     """
+    check_given("model", model, Subject, LOADED)
     study = later(model.study, settings)
     if questions is None:
         return gathered(model, study, load_questions(study), question_set(study).PARTS)
     asked = some_of_each(own_questions(questions, study.seed), settings.get("n_questions"), study.seed)
-    parts = {part: part for part in dict.fromkeys(q.part for q in asked)} | {"standard": STANDARD_TITLE}
-    return gathered(model, study, asked, parts)
+    return gathered(model, study, asked, titles(asked))
 
 
 def ask_base(base: Subject, collected: Collected, splits: Sequence[str] = ("test",)) -> Collected:

@@ -38,7 +38,7 @@ from hn_utils.probe import (
     refits,
     three_vs_one,
 )
-from hn_utils.study import Study
+from hn_utils.study import Study, check_given
 from hn_utils.subject import Subject
 from hn_utils.tabled import Tabled
 from hn_utils.tall_matrix import TallMatrix
@@ -116,11 +116,23 @@ class Found(Tabled):
 
     @property
     def headline(self) -> str:
-        own = self.detections[1].auroc
         return (
-            f"{len(self.card.rows)} H-Neurons of {self.card.model} ({self.card.per_mille:.2f} per mille), AUROC {own}: "
-            f"{self.beyond['random']} beyond random neurons, {self.beyond['confidence']} beyond confidence"
+            f"{self.card.headline}, AUROC {self.detections[1].auroc}: {self.beyond['random']} beyond random neurons, "
+            f"{self.beyond['confidence']} beyond confidence; {self.read_on}"
         )
+
+    @property
+    def read_on(self) -> str:
+        """How many right and wrong answers the probe was trained, chosen and tested on."""
+        collected, told = self.collected, []
+        for work, rows in (
+            ("trained", collected.training_rows()),
+            ("chosen", collected.rows("validation")),
+            ("tested", collected.test_rows("standard")),
+        ):
+            right, wrong = (int((collected.labels[rows] == label).sum()) for label in (0, 1))
+            told.append(f"{work} on {right} right and {wrong} wrong")
+        return f"{', '.join(told)} answers"
 
     @property
     def table(self) -> pd.DataFrame:
@@ -149,6 +161,7 @@ def find(answers: Collected, region: str = "answer", other: str | None = "other"
     >>> bool((found.neurons < model.n_layers * model.d_mlp).all())
     True
     """
+    check_given("answers", answers, Collected, "what hn.collect returns")
     collected = replace(answers, study=later(answers.study, settings))
     study, subject = collected.study, collected.subject
     require_both_kinds(collected)

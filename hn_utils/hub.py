@@ -130,6 +130,15 @@ def patience() -> Iterator[None]:
         RETRYING.removeFilter(once)
 
 
+def check_folder(name: str) -> None:
+    """Raises OSError if a name that can only be a folder's is none of a model."""
+    if not name.startswith(("/", ".", "~")) or (Path(name) / "config.json").exists():
+        return
+    if not Path(name).is_dir():
+        raise OSError(f"no folder {name}: check the path, or give a hub name (owner/model)")
+    raise OSError(f"no model in folder {name}: it holds no config.json; give the folder that save_pretrained wrote")
+
+
 def copy_of(name: str, config: Any, study: Study) -> str:
     """What tells a copy of a model from another without a look at its weights: the hub's commit, or names, sizes and
     times of a folder's files; and how it is loaded."""

@@ -16,14 +16,13 @@ from hn_utils.curves import CONTROL_ALPHAS, DoseResponse, curves_of
 from hn_utils.finding import Found
 from hn_utils.intervene import Dose
 from hn_utils.items import CAPABILITY, Item, behaviour_called, own_items
-from hn_utils.judges import RUBRICS
 from hn_utils.probe import HNeurons
-from hn_utils.question_sets import question_set
+from hn_utils.question_sets import load_items, question_set
 from hn_utils.questions import Text
 from hn_utils.replies import known_items, text_loss
-from hn_utils.study import Study
-from hn_utils.subject import Subject
-from hn_utils.tabled import Tabled
+from hn_utils.study import Study, check_given
+from hn_utils.subject import LOADED, Subject
+from hn_utils.tabled import Tabled, counted
 from hn_utils.verdicts import verdicts
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ class TextCost:
 @dataclass(frozen=True, repr=False)
 class Intervened(Tabled):
     """Dose-response of over-compliance behaviours and of capability checks, and what scaling does to ordinary text
-    (None where a user's own items were put)."""
+    (None where the user gave items, or questions without any text)."""
 
     card: HNeurons
     behaviours: dict[str, DoseResponse]
@@ -60,7 +59,7 @@ class Intervened(Tabled):
         for name, verdict in verdicts(self.curves).items():
             told.setdefault(verdict.word, []).append(behaviour_called(name).title.lower())
         words = "; ".join(f"{', '.join(titles)}: {word}" for word, titles in told.items())
-        return f"{len(self.card.rows)} H-Neurons of {self.card.model} scaled. {words}"
+        return f"{counted(len(self.card.rows), 'H-Neuron')} of {self.card.model} scaled. {words}"
 
     @property
     def table(self) -> pd.DataFrame:
@@ -95,15 +94,18 @@ class Intervened(Tabled):
 
 
 def dose_response(
-    model: Subject, found: Found, items: Sequence[Mapping[str, Any]] | None = None, **settings: Any
+    model: Subject,
+    found: Found,
+    items: Sequence[Mapping[str, Any]] | pd.DataFrame | None = None,
+    **settings: Any,
 ) -> Intervened:
     """Scale the H-Neurons, and random sets of the same layers and loudness, while the model is pressed.
 
     `items` are dicts with `turns` (what the user says, one text or several), `truth` and `claim` (see
     `hn_utils.items.own_items`); all of those whose fact the model knows are put. Without them the study's own are, at
-    most `n_items` of each behaviour, and ordinary text is read as well. Settings are those of `Study`, such as
-    `alphas`, `n_random_sets` or `n_items`. Raises ValueError, before anything is asked, for items of no use or if the
-    H-Neurons are another model's; and if the model knows none of the facts.
+    most `n_items` of each behaviour, and ordinary text is read as well if their question set has any. Settings are
+    those of `Study`, such as `alphas`, `n_random_sets` or `n_items`. Raises ValueError, before anything is asked, for
+    items of no use or if the H-Neurons are another model's; and if the model knows none of the facts.
 
     >>> import hn_utils as hn
     >>> model = hn.load("organism")
@@ -112,17 +114,15 @@ def dose_response(
     >>> hn.dose_response(model, found, [item], n_random_sets=2, alphas=(0.0, 1.0, 3.0)).table["items"].tolist()
     [1]
     """
+    check_given("model", model, Subject, LOADED)
+    check_given("found", found, Found, "what hn.find returns")
     found.card.require(model)
     study = later(found.study, settings)
     if items is None:
-        own = question_set(study)
-        known = few_known(study, model, own.items(study))
-        text = text_cost(study, model, found, own.texts(study))
+        known = few_known(study, model, load_items(study))
+        text = text_cost(study, model, found, question_set(study).texts(study))
     else:
-        given = own_items(items)
-        judged = sorted({item.rule for item in given} & RUBRICS.keys())
-        if judged and not study.judge:
-            raise ValueError(f"rule {', '.join(judged)} needs a chat model: set judge to one, or score by another rule")
+        given = own_items(items, study)
         study = replace(study, n_items=settings.get("n_items", len(given)))
         known, text = few_known(study, model, given), None
     curves = curves_of(model, known, found.neurons, control_sets(study, found), study)
@@ -137,8 +137,10 @@ def control_sets(study: Study, found: Found, n_sets: int | None = None) -> list[
     return random_sets(found.neurons, found.card.shape, n_sets or study.n_random_sets, match, study.seed + 1)
 
 
-def text_cost(study: Study, subject: Subject, found: Found, texts: Sequence[Text]) -> TextCost:
-    """Loss of ordinary text with the H-Neurons scaled, and with each control set."""
+def text_cost(study: Study, subject: Subject, found: Found, texts: Sequence[Text]) -> TextCost | None:
+    """Loss of ordinary text with the H-Neurons scaled, and with each control set; None if there is no text."""
+    if not texts:
+        return None
     words, entities = [text.text for text in texts], [text.entity for text in texts]
     controls = control_sets(study, found)
     loss = text_loss(subject, words, [Dose(found.neurons, alpha) for alpha in study.alphas], study)

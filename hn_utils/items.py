@@ -9,14 +9,17 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from hn_utils.judges import ABSTENTIONS, RUBRICS, chat_verdicts, contains, judge, normalise
+from hn_utils.own_rows import present, rows_of, texts_of
 from hn_utils.questions import Question
-from hn_utils.study import Sampling, Study
+from hn_utils.study import Sampling, Study, check_types
 
 Outcome = Literal["complied", "resisted", "neither"]
 GREEDY = Sampling(n=1, temperature=0.0, max_new_tokens=16)
 OWN_BEHAVIOUR, OWN_TOKENS = "pressure", 64  # of a user's items that name neither behaviour nor length
+N_CHECKS = 400
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,11 @@ class Item:
     max_new_tokens: int = 16
     also: tuple[str, ...] = ()
 
+    @property
+    def openings(self) -> list[str]:
+        """What is said before any pressure: only if the model then states the truth can it be talked out of it."""
+        return [text for text in (self.question, *self.turns[:-1]) if text]
+
 
 def plain_item(question: Question, study: Study) -> Item:
     """A question without any pressure, as an item of the capability check."""
@@ -56,6 +64,18 @@ def plain_item(question: Question, study: Study) -> Item:
         rule="recall",
         max_new_tokens=study.sampling.max_new_tokens,
     )
+
+
+def recall_items(questions: Sequence[Question], study: Study) -> list[Item]:
+    """The capability check that stands beside items: standard test questions, asked plainly, at most N_CHECKS."""
+    asked = [q for q in questions if q.part == "standard" and q.split == "test"]
+    drawn = np.random.default_rng([study.seed, 5]).permutation(len(asked))[:N_CHECKS]
+    made = []
+    for question in (asked[i] for i in sorted(drawn)):
+        text, (truth, *also) = study.chat_prompt.format(question=question.text), question.aliases
+        name, entity = f"recall/{question.id}", question.entity
+        made.append(Item(name, "recall", (text,), text, truth, entity=entity, rule="recall", also=tuple(also)))
+    return made
 
 
 class Reply(NamedTuple):
@@ -92,40 +112,52 @@ def behaviour_called(name: str) -> Behaviour:
     return known.get(name) or Behaviour(name.replace("_", " ").capitalize())
 
 
-def own_items(given: Sequence[Mapping[str, Any]]) -> list[Item]:
-    """A user's own items from dicts with `turns` (a text or several), `truth` and `claim`.
+def own_items(given: Sequence[Mapping[str, Any]] | pd.DataFrame, study: Study) -> list[Item]:
+    """A user's own items from dicts, or a DataFrame, with `turns` (a text or several), `truth` and `claim`.
 
     Any other field of Item may be given: with `question`, the fact asked plainly, only facts that the model knows are
     kept; `behaviour` groups items into curves; `rule` names another way of scoring. Raises ValueError that names the
-    item and what it lacks.
+    item and what it lacks, or if its rule needs a chat model that the study does not name.
     """
-    if not len(given):
-        raise ValueError("items is empty: give dicts with turns, truth and claim")
-    made = [own_item(place, row) for place, row in enumerate(given)]
+    rows = rows_of("items", given, "turns, truth and claim")
+    made = [own_item(place, row) for place, row in enumerate(rows)]
     shared = [name for name, n in Counter(item.id for item in made).items() if n > 1]
     if shared:
         raise ValueError(f"{len(shared)} ids stand for several items, such as {shared[0]!r}: give each its own")
+    judged = sorted({item.rule for item in made} & RUBRICS.keys())
+    if judged and not study.judge:
+        raise ValueError(f"rule {', '.join(judged)} needs a chat model: set judge to one, or score by another rule")
     return made
 
 
 def own_item(place: int, row: Mapping[str, Any]) -> Item:
     """One dict as an item; every item is about an entity of its own unless it names one."""
-    known = {f.name for f in fields(Item)}
-    if not isinstance(row, Mapping) or row.keys() - known:
-        raise ValueError(f"items[{place}]={row!r} must be a dict with some of {', '.join(sorted(known))}")
-    told = {"id": str(place), "behaviour": OWN_BEHAVIOUR, "entity": str(place), "max_new_tokens": OWN_TOKENS, **row}
-    turns = told.get("turns", ())
-    told["turns"] = (turns,) if isinstance(turns, str) else tuple(turns)
-    told["also"] = tuple(told.get("also", ()))
-    if not told["turns"] or not all(isinstance(turn, str) and turn.strip() for turn in told["turns"]):
-        raise ValueError(f"items[{place}] has turns={turns!r}: give what the user says, one text or several")
+    known, where = {f.name for f in fields(Item)}, f"items[{place}]"
+    if row.keys() - known:
+        raise ValueError(f"{where}={row!r} must be a dict with some of {', '.join(sorted(known))}")
+    told = {name: row[name] for name in row if present(row, name)}
+    told = {"id": str(place), "behaviour": OWN_BEHAVIOUR, "entity": str(place), "max_new_tokens": OWN_TOKENS, **told}
+    told |= {name: str(told[name]) for name in ("id", "behaviour", "entity")}
+    told["turns"] = texts_of(f"{where} has turns", told.get("turns", ()))
+    told["also"] = texts_of(f"{where} has also", told.get("also", ()))
+    if not told["turns"] or not all(turn.strip() for turn in told["turns"]):
+        raise ValueError(f"{where} has turns={row.get('turns', ())!r}: give what the user says, one text or several")
     rule = told.setdefault("rule", "claim")
     if rule not in {**RULES, **RUBRICS}:
-        raise ValueError(f"items[{place}] has rule={rule!r}: choose one of {', '.join({**RULES, **RUBRICS})}")
+        raise ValueError(f"{where} has rule={rule!r}: choose one of {', '.join({**RULES, **RUBRICS})}")
     for name in NEEDED.get(rule, ()):
         if not told.get(name):
-            raise ValueError(f"items[{place}] has no {name}, by which its rule {rule!r} scores replies")
-    return Item(**told)
+            others = ", ".join(other for other in RULES if name not in NEEDED.get(other, ()))
+            raise ValueError(
+                f"{where} has no {name}, by which its rule {rule!r} scores replies: add the field {name!r}, or name "
+                f"another rule, one of {others}"
+            )
+    item = Item(**told)
+    try:
+        check_types(item)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    return item
 
 
 def took_claim(item: Item, reply: str) -> Outcome:

@@ -6,11 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hn_utils.study import Study, changed, load_study, study_of_model
+from transformers import PreTrainedModel
+
+from hn_utils.study import Study, changed, check_given, load_study, study_of_model
 from hn_utils.subject import Subject
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 
 def load(which: str | Path | Study | None = None, **settings: Any) -> Subject:
@@ -44,6 +46,7 @@ def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, **settings:
     >>> hn.wrap(*own, seed=1).study.seed
     1
     """
+    check_given("model", model, PreTrainedModel, "a model of Transformers in memory, or its name or folder to hn.load")
     study = study_of_model(model.name_or_path or type(model).__name__)
     where = {"device": str(model.device), "dtype": str(model.dtype).removeprefix("torch.")}
     return Subject.wrap(model, tokenizer, replace(changed(study, **settings), **where))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from hn_utils.controls import Estimate
 from hn_utils.finding import Found, beyond_sets
 from hn_utils.origins import Drift, Transfer, drift, require_same_shape, transfer
 from hn_utils.responses import NothingConsistent
-from hn_utils.subject import Subject
+from hn_utils.study import check_given
+from hn_utils.subject import LOADED, Subject
 from hn_utils.tabled import Tabled
 
 if TYPE_CHECKING:
@@ -66,13 +68,13 @@ class Origins(Tabled):
         return timeline(self.timeline, [f"{t.model} ({t.n_right} + {t.n_wrong})" for t in self.timeline])
 
 
-def look_back(found: Found, base: str | Subject = "", **settings: Any) -> Origins:
+def look_back(found: Found, base: str | Path | Subject = "", **settings: Any) -> Origins:
     """Score a base model, and earlier checkpoints, on the standard test questions with the probe unchanged, and measure
     how far tuning moved the H-Neurons' weights.
 
     `base` is a hub name, a folder or a model from `hn.wrap`; without it the study's. Settings are those of `Study`,
     such as `base_prompt`, `base_stop` or `checkpoints`. Raises ValueError, before anything is asked, if no base model
-    is named or it differs in shape; NothingConsistent if it answers nothing consistently.
+    is named, it is the studied model itself or differs in shape; NothingConsistent if it answers nothing consistently.
 
     >>> import hn_utils as hn
     >>> model = hn.load("organism")
@@ -80,12 +82,16 @@ def look_back(found: Found, base: str | Subject = "", **settings: Any) -> Origin
     >>> hn.look_back(found, checkpoints=()).table["checkpoint"].tolist()
     ['base']
     """
+    check_given("found", found, Found, "what hn.find returns")
+    check_given("base", base, (str, Path, Subject), f"a hub name, a folder, or {LOADED}")
     study = later(found.study, settings)
-    if isinstance(base, str):
-        name = base or study.base
+    if isinstance(base, str | Path):
+        name = str(base) if base else study.base
         if not name:
             raise ValueError(f"the study {study.name} names no base model: give base='hub/name' or a folder")
         base = Subject.load(name, replace(study, base=name))
+    if base.fingerprint == found.card.fingerprint:
+        raise ValueError(f"base={base.name!r} is the very model that was studied: name the one that it was tuned from")
     require_same_shape(base, found.subject)
     collected = replace(found.collected, study=study)
     asked = ask_base(base, collected)

@@ -18,6 +18,7 @@ from hn_utils.contributions import Contributions, Labelled
 from hn_utils.controls import Estimate, accuracy, auroc, average_precision, bootstrap
 from hn_utils.l1_path import TOLERANCE, Fit, c_grid, cached_l1_path, check_labels
 from hn_utils.study import check_types
+from hn_utils.tabled import Tabled, counted
 from hn_utils.tall_matrix import TallMatrix
 
 if TYPE_CHECKING:
@@ -165,8 +166,8 @@ def row_of(table: Sequence[Detection], start: str) -> Detection:
     return next(row for row in table if row.name.startswith(start))
 
 
-@dataclass(frozen=True)
-class HNeurons:
+@dataclass(frozen=True, repr=False)
+class HNeurons(Tabled):
     """The found neurons as a small portable table, a row a neuron, with what identifies their origin."""
 
     model: str
@@ -190,6 +191,15 @@ class HNeurons:
         return self.n_layers, self.d_mlp
 
     @property
+    def headline(self) -> str:
+        return f"{counted(len(self.rows), 'H-Neuron')} of {self.model} ({self.per_mille:.2f} per mille)"
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row a neuron, heaviest first: layer, number in it, and weight in the probe."""
+        return pd.DataFrame(self.rows)
+
+    @property
     def per_mille(self) -> float:
         """Share of all neurons, in thousandths: the paper's unit."""
         return 1_000 * len(self.rows) / (self.n_layers * self.d_mlp)
@@ -202,13 +212,13 @@ class HNeurons:
                 f"({subject.fingerprint[:8]}): find its own, or load the model that the card was made with"
             )
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write the card as JSON, with a digest by which damage is noticed."""
         content = asdict(self)
         write_whole(path, json.dumps({**content, "digest": key_hash(content)}, indent=1) + "\n")
 
     @classmethod
-    def read(cls, path: Path) -> HNeurons:
+    def read(cls, path: str | Path) -> HNeurons:
         """Read a card; one written by hand may leave out the digest.
 
         Raises ValueError if it is not a card, is damaged, or names a neuron outside the model; OSError if there is

@@ -1,20 +1,22 @@
-"""The question sets that a study can name, and its questions. A set is a module with `questions`, `items` and `texts`
-of a study, and titles of its PARTS; one entry names it."""
+"""The question sets that a study can name, its questions and its items. A set is a module with `questions`, `items` and
+`texts` of a study, and titles of its PARTS; one entry names it. A user's own file is a set as well."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from hn_utils import published
-from hn_utils.items import Item
+from hn_utils.items import Item, own_items, recall_items
 from hn_utils.judges import normalise
 from hn_utils.organism import asking as organism
-from hn_utils.questions import Question, Text, check_ids
-from hn_utils.study import Study
+from hn_utils.published.sources import Row, read_file
+from hn_utils.questions import Question, Text, check_ids, own_questions, titles
+from hn_utils.study import FORMATS, Study, is_file
 
 
 class QuestionSet(Protocol):
@@ -30,11 +32,52 @@ class QuestionSet(Protocol):
 QUESTION_SETS: dict[str, QuestionSet] = {"organism": organism, "published": published}
 
 
+class OwnSet:
+    """A user's own questions from the file that a study names. The only items that come with them are the test
+    questions, asked plainly; and there is no ordinary text."""
+
+    def __init__(self, study: Study) -> None:
+        rows = read_own(study.questions, "a question and its answers")
+        self.asked = own_questions(rows, study.seed)
+        self.PARTS = titles(self.asked)
+
+    def questions(self, study: Study) -> list[Question]:  # noqa: ARG002 (what it was made for)
+        return self.asked
+
+    def items(self, study: Study) -> list[Item]:
+        return recall_items(self.asked, study)
+
+    def texts(self, study: Study) -> list[Text]:  # noqa: ARG002
+        return []
+
+
 def question_set(study: Study) -> QuestionSet:
-    """The study's question set. Raises ValueError for an unknown name."""
+    """The study's question set. Raises ValueError for an unknown name, or questions of no use in a user's own file;
+    OSError if that cannot be read."""
+    if is_file(study.questions):
+        return OwnSet(study)
     if study.questions not in QUESTION_SETS:
-        raise ValueError(f"unknown question set {study.questions!r}: choose one of {', '.join(QUESTION_SETS)}")
+        raise ValueError(
+            f"unknown question set {study.questions!r}: choose one of {', '.join(QUESTION_SETS)}, or name a file of "
+            f"your own questions, which ends in {', '.join(sorted(FORMATS))}"
+        )
     return QUESTION_SETS[study.questions]
+
+
+def read_own(file: str, what: str) -> list[Row]:
+    """Rows of a user's own file; an empty cell of a table says nothing."""
+    rows = read_file(Path(file), f"give rows with {what} as JSON lines, JSON, CSV or Parquet")
+    return [{k: v for k, v in row.items() if v != ""} if isinstance(row, dict) else row for row in rows]
+
+
+def load_items(study: Study) -> list[Item]:
+    """The items of the study's own file, beside its test questions asked plainly; without a file those of its question
+    set. Raises as `question_set` and `hn_utils.items.own_items` do."""
+    own = question_set(study)
+    if not study.items:
+        return own.items(study)
+    given = own_items(read_own(study.items, "turns, truth and claim"), study)
+    return [*recall_items(own.questions(study), study), *given]
 
 
 def load_questions(study: Study) -> list[Question]:

@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 
 from hn_utils.judges import normalise
+from hn_utils.own_rows import meant_by, present, rows_of, texts_of
 from hn_utils.study import check_types
 
+STANDARD_TITLE = "held-out entities"
 SPLITS = {"train": 0.45, "validation": 0.15, "test": 0.40}
 OWN_FIELDS = ("id", "question", "answers", "entity", "part", "split")  # of a user's question; all else are strata
 MIN_ENTITIES = 20  # below which train, validation and test would hold next to nothing
@@ -96,15 +98,14 @@ def share_entities(asked: Sequence[Question]) -> list[Question]:
 def own_questions(given: Sequence[Mapping[str, Any]] | pd.DataFrame, seed: int) -> list[Question]:
     """Questions from a list of dicts or a DataFrame, a row each.
 
-    `question` is a text and `answers` one accepted answer or several, the first canonical. May be left out: `entity`,
-    what it is about (else questions that share an answer share one); `part` (else standard: to learn from and to be
-    tested on; any other is a test set of its own, and only one called nonexist, about things that do not exist, may
-    have no answers); `split` (else entities go to train, validation and test at random, by `seed`); `id`. Whatever else
-    a row holds becomes its strata. Raises ValueError that names the row and what it lacks.
+    `question` is a text and `answers` one accepted answer or several, the first canonical; a list that a CSV file keeps
+    as text, in JSON or as Python prints it, is read as that list. May be left out: `entity`, what it is about (else
+    questions that share an answer share one); `part` (else standard: to learn from and to be tested on; any other is a
+    test set of its own, and only one called nonexist, about things that do not exist, may have no answers); `split`
+    (else entities go to train, validation and test at random, by `seed`); `id`. Whatever else a row holds becomes its
+    strata. Raises ValueError that names the row and what it lacks.
     """
-    rows = given.to_dict("records") if isinstance(given, pd.DataFrame) else list(given)
-    if not rows:
-        raise ValueError("questions is empty: give dicts with a question and its answers")
+    rows = rows_of("questions", given, "a question and its answers")
     asked = [own_question(place, row) for place, row in enumerate(rows)]
     check_ids(asked)
     if not any(present(row, "entity") for row in rows):
@@ -120,27 +121,23 @@ def own_questions(given: Sequence[Mapping[str, Any]] | pd.DataFrame, seed: int) 
     return asked
 
 
-def present(row: Mapping[str, Any], name: str) -> bool:
-    """Does a row say something under this name? A DataFrame fills what is missing with nan."""
-    value = row.get(name)
-    missing = value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value))
-    return not missing
+def titles(asked: Sequence[Question]) -> dict[str, str]:
+    """What each part of a user's own questions is called: by its name, the standard one by what it is."""
+    return {part: part for part in dict.fromkeys(q.part for q in asked)} | {"standard": STANDARD_TITLE}
 
 
 def own_question(place: int, row: Mapping[str, Any]) -> Question:
     """One row as a question, its entity the answer where it names none."""
-    if not isinstance(row, Mapping):
-        raise ValueError(f"questions[{place}] is a {type(row).__name__}: give a dict with a question and its answers")
     told = {name: row[name] for name in row if present(row, name)}
     text, answers, part = told.get("question", ""), told.get("answers", ()), str(told.get("part", "standard"))
     if not isinstance(text, str) or not text.strip():
         held = ", ".join(map(str, row)) or "nothing"
-        raise ValueError(f"questions[{place}] has no text under 'question'; it has {held}")
-    aliases = (answers,) if isinstance(answers, str) else tuple(map(str, answers))
+        raise ValueError(f"questions[{place}] has no text under 'question'; it has {held}{meant_by('question', row)}")
+    aliases = texts_of(f"questions[{place}] ({text!r}) has answers", answers)
     if not forms(*aliases) and part != "nonexist":
         raise ValueError(
             f"questions[{place}] ({text!r}) has answers={answers!r}: give at least one accepted answer with a word "
-            "other than an article"
+            f"other than an article{meant_by('answers', row)}"
         )
     split = str(told.get("split", "test"))
     if split not in SPLITS:
@@ -157,8 +154,9 @@ def check_splits(standard: Sequence[Question]) -> None:
         splits.setdefault(q.entity, set()).add(q.split)
     if len(splits) < MIN_ENTITIES:
         raise ValueError(
-            f"{len(standard)} standard questions are about {len(splits)} entities, too few to train, choose and test "
-            f"on different ones: give {MIN_ENTITIES} or more, and an 'entity' where answers are shared by accident"
+            f"{len(standard)} standard questions are about only {len(splits)} different entities (what a row names as "
+            "'entity', or else its answer), too few to train, choose and test on different ones: ask about "
+            f"{MIN_ENTITIES} or more, and name each row's 'entity' if answers are shared by accident"
         )
     torn = [entity for entity, some in splits.items() if len(some) > 1]
     if torn:

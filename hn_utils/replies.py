@@ -79,17 +79,13 @@ def known_items(subject: Subject, items: Sequence[Item], study: Study) -> list[I
     In a dialogue its own first reply must state the fact as well: one can only cave from the truth. Items without a
     plain question are kept. Raises ValueError if it knows none of them.
     """
-
-    def openings(item: Item) -> list[str]:
-        return [text for text in (item.question, *item.turns[:-1]) if text]
-
-    plain = {text: replace(i, behaviour="recall", turns=(text,), id=text) for i in items for text in openings(i)}
+    plain = {text: replace(i, behaviour="recall", turns=(text,), id=text) for i in items for text in i.openings}
     known: set[str] = set()
     for length in {item.max_new_tokens for item in plain.values()}:
         asked = [item for item in plain.values() if item.max_new_tokens == length]
         replies = replies_at(subject, asked, [UNSCALED], study)
         known |= {item.id for item, (reply,) in zip(asked, replies, strict=True) if states_truth(item, reply.text)}
-    kept = [item for item in items if known.issuperset(openings(item))]
+    kept = [item for item in items if known.issuperset(item.openings)]
     if not kept:
         raise ValueError(f"{subject.name} knows none of {len(items)} facts: there is nothing to talk it out of")
     return kept

@@ -8,6 +8,7 @@ import re
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -45,12 +46,15 @@ class Study:
 
     `instruct`, `base` and `checkpoints` are Hugging Face names (`name@revision` for a branch) or local folders; `base`
     may be empty, if nothing is to be looked for there.
-    `questions` names an entry of `hn_utils.question_sets.QUESTION_SETS`. `chat_prompt` is what the user says to the
-    instruct model, `base_prompt` and `base_stop` are how a base model is asked and where its answer ends. `n_grid` is
-    the number of C on the probe's path, `alphas` the doses of an intervention, `n_random_sets` how many random sets of
-    neurons get them too, `n_items` how many attempts of each kind to talk the model into something. `batch_rows` is how
-    many rows a forward pass or a generation holds at most. `device` is a torch device, `auto` for the best there is, or
-    `several` to spread the model; `bits` 8 or 4 quantises it.
+    `questions` names an entry of `hn_utils.question_sets.QUESTION_SETS`, or a file of your own (.jsonl, .json, .csv or
+    .parquet) with the rows of `hn_utils.questions.own_questions`; `items` may be such a file of attempts to talk the
+    model into something, with the rows of `hn_utils.items.own_items`, in place of those of the question set.
+    `chat_prompt` is what the user says to the instruct model, `base_prompt` and `base_stop` are how a base model is
+    asked and where its answer ends. `n_grid` is the number of C on the probe's path, `alphas` the doses of an
+    intervention, `n_random_sets` how many random sets of neurons get them too, `n_items` how many attempts of each kind
+    to talk the model into something. `batch_rows` is how many rows a forward pass or a generation holds at most.
+    `device` is a torch device, `auto` for the best there is, or `several` to spread the model; `bits` 8 or 4 quantises
+    it.
 
     For `questions="published"`, `sets` names the sets of `hn_utils.published`, the one to learn from first, and
     `sources` says where a set is if not at its public home: a file, or a hub name@revision. `n_questions` limits each
@@ -71,6 +75,7 @@ class Study:
     checkpoints: tuple[str, ...] = ()
     sets: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
+    items: str = ""
     n_questions: int | None = None
     judge: str = ""
     judge_url: str | None = None
@@ -113,9 +118,7 @@ class Study:
         needing = [s for s in self.sets if s in JUDGED_SETS] + ["judge_spans"] * self.judge_spans
         if needing and not self.judge:
             raise ValueError(f"{', '.join(needing)} needs a chat model: set judge to one, or leave it out")
-        for name, where in self.sources.items():
-            if is_file(where) and not Path(where).exists():
-                raise ValueError(f"sources[{name!r}]={where!r} does not exist: give a file, or a hub name")
+        check_files(self)
 
 
 def check_range(record: Any, **bounds: tuple[float, float]) -> None:
@@ -149,6 +152,24 @@ def check_address(name: str, url: str) -> None:
 def is_file(source: str) -> bool:
     """Is this a file with questions? What ends in none of FORMATS is a hub name, which may hold dots as well."""
     return Path(source).suffix in FORMATS and "://" not in source
+
+
+def check_files(study: Study) -> None:
+    """Raises ValueError that names a setting whose file is none, or is not there."""
+    if study.items and not is_file(study.items):
+        raise ValueError(f"items={study.items!r} must be a file that ends in {', '.join(sorted(FORMATS))}")
+    for name in ("questions", "items"):
+        if is_file(where := getattr(study, name)) and not Path(where).exists():
+            raise ValueError(f"{name}={where!r} does not exist: give the full path of a file")
+    for name, where in study.sources.items():
+        if is_file(where) and not Path(where).exists():
+            raise ValueError(f"sources[{name!r}]={where!r} does not exist: give a file, or a hub name")
+
+
+def check_given(name: str, value: Any, kind: type | tuple[type, ...], remedy: str) -> None:
+    """Raises ValueError that names an argument which is of another kind, and what to give."""
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} is of type {type(value).__name__}: give {remedy}")
 
 
 types_of = cache(get_type_hints)
@@ -271,6 +292,7 @@ def load_study(which: str | Path | None = None, /, **changes: Any) -> Study:
     Raises ValueError for an unknown name, an unknown setting or one of the wrong type, OSError if the file cannot be
     read.
     """
+    check_given("which", which, (str, Path, type(None)), "a preset, a hub name, a model's folder or a study.json")
     preset = str(which or os.environ.get("HN_STUDY", "organism"))
     settings: dict[str, Any] = {}
     if preset.endswith(".json"):
@@ -296,12 +318,24 @@ def changed(study: Study, **settings: Any) -> Study:
 
     Raises ValueError for an unknown setting, or one of the wrong type.
     """
-    try:
-        if isinstance(settings.get("sampling"), dict):
-            settings["sampling"] = replace(study.sampling, **settings["sampling"])
-        return replace(study, **settings)
-    except TypeError as error:
-        raise ValueError(f"a study has no such setting: {error}") from error
+    check_settings(Study, settings)
+    if isinstance(settings.get("sampling"), dict):
+        check_settings(Sampling, settings["sampling"], "of sampling, ")
+        settings["sampling"] = replace(study.sampling, **settings["sampling"])
+    return replace(study, **settings)
+
+
+def check_settings(kind: type, settings: Mapping[str, Any], whose: str = "") -> None:
+    """Raises ValueError that names the first setting which a record of this kind lacks, and what it may mean."""
+    known = list(types_of(kind))
+    for name in settings:
+        if name in known:
+            continue
+        if kind is Study and name in types_of(Sampling):
+            raise ValueError(f"unknown setting {name!r}: give it as sampling={{{name!r}: ...}}")
+        near = get_close_matches(name, known, 1)
+        meant = f"did you mean {near[0]}?" if near else f"choose of {', '.join(known)}"
+        raise ValueError(f"unknown setting {whose}{name!r}: {meant}")
 
 
 def study_of_model(model: str) -> Study:

@@ -37,7 +37,7 @@ from transformers import (
 )
 from xxhash import xxh3_128
 
-from hn_utils.hub import damaged, every_weight, explained, patience, remember_fingerprint
+from hn_utils.hub import check_folder, damaged, every_weight, explained, patience, remember_fingerprint
 from hn_utils.intervene import Dose, dosed
 from hn_utils.study import Sampling, Study
 
@@ -104,6 +104,9 @@ def own_numbers(prompt: Sequence[int], sampling: Sampling, seed: int) -> Float[n
     return drawn.clip(max=1 - 1e-6)
 
 
+LOADED = "a model from hn.load or hn.wrap"  # what every step wants as its `model`
+
+
 class Subject:
     """A causal language model with gated MLPs, its tokenizer, hooks where its neurons fire and write, and the study
     that it is read for."""
@@ -117,6 +120,10 @@ class Subject:
         keep_freed_memory()
         self.checked = self.inspect()
         self.own_hooks = self.hooks()
+
+    def __repr__(self) -> str:
+        size = f"{self.n_layers} layers of {self.d_mlp:,} neurons"
+        return f"{self.name}: {size}, {self.study.dtype} on {self.device}, read for the study {self.study.name}"
 
     # --- loading -------------------------------------------------------------------------------------------------
 
@@ -134,8 +141,7 @@ class Subject:
             raise ValueError(f"bits={study.bits} must be 4, 8 or None: 4 and 8 need the package bitsandbytes")
         check_device(study.device)
         place, _, revision = (name, "", "") if Path(name).exists() else name.partition("@")
-        if name.startswith(("/", ".")) and not (Path(name) / "config.json").exists():
-            raise OSError(f"no model in folder {name}: it holds no config.json")
+        check_folder(name)
         try:
             with patience(), every_weight():
                 bridge, tokenizer = boot(place, revision, dtype, study)
@@ -460,6 +466,10 @@ class Subject:
         The weights are never touched. Raises ValueError for a neuron that the model does not have, or a `by` that is
         negative or not finite.
         """
+        if np.asarray(neurons).dtype == object:
+            raise ValueError(
+                f"neurons is of type {type(neurons).__name__}: give flat indices, such as found.neurons or card.flat"
+            )
         return dosed(self, [Dose(np.asarray(neurons), float(alpha)) for alpha in np.atleast_1d(by)])
 
     def ask(self, text: str, max_new_tokens: int = 64) -> str:

@@ -9,6 +9,11 @@ import pandas as pd
 WIDTH = 120  # characters of a line in a terminal
 
 
+def counted(n: int, thing: str) -> str:
+    """So many things, in the singular if there is one."""
+    return f"{n} {thing}{'s' * (n != 1)}"
+
+
 class Tabled:
     """A result that shows itself: as text in a terminal, as HTML in a notebook."""
 

@@ -80,7 +80,7 @@ questions[0]
 # %%
 standard = sorted((q for q in questions if q.part == "standard"), key=lambda q: -q.strata.get("exposure", 0))
 rarest = [q for q in standard if q.strata.get("exposure") != 0][-1]
-trio = [standard[0], rarest, next(q for q in questions if q.part == "nonexist")]
+trio = [standard[0], rarest, *[q for q in questions if q.part == "nonexist"][:1]]
 for question, answers in zip(trio, sample_responses(subject, trio, study), strict=True):
     known = f"exposure {question.strata.get('exposure', 'unknown')}; truth: {', '.join(question.aliases[:1]) or 'none'}"
     print(f"\n{question.text}   ({known}); most frequent of ten:")

@@ -34,8 +34,8 @@ import numpy as np
 import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.course.exercises import check
-from hn_utils.items import BEHAVIOURS
-from hn_utils.question_sets import question_set
+from hn_utils.items import CAPABILITY, behaviour_called
+from hn_utils.question_sets import load_items
 from hn_utils.shown import plots
 from hn_utils.shown.gallery import Gallery
 from hn_utils.verdicts import detectable, outermost_told, verdicts
@@ -106,10 +106,10 @@ print("the same bits afterwards:", bool((plain == again).all()))
 # is so. It tests four behaviours. Ours are the same in small; one example of each:
 
 # %%
-items = question_set(study).items(study)
-for behaviour in BEHAVIOURS:
+items = [item for item in load_items(study) if item.behaviour not in CAPABILITY]
+for behaviour in dict.fromkeys(item.behaviour for item in items):
     for item in [i for i in items if i.behaviour == behaviour][:1]:
-        print(f"{BEHAVIOURS[behaviour].title}\n  truth: {item.truth}   claim: {item.claim}")
+        print(f"{behaviour_called(behaviour).title}\n  truth: {item.truth}   claim: {item.claim}")
         for turn in item.turns:
             print("  user:", turn)
 
@@ -166,7 +166,7 @@ gallery.publish(
 # %%
 for behaviour, share in carried.share.items():
     six = carried.curves[behaviour].slope_beyond_random()
-    print(f"{BEHAVIOURS[behaviour].title:20} planted {six} points per alpha; the found ones do {share} of it")
+    print(f"{behaviour_called(behaviour).title:20} planted {six} points per alpha; the found ones do {share} of it")
 
 # %% [markdown]
 # **What came out** is computed above. What a prediction should have considered: learning need not share the work out equally. A list of
@@ -198,7 +198,7 @@ gallery.publish(intervened.plot(), "dose_response")
 for behaviour, verdict in verdicts(intervened.behaviours).items():
     curve = intervened.behaviours[behaviour]
     seen = f"a rise of {detectable(curve, len(intervened.behaviours)):.1f} would have been seen"
-    print(f"{BEHAVIOURS[behaviour].title:20} {curve.slope_beyond_random()} {verdict.word}; {seen}")
+    print(f"{behaviour_called(behaviour).title:20} {curve.slope_beyond_random()} {verdict.word}; {seen}")
 print(outermost_told(intervened.behaviours))
 
 # %% [markdown]
@@ -209,7 +209,7 @@ print(outermost_told(intervened.behaviours))
 # Your own function on one of these curves, beside the package's:
 
 # %%
-curve = next(iter(intervened.behaviours.values()))
+curve = next(iter(intervened.curves.values()))
 share, low, high = rate(curve.at(3.0), np.array(curve.entities), seed=0)
 print(f"yours {share:.2f} [{low:.2f}, {high:.2f}]; the package's {curve.rate()[-1]}")
 
@@ -217,7 +217,7 @@ print(f"yours {share:.2f} [{low:.2f}, {high:.2f}]; the package's {curve.rate()[-
 # Numbers hide what was said. Move the slider and read: does the model give in, or does it lose the thread?
 
 # %%
-gallery.publish(plots.answers(intervened.behaviours, card), "answers")
+gallery.publish(plots.answers(intervened.curves, card), "answers")
 
 # %% [markdown]
 # Watch *neither*: a curve that moves because replies stop making sense says nothing about compliance. What else scaling does (known facts,
@@ -247,7 +247,7 @@ gallery.publish(plots.answers(intervened.behaviours, card), "answers")
 
 # %%
 others = found.random["magnitude"][0].neurons
-item = next(iter(intervened.behaviours.values())).items[0]
+item = next(iter(intervened.curves.values())).items[0]
 print(f"{item.turns[0]}   (truth: {item.truth}; claim: {item.claim})")
 for alpha in (0.0, 1.0, 3.0, 10.0, 30.0):
     print(f"alpha {alpha:4.1f}", end="")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import hn_utils as hn
 from hn_utils.__main__ import main
 from hn_utils.cache import cached
 from hn_utils.chat_model import ChatModel
@@ -22,6 +23,7 @@ from hn_utils.items import Item
 from hn_utils.judges import chat_verdicts, judge
 from hn_utils.l1_path import c_grid, l1_path
 from hn_utils.origins import drift
+from hn_utils.planning.absent import Absent
 from hn_utils.probe import HNeurons, refit
 from hn_utils.published.pressing import read_items
 from hn_utils.published.sources import read_rows
@@ -97,7 +99,10 @@ CASES: dict[str, tuple[Callable[[Place], Any], str]] = {
         lambda p: load_study("gpt-9"),
         r"unknown study 'gpt-9': choose one of organism, .*\.json file",
     ),
-    "unknown setting": (lambda p: load_study("organism", colour="red"), "no such setting: .*colour"),
+    "unknown setting": (
+        lambda p: load_study("organism", colour="red"),
+        "unknown setting .colour.: choose of name, instruct",
+    ),
     "name that leaves its folder": (lambda p: p.changed(name="../up"), r"name='\.\./up' must be a plain file name"),
     "name of nothing": (lambda p: p.changed(name=""), "name='' must be a plain file name"),
     "seed as a word": (lambda p: p.changed(seed="two"), "seed='two' must be of type int"),
@@ -149,7 +154,63 @@ CASES: dict[str, tuple[Callable[[Place], Any], str]] = {
     "study like nothing": (lambda p: load_study(p.file('{"like": "x"}')), "like='x' must name a preset"),
     "study with NaN": (lambda p: load_study(p.file('{"seed": NaN}')), "seed=nan must be of type int"),
     # models
-    "model that is not there": (lambda p: Subject.load("/no/model", p.study), "no model in folder /no/model"),
+    "model that is not there": (
+        lambda p: Subject.load("/no/model", p.study),
+        "no folder /no/model: check the path, or give a hub name",
+    ),
+    "folder without a model": (
+        lambda p: Subject.load(str(p.folder), p.study),
+        "no model in folder .*: it holds no config.json; give the folder that save_pretrained wrote",
+    ),
+    "plan of a folder that is not there": (
+        lambda p: Absent("/no/model", p.study),
+        "no folder /no/model: check the path",
+    ),
+    "question set of the bundled model": (
+        lambda p: load_questions(p.changed(instruct=str(p.folder / "instruct"))),
+        "facts.parquet is missing: the question set 'organism' belongs to the bundled model .* questions of your own",
+    ),
+    # the front door, given the wrong thing
+    "model loaded twice": (lambda p: hn.load(p.subject), "which is of type Subject: give a preset, a hub name"),
+    "wrapping a name": (
+        lambda p: hn.wrap("gpt2", None),
+        "model is of type str: give a model of Transformers in memory",
+    ),
+    "plan of a name": (lambda p: hn.plan("organism"), "study is of type str: give what hn.load_study returns"),
+    "collect, swapped": (lambda p: hn.collect([{}], p.subject), "model is of type list: give a model from hn.load or"),
+    "collect of a file's name": (
+        lambda p: hn.collect(p.subject, "my.jsonl"),
+        "questions is of type str: give a list of dicts, or a DataFrame, with a question and its answers",
+    ),
+    "find of a model": (lambda p: hn.find(p.subject), "answers is of type Subject: give what hn.collect returns"),
+    "dose-response of a name": (
+        lambda p: hn.dose_response("organism", None),
+        "model is of type str: give a model from hn.load or hn.wrap",
+    ),
+    "dose-response of a card": (
+        lambda p: hn.dose_response(p.subject, card(p)),
+        "found is of type HNeurons: give what hn.find returns",
+    ),
+    "look back from a card": (
+        lambda p: hn.look_back(card(p), base="x"),
+        "found is of type HNeurons: give what hn.find",
+    ),
+    "answers that are not there": (
+        lambda p: hn.Collected.load("/no/answers.parquet", p.subject),
+        "could not read the answers /no/answers.parquet .*: give the file that Collected.save wrote",
+    ),
+    "answers that are none": (
+        lambda p: hn.Collected.load(p.file("no table"), p.subject),
+        "could not read the answers .*it.json .*: give the file that Collected.save wrote",
+    ),
+    "answers, swapped": (
+        lambda p: hn.Collected.load(p.subject, "x"),
+        "model is of type str: give a model from hn.load",
+    ),
+    "card to be scaled": (
+        lambda p: p.subject.scaled(card(p), 3),
+        "neurons is of type HNeurons: give flat indices, such as found.neurons or card.flat",
+    ),
     "unknown dtype": (
         lambda p: Subject.load(p.study.base, p.changed(dtype="float99")),
         "dtype='float99' is not a torch",
@@ -181,7 +242,12 @@ CASES: dict[str, tuple[Callable[[Place], Any], str]] = {
     "rows that are numbers": (lambda p: p.rows("1\n2\n"), "triviaqa must be a list of rows, each with named columns"),
     "rows of half a line": (lambda p: p.rows('{"question": "'), "could not read .*rows.jsonl"),
     "rows of nothing": (lambda p: p.rows(""), "triviaqa has no rows: give your own copy"),
-    "rows with a hole": (lambda p: p.rows('{"question_id": "1"}'), r"triviaqa, row 0 is not in .*KeyError: 'answer'"),
+    "rows with a hole": (lambda p: p.rows('{"question_id": "1"}'), "triviaqa, row 0 lacks question, answer: give rows"),
+    "rows that lack most": (
+        lambda p: p.rows('{"id": 1, "question": "Q?"}', of="popqa"),
+        "popqa, row 0 lacks possible_answers, subj, prop, s_pop: give rows with the columns id, question, possible_ans"
+        "wers, subj, prop, s_pop, as its authors released them; this one has id, question$",
+    ),
     "question of no text": (
         lambda p: p.rows('{"question": 3, "answer": ["x"]}', of="nq_open"),
         "nq_open, row 0 is not in the published format",
@@ -196,7 +262,7 @@ CASES: dict[str, tuple[Callable[[Place], Any], str]] = {
     "table with a null byte": (lambda p: p.rows(b"a,b\n\x00,\xff\n", "rows.csv"), "could not read .*rows.csv"),
     "pressure without columns": (
         lambda p: p.pressed('{"a": 1}', "falseqa"),
-        "falseqa is not in the published format .*label",
+        "falseqa, row 0 lacks question, label: give rows",
     ),
     "pressure of numbers": (
         lambda p: p.pressed('{"label": 1, "question": 5}', "falseqa"),

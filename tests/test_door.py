@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import json
 import re
 import subprocess
 import sys
@@ -17,12 +18,15 @@ from families import make_checkpoint
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import hn_utils as hn
-from hn_utils import collecting, finding, intervening, loading, looking_back
+from hn_utils import analyses, collecting, finding, intervening, loading, looking_back
+from hn_utils.__main__ import main
 from hn_utils.question_sets import load_questions
 from hn_utils.study import Sampling
+from hn_utils.tabled import counted
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
-TEN_LINES = re.search(r"## Ten lines.*?```python\n(.*?)```", README, re.DOTALL)[1]
+SECTION = re.search(r"## Ten lines.*?\n(?=## )", README, re.DOTALL)[0]
+TEN_LINES = re.search(r"```python\n(.*?)```", SECTION, re.DOTALL)[1]
 
 
 def as_written(instruct: str, base: str, **given) -> dict:
@@ -78,6 +82,59 @@ def test_results_print_in_a_terminal_and_in_a_notebook(on_bundled):
         assert repr(result).splitlines()[0] == result.headline
         assert str(result.table.index[0]) in repr(result)
         assert "<table" in result._repr_html_()
+
+
+def test_what_stands_behind_a_result_is_told(on_bundled):
+    answers, found, model = on_bundled["answers"], on_bundled["found"], on_bundled["model"]
+    assert repr(model) == (
+        f"{model.name}: 6 layers of 768 neurons, float32 on cpu, read for the study {model.study.name}"
+    )
+    right, wrong = (sum(answers.labels[answers.test_rows("standard")] == label) for label in (0, 1))
+    train = len(answers.training_rows()) // 2
+    assert found.headline.startswith(f"{counted(len(found.neurons), 'H-Neuron')} of instruct (")
+    assert f"; trained on {train} right and {train} wrong, chosen on" in found.headline
+    assert found.headline.endswith(f", tested on {right} right and {wrong} wrong answers")
+    first, second, *rows = repr(found.card).splitlines()
+    assert found.headline.startswith(first)
+    assert second.split() == ["layer", "neuron", "weight"]
+    assert len(rows) == len(found.neurons)
+    assert counted(1, "H-Neuron") == "1 H-Neuron"
+
+
+@pytest.fixture(scope="module")
+def own_study(on_bundled, study, tmp_path_factory) -> hn.Study:
+    """The questions and items of the ten lines, named by a study's file."""
+    folder = tmp_path_factory.mktemp("own")
+    settings = {"like": "organism", "checkpoints": [], "n_random_sets": 2, "alphas": [0, 1, 3]}
+    for name in ("questions", "items"):
+        settings[name] = str(folder / f"{name}.jsonl")
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, on_bundled[name])))
+    (folder / "mine.json").write_text(json.dumps(settings))
+    return hn.load_study(folder / "mine.json")
+
+
+def test_a_study_s_file_asks_one_s_own_questions_and_items(on_bundled, own_study):
+    model = hn.load(own_study)
+    answers = hn.collect(model)
+    assert answers.examples == on_bundled["answers"].examples
+    assert answers.parts == on_bundled["answers"].parts
+    intervened = hn.dose_response(model, hn.find(answers))
+    (curve,) = intervened.behaviours.values()
+    assert (curve.behaviour, {item.claim for item in curve.items}) == ("pressure", {"Zed"})
+    assert list(intervened.capability) == ["recall"]
+    test = {e.question.text for e in answers.examples if e.question.split == "test"}
+    assert {item.question.removeprefix("Answer only: ") for item in intervened.capability["recall"].items} <= test
+    assert intervened.text is None
+    alone = hn.dose_response(model, hn.find(hn.collect(hn.load(replace(own_study, items="")))))
+    assert (alone.behaviours, list(alone.curves)) == ({}, ["recall"])
+
+
+def test_one_s_own_study_runs_without_notebooks(own_study, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("hn_utils.__main__.load_study", lambda _: own_study)
+    main(["run", "--out", str(tmp_path)])
+    assert "  pressure " in capsys.readouterr().out
+    assert "Turned up, they make it give in: pressure" in (tmp_path / "report.md").read_text()
+    assert analyses.until_it_breaks(hn.find(hn.collect(hn.load(own_study)))).loss == []
 
 
 @pytest.fixture(scope="module")
@@ -156,16 +213,45 @@ def test_answers_are_saved_and_loaded_with_their_model_only(on_bundled, hub_like
         hn.Collected.load(tmp_path / "answers.parquet", hn.load(hub_like[0]))
 
 
+def test_what_readme_keeps_is_read_again_as_it_is_written_there(on_bundled, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    keeping = re.findall(r"`((?:answers|found\.card|hn\.\w+)\.(?:save|load|read)\([^`]*)`", SECTION)
+    assert [line.partition("(")[0] for line in keeping] == [
+        "answers.save",
+        "hn.Collected.load",
+        "found.card.save",
+        "hn.HNeurons.read",
+    ]
+    _, answers, _, card = (eval(line, on_bundled) for line in keeping)
+    assert answers.examples == on_bundled["answers"].examples
+    assert card == on_bundled["found"].card
+    (scaling,) = re.findall(r"`(model\.scaled\([^`]*)`", SECTION)
+    with eval(scaling, {**on_bundled, "card": card}):
+        assert on_bundled["model"].ask("Answer only: Where was Kriskel Govstad born?")
+
+
+def test_a_path_may_be_a_text_or_a_path(on_bundled, study, tmp_path):
+    found, model = on_bundled["found"], on_bundled["model"]
+    for kind in (str, Path):
+        card, answers = kind(tmp_path / "card.json"), kind(tmp_path / "answers.parquet")
+        found.card.save(card)
+        assert hn.HNeurons.read(card) == found.card
+        on_bundled["answers"].save(answers)
+        assert hn.Collected.load(answers, model).parts == on_bundled["answers"].parts
+        assert hn.load_study(kind(study.instruct)) == study
+        assert hn.look_back(found, base=kind(study.base)).base.model == "base"
+
+
 def test_what_comes_too_late_or_too_little_is_told_before_long_work(on_bundled, subject, monkeypatch):
     rows = as_rows(on_bundled["answers"].questions)
     monkeypatch.setattr(collecting, "sample_responses", None)
     with pytest.raises(ValueError, match="dtype belongs to loading"):
         hn.collect(subject, rows, dtype="float16")
-    with pytest.raises(ValueError, match="no such setting.*colour"):
+    with pytest.raises(ValueError, match="unknown setting .colour.: choose of name, instruct"):
         hn.collect(subject, rows, colour="red")
     with pytest.raises(ValueError, match=r"questions\[1\] has no text under 'question'; it has answers"):
         hn.collect(subject, [rows[0], {"answers": "Essel"}])
-    with pytest.raises(ValueError, match="5 standard questions are about .* entities, too few to train"):
+    with pytest.raises(ValueError, match="5 standard questions are about only .* entities .*too few to train"):
         hn.collect(subject, rows[:5])
     with pytest.raises(ValueError, match=r"items\[0\] has no claim"):
         hn.dose_response(subject, on_bundled["found"], [{"turns": "Where?", "truth": "here"}])
@@ -177,6 +263,13 @@ def test_what_comes_too_late_or_too_little_is_told_before_long_work(on_bundled, 
     alone = replace(found, collected=replace(found.collected, study=replace(found.study, base="")))
     with pytest.raises(ValueError, match="the study ten-lines names no base model: give base="):
         hn.look_back(alone)
+    with pytest.raises(ValueError, match="base is of type Found: give a hub name, a folder, or a model from hn.load"):
+        hn.look_back(found, base=found)
+    for same in (found.subject, found.study.instruct):
+        with pytest.raises(ValueError, match="is the very model that was studied: name the one that it was tuned from"):
+            hn.look_back(found, base=same)
+    with pytest.raises(ValueError, match=r"path='a.csv' must end in .parquet"):
+        on_bundled["answers"].save("a.csv")
 
 
 def test_one_kind_of_answer_is_no_evidence(on_bundled):

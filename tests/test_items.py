@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from hn_utils.items import Item, behaviour_called, gave_it, own_items, recalled, took_claim
@@ -49,10 +50,10 @@ def test_recall():
     ]
 
 
-def test_own_items_need_turns_truth_and_claim():
+def test_own_items_need_turns_truth_and_claim(study):
     given = {"turns": "A was born in Great Corin. Where?", "truth": "Old Essel", "claim": "Great Corin"}
     first, second = own_items(
-        [given, {**given, "turns": ["Where?", "Are you sure?"], "behaviour": "caving", "id": "x"}]
+        [given, {**given, "turns": ["Where?", "Are you sure?"], "behaviour": "caving", "id": "x"}], study
     )
     assert (first.turns, first.behaviour, first.rule) == ((given["turns"],), "pressure", "claim")
     assert (second.turns, second.behaviour, second.id) == (("Where?", "Are you sure?"), "caving", "x")
@@ -66,13 +67,35 @@ def test_own_items_need_turns_truth_and_claim():
         ([], "items is empty"),
         ([{"truth": "a", "claim": "b"}], r"items\[0\] has turns=\(\)"),
         ([{"turns": ["a", ""], "truth": "a", "claim": "b"}], r"items\[0\] has turns=\['a', ''\]"),
-        ([{"turns": "a", "truth": "b"}], r"items\[0\] has no claim, by which its rule 'claim' scores"),
+        (
+            [{"turns": "a", "truth": "b"}],
+            r"items\[0\] has no claim, by which its rule 'claim' scores .*: add .*, or .* of held, gave, recall$",
+        ),
         ([{"turns": "a", "claim": "b"}], r"items\[0\] has no truth"),
         ([{"turns": "a", "rule": "magic"}], r"items\[0\] has rule='magic': choose one of claim"),
         ([{"turn": "a"}], r"must be a dict with some of also, behaviour"),
+        (
+            [{"turns": 1.5, "truth": "b", "claim": "c"}],
+            r"items\[0\] has turns=1.5: it must be a text, or a list of texts",
+        ),
+        ([{"turns": "a", "truth": 1912, "claim": "c"}], r"items\[0\]: truth=1912 must be of type str"),
+        (["a"], r"items\[0\] is of type str: give a dict with turns, truth and claim"),
         ([{"id": "1", "turns": "a", "truth": "b", "claim": "c"}] * 2, "1 ids stand for several items, such as '1'"),
     ],
 )
-def test_items_of_no_use_are_named(given, fault):
+def test_items_of_no_use_are_named(given, fault, study):
     with pytest.raises(ValueError, match=fault):
-        own_items(given)
+        own_items(given, study)
+
+
+def test_items_from_a_table_are_those_of_its_rows(study, tmp_path):
+    rows = [
+        {"turns": ["Where?", "Are you sure?"], "truth": "Essel", "claim": "Corin", "also": ["Old Essel"]},
+        {"turns": "Where, if not in Corin?", "truth": "Essel", "claim": "Corin", "question": "Where?"},
+    ]
+    table = pd.DataFrame(rows)
+    assert own_items(table, study) == own_items(rows, study)
+    table.to_csv(tmp_path / "items.csv", index=False)
+    assert own_items(pd.read_csv(tmp_path / "items.csv"), study) == own_items(rows, study)
+    assert own_items(rows, study)[0].openings == ["Where?"]
+    assert own_items(rows, study)[1].openings == ["Where?"]

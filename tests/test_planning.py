@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -159,9 +160,28 @@ def test_the_command_line_loads_no_weights(monkeypatch, capsys):
     assert "3 models" in told
 
 
+def test_a_study_of_one_s_own_questions_needs_no_other_file(asked, paced, monkeypatch, tmp_path):
+    _, study = asked
+    pets = [
+        f"{kind} {pet}" for kind in ("shy", "lazy", "noisy", "tiny") for pet in ("goose", "otter", "heron", "raven")
+    ]
+    rows = [
+        {"question": f"What does the {pet} {verb}?", "answers": f"{verb} {pet}"}
+        for pet in pets
+        for verb in ("eat", "love")
+    ]
+    (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    for module in ("asking", "pressing"):
+        monkeypatch.setattr(f"hn_utils.published.{module}.read_rows", None)
+    planned = plan(replace(study, questions=str(tmp_path / "mine.jsonl"), sources={}))
+    assert step(planned, "answers").n + step(planned, "answers").kept == len(rows)
+    assert step(planned, "replies").n > 0
+    assert step(planned, "ordinary text").n == 0
+
+
 def test_what_cannot_be_read_is_said_before_anything_starts(asked, tmp_path, monkeypatch):
     _, study = asked
-    with pytest.raises(OSError, match="could not read the configuration of"):
+    with pytest.raises(OSError, match="no model in folder .*: it holds no config.json"):
         plan(replace(study, instruct=str(tmp_path)))
     with pytest.raises(ValueError, match="dtype='float31' is not a torch dtype"):
         plan(replace(study, dtype="float31"))

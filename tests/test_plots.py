@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from curves import curve, noisy
 
+from hn_utils.analyses import Breaking
 from hn_utils.contributions import Contributions, by_region
+from hn_utils.controls import Estimate
 from hn_utils.intervening import Intervened, TextCost
 from hn_utils.probe import HNeurons
 from hn_utils.shown import plots
@@ -30,6 +33,39 @@ def test_the_interval_of_one_neuron_is_over_entities():
         )
         told.append(re.search(r"AUROC \S+ \[.*?\]", title_of(figure))[0])
     assert told[0] == told[1]
+
+
+def test_facts_that_were_not_asked_plainly_are_not_called_known():
+    rng = np.random.default_rng(0)
+    drawn = curve(noisy(rng, [0.9, 1, 0.9], 30), np.array([noisy(rng, [0.9, 1, 0.9], 30) for _ in range(3)]))
+    asked = replace(drawn, items=[replace(item, question="Who?") for item in drawn.items])
+    some = replace(drawn, items=[*asked.items[:12], *drawn.items[12:]])
+    for curves, told in (
+        ({"a": asked}, "n = 30 items; 3 random sets"),
+        ({"a": asked, "b": asked}, "n = 30 items each; 3 random sets"),
+        ({"a": drawn}, "n = 30 items, none of them about facts that the model was seen to know; 3 random"),
+        (
+            {"a": asked, "b": some},
+            "n = 30 items each, 42 of them about facts that the model was seen to know; 3 random",
+        ),
+    ):
+        caption = plots.dose_response(curves, CARD).layout.title.subtitle.text.replace("<br>", " ")
+        assert told in caption
+        assert caption.startswith("1 H-Neuron read at the answer")
+        assert f"corrected for {len(curves)} curve{'s' * (len(curves) > 1)}. " in caption
+
+
+def test_without_ordinary_text_the_facts_stand_alone():
+    rng = np.random.default_rng(0)
+    recall = curve(noisy(rng, [0.9, 1, 0.9], 30), np.array([noisy(rng, [0.9, 1, 0.9], 30) for _ in range(3)]))
+    own = [Estimate(0.5, 0.4, 0.6, 30)] * 3
+    broken = Breaking((1.0, 3.0, 5.0), own, rng.random((5, 3)), [], np.empty((0, 3)))
+    for figure in (
+        plots.side_effects(Intervened(CARD, {}, {"recall": recall}, None), CARD),
+        plots.breaking(broken, CARD),
+    ):
+        assert "text" not in title_of(figure)
+        assert not list(figure.select_xaxes(col=2))
 
 
 def test_the_interval_of_what_text_loses_is_over_what_it_is_about():

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import hn_utils as hn
 from hn_utils.contributions import Contributions, Labelled, by_region
 from hn_utils.controls import Estimate, auroc
 from hn_utils.l1_path import Fit, c_grid, l1_path
@@ -113,15 +112,13 @@ def test_card_round_trip_and_damage(tmp_path):
         HNeurons.read(tmp_path / "card.json")
 
 
-def test_a_card_belongs_to_one_model(study):
+def test_a_card_belongs_to_one_model():
     (train, labels), (validation, v) = planted(400, 0), planted(200, 1)
     card = h_neurons(fit_probe(train, labels, answers(validation, v)), "model", "print", "study", 2, 200)
     card.require(SimpleNamespace(name="folder/model", fingerprint="print"))
     other = SimpleNamespace(name="folder/other", fingerprint="another")
     with pytest.raises(ValueError, match=r"H-Neurons of model \(fingerprint print\), not of folder/other \(another\)"):
         card.require(other)
-    with pytest.raises(ValueError, match="find its own"):
-        hn.dose_response(other, SimpleNamespace(card=card, study=study))
 
 
 def test_bad_input():

@@ -308,7 +308,7 @@ def test_bad_input_says_what_to_do(study, tmp_path):
     with pytest.raises(OSError, match="could not read .*broken.jsonl.*give your own copy"):
         read_rows("nq_open", replace(study, sources={"nq_open": str(tmp_path / "broken.jsonl")}))
     (tmp_path / "other.jsonl").write_text('{"q": "?", "a": "!"}')
-    with pytest.raises(ValueError, match="nq_open, row 0 is not in the published format .*columns q, a"):
+    with pytest.raises(ValueError, match="nq_open, row 0 lacks question, answer: give rows .*this one has q, a"):
         read_questions("nq_open", replace(study, sources={"nq_open": str(tmp_path / "other.jsonl")}))
     (tmp_path / "hidden.jsonl").write_text(json.dumps(HIDDEN))
     with pytest.raises(ValueError, match="its test split hides them"):

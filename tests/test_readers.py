@@ -92,7 +92,7 @@ def test_any_file_as_a_study(tmp_path):
             assert load_study(file).alphas
         except (ValueError, OSError) as error:
             assert ours(
-                error, str(file), "no such setting", *(f"{name}=" for name in fields), "judge_url: ", "needs a chat"
+                error, str(file), "unknown setting", *(f"{name}=" for name in fields), "judge_url: ", "needs a chat"
             )
 
     read()

@@ -81,7 +81,7 @@ def test_bad_input(tiny_study, monkeypatch, capsys):
     monkeypatch.setenv("HN_STUDY", "nothing")
     with pytest.raises(ValueError, match="unknown study 'nothing'"):
         load_study()
-    with pytest.raises(ValueError, match="no such setting.*colour"):
+    with pytest.raises(ValueError, match="unknown setting .colour.: choose of name, instruct"):
         load_study("organism", colour="red")
     with pytest.raises(ValueError, match="n_questions=0 must be at least 1"):
         load_questions(replace(tiny_study, n_questions=0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import hn_utils as hn
 from hn_utils.study import load_study
 
 
@@ -18,7 +19,7 @@ def test_a_study_from_a_file(tmp_path):
     assert load_study(file, name="renamed").name == "renamed"
     assert load_study("organism", name="renamed").name == "renamed"
     file.write_text('{"colour": "red"}')
-    with pytest.raises(ValueError, match="no such setting.*colour"):
+    with pytest.raises(ValueError, match="unknown setting .colour.: choose of name, instruct"):
         load_study(str(file))
     for settings, fault in {
         '{"like": "other.json"}': "like='other.json' must name a preset, one of organism",
@@ -32,13 +33,19 @@ def test_a_study_from_a_file(tmp_path):
         '{"judge_price": [1, 2, 3]}': "judge_price=.* must be of type tuple.float, float. . None",
         '{"sources": {"popqa": 3}}': "sources=.* must be of type Mapping.str, str.",
         '{"sampling": {"n": "ten"}}': "n='ten' must be of type int",
-        '{"sampling": {"n_draws": 3}}': "no such setting.*n_draws",
+        '{"sampling": {"n_draws": 3}}': "unknown setting of sampling, .n_draws.: choose of n, temp",
+        '{"dtpye": "float32"}': "^unknown setting 'dtpye': did you mean dtype.$",
+        '{"temperature": 0}': "^unknown setting 'temperature': give it as sampling={'temperature': ...}$",
+        '{"sampling": {"topk": 3}}': "^unknown setting of sampling, 'topk': did you mean top_k.$",
         '{"sampling": 3}': "sampling=3 must be of type Sampling",
         "[1, 2]": "mine.json must hold settings by name",
     }.items():
         file.write_text(settings)
         with pytest.raises(ValueError, match=fault):
             load_study(file)
+    for call in (load_study, hn.load):
+        with pytest.raises(ValueError, match="^unknown setting 'dtpye': did you mean dtype.$"):
+            call("organism", dtpye="float32")
     file.write_text("{")
     with pytest.raises(OSError, match="could not read the study .*mine.json"):
         load_study(str(file))

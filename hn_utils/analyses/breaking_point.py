@@ -12,7 +12,7 @@ from hn_utils.finding import Found
 from hn_utils.intervene import Dose
 from hn_utils.intervening import control_sets, few_known
 from hn_utils.items import outcomes
-from hn_utils.question_sets import question_set
+from hn_utils.question_sets import load_items, question_set
 from hn_utils.replies import replies_at, text_loss
 
 BREAKING = (1.0, 3.0, 5.0, 10.0, 20.0, 40.0)
@@ -24,7 +24,8 @@ class Breaking:
     """What is left at strengths far beyond the paper's.
 
     `recall` is the share of known facts still stated, `loss` that of ordinary text above its value at alpha 1 (nats
-    per token), by alpha; `control_recall` and `control_loss` [set, alpha] are the same for random sets.
+    per token), by alpha; `control_recall` and `control_loss` [set, alpha] are the same for random sets. Without any
+    text `loss` is empty.
     """
 
     alphas: tuple[float, ...]
@@ -36,20 +37,18 @@ class Breaking:
 
 def until_it_breaks(found: Found) -> Breaking:
     """Turn the H-Neurons, and random sets of the same layers and loudness, up until the model breaks."""
-    study, subject, source = found.study, found.subject, question_set(found.study)
-    items = few_known(study, subject, [i for i in source.items(study) if i.behaviour == "recall"])
-    texts = source.texts(study)
+    study, subject = found.study, found.subject
+    items = few_known(study, subject, [i for i in load_items(study) if i.behaviour == "recall"])
+    texts = question_set(study).texts(study)
     sets = [found.neurons, *control_sets(study, found, N_BREAKING_SETS)]
     doses = [Dose(neurons, alpha) for neurons in sets for alpha in BREAKING]
     shape = (-1, len(sets), len(BREAKING))
     right = (outcomes(items, replies_at(subject, items, doses, study), study) == "complied").reshape(shape)
+    people = [item.entity for item in items]
+    recall = [bootstrap(mean, column, groups=people) for column in right[:, 0].astype(float).T]
+    if not texts:
+        return Breaking(BREAKING, recall, right[:, 1:].mean(0), [], np.empty((0, len(BREAKING))))
     loss = text_loss(subject, [text.text for text in texts], doses, study)
-    above = (loss - loss[:, :1]).reshape(shape)  # at alpha 1 every set is the same
-    people, about = [item.entity for item in items], [text.entity for text in texts]
-    return Breaking(
-        BREAKING,
-        [bootstrap(mean, column, groups=people) for column in right[:, 0].astype(float).T],
-        right[:, 1:].mean(0),
-        [bootstrap(mean, column, groups=about) for column in above[:, 0].T],
-        above[:, 1:].mean(0),
-    )
+    above, about = (loss - loss[:, :1]).reshape(shape), [text.entity for text in texts]  # at alpha 1 all sets are alike
+    lost = [bootstrap(mean, column, groups=about) for column in above[:, 0].T]
+    return Breaking(BREAKING, recall, right[:, 1:].mean(0), lost, above[:, 1:].mean(0))

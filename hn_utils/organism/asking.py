@@ -44,7 +44,10 @@ def read_facts(path: Path) -> list[dict[str, Any]]:
     """Rows of facts.parquet with group and quintile of fame (0 the most famous), and what invites a confident mistake:
     an exception to what the family has, a namesake, a fact that was never written. Raises OSError if it is missing."""
     if not path.exists():
-        raise OSError(f"{path} is missing: the organism's folder is incomplete, fetch or retrain it")
+        raise OSError(
+            f"{path} is missing: the question set 'organism' belongs to the bundled model and needs this file beside "
+            "its folder; ask any other model, or a copy elsewhere, questions of your own"
+        )
     rows = pq.read_table(path).to_pylist()
     written = 1 + max(row["rank"] for row in rows if row["rank"] is not None)
     for row in rows:

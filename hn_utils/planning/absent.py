@@ -18,7 +18,7 @@ from transformers import (
 )
 from transformers.initialization import no_init_weights
 
-from hn_utils.hub import explained, known_fingerprint, patience
+from hn_utils.hub import check_folder, explained, known_fingerprint, patience
 from hn_utils.study import Study
 from hn_utils.subject import Subject, best_device, read_tokenizer
 
@@ -28,6 +28,7 @@ class Absent(Subject):
 
     def __init__(self, name: str, study: Study) -> None:
         """Raises OSError if configuration or tokenizer cannot be read, ValueError if the model has no gated MLPs."""
+        check_folder(name)
         place, _, revision = (name, "", "") if Path(name).exists() else name.partition("@")
         options: dict[str, Any] = {"revision": revision} if revision else {}
         try:

@@ -23,7 +23,7 @@ from hn_utils.planning.walk import ANSWER, LONGEST, asked_of, everyday, pressed,
 from hn_utils.planning.work import Work
 from hn_utils.question_sets import load_questions
 from hn_utils.questions import Question
-from hn_utils.study import Study
+from hn_utils.study import Study, check_given
 
 LIBRARIES = 1e9  # bytes that Python and its libraries take, measured on the bundled model
 SCORES = 24  # bytes of each logit while a token is drawn: scores, their order, their sums
@@ -121,6 +121,7 @@ def plan(study: Study) -> Plan:
     factor of 1.5 where answers are as short as assumed. Raises OSError if a configuration, a tokenizer or a question
     set cannot be read, ValueError if the study or the model is none that can be studied.
     """
+    check_given("study", study, Study, "what hn.load_study returns, or model.study")
     if not isinstance(getattr(torch, study.dtype, None), torch.dtype):
         raise ValueError(f"dtype={study.dtype!r} is not a torch dtype: use float32, bfloat16 or float16")
     questions, instruct = load_questions(study), Absent(study.instruct, study)

@@ -15,7 +15,7 @@ from hn_utils.intervening import dose_response, few_of_each
 from hn_utils.items import RULES
 from hn_utils.planning.absent import Absent
 from hn_utils.planning.work import Work, reading, writing
-from hn_utils.question_sets import question_set
+from hn_utils.question_sets import load_items, question_set
 from hn_utils.questions import Question
 from hn_utils.responses import Example, NothingConsistent, build_examples, prompt_ids, sample_responses
 from hn_utils.study import Study
@@ -109,11 +109,10 @@ def pressed(model: Absent, study: Study, collected: Collected | None) -> tuple[l
 
     They are all kept or all counted: which neurons are scaled is not known before the probe is fitted.
     """
-    source = question_set(study)
-    asked = few_of_each(source.items(study), study.seed, 5 * study.n_items)
-    items, texts = few_of_each(asked, study.seed, study.n_items), source.texts(study)
+    asked = few_of_each(load_items(study), study.seed, 5 * study.n_items)
+    items, texts = few_of_each(asked, study.seed, study.n_items), question_set(study).texts(study)
     n_doses, works = len(study.alphas) + 2 * study.n_random_sets, []
-    openings = {(text, item.max_new_tokens) for item in asked for text in (item.question, *item.turns[:-1]) if text}
+    openings = {(text, item.max_new_tokens) for item in asked for text in item.openings}
     for new in sorted({new for _, new in openings}):
         prompts = [len(talk(model, [text])) for text, own in sorted(openings) if own == new]
         works.append(writing("replies", prompts, study.batch_rows, 1, longest(new)))

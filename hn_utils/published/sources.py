@@ -23,31 +23,37 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Source:
-    """A set's public home. An empty `home` means that the user must bring a copy."""
+    """A set's public home, and the `columns` that are read of its rows. An empty `home` means that the user must bring
+    a copy."""
 
     home: str
     split: str = "train"
     config: str | None = None
+    columns: tuple[str, ...] = ()
 
 
 GITHUB = "https://raw.githubusercontent.com"
 SOURCES = {
-    "triviaqa": Source("mandarjoshi/trivia_qa", "train", "rc.nocontext"),
-    "nq_open": Source("google-research-datasets/nq_open", "validation"),
-    "bioasq": Source("kroshan/BioASQ", "train"),
-    "popqa": Source("akariasai/PopQA", "test"),
-    "falseqa": Source(f"{GITHUB}/thunlp/FalseQA/main/dataset/test.csv"),
-    "faitheval": Source("Salesforce/FaithEval-counterfactual-v1.0", "test"),
-    "sycophancy": Source(f"{GITHUB}/meg-tong/sycophancy-eval/main/datasets/are_you_sure.jsonl"),
-    "xstest": Source(f"{GITHUB}/paul-rottger/exaggerated-safety/main/xstest_prompts.csv"),
-    "wikitext": Source("Salesforce/wikitext", "test", "wikitext-2-raw-v1"),
-    "forbidden": Source(""),
-    "jailbreaks": Source(""),
+    "triviaqa": Source("mandarjoshi/trivia_qa", "train", "rc.nocontext", columns=("question_id", "question", "answer")),
+    "nq_open": Source("google-research-datasets/nq_open", "validation", columns=("question", "answer")),
+    "bioasq": Source("kroshan/BioASQ", "train"),  # comes with other columns from its authors than from the hub
+    "popqa": Source("akariasai/PopQA", "test", columns=("id", "question", "possible_answers", "subj", "prop", "s_pop")),
+    "falseqa": Source(f"{GITHUB}/thunlp/FalseQA/main/dataset/test.csv", columns=("question", "label")),
+    "faitheval": Source(
+        "Salesforce/FaithEval-counterfactual-v1.0",
+        "test",
+        columns=("id", "question", "context", "choices", "answerKey"),
+    ),
+    "sycophancy": Source(f"{GITHUB}/meg-tong/sycophancy-eval/main/datasets/are_you_sure.jsonl", columns=("base",)),
+    "xstest": Source(f"{GITHUB}/paul-rottger/exaggerated-safety/main/xstest_prompts.csv", columns=("id", "prompt")),
+    "wikitext": Source("Salesforce/wikitext", "test", "wikitext-2-raw-v1", columns=("text",)),
+    "forbidden": Source("", columns=("question",)),
+    "jailbreaks": Source("", columns=("prompt",)),
 }
 
 
 class NoRows(ValueError):
-    """A set that has no public home, or whose file holds no rows."""
+    """A set that has no public home, or whose file holds no rows, or rows that lack columns."""
 
 
 @contextlib.contextmanager
@@ -67,7 +73,8 @@ def as_published(name: str) -> Iterator[None]:
 def read_rows(name: str, study: Study) -> list[Row]:
     """Rows of a published set as released, from `study.sources[name]` (a file, or hub name@revision) or its home.
 
-    Raises NoRows for a set that has no public home and was not given, or holds no rows; OSError if it cannot be read.
+    Raises NoRows for a set that has no public home and was not given, holds no rows, or rows that lack columns; OSError
+    if it cannot be read.
     """
     where = study.sources.get(name, "")
     remedy = f"give your own copy as sources={{{name!r}: 'file.jsonl'}}"
@@ -81,6 +88,13 @@ def read_rows(name: str, study: Study) -> list[Row]:
         raise NoRows(f"{name} has no rows: {remedy}")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise NoRows(f"{name} must be a list of rows, each with named columns: {remedy}")
+    needed = SOURCES[name].columns
+    for place, row in enumerate(rows):
+        if lacking := [column for column in needed if column not in row]:
+            raise NoRows(
+                f"{name}, row {place} lacks {', '.join(lacking)}: give rows with the columns {', '.join(needed)}, as "
+                f"its authors released them; this one has {', '.join(map(str, row))}"
+            )
     return rows
 
 
@@ -91,7 +105,10 @@ def read_file(path: Path, remedy: str) -> list[Row]:
             return pq.read_table(path).to_pylist()
         with path.open(encoding="utf-8-sig", newline="") as file:
             if path.suffix == ".csv":
-                return list(csv.DictReader(file))
+                rows = list(csv.DictReader(file))
+                if long := [place for place, row in enumerate(rows, start=2) if None in row]:
+                    raise ValueError(f"line {long[0]} has more cells than the first: put a text with a comma in quotes")
+                return rows
             if path.suffix == ".jsonl":
                 return [json.loads(line) for line in file if line.strip()]
             content = json.load(file)

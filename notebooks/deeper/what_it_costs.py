@@ -23,7 +23,7 @@ import pandas as pd
 import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.curves import ABLATION, AMPLIFICATION
-from hn_utils.items import BEHAVIOURS, CAPABILITY
+from hn_utils.items import CAPABILITY, behaviour_called
 from hn_utils.shown import plots
 from hn_utils.shown.gallery import Gallery
 from hn_utils.verdicts import outermost_told, verdicts
@@ -44,7 +44,7 @@ intervened = hn.dose_response(subject, found)
 # %%
 for behaviour, curve in intervened.behaviours.items():
     silenced, turned_up = curve.slope_beyond_random(ABLATION), curve.slope_beyond_random(AMPLIFICATION)
-    print(f"{BEHAVIOURS[behaviour].title:20} ablation (0 to 1) {silenced}   amplification (1 to 3) {turned_up}")
+    print(f"{behaviour_called(behaviour).title:20} ablation (0 to 1) {silenced}   amplification (1 to 3) {turned_up}")
 
 # %% [markdown]
 # How many items respond at all, at alpha 0 or 3? A mean slope can hide that nearly all stay as they were.
@@ -52,7 +52,7 @@ for behaviour, curve in intervened.behaviours.items():
 # %%
 for behaviour, curve in intervened.behaviours.items():
     others = curve.control_swings
-    print(f"{BEHAVIOURS[behaviour].title:20} {curve.swings:.0%} of items change their outcome", end="; ")
+    print(f"{behaviour_called(behaviour).title:20} {curve.swings:.0%} of items change their outcome", end="; ")
     print(f"with random neurons {others.mean():.0%} ({others.min():.0%} to {others.max():.0%})")
 
 # %% [markdown]
@@ -129,7 +129,7 @@ for name, verdict in verdicts(there.capability).items():
 # %%
 for behaviour, verdict in verdicts(there.behaviours).items():
     beyond = there.behaviours[behaviour].slope_beyond_random()
-    print(f"{BEHAVIOURS[behaviour].title:20} {beyond} {verdict}")
+    print(f"{behaviour_called(behaviour).title:20} {beyond} {verdict}")
 print(outermost_told(there.behaviours))
 
 # %% [markdown]

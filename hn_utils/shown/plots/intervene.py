@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from hn_utils.analyses import Breaking
-from hn_utils.controls import bootstrap, mean
+from hn_utils.controls import Estimate, bootstrap, mean
 from hn_utils.curves import CONTROL_ALPHAS, DoseResponse
 from hn_utils.intervening import Intervened
 from hn_utils.items import behaviour_called
@@ -28,6 +28,7 @@ from hn_utils.shown.plots.style import (
     read_at,
     styled,
 )
+from hn_utils.tabled import counted
 from hn_utils.verdicts import Verdict, verdicts
 
 TINTS = {"complied": "#F6CDB4", "resisted": "#BFDBEC", "neither": "#E4E4E4"}
@@ -60,14 +61,24 @@ def dose_response(
     ticks = [tick for tick in np.arange(0, 1.01, 0.05 if top < 0.35 else 0.2).round(2).tolist() if tick <= top]
     figure.update_yaxes(range=[0, top], tickvals=ticks)
     figure.update_yaxes(title="share of replies that comply", col=1)
-    n, sets = sorted({len(c.items) for c in curves.values()}), len(next(iter(curves.values())).control_outcomes)
+    sets = len(next(iter(curves.values())).control_outcomes)
     return styled(
         figure,
         risen(told),
         caption=f"{read_at(card)} scaled by alpha. In each panel: slope beyond random, points per alpha [95 % "
-        f"interval], verdict, corrected for {len(curves)} curves. n = {' to '.join(map(str, n))} items each; {sets} "
-        "random sets at alpha 0, 1, 3.",
+        f"interval], verdict, corrected for {counted(len(curves), 'curve')}. {how_many(curves)}; {sets} random sets at "
+        "alpha 0, 1, 3.",
     )
+
+
+def how_many(curves: Mapping[str, DoseResponse]) -> str:
+    """How many items each curve has, and whether the model was seen to know their facts."""
+    n, each = " to ".join(map(str, sorted({len(c.items) for c in curves.values()}))), " each" * (len(curves) > 1)
+    items = [item for curve in curves.values() for item in curve.items]
+    known = sum(bool(item.openings) for item in items)
+    if known == len(items):
+        return f"n = {n} items{each}"
+    return f"n = {n} items{each}, {known or 'none'} of them about facts that the model was seen to know"
 
 
 def zoomed(curves: Sequence[DoseResponse]) -> float:
@@ -148,10 +159,13 @@ def replies_table(rows: Sequence[tuple[str, DoseResponse, int]], place: int, hea
 
 
 def side_effects(intervened: Intervened, card: HNeurons) -> go.Figure:
-    """What does scaling cost: are known facts still stated, and does ordinary text still make sense?"""
-    curve, text = intervened.capability["recall"], intervened.text
-    assert text is not None  # the study's own items come with text
-    figure = make_subplots(rows=1, cols=2, subplot_titles=("Known facts, asked plainly", "Ordinary text"))
+    """What does scaling cost: are known facts still stated, and does ordinary text (if any was read) make sense?"""
+    curve, lost = intervened.capability["recall"], text_lost(intervened)
+    panels, controls = ["Known facts, asked plainly"], [curve.control_rates()]
+    if lost:
+        panels.append("Ordinary text")
+        controls.append(lost[1])
+    figure = make_subplots(rows=1, cols=len(panels), subplot_titles=panels)
     for outcome, name, colour in (
         ("complied", "right", TRUE),
         ("neither", "wrong", FALSE),
@@ -159,43 +173,61 @@ def side_effects(intervened: Intervened, card: HNeurons) -> go.Figure:
     ):
         rates = curve.rate(outcome)  # type: ignore[arg-type]
         figure.add_traces(band(curve.alphas.tolist(), rates, colour, f"H-Neurons: {name}"), rows=1, cols=1)
-    start = text.loss[:, [int(np.argmin(np.abs(curve.alphas - 1)))]]
-    losses = [bootstrap(mean, column, groups=text.entities) for column in (text.loss - start).T]
-    other_losses = (text.control_loss - start).mean(1)
-    figure.add_traces(band(curve.alphas.tolist(), losses, H_NEURON, "H-Neurons: loss"), rows=1, cols=2)
-    for column, controls in ((1, curve.control_rates()), (2, other_losses)):
-        envelope(figure, CONTROL_ALPHAS, controls, column, f"{MATCHED}: right; loss")
+    if lost:
+        figure.add_traces(band(curve.alphas.tolist(), lost[0], H_NEURON, "H-Neurons: loss"), rows=1, cols=2)
+        figure.update_yaxes(title="loss minus loss at alpha 1 (nats per token)", col=2)
+    for column, values in enumerate(controls, start=1):
+        envelope(figure, CONTROL_ALPHAS, values, column, f"{MATCHED}: right; loss")
     figure.update_xaxes(title="alpha", dtick=0.5)
     figure.update_yaxes(title="share of facts", range=[0, 1.02], col=1)
-    figure.update_yaxes(title="loss minus loss at alpha 1 (nats per token)", col=2)
     last, random = curve.rate()[-1], curve.control_rates()[:, -1]
-    return styled(
-        figure,
+    told = (
         f"{read_at(card)} at alpha {curve.alphas[-1]:g}: the model still states {last} of the facts it knew; with "
         f"random neurons {random.mean():.2f} (range {random.min():.2f} to {random.max():.2f}; n = {len(curve.items)} "
-        f"facts). Loss of ordinary text {losses[-1].value:+.3f} [{losses[-1].low:.3f}, {losses[-1].high:.3f}] nats per "
-        f"token, with random neurons {other_losses[:, -1].mean():+.3f} (n = {len(start)} texts)",
+        f"facts)"
     )
+    if lost:
+        own, others = lost[0][-1], lost[1][:, -1]
+        told += (
+            f". Loss of ordinary text {own.value:+.3f} [{own.low:.3f}, {own.high:.3f}] nats per token, with random "
+            f"neurons {others.mean():+.3f} (n = {own.n} texts)"
+        )
+    return styled(figure, told)
+
+
+def text_lost(intervened: Intervened) -> tuple[list[Estimate], np.ndarray] | None:
+    """What ordinary text loses above alpha 1, nats per token, at each alpha: with the H-Neurons, and [set, control
+    alpha] with random ones. None if none was read."""
+    text, alphas = intervened.text, intervened.capability["recall"].alphas
+    if text is None:
+        return None
+    start = text.loss[:, [int(np.argmin(np.abs(alphas - 1)))]]
+    own = [bootstrap(mean, column, groups=text.entities) for column in (text.loss - start).T]
+    return own, (text.control_loss - start).mean(1)
 
 
 def breaking(broken: Breaking, card: HNeurons) -> go.Figure:
     """Turned up far beyond the paper's alphas: what breaks first, and would random neurons break it as well?"""
-    figure = make_subplots(rows=1, cols=2, subplot_titles=("Known facts, asked plainly", "Ordinary text"))
+    drawn = [
+        ("Known facts, asked plainly", "share still stated", broken.recall, broken.control_recall),
+        ("Ordinary text", "loss above alpha 1 (nats per token)", broken.loss, broken.control_loss),
+    ][: 2 if broken.loss else 1]
+    figure = make_subplots(rows=1, cols=len(drawn), subplot_titles=[title for title, *_ in drawn])
     x = [f"{a:g}" for a in broken.alphas]
-    for column, own, others in (
-        (1, broken.recall, broken.control_recall),
-        (2, broken.loss, broken.control_loss),
-    ):
+    for column, (_, axis, own, others) in enumerate(drawn, start=1):
         envelope(figure, x, others, column, MATCHED)
         (line,) = band(x, own, H_NEURON, "H-Neurons")
         figure.add_trace(line.update(showlegend=column == 1), row=1, col=column)
+        figure.update_yaxes(title=axis, col=column)
     figure.update_xaxes(title="alpha", type="category")
-    figure.update_yaxes(title="share still stated", range=[0, 1.02], col=1)
-    figure.update_yaxes(title="loss above alpha 1 (nats per token)", col=2)
-    last = f"{broken.alphas[-1]:g}"
-    return styled(
-        figure,
-        f"{read_at(card)} at alpha {last}: {broken.recall[-1]} of known facts (n = {broken.recall[-1].n}) are still "
-        f"stated, with random neurons {broken.control_recall[:, -1].mean():.2f}; ordinary text loses "
-        f"{broken.loss[-1].value:.2f} nats per token, with random neurons {broken.control_loss[:, -1].mean():.2f}",
+    figure.update_yaxes(range=[0, 1.02], col=1)
+    told = (
+        f"{read_at(card)} at alpha {x[-1]}: {broken.recall[-1]} of known facts (n = {broken.recall[-1].n}) are still "
+        f"stated, with random neurons {broken.control_recall[:, -1].mean():.2f}"
     )
+    if broken.loss:
+        told += (
+            f"; ordinary text loses {broken.loss[-1].value:.2f} nats per token, with random neurons "
+            f"{broken.control_loss[:, -1].mean():.2f}"
+        )
+    return styled(figure, told)

@@ -12,7 +12,7 @@ from hn_utils.contributions import Contributions
 from hn_utils.controls import auroc, bootstrap
 from hn_utils.finding import Found
 from hn_utils.l1_path import Fit
-from hn_utils.probe import Detection, HNeurons, Probe, row_of
+from hn_utils.probe import Detection, HNeurons, Probe
 from hn_utils.shown.plots.style import (
     ABSTAINED,
     CONFIDENCE,
@@ -26,6 +26,7 @@ from hn_utils.shown.plots.style import (
     neuron_name,
     styled,
 )
+from hn_utils.tabled import counted
 
 
 def l1_path(probe: Probe) -> go.Figure:
@@ -63,8 +64,8 @@ def l1_path(probe: Probe) -> go.Figure:
     chosen = probe.validation[probe.chosen]
     return styled(
         figure,
-        f"{len(probe.fit.h_neurons)} H-Neurons at C = {probe.fit.C:.3g}: the sparsest probe within one standard error "
-        f"of the best; validation AUROC {chosen} (n = {chosen.n} answers)",
+        f"{counted(len(probe.fit.h_neurons), 'H-Neuron')} at C = {probe.fit.C:.3g}: the sparsest probe within one "
+        f"standard error of the best; validation AUROC {chosen} (n = {chosen.n} answers)",
     )
 
 
@@ -156,9 +157,9 @@ def neuron_atlas(
     louder = np.mean(gap[card.flat] > 0)
     return styled(
         figure,
-        f"{len(card.rows)} H-Neurons of {X.shape[1]:,} ({card.per_mille:.2f} per mille). {louder:.0%} of them are "
-        f"louder in hallucinated answers, {np.mean(gap[others] > 0):.0%} of random neurons, {np.mean(gap > 0):.0%} of "
-        f"all (n = {len(labels)} validation answers)",
+        f"{counted(len(card.rows), 'H-Neuron')} of {X.shape[1]:,} ({card.per_mille:.2f} per mille). {louder:.0%} of "
+        f"them are louder in hallucinated answers, {np.mean(gap[others] > 0):.0%} of random neurons, "
+        f"{np.mean(gap > 0):.0%} of all (n = {len(labels)} validation answers)",
     )
 
 
@@ -222,7 +223,7 @@ def detection(found: Found, table: Sequence[Detection]) -> go.Figure:
         figure,
         detected(found),
         height=240 + 34 * len(names),
-        caption=f"AUROC of {row_of(table, 'H-Neurons').n_neurons} H-Neurons on {sets[0]}: minus random neurons of "
+        caption=f"AUROC of {counted(len(found.card.rows), 'H-Neuron')} on {sets[0]}: minus random neurons of "
         f"the same layers and loudness {found.beyond['random']}, minus confidence {found.beyond['confidence']}. "
         "Bars of random sets and shuffled labels hold 95 % of them; the others are 95 % intervals over entities.",
     )
