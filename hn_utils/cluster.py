@@ -1,8 +1,8 @@
 """Tasks of a sweep on a Ray cluster. Only this module imports Ray.
 
 A node needs this package in the same version, the models, and the hub's token. A task's files come back as its result:
-nodes need share no disk. If they share HN_CACHE, what a dead node had kept is not computed again. API keys are not sent,
-since Ray would write them into its logs: a node must have its own.
+nodes need share no disk. If they share HN_CACHE, what a dead node had kept is not computed again. API keys are not
+sent, since Ray would write them into its logs: a node must have its own.
 """
 
 from __future__ import annotations

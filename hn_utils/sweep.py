@@ -63,7 +63,7 @@ class Sweep:
             raise ValueError(f"{empty}={getattr(self, empty)!r} must name at least one, and none may be empty")
         if taken := [name for name in OWN if name in self.settings]:
             raise ValueError(
-                f"settings may not hold {taken[0]!r}, which each task has of its own: see {OWN[taken[0]]!r}"
+                f"settings may not hold {taken[0]!r}, which differs from task to task: give {OWN[taken[0]]}"
             )
 
     def tasks(self) -> list[Study]:
@@ -79,8 +79,8 @@ class Sweep:
         twice = [name for name, n in Counter(study.name for study in made).items() if n > 1]
         if twice:
             raise ValueError(
-                f"{len(twice)} names stand for several tasks, such as {twice[0]!r}: name no study, seed or model twice, "
-                "and rename folders or files that have one name"
+                f"{len(twice)} names stand for several tasks, such as {twice[0]!r}: name no study, seed or model twice "
+                "and give no two files or folders one name"
             )
         return made
 

@@ -118,12 +118,12 @@ def numbers(summaries: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, index=pd.Index(summaries, name="task"))
 
 
-PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{name}</title>
+PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>H-Neurons: sweep {name}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>
 body{{font:16px/1.5 system-ui,sans-serif;max-width:1180px;margin:2rem auto;padding:0 1rem;color:#222}}
 .frame{{overflow-x:auto}}.frame>div{{min-width:{width}px}}
 table{{border-collapse:collapse;font-size:.9rem}}th,td{{border:1px solid #ddd;padding:.3rem .6rem;text-align:left}}
-</style></head><body><h1>{name}</h1>
+</style></head><body><h1>Sweep {name}</h1>
 <p>{n} runs side by side, each with its intervals (95 %, over entities) beside its control. Runs that share questions or
 a model are not independent, and nothing is corrected for how many there are. <a href="results.csv">The same in
 numbers</a>.</p>

@@ -12,7 +12,8 @@ from hn_utils.shown.plots.style import CONFIDENCE as CONFIDENCE_COLOUR
 from hn_utils.shown.plots.style import CONTROL, H_NEURON, printable, styled
 
 Runs = Mapping[str, Mapping[str, Measure]]  # findings by run
-ROW, REST = 44, 300  # pixels of a run's row, and of title, axis and legend
+ROW, REST = 44, 270  # pixels of a run's row, and of title, axis and legend
+LEGEND = 70  # pixels below the axis
 SHIFTS = {RANDOM: -0.2, CONFIDENCE: 0.0, AUROC: 0.2}  # so that detectors do not cover each other
 LOOKS = {
     AUROC: ("H-Neurons", H_NEURON, "circle"),
@@ -40,11 +41,14 @@ def intervals(found: Sequence[tuple[str, float, Measure]], colour: str, name: st
     )
 
 
-def rows_named(figure: go.Figure, runs: Runs) -> None:
-    """The runs from top to bottom."""
-    names = [printable(name) for name in runs]
+def named(figure: go.Figure, runs: Runs, title: str, caption: str) -> go.Figure:
+    """The runs from top to bottom, in house style; the legend stands a fixed number of pixels below the axis."""
+    names, height = [printable(name) for name in runs], ROW * len(runs) + REST
     figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names, range=[len(names) - 0.5, -0.5])
     figure.update_yaxes(automargin=True)
+    styled(figure, title, height, caption)
+    margin = figure.layout.margin  # type: ignore[union-attr]
+    return figure.update_layout(legend_y=-LEGEND / (height - margin.t - margin.b))
 
 
 def detection_of_runs(runs: Runs) -> go.Figure:
@@ -55,14 +59,14 @@ def detection_of_runs(runs: Runs) -> go.Figure:
         figure.add_trace(intervals(found, colour, name, symbol))
     figure.add_vline(x=0.5, line={"color": "#333333", "dash": "dot", "width": 1})
     figure.update_xaxes(title="AUROC on held-out entities", range=[0, 1.05])
-    rows_named(figure, runs)
-    above = [m[BEYOND].low is not None and m[BEYOND].low > 0 for m in runs.values()]
-    told = "; ".join(f"{run} {m[BEYOND]} (n = {m[BEYOND].n})" for run, m in runs.items())
-    return styled(
+    beyond = sorted((m[BEYOND] for m in runs.values()), key=lambda m: m.value)
+    above = sum(m.low is not None and m.low > 0 for m in beyond)
+    return named(
         figure,
-        f"H-Neurons detect more than random neurons in {sum(above)} of {len(runs)} runs",
-        ROW * len(runs) + REST,
-        f"AUROC beyond random neurons of the same layers and loudness: {told}",
+        runs,
+        f"H-Neurons detect more than random neurons in {above} of {len(runs)} runs",
+        f"AUROC beyond random neurons of the same layers and loudness: from {beyond[0]} (n = {beyond[0].n}) to "
+        f"{beyond[-1]} (n = {beyond[-1].n})",
     )
 
 
@@ -79,12 +83,11 @@ def slopes_of_runs(runs: Runs) -> go.Figure:
         words += [m.verdict for _, _, m in found]
     figure.update_xaxes(title="points per alpha")
     figure.update_layout(showlegend=False)
-    rows_named(figure, runs)
     apart, able = sum(w in ("rises", "falls") for w in words), sum("too few" not in w for w in words)
-    return styled(
+    return named(
         figure,
+        runs,
         f"Beyond random neurons, {apart} of {len(words)} curves stand out",
-        ROW * len(runs) + REST,
         f"Slope of over-compliance from alpha 0 to 3, minus that of random neurons. {able} of {len(words)} curves had "
         "enough random sets for a verdict; p is corrected within a run, not over runs",
     )
