@@ -1,4 +1,4 @@
-"""A sweep on a Ray cluster of several nodes, all on this machine, ends with the bytes of one without Ray, whatever dies."""
+"""A sweep on a Ray cluster of several nodes on this machine ends with the bytes of one without Ray, whatever dies."""
 
 from __future__ import annotations
 
