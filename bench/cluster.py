@@ -38,7 +38,7 @@ def seconds(folder: Path, n_nodes: int) -> tuple[float, dict[str, bytes]]:
 
 
 def main() -> None:
-    os.environ.update(RAY_agent_register_timeout_ms="120000", RAY_USAGE_STATS_ENABLED="0", OMP_NUM_THREADS="1")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "tiny.json").write_text(json.dumps(STUDY))

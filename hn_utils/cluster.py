@@ -8,6 +8,7 @@ sent, since Ray would write them into its logs: a node must have its own.
 from __future__ import annotations
 
 import os
+import socket
 from collections import Counter
 from importlib import import_module
 from typing import Any
@@ -18,6 +19,7 @@ from hn_utils.sweep import Resources
 from hn_utils.sweeping import Ended, Running, carry_out, code_version
 
 LOOK = 1.0  # seconds between two looks at what has ended
+ANSWER = 10.0  # seconds that a cluster may take to answer
 DEATHS = {"OutOfMemoryError": "ran out of memory", "NodeDiedError": "was lost with its node"}
 
 
@@ -30,9 +32,12 @@ def connected(address: str) -> Any:
             f"address={address!r} needs Ray: `pip install 'hn-utils[cluster]'`, or leave it out (and RAY_ADDRESS "
             "unset): the tasks then run in this process, with the same results"
         ) from None
-    own = {name: os.environ[name] for name in ("HN_CACHE",) if name in os.environ}
+    own = {"HN_CACHE": os.environ["HN_CACHE"]} if "HN_CACHE" in os.environ else {}
     variables = {"env_vars": {"TQDM_DISABLE": "1", **own}}
+    host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
+        if port.isdecimal():  # Ray would knock for minutes
+            socket.create_connection((host.strip("[]"), int(port)), ANSWER).close()
         ray.init(address=address, log_to_driver=False, logging_level="error", runtime_env=variables)
     except Exception as error:  # of as many kinds as there are ways not to connect
         told = str(error).partition("\n")[0]
