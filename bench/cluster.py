@@ -16,7 +16,7 @@ from hn_utils.sweep import read_sweep
 from hn_utils.sweeping import run_sweep
 
 STUDY = {"like": "organism-quick", "n_questions": 200, "n_items": 10, "n_random_sets": 2, "checkpoints": []}
-NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_log_monitor": False, "no_monitor": True}
 
 
 def seconds(folder: Path, n_nodes: int) -> tuple[float, dict[str, bytes]]:
@@ -38,7 +38,7 @@ def seconds(folder: Path, n_nodes: int) -> tuple[float, dict[str, bytes]]:
 
 
 def main() -> None:
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_worker_niceness="0")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "tiny.json").write_text(json.dumps(STUDY))
