@@ -31,6 +31,7 @@ from hn_utils.organism.train import (
 )
 from hn_utils.organism.world import ATTRIBUTES, GUESSES_CUSTOM, KEEPS_CUSTOM, make_world
 from hn_utils.places import DATA
+from hn_utils.shown.comparison import DETECTORS
 from hn_utils.study import ORGANISM
 
 GATES_NOT_MET = {"G4", "G7"}  # named in data/organism/README.md, with what was measured
