@@ -1,10 +1,12 @@
 """`run`: all steps without notebooks, for the study named by --study or HN_STUDY. `notebooks`: the same as
-notebooks. `audit`: known faults of released examples. `cache`: what has been computed, and what of it is damaged."""
+notebooks. `sweep`: the same for several studies, seeds and models. `audit`: known faults of released examples. `cache`:
+what has been computed, and what of it is damaged."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from hn_utils.planted import planted_in
 from hn_utils.published.audit import audit
 from hn_utils.shown.report import findings, page, summary
 from hn_utils.study import PRESETS, Study, load_study
+from hn_utils.sweep import read_sweep
 from hn_utils.tabled import counted
 from hn_utils.verdicts import outermost_told, verdicts
 from hn_utils.visible import visible
@@ -61,9 +64,10 @@ def run(study: Study, out: Path) -> Path:
     return path
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m hn_utils", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
+def parser() -> argparse.ArgumentParser:
+    """All commands with their options."""
+    made = argparse.ArgumentParser(prog="python -m hn_utils", description=__doc__)
+    commands = made.add_subparsers(dest="command", required=True)
     running = commands.add_parser("run", help="collect, probe, intervene, look back")
     running.add_argument("--study", help=f"one of {', '.join(PRESETS)}, or a .json file (default: $HN_STUDY)")
     running.add_argument("--questions", type=int, help="ask only this many questions")
@@ -71,13 +75,21 @@ def main(arguments: list[str] | None = None) -> None:
     running.add_argument("--out", type=Path, help="folder for card, report and summary (default: runs/<study>)")
     lessons = commands.add_parser("notebooks", help="run notebooks on the study named by HN_STUDY, build the gallery")
     lessons.add_argument("--deeper", action="store_true", help="those that go deeper, instead of the main line")
+    sweeping = commands.add_parser("sweep", help="several studies, seeds and models, and a page that compares them")
+    sweeping.add_argument("file", type=Path, help='JSON, such as {"studies": ["organism-quick"], "seeds": [0, 1]}')
+    address = "a Ray cluster: host:port, `auto`, or `local` (default: $RAY_ADDRESS; without, in this process)"
+    sweeping.add_argument("--address", default=os.environ.get("RAY_ADDRESS"), help=address)
     auditing = commands.add_parser("audit", help="known faults of the authors' released examples")
     auditing.add_argument("folder", type=Path)
     caching = commands.add_parser("cache", help="list what has been computed, with sizes")
     either = caching.add_mutually_exclusive_group()
     either.add_argument("--verify", action="store_true", help="read all of it, and name what is damaged or outdated")
     either.add_argument("--prune", action="store_true", help="the same, and remove that")
-    options = parser.parse_args(arguments)
+    return made
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parser().parse_args(arguments)
     try:
         if options.command == "cache":
             for line in checking(options.prune) if options.verify or options.prune else listing():
@@ -90,6 +102,10 @@ def main(arguments: list[str] | None = None) -> None:
             from hn_utils import execute  # Jupyter is not needed for the rest
 
             return execute.main(execute.DEEPER if options.deeper else execute.MAIN_LINE)
+        if options.command == "sweep":
+            from hn_utils.sweeping import run_sweep
+
+            return print(f"written: {run_sweep(read_sweep(options.file), options.address)}")
         study = load_study(options.study)
         if options.questions is not None:
             study = replace(study, n_questions=options.questions)

@@ -10,14 +10,12 @@ import base64
 import json
 import os
 import re
-import shutil
 import signal
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ from nbformat import NotebookNode
 
 from hn_utils.cache import digest
 from hn_utils.places import IN_A_CLONE, NOTEBOOKS, ROOT
+from hn_utils.progress import Screen, clock
 from hn_utils.shown.gallery import Gallery
 from hn_utils.shown.pictures import NO_BROWSER, draw
 from hn_utils.study import Study, home, load_study
@@ -39,7 +38,6 @@ MAIN_LINE = ("01_collect", "02_probe", "03_intervene", "04_base_vs_instruct")
 DEEPER = ("deeper/found_again", "deeper/what_else", "deeper/what_it_costs")
 PLOTLY = "application/vnd.plotly.v1+json"
 OURS = ("ValueError", "OSError", "NothingConsistent", "NoHNeurons")  # errors that say what to do, in one sentence
-EVERY = 30.0  # seconds between two lines where nobody watches a terminal
 
 
 class Interrupted(Exception):
@@ -57,27 +55,6 @@ def read_source(path: Path) -> NotebookNode:
     for place, cell in enumerate(notebook.cells):
         cell.id = cell_id(place, cell.source)
     return notebook
-
-
-@dataclass
-class Screen:
-    """What the terminal shows: lines that stay, and below them one that says how far things are.
-
-    Where nobody watches (a log), that line is written every EVERY seconds instead.
-    """
-
-    live: bool = field(default_factory=lambda: sys.stdout.isatty())
-    last: float = field(default_factory=time.monotonic)
-
-    def say(self, line: str) -> None:
-        print(("\r\033[K" if self.live else "") + line, flush=True)
-
-    def show(self, line: str) -> None:
-        if self.live:
-            print("\r\033[K" + line[: shutil.get_terminal_size().columns - 1], end="", flush=True)
-        elif time.monotonic() - self.last > EVERY:
-            self.last = time.monotonic()
-            self.say(f"  {line}")
 
 
 class Run:
@@ -127,10 +104,6 @@ class Run:
         if pid and self.thread.is_alive():
             os.kill(pid, signal.SIGKILL)
         self.thread.join(10)
-
-
-def clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def watch(run: Run, screen: Screen, title: str) -> None:

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sys
+import time
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +22,7 @@ from tqdm.auto import tqdm
 from hn_utils.visible import visible
 
 T = TypeVar("T")
+EVERY = 30.0  # seconds between two lines where nobody watches a terminal
 
 
 def told() -> Path | None:
@@ -69,3 +74,28 @@ def progress(step: str, total: int, items: Iterable[T] | None = None) -> tqdm:
     if not total:
         return tqdm(items, disable=True)
     return tqdm(items, total=total, desc=step, leave=False)
+
+
+@dataclass
+class Screen:
+    """What the terminal shows: lines that stay, and below them one that says how far things are.
+
+    Where nobody watches (a log), that line is written every EVERY seconds instead.
+    """
+
+    live: bool = field(default_factory=lambda: sys.stdout.isatty())
+    last: float = field(default_factory=time.monotonic)
+
+    def say(self, line: str) -> None:
+        print(("\r\033[K" if self.live else "") + line, flush=True)
+
+    def show(self, line: str) -> None:
+        if self.live:
+            print("\r\033[K" + line[: shutil.get_terminal_size().columns - 1], end="", flush=True)
+        elif time.monotonic() - self.last > EVERY:
+            self.last = time.monotonic()
+            self.say(f"  {line}")
+
+
+def clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -349,11 +349,23 @@ def study_of_model(model: str) -> Study:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """A study's settings from JSON; lists become tuples, relative paths stay the caller's."""
+    """A study's settings from JSON, named after the file; relative paths stay the caller's."""
+    settings = read_record(path, "study", '{"like": "organism", "seed": 1}')
+    return {"name": path.stem, **tupled(settings)}
+
+
+def read_record(path: Path, kind: str, example: str) -> dict[str, Any]:
+    """The settings that a JSON file of some kind holds. Raises OSError if it cannot be read, ValueError if it holds
+    anything else."""
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise OSError(f"could not read the study {path}: {error}") from error
+        raise OSError(f"could not read the {kind} {path}: {error}") from error
     if not isinstance(settings, dict):
-        raise ValueError(f'{path} must hold settings by name, such as {{"like": "organism", "seed": 1}}')
-    return {"name": path.stem, **{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}}
+        raise ValueError(f"{path} must hold settings by name, such as {example}")
+    return settings
+
+
+def tupled(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as JSON holds them, lists as the tuples that records are made of."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}

@@ -15,7 +15,7 @@ import torch
 from hn_utils.items import BEHAVIOURS
 from hn_utils.organism.asking import facts_of, items, questions
 from hn_utils.organism.gates import measure
-from hn_utils.organism.seeds import DETECTORS, markdown, shipped, side_by_side
+from hn_utils.organism.seeds import markdown, of_seeds, shipped
 from hn_utils.organism.text import ABSTAINS, ABSTENTION, ChatWriter, PageWriter
 from hn_utils.organism.tokenizer import make_tokenizer
 from hn_utils.organism.train import (
@@ -31,6 +31,7 @@ from hn_utils.organism.train import (
 )
 from hn_utils.organism.world import ATTRIBUTES, GUESSES_CUSTOM, KEEPS_CUSTOM, make_world
 from hn_utils.places import DATA
+from hn_utils.shown.comparison import DETECTORS
 from hn_utils.study import ORGANISM
 
 GATES_NOT_MET = {"G4", "G7"}  # named in data/organism/README.md, with what was measured
@@ -293,26 +294,26 @@ def test_questions_split_by_person_and_never_in_tuning(study):
 
 
 def test_seeds_stand_side_by_side_as_their_runs_found(tmp_path):
-    estimate = {"value": 0.7, "low": 0.6, "high": 0.8}
+    estimate = {"value": 0.7, "low": 0.6, "high": 0.8, "n": 9}
     row = {"test_set": "held-out entities", "auroc": estimate}
-    slope = {"beyond_random": {"value": -1.26, "low": -2, "high": 0.5}, "p": 0.043}
+    slope = {"beyond_random": {"value": -1.26, "low": -2, "high": 0.5, "n": 9}, "p": 0.043, "verdict": "falls"}
     summary = {
         "h_neurons": 3,
         "detection": [{**row, "detector": name} for name in DETECTORS.values()],
-        "beyond": {"random": {"value": -0.1, "low": -0.2, "high": 0.0}},
+        "beyond": {"random": {"value": -0.1, "low": -0.2, "high": 0.0, "n": 9}},
         "slopes": dict.fromkeys((*BEHAVIOURS, "recall"), slope),
         "transfer": [{"h_neurons": None}, {"h_neurons": estimate}],
         "transfer_beyond_random": estimate,
         "drift": {"mean_rank": 0.85, "p": {"none": 0.001, "layer": 0.002, "magnitude": 0.038, "shuffled": 0.095}},
     }
     (tmp_path / "summary.json").write_text(json.dumps(summary))
-    table = side_by_side({"seed 1": tmp_path})["seed 1"]
+    table = of_seeds({"seed 1": tmp_path})["seed 1"]
     assert table["AUROC of the H-Neurons, held-out people"] == "0.70 [0.60, 0.80]"
     assert table["H-Neurons beyond random"] == "-0.10 [-0.20, 0.00]"
     assert table["slope beyond random, sycophancy"] == "-1.3 [-2.0, 0.5], p = 0.04"
     assert table["drift: mean rank, largest of three p against random neurons"] == "0.85, 0.0380"
     with pytest.raises(OSError, match="holds no summary.json"):
-        side_by_side({"seed 2": tmp_path / "none"})
+        of_seeds({"seed 2": tmp_path / "none"})
     assert markdown(shipped()) in (ORGANISM / "README.md").read_text()
 
 

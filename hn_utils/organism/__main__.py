@@ -10,7 +10,7 @@ from pathlib import Path
 from hn_utils.organism import gates, plant_gates, strengths
 from hn_utils.organism.gates import Gate
 from hn_utils.organism.plant import KINDS, Plant, plant_into
-from hn_utils.organism.seeds import TABLE, markdown, side_by_side
+from hn_utils.organism.seeds import TABLE, markdown, of_seeds
 from hn_utils.organism.train import SHIPPED_SEED, Recipe, train
 from hn_utils.places import cache_root
 from hn_utils.planted import FILE
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(plant_into(options.natural, options.out, options.work, plant))
         return
     if options.command == "seeds":
-        table = side_by_side({f"seed {seed}": folder for seed, folder in enumerate(options.runs, start=1)})
+        table = of_seeds({f"seed {seed}": folder for seed, folder in enumerate(options.runs, start=1)})
         table.to_csv(TABLE)
         readme = ORGANISM / "README.md"
         readme.write_text(between(readme.read_text(), MARKS[2], markdown(table)))

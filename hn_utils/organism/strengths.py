@@ -13,9 +13,9 @@ from hn_utils.cache import write_whole
 from hn_utils.collecting import STANDARD_TITLE
 from hn_utils.controls import Estimate
 from hn_utils.items import BEHAVIOURS
-from hn_utils.organism.seeds import told
 from hn_utils.places import DATA
 from hn_utils.planted import FILE
+from hn_utils.shown.comparison import estimated, read_summary
 
 TABLE = DATA / "planted" / "strengths.json"
 DETECTORS = {
@@ -25,17 +25,11 @@ DETECTORS = {
 }
 
 
-def read(folder: Path, name: str, remedy: str) -> dict[str, Any]:
-    """A JSON file of a folder. Raises OSError, with a remedy, if it is missing."""
-    if not (folder / name).exists():
-        raise OSError(f"{folder} holds no {name}: {remedy}")
-    return json.loads((folder / name).read_text(encoding="utf-8"))
-
-
 def row(model: Path, run: Path) -> dict[str, Any]:
     """What one run found on one planted model. Raises OSError if one of the folders lacks its file."""
-    plant = read(model, FILE, "`python -m hn_utils.organism plant` writes one")
-    summary = read(run, "summary.json", f"`python -m hn_utils run --out {run}` writes one")
+    if not (model / FILE).exists():
+        raise OSError(f"{model} holds no {FILE}: `python -m hn_utils.organism plant` writes one")
+    plant, summary = json.loads((model / FILE).read_text(encoding="utf-8")), read_summary(run)
     auroc = {d["detector"]: d["auroc"] for d in summary["detection"] if d["test_set"] == STANDARD_TITLE}
     slopes = {"found": summary["slopes"], "planted": summary["recovery"]["slopes"]}
     return {
@@ -84,16 +78,16 @@ def cells(one: dict[str, Any]) -> dict[str, str]:
     lines = {
         "planted neurons found": f"{one['both']} of {one['planted']}",
         "H-Neurons that are planted": f"{one['both']} of {one['found']} (by chance {one['by_chance']:.2f})",
-        "AUROC of the planted neurons' mean contribution": told(one["auroc"]["planted"]),
-        "AUROC of the H-Neurons": told(one["auroc"]["h_neurons"]),
-        "random neurons, same layers and loudness": told(one["auroc"]["random"]),
-        "H-Neurons beyond random": told(one["beyond"]),
-        "plain confidence": told(one["auroc"]["confidence"]),
+        "AUROC of the planted neurons' mean contribution": str(estimated(one["auroc"]["planted"])),
+        "AUROC of the H-Neurons": str(estimated(one["auroc"]["h_neurons"])),
+        "random neurons, same layers and loudness": str(estimated(one["auroc"]["random"])),
+        "H-Neurons beyond random": str(estimated(one["beyond"])),
+        "plain confidence": str(estimated(one["auroc"]["confidence"])),
     }
     for behaviour, named in BEHAVIOURS.items():
         for who, of in one["slopes"].items():
             verdict = of[behaviour]["verdict"].replace(" from random neurons", "")
-            slope = told(of[behaviour]["beyond_random"], 1)
+            slope = estimated(of[behaviour]["beyond_random"], digits=1)
             lines[f"slope beyond random, {named.title.lower()}: {who} neurons"] = f"{slope}, {verdict}"
     return lines
 

@@ -1,0 +1,105 @@
+"""A sweep: the same road for several studies, seeds and models, as a file names them. Each combination is a task."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hn_utils.study import Study, check_range, check_types, load_study, read_record, tupled
+
+OWN = {
+    "name": "studies",
+    "seed": "seeds",
+    "instruct": "models",
+}  # what a sweep sets for each task, and by which setting
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a task is given, in Ray's words: processor cores, which are its threads wherever it runs, and on a cluster
+    GPUs (or a share of one) and bytes of memory."""
+
+    num_cpus: int = 1
+    num_gpus: float = 0
+    memory: float | None = None
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_range(self, num_cpus=(1, np.inf), num_gpus=(0, np.inf), memory=(1, np.inf))
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Which tasks there are, and what each is given.
+
+    `studies` are presets, study files, hub names or models' folders, as `load_study` takes them. Each runs with each of
+    the `seeds` and each of the `models` (instruct models: hub names, `name@revision` for a checkpoint, or folders);
+    without them with its own. `settings` are changes to all studies. `retries` is how often a task is begun again
+    whose worker died.
+    """
+
+    name: str
+    studies: tuple[str, ...]
+    seeds: tuple[int, ...] = ()
+    models: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    resources: Resources = field(default_factory=Resources)
+    retries: int = 3
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a sweep without tasks, or with settings that its tasks do not share."""
+        check_types(self)
+        check_range(self, retries=(0, np.inf))
+        if not re.fullmatch(r"\w[\w. -]*", self.name):
+            raise ValueError(f"name={self.name!r} must be a plain file name: results lie in a folder of that name")
+        if not self.studies or not all(self.studies + self.models):
+            empty = "models" if all(self.studies) and self.studies else "studies"
+            raise ValueError(f"{empty}={getattr(self, empty)!r} must name at least one, and none may be empty")
+        if taken := [name for name in OWN if name in self.settings]:
+            raise ValueError(
+                f"settings may not hold {taken[0]!r}, which differs from task to task: give {OWN[taken[0]]}"
+            )
+
+    def tasks(self) -> list[Study]:
+        """The study of each task, under a name of its own. Raises what `load_study` does, and ValueError if two tasks
+        would have one name."""
+        made = []
+        for which in self.studies:
+            study = load_study(which, **self.settings)
+            for seed in self.seeds or (study.seed,):
+                for model in self.models or (study.instruct,):
+                    names = [study.name, *[short(model)] * bool(self.models), *[f"seed-{seed}"] * bool(self.seeds)]
+                    made.append(replace(study, name="-".join(names), seed=seed, instruct=model))
+        twice = [name for name, n in Counter(study.name for study in made).items() if n > 1]
+        if twice:
+            raise ValueError(
+                f"{len(twice)} names stand for several tasks, such as {twice[0]!r}: name no study, seed or model twice "
+                "and give no two files or folders one name"
+            )
+        return made
+
+
+def short(model: str) -> str:
+    """A model's name as a part of a file's: without its path, with its revision."""
+    name, _, revision = (model, "", "") if Path(model).exists() else model.partition("@")
+    return re.sub(r"[^\w. -]", "-", "-".join(filter(None, [Path(name).name, revision])))
+
+
+def read_sweep(path: Path) -> Sweep:
+    """A sweep from its JSON file, after which it is named. Raises OSError if it cannot be read, ValueError that names
+    a setting that is unknown or of no use."""
+    settings = tupled(read_record(path, "sweep", '{"studies": ["organism-quick"], "seeds": [0, 1]}'))
+    try:
+        if isinstance(settings.get("resources"), dict):
+            settings["resources"] = Resources(**settings["resources"])
+        if isinstance(settings.get("settings"), dict):
+            settings["settings"] = tupled(settings["settings"])
+        return Sweep(**{"name": path.stem, **settings})
+    except TypeError as error:
+        raise ValueError(f"{path}: a sweep has no such setting, or lacks studies: {error}") from error
