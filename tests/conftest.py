@@ -26,10 +26,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path.stem, len(SLOWEST)))
 
 
+def shared(tmp_path_factory) -> Path:
+    """The folder that all processes of this test session see."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
 @pytest.fixture(scope="session", autouse=True)
 def clean_folders(tmp_path_factory) -> None:
-    """Every test session starts from an empty cache, and its results lie in a folder of its own."""
-    os.environ["HN_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    """Every test session starts from an empty cache, which its processes share, and its results lie in a folder of its
+    own."""
+    os.environ["HN_CACHE"] = str(shared(tmp_path_factory) / "cache")
     os.environ["HN_RUNS"] = str(tmp_path_factory.mktemp("runs"))
     os.environ.pop("HN_STUDY", None)
 
@@ -60,8 +67,7 @@ def stories(stories_folder, study) -> Subject:
 def tiny_study(tmp_path_factory) -> Study:
     """A second organism, trained here in a minute on a smaller world with another architecture: by the first of several
     test processes that needs it."""
-    own = tmp_path_factory.getbasetemp()
-    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "tiny"
+    folder = shared(tmp_path_factory) / "tiny"
     recipe = Recipe(
         seed=3,
         d_model=64,

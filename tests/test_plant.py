@@ -100,7 +100,7 @@ def test_shares_are_contributions(planting):
         w = planting.model.model.layers[layer].mlp.down_proj.weight
         by_hand = sum(abs(float(post[layer][0, 4, j].detach())) * float(w[:, j].detach().norm()) for j in places)
         assert float(planting.routed.shares[layer][0, 4].detach()) == pytest.approx(
-            by_hand / float(out[layer][0, 4].norm()), rel=1e-4
+            by_hand / float(out[layer][0, 4].detach().norm()), rel=1e-4
         )
 
 

@@ -88,13 +88,13 @@ WRONG = {
     "a seed below 0": ({"seeds": [-1]}, "seed=-1 must be at least 0"),
     "a seed twice": ({"seeds": [1, 1]}, "1 names stand for several tasks, such as 'organism-quick-seed-1'"),
     "settings with a seed": ({"settings": {"seed": 1}}, "settings may not hold 'seed', .*: give seeds"),
-    "settings that are none": ({"settings": {"colour": 1}}, "a study has no such setting: .*'colour'"),
+    "settings that are none": ({"settings": {"colour": 1}}, "unknown setting 'colour'"),
     "no core": ({"resources": {"num_cpus": 0}}, "num_cpus=0 must be at least 1"),
     "half a core": ({"resources": {"num_cpus": 0.5}}, "num_cpus=0.5 must be of type int"),
     "less than no GPU": ({"resources": {"num_gpus": -1}}, "num_gpus=-1 must be at least 0"),
     "retries without end": ({"retries": -1}, "retries=-1 must be at least 0"),
     "a path for a name": ({"name": "../both"}, "name='../both' must be a plain file name"),
-    "a model that is not there": ({"models": ["/no/model"]}, "could not read the configuration of '/no/model'"),
+    "a model that is not there": ({"models": ["/no/model"]}, "no folder /no/model"),
 }
 
 
