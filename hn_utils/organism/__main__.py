@@ -7,6 +7,8 @@ import argparse
 import hashlib
 from pathlib import Path
 
+import pandas as pd
+
 from hn_utils.organism import gates, plant_gates, strengths
 from hn_utils.organism.gates import Gate
 from hn_utils.organism.plant import KINDS, Plant, plant_into
@@ -32,13 +34,14 @@ def checksums(folder: Path) -> str:
     return "\n".join(["| file | bytes | SHA-256 |", "|---|---|---|", *(f"| {a} | {b:,} | `{c}` |" for a, b, c in rows)])
 
 
-def gate_table(measured: list[Gate]) -> str:
-    return "\n".join(["| gate | measured | |", "|---|---|---|", *map(str, measured)])
+def gate_table(listed: list[Gate]) -> str:
+    return "\n".join(["| gate | measured | |", "|---|---|---|", *map(str, listed)])
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m hn_utils.organism", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
+def parser() -> argparse.ArgumentParser:
+    """All commands with their options."""
+    made = argparse.ArgumentParser(prog="python -m hn_utils.organism", description=__doc__)
+    commands = made.add_subparsers(dest="command", required=True)
     training = commands.add_parser("train", help="train base and instruct from nothing; resumes if interrupted")
     training.add_argument("--out", type=Path, default=ORGANISM)
     training.add_argument("--work", type=Path, default=cache_root() / "organism-training")
@@ -57,30 +60,40 @@ def main(arguments: list[str] | None = None) -> None:
     ranging = commands.add_parser("strengths", help="put runs on planted models side by side, into the README")
     ranging.add_argument("--models", type=Path, nargs="+", required=True, help="folders that `plant` wrote")
     ranging.add_argument("--runs", type=Path, nargs="+", required=True, help="folders that `run` wrote, in their order")
-    options = parser.parse_args(arguments)
-    if options.command == "train":
-        train(options.out, options.work, Recipe(seed=options.seed))
-        return
-    if options.command == "plant":
-        plant = Plant(kind=options.kind, strength=options.strength, seed=options.seed)
-        print(plant_into(options.natural, options.out, options.work, plant))
-        return
-    if options.command == "seeds":
-        table = of_seeds({f"seed {seed}": folder for seed, folder in enumerate(options.runs, start=1)})
-        table.to_csv(TABLE)
-        readme = ORGANISM / "README.md"
-        readme.write_text(between(readme.read_text(), MARKS[2], markdown(table)))
-        return
-    if options.command == "strengths":
-        rows, readme = strengths.write(options.models, options.runs), strengths.TABLE.parent / "README.md"
-        readme.write_text(between(readme.read_text(), MARKS[2], markdown(strengths.table(rows))))
-        return
-    measured = (plant_gates.measure if (options.folder / FILE).exists() else gates.measure)(options.folder)
-    table, readme = gate_table(measured), options.folder / "README.md"
-    print(table)
+    return made
+
+
+def measured(folder: Path) -> str:
+    """The gates of a specimen as a table, which its README gets as well, with checksums."""
+    of_its_kind = plant_gates.measure if (folder / FILE).exists() else gates.measure
+    table, readme = gate_table(of_its_kind(folder)), folder / "README.md"
     if readme.exists():
         text = between(readme.read_text(), MARKS[0], table)
-        readme.write_text(between(text, MARKS[1], checksums(options.folder)))
+        readme.write_text(between(text, MARKS[1], checksums(folder)))
+    return table
+
+
+def beside(table: pd.DataFrame, readme: Path) -> None:
+    """Write a table of several runs into a README."""
+    readme.write_text(between(readme.read_text(), MARKS[2], markdown(table)))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parser().parse_args(arguments)
+    if options.command == "train":
+        train(options.out, options.work, Recipe(seed=options.seed))
+    elif options.command == "plant":
+        plant = Plant(kind=options.kind, strength=options.strength, seed=options.seed)
+        print(plant_into(options.natural, options.out, options.work, plant))
+    elif options.command == "seeds":
+        table = of_seeds({f"seed {seed}": folder for seed, folder in enumerate(options.runs, start=1)})
+        table.to_csv(TABLE)
+        beside(table, ORGANISM / "README.md")
+    elif options.command == "strengths":
+        rows = strengths.write(options.models, options.runs)
+        beside(strengths.table(rows), strengths.TABLE.parent / "README.md")
+    else:
+        print(measured(options.folder))
 
 
 if __name__ == "__main__":
