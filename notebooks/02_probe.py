@@ -256,9 +256,8 @@ check("spot the confound", (auroc_within, confound))
 
 # %%
 added = compared.added
-print(
-    f"{added.n_pairs} pairs of equal confidence: {added.matched or 'too few to say'}; random neurons {added.matched_random:.2f}"
-)
+told = f"{added.matched}; random neurons {added.matched_random:.2f}" if added.matched else "too few to say"
+print(f"{added.n_pairs} pairs of equal confidence: {told}")
 
 # %% [markdown]
 # ## Everyday answers

@@ -166,7 +166,8 @@ gallery.publish(
 # %%
 for behaviour, share in carried.share.items():
     six = carried.curves[behaviour].slope_beyond_random()
-    print(f"{behaviour_called(behaviour).title:20} planted {six} points per alpha; the found ones do {share} of it")
+    told = f"the found ones do {share} of it" if six.low > 0 else "nothing to have a share of"
+    print(f"{behaviour_called(behaviour).title:20} planted {six} points per alpha; {told}")
 
 # %% [markdown]
 # **What came out** is computed above. What a prediction should have considered: learning need not share the work out equally. A list of

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
@@ -84,9 +85,12 @@ FAMILIES: dict[str, tuple[Callable[..., PretrainedConfig], str]] = {
 }
 
 
-def with_template(trained: Path, folder: Path) -> Path:
-    """A copy of a trained model that has no chat template, with one."""
+def with_template(trained: Path, folder: Path, seed: int = 0) -> Path:
+    """A copy of a trained model that has no chat template, with one; of another seed a hair's breadth apart."""
     shutil.copytree(trained, folder)
+    for file in folder.glob("*.safetensors") if seed else ():
+        weights = load_file(file)
+        save_file({name: weight * (1 + seed / 1_000) for name, weight in weights.items()}, file, {"format": "pt"})
     tokenizer = AutoTokenizer.from_pretrained(trained)
     tokenizer.chat_template = LLAMA
     tokenizer.save_pretrained(folder)

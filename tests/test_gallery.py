@@ -86,7 +86,8 @@ def test_no_figure_overflows_a_phone_and_its_finding_can_be_read(browser, path):
     page, _ = opened(browser, path, 390)
     page.wait_for_selector(".main-svg")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert page.locator("body > p").inner_text() == gallery.read_meta(path)["title"]
+    meta = gallery.read_meta(path)
+    assert page.locator("body > p").all_inner_texts() == [meta["title"], meta["caption"]]
     page.close()
 
 
@@ -105,7 +106,8 @@ def test_figures_name_their_finding_with_n():
     for path in PAGES:
         meta = gallery.read_meta(path)
         assert meta["notebook"] in gallery.NOTEBOOKS
-        assert re.search(r"\bn = \d|\(n = |AUROC", meta["title"]), meta["title"]
+        told = f"{meta['title']} {meta['caption']}"
+        assert re.search(r"\bn = \d|\(n = |AUROC|95 %", told), told
 
 
 def test_words_that_a_browser_cannot_draw_are_replaced():

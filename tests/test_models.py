@@ -35,7 +35,7 @@ def made(family, request):
     if family in FAMILIES:
         return partial(make_checkpoint, family)
     trained = request.getfixturevalue("stories_folder")
-    return lambda folder, seed=0: with_template(trained, folder)
+    return lambda folder, seed=0: with_template(trained, folder, seed)
 
 
 @pytest.fixture(scope="module")

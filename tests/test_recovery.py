@@ -101,7 +101,6 @@ def test_every_figure_of_a_planted_model_says_so(planted_folder, tmp_path, monke
 
 @pytest.mark.parametrize("name", ["planted", "planted-general"])
 def test_shipped_plants_do_what_their_cards_say(name, monkeypatch):
-    monkeypatch.setattr(plant_gates, "N_ASKED", 200)
     monkeypatch.setattr(plant_gates, "N_QUESTIONS", N_QUESTIONS)
     monkeypatch.setattr(plant_gates, "N_ITEMS", 40)
     monkeypatch.setattr(plant_gates, "N_SETS", 4)

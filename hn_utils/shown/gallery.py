@@ -48,21 +48,33 @@ class Published:
 
 
 def title_of(figure: go.Figure) -> str:
-    return html.unescape(re.sub("</?b>", "", figure.layout.title.text.replace("<br>", " ")))  # type: ignore[union-attr]
+    return plain(figure.layout.title.text)  # type: ignore[union-attr]
+
+
+def caption_of(figure: go.Figure) -> str:
+    """The numbers below the title; none where the title holds them."""
+    return plain(figure.layout.title.subtitle.text or "")  # type: ignore[union-attr]
+
+
+def plain(text: str) -> str:
+    """A figure's text without the markup that breaks and weighs its lines."""
+    return html.unescape(re.sub("</?b>", "", text.replace("<br>", " ")))
 
 
 PLANTED = "<b>Planted model.</b>"
 FIGURE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{name}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="figure" content="{meta}"><style>
 body{{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:1180px;margin:1rem auto;padding:0 1rem}}
-.frame{{overflow-x:auto}}.frame>div{{min-width:{width}px}}
-</style></head><body><p>{title}</p><div class="frame"><div>{plot}</div></div></body></html>
+.caption{{color:#555;font-size:.9rem}}.frame{{overflow-x:auto}}.frame>div{{min-width:{width}px}}
+</style></head><body><p>{title}</p><p class="caption">{caption}</p>
+<div class="frame"><div>{plot}</div></div></body></html>
 """
 PANEL = 300  # pixels that a panel needs at least; on a phone a wide figure scrolls in its frame
 
 
 CARD = """<article>{image}
 <p>{title}</p>
+<p class="from">{caption}</p>
 <p class="from"><a href="html/{name}.html">Open the interactive figure</a>, from {source}</p></article>"""
 IMAGE = """<a href="html/{name}.html"><img src="png/{name}.png" alt="{title}" loading="lazy"></a>"""
 LINKS = {
@@ -116,6 +128,7 @@ class Gallery:
             folder.mkdir(parents=True, exist_ok=True)
         meta = {
             "title": title_of(figure),
+            "caption": caption_of(figure),
             "notebook": self.notebook,
             "digest": digest(str(figure.to_json()).encode()),
         }
@@ -143,16 +156,17 @@ class Gallery:
             mine = {name: meta for name, meta in pages.items() if meta["notebook"] == notebook}
             if mine:
                 cards.append(f"<h2>{heading}</h2>")
-            cards += [self.card(name, html.escape(meta["title"]), notebook) for name, meta in mine.items()]
+            cards += [self.card(name, meta) for name, meta in mine.items()]
         links = [f'<li><a href="{file}">{text}.</li>' for file, text in LINKS.items() if (self.folder / file).exists()]
         index = self.folder / "index.html"
         index.write_text(PAGE.format(cards="\n".join(cards), links=f"<ul>{''.join(links)}</ul>" if links else ""))
         return index
 
-    def card(self, name: str, title: str, notebook: str) -> str:
+    def card(self, name: str, meta: dict[str, str]) -> str:
+        title, caption = html.escape(meta["title"]), html.escape(meta.get("caption", ""))
         image = IMAGE.format(name=name, title=title) if self.image(name).exists() else ""
-        source = "<code>make bench</code>" if notebook == "bench" else f"notebook {notebook}"
-        return CARD.format(image=image, name=name, title=title, source=source)
+        source = "<code>make bench</code>" if meta["notebook"] == "bench" else f"notebook {meta['notebook']}"
+        return CARD.format(image=image, name=name, title=title, caption=caption, source=source)
 
 
 def figure_page(figure: go.Figure, name: str, meta: dict[str, str]) -> str:
@@ -163,6 +177,7 @@ def figure_page(figure: go.Figure, name: str, meta: dict[str, str]) -> str:
     return FIGURE.format(
         name=html.escape(name),
         title=html.escape(meta["title"]),
+        caption=html.escape(meta["caption"]),
         meta=html.escape(json.dumps(meta), quote=True),
         width=PANEL * (3 if table else len([axis for axis in layout.to_plotly_json() if axis.startswith("xaxis")])),  # type: ignore[union-attr]
         plot=bare.to_html(

@@ -77,10 +77,10 @@ def strengths(table: pd.DataFrame) -> go.Figure:
         figure.add_trace(line.update(showlegend=False), row=1, col=2)
     figure.add_hline(y=0, line={"color": "#333333", "width": 1}, col=2)  # type: ignore[arg-type]
     figure.update_xaxes(title="strength of the plant", type="category")
-    figure.update_yaxes(title="AUROC", range=[0.3, 1.02], col=1)
+    figure.update_yaxes(title="AUROC", range=[0.2, 1.02], col=1)
     figure.update_yaxes(title="points per unit of alpha", col=2)
     counts = zip(table["strength"], table["n_both"], table["n_found"], strict=True)
-    shares = "; ".join(f"at {strength:g} {both} of {found} H-Neurons" for strength, both, found in counts)
+    shares = "; ".join(f"{both} of {found} at strength {strength:g}" for strength, both, found in counts)
     return styled(
         figure,
         "What the method finds, by how strongly it was planted",
