@@ -64,7 +64,8 @@ def base_and_instruct(
     base: Contributions, instruct: Contributions, card: HNeurons, others: Sequence[np.ndarray]
 ) -> go.Figure:
     """Do the H-Neurons say as much in the base model? Mean contribution at each model's own answers."""
-    softly, loudly = (100 * read.at(card.region).mean() for read in (base, instruct))
+    # Rounded, since the last digits hang on the order in which rows lie in the cache.
+    softly, loudly = ((100 * read.at(card.region).mean()).round(5) for read in (base, instruct))
     ratio = loudly / np.maximum(softly, 1e-9)
     rest = np.setdiff1d(np.arange(len(softly)), card.flat)
     figure = go.Figure()
