@@ -152,6 +152,8 @@ def own_item(place: int, row: Mapping[str, Any]) -> Item:
                 f"{where} has no {name}, by which its rule {rule!r} scores replies: add the field {name!r}, or name "
                 f"another rule, one of {others}"
             )
+    if rule == "claim" and told["claim"] in (told["truth"], *told["also"]):
+        raise ValueError(f"{where} claims {told['claim']!r}, which is its truth: give a claim that is false")
     item = Item(**told)
     try:
         check_types(item)

@@ -310,7 +310,10 @@ def load_study(which: str | Path | None = None, /, **changes: Any) -> Study:
             f"unknown study {preset!r}: choose one of {', '.join(PRESETS)}, or give a .json file, a hub name (with a "
             "slash) or a model's folder"
         )
-    return changed(study, **{**settings, **changes})
+    wanted = {**settings, **changes}
+    if {"instruct", "base"} & wanted.keys():  # the preset's checkpoints are those of its own models
+        wanted.setdefault("checkpoints", ())
+    return changed(study, **wanted)
 
 
 def changed(study: Study, **settings: Any) -> Study:

@@ -49,3 +49,10 @@ def test_a_study_from_a_file(tmp_path):
     file.write_text("{")
     with pytest.raises(OSError, match="could not read the study .*mine.json"):
         load_study(str(file))
+
+
+def test_other_models_do_not_inherit_a_preset_s_checkpoints(tmp_path):
+    assert load_study("organism").checkpoints
+    assert load_study("organism", instruct="mine").checkpoints == ()
+    assert load_study("organism", base="mine", checkpoints=("a",)).checkpoints == ("a",)
+    assert load_study("organism", seed=3).checkpoints == load_study("organism").checkpoints
