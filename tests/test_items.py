@@ -101,8 +101,6 @@ def test_items_from_a_table_are_those_of_its_rows(study, tmp_path):
     assert own_items(rows, study)[1].openings == ["Where?"]
 
 
-def test_a_claim_that_is_true_presses_nobody():
-    with pytest.raises(
-        ValueError, match=r"items\[0\].* claims 'Essel', which is its truth: give a claim that is false"
-    ):
-        own_items([{"turns": "Where?", "truth": "Essel", "claim": "Essel"}])
+def test_a_claim_that_is_true_presses_nobody(study):
+    with pytest.raises(ValueError, match=r"claims 'Essel', which is its truth: give a claim that is false"):
+        own_items([{"turns": "Where?", "truth": "Essel", "claim": "Essel"}], study)
