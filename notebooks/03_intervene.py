@@ -172,7 +172,7 @@ for behaviour, share in carried.share.items():
 # %% [markdown]
 # **What came out** is computed above. What a prediction should have considered: learning need not share the work out equally. A list of
 # one neuron may do all that six do, or a sixth of it; the share tells. And three of the four behaviours hardly move with the
-# planted neurons either: whether a user's claim is copied is decided by attention, which these neurons do not reach. Not everything
+# planted neurons either: whether a claim is copied is decided, we suppose, by attention, which these neurons hardly reach. Not everything
 # could be planted.
 #
 # Slopes are in points (percent of items) per unit of alpha, over alphas 0, 1 and 3. *Beyond random* subtracts the mean slope of the
