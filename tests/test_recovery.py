@@ -17,6 +17,8 @@ from hn_utils import analyses
 from hn_utils.analyses import recovery
 from hn_utils.contributions import Labelled
 from hn_utils.organism import plant_gates, strengths
+from hn_utils.organism.plant import Plant
+from hn_utils.planted import planted_in
 from hn_utils.shown.gallery import Gallery, title_of
 from hn_utils.shown.plots import styled
 from hn_utils.study import BUNDLED, planted_study
@@ -116,3 +118,13 @@ def test_the_road_finds_what_is_planted_and_nothing_where_it_does_not_detect():
         assert at_least <= recovered.precision <= at_most
     assert set(strengths.shipped()["strength"]) == {0.0, 0.25, 0.5, 1.0}
     assert strengths.shipped("general")["n_both"].tolist() == [0]
+
+
+@pytest.mark.parametrize("name", ["planted", "planted-general"])
+def test_the_planted_neurons_are_those_that_the_recipe_draws(name):
+    study = hn.load_study(name)
+    said = json.loads((Path(study.instruct).parent / "planted.json").read_text())
+    plant = Plant(**{field: said[field] for field in ("kind", "strength", "seed", "n_neurons")})
+    drawn = [layer * 768 + j for layer, places in plant.neurons(768).items() for j in places]
+    assert planted_in(study).tolist() == drawn
+    assert (said["strength"], list(plant.layers)) == (1.0, said["layers"])
