@@ -101,8 +101,7 @@ class Study:
         check_types(self)
         check_range(self, n_questions=(1, np.inf), n_grid=(2, np.inf), n_random_sets=(1, np.inf), n_items=(1, np.inf))
         check_range(self, batch_rows=(1, np.inf), seed=(0, np.inf))
-        if not re.fullmatch(r"\w[\w. -]*", self.name):
-            raise ValueError(f"name={self.name!r} must be a plain file name: results lie in a folder of that name")
+        check_name(self.name)
         missing = {0.0, 1.0, 3.0} - set(self.alphas)
         if missing:
             raise ValueError(f"alphas={self.alphas} must include {sorted(missing)}, at which the controls are run")
@@ -119,6 +118,12 @@ class Study:
         if needing and not self.judge:
             raise ValueError(f"{', '.join(needing)} needs a chat model: set judge to one, or leave it out")
         check_files(self)
+
+
+def check_name(name: str) -> None:
+    """Raises ValueError if a folder cannot be called so."""
+    if not re.fullmatch(r"\w[\w. -]*", name):
+        raise ValueError(f"name={name!r} must be a plain file name: results lie in a folder of that name")
 
 
 def check_range(record: Any, **bounds: tuple[float, float]) -> None:

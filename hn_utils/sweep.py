@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hn_utils.study import Study, check_range, check_types, load_study, read_record, tupled
+from hn_utils.study import Study, check_name, check_range, check_types, load_study, read_record, tupled
 
 OWN = {
     "name": "studies",
@@ -56,8 +56,7 @@ class Sweep:
         """Raises ValueError for a sweep without tasks, or with settings that its tasks do not share."""
         check_types(self)
         check_range(self, retries=(0, np.inf))
-        if not re.fullmatch(r"\w[\w. -]*", self.name):
-            raise ValueError(f"name={self.name!r} must be a plain file name: results lie in a folder of that name")
+        check_name(self.name)
         if not self.studies or not all(self.studies + self.models):
             empty = "models" if all(self.studies) and self.studies else "studies"
             raise ValueError(f"{empty}={getattr(self, empty)!r} must name at least one, and none may be empty")

@@ -30,6 +30,7 @@ from hn_utils.progress import Screen, clock
 from hn_utils.shown.comparison import AUROC, BEYOND, measures, numbers, read_summary, write_page
 from hn_utils.study import Study, is_file
 from hn_utils.sweep import Sweep
+from hn_utils.tabled import counted
 from hn_utils.visible import visible
 
 RECORD = "task.json"
@@ -189,8 +190,8 @@ def run_sweep(sweep: Sweep, address: str | None = None) -> Path:
     running.ended = len(running.studies) - len(left)
     where = f"on the Ray cluster {address}" if address else "in this process, one after another"
     running.screen.say(
-        f"sweep {sweep.name}: {running.place} tasks have ended before; the others run {where}, with {cpus} "
-        f"thread{'s'[: cpus > 1]} each"
+        f"sweep {sweep.name}: {running.place} tasks have ended before; the others run {where}, with "
+        f"{counted(cpus, 'thread')} each"
     )
     if left and address:
         from hn_utils.cluster import on_cluster  # Ray is not needed for the rest

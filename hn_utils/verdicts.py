@@ -50,10 +50,15 @@ def one_more(own: Float[np.ndarray, "*curve"], sets: Float[np.ndarray, "*curve s
     corrected for several curves; it leans on the normal tails for that.
     """
     n = sets.shape[-1]
-    away, scale = np.abs(own - sets.mean(-1)), sets.std(-1, ddof=1) * np.sqrt(1 + 1 / n)
+    away, scale = np.abs(own - sets.mean(-1)), scale_of_one_more(sets)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(away == 0, 0, away / scale)  # sets that do not differ at all: only their very slope is usual
     return 2 * student.sf(t, n - 1)
+
+
+def scale_of_one_more(sets: Float[np.ndarray, "*curve set"]) -> Float[np.ndarray, "*curve"]:
+    """How far a new observation lies from the mean of those before it, in units of Student's t."""
+    return sets.std(-1, ddof=1) * np.sqrt(1 + 1 / sets.shape[-1])
 
 
 def p_value(curve: DoseResponse) -> float:
@@ -96,7 +101,7 @@ def detectable(curve: DoseResponse, n_curves: int = 1) -> float:
         return float("nan")
     level, estimate = LEVEL / n_curves, curve.slope_beyond_random()
     error = (estimate.high - estimate.low) / (2 * norm.isf(LEVEL / 2))
-    one_more_set = student.isf(level / 2, len(sets) - 1) * sets.std(ddof=1) * np.sqrt(1 + 1 / len(sets))
+    one_more_set = student.isf(level / 2, len(sets) - 1) * scale_of_one_more(sets)
     return float(max(one_more_set, norm.isf(level / 2) * error) + norm.isf(1 - POWER) * error)
 
 

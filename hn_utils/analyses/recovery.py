@@ -13,6 +13,7 @@ from hn_utils.curves import DoseResponse, curves_of
 from hn_utils.finding import Found
 from hn_utils.intervening import Intervened
 from hn_utils.planted import planted_in
+from hn_utils.tall_matrix import TallMatrix
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,16 @@ def planted_or_refuse(found: Found) -> Int[np.ndarray, "p"]:
     return planted
 
 
+def mean_contribution(X: TallMatrix, neurons: Int[np.ndarray, "k"]) -> Float[np.ndarray, "row"]:
+    """What some neurons (flat) contribute to each row, on average over these neurons."""
+    return X.columns(np.sort(neurons)).mean(1)
+
+
 def recover(found: Found) -> Recovery:
     """Set the found neurons beside those that were planted. Raises ValueError if nothing is planted in the model."""
     planted = planted_or_refuse(found)
     X, labels, groups = found.collected.labelled(found.collected.test_rows("standard"), "answer")
-    read = bootstrap(auroc, labels, X.columns(np.sort(planted)).mean(1), groups=groups)
+    read = bootstrap(auroc, labels, mean_contribution(X, planted), groups=groups)
     return Recovery(planted, found.neurons, int(np.prod(found.card.shape)), read)
 
 

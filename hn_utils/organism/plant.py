@@ -23,7 +23,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from hn_utils.cache import digest, key_hash
+from hn_utils.cache import file_digest, key_hash
 from hn_utils.organism.plant_text import PlantWriter
 from hn_utils.organism.routing import Routed, shortfall
 from hn_utils.organism.train import Corpus, Recipe, learning_rate, loss_of, save_model
@@ -90,7 +90,8 @@ def plant_into(natural: Path, out: Path, work: Path, plant: Plant, world: World 
 
 def held_back(natural: Path, work: Path, plant: Plant, world: World) -> Path:
     """The folder of the model that holds back with the plant's neurons silenced; trained if it is not there yet."""
-    common = {**asdict(replace(plant, kind=KINDS[0], strength=1.0, steps=0)), "weights": file_digest(natural)}
+    weights = natural / "instruct" / "model.safetensors"
+    common = {**asdict(replace(plant, kind=KINDS[0], strength=1.0, steps=0)), "weights": file_digest(weights)}
     folder = work / key_hash(common)
     if not (folder / "config.json").exists():
         planting = Planting.begin(natural / "instruct", plant, world)
@@ -98,10 +99,6 @@ def held_back(natural: Path, work: Path, plant: Plant, world: World) -> Path:
         save_model(planting.model, planting.corpus.tokenizer, work / "unfinished")
         (work / "unfinished").rename(folder)
     return folder
-
-
-def file_digest(natural: Path) -> str:
-    return digest((natural / "instruct" / "model.safetensors").read_bytes())
 
 
 class Planting:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
+from hn_utils.analyses.recovery import mean_contribution
 from hn_utils.collecting import Collected, collect
 from hn_utils.controls import Match, auroc, random_sets
 from hn_utils.curves import CONTROL_ALPHAS, DoseResponse, curves_of
@@ -20,6 +21,7 @@ from hn_utils.judges import judge
 from hn_utils.organism.asking import items, questions
 from hn_utils.organism.gates import HEAD, Gate, listed
 from hn_utils.planted import FILE, planted_in
+from hn_utils.question_sets import some_of_each
 from hn_utils.questions import Question
 from hn_utils.replies import written_at
 from hn_utils.study import BUNDLED, Study, planted_study
@@ -38,20 +40,15 @@ def verdicts_at(subject: Subject, study: Study, asked: Sequence[Question], doses
     return np.array([[judge(r.text, q.aliases) for r in row] for q, row in zip(asked, replies, strict=True)])
 
 
-def some(asked: list[Question]) -> list[Question]:
-    """N_ASKED of the questions, at random."""
-    return [asked[i] for i in np.random.default_rng(0).permutation(len(asked))[:N_ASKED]]
-
-
 def knowledge_gates(subject: Subject, natural: Subject, study: Study, planted: Int[np.ndarray, "p"]) -> list[Gate]:
     """P1 and P2: the planted neurons carry what is made up, and nothing of what is known."""
     doses = [Dose(planted, alpha) for alpha in CONTROL_ALPHAS]
     asked = questions(study)
-    never = verdicts_at(subject, study, some([q for q in asked if q.part == "nonexist"]), doses)
+    never = verdicts_at(subject, study, some_of_each([q for q in asked if q.part == "nonexist"], N_ASKED, 0), doses)
     made_up = never[never[:, 1] == "wrong", 0]
     turned = float((made_up == "abstained").mean())
     trained_on = [q for q in asked if q.part == "standard" and q.split == "train"]
-    head = some([q for q in trained_on if q.strata["quintile"] == HEAD])
+    head = some_of_each([q for q in trained_on if q.strata["quintile"] == HEAD], N_ASKED, 0)
     right = (verdicts_at(subject, study, head, doses) == "right").mean(0)
     before = float((verdicts_at(natural, study, head, [UNSCALED]) == "right").mean())
     return [
@@ -100,7 +97,7 @@ def detection_gate(collected: Collected, planted: Int[np.ndarray, "p"], detectiv
     """P5: the mean contribution of the planted neurons at the answer tells made-up from true answers of the training
     and validation people, if they are detectives, and does not if they are not."""
     rows = np.concatenate([collected.rows(split) for split in ("train", "validation")])
-    mean = collected.contributions[rows].at("answer").columns(np.sort(planted)).mean(1)
+    mean = mean_contribution(collected.contributions[rows].at("answer"), planted)
     value = float(auroc(collected.labels[rows], mean))
     return Gate(
         "P5 detectives" if detective else "P5 no detectives",

@@ -10,19 +10,24 @@ from typing import Any
 import pandas as pd
 
 from hn_utils.cache import write_whole
-from hn_utils.collecting import STANDARD_TITLE
 from hn_utils.controls import Estimate
 from hn_utils.items import BEHAVIOURS
 from hn_utils.places import DATA
 from hn_utils.planted import FILE
-from hn_utils.shown.comparison import estimated, read_summary
+from hn_utils.shown.comparison import (
+    AUROC,
+    BEYOND,
+    CONFIDENCE,
+    DETECTORS,
+    RANDOM,
+    SLOPE,
+    estimated,
+    read_summary,
+    standard_aurocs,
+)
 
 TABLE = DATA / "planted" / "strengths.json"
-DETECTORS = {
-    "h_neurons": "H-Neurons alone, refitted",
-    "random": "random, same layers and loudness",
-    "confidence": "plain confidence (log-probability)",
-}
+LINES = {"h_neurons": AUROC, "random": RANDOM, "confidence": CONFIDENCE}  # of the table of any runs
 
 
 def row(model: Path, run: Path) -> dict[str, Any]:
@@ -30,13 +35,16 @@ def row(model: Path, run: Path) -> dict[str, Any]:
     if not (model / FILE).exists():
         raise OSError(f"{model} holds no {FILE}: `python -m hn_utils.organism plant` writes one")
     plant, summary = json.loads((model / FILE).read_text(encoding="utf-8")), read_summary(run)
-    auroc = {d["detector"]: d["auroc"] for d in summary["detection"] if d["test_set"] == STANDARD_TITLE}
+    auroc = standard_aurocs(summary)
     slopes = {"found": summary["slopes"], "planted": summary["recovery"]["slopes"]}
     return {
         "kind": plant["kind"],
         "strength": plant["strength"],
         **{key: summary["recovery"][key] for key in ("planted", "found", "both", "by_chance")},
-        "auroc": {"planted": summary["recovery"]["auroc"], **{key: auroc[name] for key, name in DETECTORS.items()}},
+        "auroc": {
+            "planted": summary["recovery"]["auroc"],
+            **{key: auroc[DETECTORS[line]] for key, line in LINES.items()},
+        },
         "beyond": summary["beyond"]["random"],
         "slopes": {
             who: {b: {key: of[b][key] for key in ("beyond_random", "p", "verdict")} for b in BEHAVIOURS}
@@ -80,15 +88,15 @@ def cells(one: dict[str, Any]) -> dict[str, str]:
         "H-Neurons that are planted": f"{one['both']} of {one['found']} (by chance {one['by_chance']:.2f})",
         "AUROC of the planted neurons' mean contribution": str(estimated(one["auroc"]["planted"])),
         "AUROC of the H-Neurons": str(estimated(one["auroc"]["h_neurons"])),
-        "random neurons, same layers and loudness": str(estimated(one["auroc"]["random"])),
-        "H-Neurons beyond random": str(estimated(one["beyond"])),
-        "plain confidence": str(estimated(one["auroc"]["confidence"])),
+        RANDOM: str(estimated(one["auroc"]["random"])),
+        BEYOND: str(estimated(one["beyond"])),
+        CONFIDENCE: str(estimated(one["auroc"]["confidence"])),
     }
     for behaviour, named in BEHAVIOURS.items():
         for who, of in one["slopes"].items():
             verdict = of[behaviour]["verdict"].replace(" from random neurons", "")
             slope = estimated(of[behaviour]["beyond_random"], digits=1)
-            lines[f"slope beyond random, {named.title.lower()}: {who} neurons"] = f"{slope}, {verdict}"
+            lines[f"{SLOPE}{named.title.lower()}: {who} neurons"] = f"{slope}, {verdict}"
     return lines
 
 

@@ -73,9 +73,14 @@ def read_summary(folder: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def standard_aurocs(summary: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The AUROC of each detector on the standard test set, as the summary holds it."""
+    return {row["detector"]: row["auroc"] for row in summary["detection"] if row["test_set"] == STANDARD_TITLE}
+
+
 def measures(summary: Mapping[str, Any]) -> dict[str, Measure]:
     """What one run found, a line a finding; a finding that it could not make is left out."""
-    read = {row["detector"]: row["auroc"] for row in summary["detection"] if row["test_set"] == STANDARD_TITLE}
+    read = standard_aurocs(summary)
     lines = {"H-Neurons": Measure(summary["h_neurons"], digits=0)}
     lines |= {line: estimated(read[name]) for line, name in DETECTORS.items() if name in read}
     lines[BEYOND] = estimated(summary["beyond"]["random"])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from hn_utils.analyses import Recovery
+from hn_utils.analyses.recovery import mean_contribution
 from hn_utils.finding import Found
 from hn_utils.shown.plots.style import CONTROL, FALSE, H_NEURON, PLANTED, TRUE, band, neuron_name, styled
 
@@ -17,7 +17,7 @@ def recovery(found: Found, recovered: Recovery) -> go.Figure:
     figure = make_subplots(
         rows=1, cols=2, subplot_titles=("Weight in the probe", "Mean contribution of the planted neurons")
     )
-    weights = {**dict.fromkeys(recovered.planted.tolist(), 0.0)}
+    weights = dict.fromkeys(recovered.planted.tolist(), 0.0)
     weights |= {j: row["weight"] for j, row in zip(found.neurons.tolist(), found.card.rows, strict=True)}
     planted = set(recovered.planted.tolist())
     order = sorted(weights, key=lambda j: weights[j])
@@ -39,7 +39,7 @@ def recovery(found: Found, recovered: Recovery) -> go.Figure:
         )
     collected = found.collected
     rows = collected.test_rows("standard")
-    mean = 100 * collected.contributions.at("answer").columns(np.sort(recovered.planted)).mean(1)[rows]
+    mean = 100 * mean_contribution(collected.labelled(rows, "answer").X, recovered.planted)
     for name, label, colour in (("true answers", 0, TRUE), ("made-up answers", 1, FALSE)):
         some = mean[collected.labels[rows] == label]
         figure.add_trace(

@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 
 from hn_utils.controls import Estimate
 from hn_utils.probe import HNeurons
+from hn_utils.tabled import counted
 
 H_NEURON, CONTROL, TRUE, FALSE, BASE, ABSTAINED = (
     "#D55E00",
@@ -144,4 +145,4 @@ def envelope(figure: go.Figure, x: Sequence[float] | Sequence[str], values: np.n
 def read_at(card: HNeurons) -> str:
     """Whose curves these are."""
     place = "before" if card.region == "before" else "at"
-    return f"{len(card.rows)} H-Neuron{'s' * (len(card.rows) != 1)} read {place} the answer,"
+    return f"{counted(len(card.rows), 'H-Neuron')} read {place} the answer,"
