@@ -20,6 +20,7 @@ from hn_utils.server import address_of
 
 ORGANISM = DATA / "organism"
 ORGANISM_STEPS = (1200, 3000, 5400, 8400)
+OWN_FILES = ("questions", "items")  # settings that may name a file of the user's own rows
 FORMATS = {".parquet", ".jsonl", ".json", ".csv"}  # of files with questions
 
 
@@ -163,7 +164,7 @@ def check_files(study: Study) -> None:
     """Raises ValueError that names a setting whose file is none, or is not there."""
     if study.items and not is_file(study.items):
         raise ValueError(f"items={study.items!r} must be a file that ends in {', '.join(sorted(FORMATS))}")
-    for name in ("questions", "items"):
+    for name in OWN_FILES:
         if is_file(where := getattr(study, name)) and not Path(where).exists():
             raise ValueError(f"{name}={where!r} does not exist: give the full path of a file")
     for name, where in study.sources.items():

@@ -28,7 +28,7 @@ from hn_utils.places import runs_root
 from hn_utils.planning.absent import Absent
 from hn_utils.progress import Screen, clock
 from hn_utils.shown.comparison import AUROC, BEYOND, measures, numbers, read_summary, write_page
-from hn_utils.study import Study, is_file
+from hn_utils.study import OWN_FILES, Study, is_file
 from hn_utils.sweep import Sweep
 from hn_utils.tabled import counted
 from hn_utils.visible import visible
@@ -95,7 +95,8 @@ def record_of(study: Study, num_cpus: int) -> dict[str, Any]:
     models = {}
     for name in filter(None, (study.instruct, study.base, *study.checkpoints)):
         models[name] = copy_of(name, Absent(name, study).config, study)
-    sources = {name: file_digest(Path(where)) for name, where in study.sources.items() if is_file(where)}
+    own = {**study.sources, **{name: getattr(study, name) for name in OWN_FILES}}
+    sources = {name: file_digest(Path(where)) for name, where in own.items() if is_file(where)}
     made = {"study": study, "models": models, "sources": sources, "num_cpus": num_cpus, "code": code_version()}
     return json.loads(key_text(made))
 

@@ -266,3 +266,14 @@ def test_the_page_draws_every_run_beside_its_controls_offline(swept, browser):
             assert (swept / target).exists()
     assert complaints == []
     page.close()
+
+
+def test_a_file_of_one_s_own_rows_that_has_changed_makes_another_record(tmp_path):
+    rows = [{"question": "Where was A born?", "answers": "Essel"}]
+    own = tmp_path / "mine.jsonl"
+    own.write_text(json.dumps(rows[0]))
+    study = load_study("organism-quick", questions=str(own), checkpoints=())
+    before = sweeping.record_of(study, 1)
+    assert sweeping.record_of(study, 1) == before
+    own.write_text(json.dumps({**rows[0], "answers": "Corin"}))
+    assert sweeping.record_of(study, 1) != before
