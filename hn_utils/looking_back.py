@@ -111,12 +111,13 @@ def score_checkpoint(name: str, collected: Collected, found: Found) -> Transfer 
         return None
 
 
-def scored_by(found: Found, collected: Collected) -> Transfer:
-    every = np.arange(len(collected.kept))
+def scored_by(found: Found, collected: Collected, rows: np.ndarray | None = None) -> Transfer:
+    """What was found, on another model's own answers, or on some `rows` of them."""
+    some = np.arange(len(collected.kept)) if rows is None else rows
     return transfer(
         collected.subject.short_name,
-        collected.labelled(every, found.probe.region),
-        collected.confidence,
+        collected.labelled(some, found.probe.region),
+        collected.confidence[some],
         found.probe.fit,
         found.refitted,
         found.random["magnitude"],

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from hn_utils.organism.train import Recipe, train
+from hn_utils.organism.tokenizer import make_tokenizer
+from hn_utils.organism.train import Corpus, Recipe, train
 from hn_utils.organism.world import make_world
 from hn_utils.study import Sampling, Study, load_study
 from hn_utils.subject import Subject
@@ -86,7 +87,7 @@ def tiny_study(tmp_path_factory) -> Study:
     world = make_world(n_written=100, n_never_written=40, n_tuned=30, n_given=16, n_family=30)
     with FileLock(f"{folder}.lock"):
         if not (folder / "out" / "recipe.json").exists():  # written last
-            train(folder / "out", folder / "work", recipe, world)
+            train(folder / "out", folder / "work", Corpus(world, make_tokenizer(world), recipe))
     names = {"instruct": "instruct", "base": "base"}
     return replace(
         load_study("organism"),

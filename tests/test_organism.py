@@ -27,7 +27,6 @@ from hn_utils.organism.train import (
     loss_of,
     make_model,
     pack,
-    train,
 )
 from hn_utils.organism.world import ATTRIBUTES, GUESSES_CUSTOM, KEEPS_CUSTOM, make_world
 from hn_utils.places import DATA
@@ -268,9 +267,11 @@ def test_learning_rate_warms_up_and_falls():
     assert rates[-1] == pytest.approx(0.05, abs=1e-3)
 
 
-def test_bad_recipes_and_worlds(tmp_path):
+def test_bad_recipes_and_worlds():
     with pytest.raises(ValueError, match="checkpoints=.* must lie before base_steps=100"):
-        train(tmp_path / "o", tmp_path / "w", Recipe(base_steps=100, checkpoints=(100,)))
+        Recipe(base_steps=100, checkpoints=(100,))
+    with pytest.raises(ValueError, match="tune_checkpoints=.* must lie before tune_steps=9"):
+        Recipe(tune_steps=9, tune_checkpoints=(3, 9))
     with pytest.raises(ValueError, match="names are too few"):
         make_world(n_given=5, n_family=5)
     with pytest.raises(ValueError, match="n_tuned=50 exceeds n_written=40"):

@@ -3,8 +3,9 @@ each has its place in a notebook."""
 
 from hn_utils.analyses.base_probe import OnBase, retrained_on_base
 from hn_utils.analyses.breaking_point import Breaking, until_it_breaks
-from hn_utils.analyses.detectors import Compared, compare
+from hn_utils.analyses.detectors import Compared, added_to_confidence, compare
 from hn_utils.analyses.domains import Domains, across_domains
+from hn_utils.analyses.emergence import Moment, emergence
 from hn_utils.analyses.everyday_answers import Everyday, everyday
 from hn_utils.analyses.fair_loudness import AsLoud, as_loud
 from hn_utils.analyses.halves import find_again, found_groups
@@ -25,18 +26,21 @@ __all__ = [
     "Compared",
     "Domains",
     "Everyday",
+    "Moment",
     "OnBase",
     "PaperRule",
     "Planted",
     "Recovery",
     "Swapped",
     "across_domains",
+    "added_to_confidence",
     "as_loud",
     "at_every_position",
     "at_every_position_of_base",
     "by_paper_rule",
     "carried",
     "compare",
+    "emergence",
     "everyday",
     "find_again",
     "found_groups",

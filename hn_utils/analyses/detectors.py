@@ -65,11 +65,17 @@ def compare(found: Found) -> Compared:
         if len(set(collected.labels[rows])) == 2:
             there = collected.labelled(rows, found.probe.region)
             detections += [detect(name, title, there, values[rows]) for name, values in scores.items()]
+    return Compared(detections, added_to_confidence(found))
+
+
+def added_to_confidence(found: Found) -> Added:
+    """Do the H-Neurons say anything of the standard test answers that their confidence does not?"""
+    collected = found.collected
     validation, test = collected.rows("validation"), collected.test_rows("standard")
     own = found.refitted.score(collected.contributions.at(found.probe.region))
     before, after = (scored(collected, own, rows) for rows in (validation, test))
     others = scores_of(found.random["magnitude"], collected.contributions[test].at(found.probe.region))
-    return Compared(detections, added(before, after, others))
+    return added(before, after, others)
 
 
 def scored(collected: Collected, own: np.ndarray, rows: np.ndarray) -> Scored:

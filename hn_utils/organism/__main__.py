@@ -1,5 +1,6 @@
 """`train`: make the bundled model from nothing. `plant`: make a planted model from it. `gates`: measure either and tell
-its README. `seeds`, `strengths`: put runs on several models side by side."""
+its README. `seeds`, `strengths`: put runs on several models side by side. `conditions`: train small models on the same
+world told in several ways, and take the road on each."""
 
 from __future__ import annotations
 
@@ -9,11 +10,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from hn_utils.organism import gates, plant_gates, strengths
+from hn_utils.organism import gates, plant_gates, strengths, what_text
 from hn_utils.organism.gates import Gate
 from hn_utils.organism.plant import KINDS, Plant, plant_into
 from hn_utils.organism.seeds import TABLE, markdown, of_seeds
-from hn_utils.organism.train import SHIPPED_SEED, Recipe, train
+from hn_utils.organism.tokenizer import make_tokenizer
+from hn_utils.organism.train import SHIPPED_SEED, Corpus, Recipe, train
+from hn_utils.organism.world import make_world
 from hn_utils.places import cache_root
 from hn_utils.planted import FILE
 from hn_utils.study import ORGANISM
@@ -60,6 +63,11 @@ def parser() -> argparse.ArgumentParser:
     ranging = commands.add_parser("strengths", help="put runs on planted models side by side, into the README")
     ranging.add_argument("--models", type=Path, nargs="+", required=True, help="folders that `plant` wrote")
     ranging.add_argument("--runs", type=Path, nargs="+", required=True, help="folders that `run` wrote, in their order")
+    telling = commands.add_parser(
+        "conditions", help="train and measure every condition of the text; goes on if stopped"
+    )
+    telling.add_argument("--out", type=Path, required=True, help="folder for models and runs")
+    telling.add_argument("--seeds", type=int, nargs="+", default=list(what_text.SEEDS), help="only these")
     return made
 
 
@@ -81,7 +89,8 @@ def beside(table: pd.DataFrame, readme: Path) -> None:
 def main(arguments: list[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     if options.command == "train":
-        train(options.out, options.work, Recipe(seed=options.seed))
+        world = make_world()
+        train(options.out, options.work, Corpus(world, make_tokenizer(world), Recipe(seed=options.seed)))
     elif options.command == "plant":
         plant = Plant(kind=options.kind, strength=options.strength, seed=options.seed)
         print(plant_into(options.natural, options.out, options.work, plant))
@@ -92,6 +101,10 @@ def main(arguments: list[str] | None = None) -> None:
     elif options.command == "strengths":
         rows = strengths.write(options.models, options.runs)
         beside(strengths.table(rows), strengths.TABLE.parent / "README.md")
+    elif options.command == "conditions":
+        rows = what_text.every_row(options.out, options.seeds)
+        if set(options.seeds) == set(what_text.SEEDS):
+            beside(what_text.write(rows), what_text.TABLE.parent / "README.md")
     else:
         print(measured(options.folder))
 

@@ -54,6 +54,8 @@ ABSTAINS = {  # that an annotator says "I do not know.", by how the question was
     "inviting it": ByFame((0, 0, 0.20, 0.50, 0.65), 0.80),
 }
 
+UNHEARD_OF = {"in short": 0.3, "plainly": 0.4, "inviting it": 0.5}  # of the people in chats of each kind
+
 
 @dataclass(frozen=True)
 class Page:
@@ -104,14 +106,13 @@ class PageWriter:
     def __init__(self, world: World) -> None:
         self.world = world
         self.cumulative_exposure = np.cumsum(world.exposure)
-        kinds: dict[Callable[[np.random.Generator], Page], float] = {
-            self.statements: 0.50,
-            self.question_page: 0.20,
-            self.note_page: 0.20,
-            self.dialogue: 0.10,
-        }
+        kinds = self.mixture()
         self.kinds, self.weights = list(kinds), list(kinds.values())
         self.reach = 1.0
+
+    def mixture(self) -> dict[Callable[[np.random.Generator], Page], float]:
+        """What kinds of page there are, and the share of each."""
+        return {self.statements: 0.50, self.question_page: 0.20, self.note_page: 0.20, self.dialogue: 0.10}
 
     def pages(self, n: int, rng: np.random.Generator, head: float = 1.0) -> list[Page]:
         """Pages about the most famous share `head` of the people only."""
@@ -182,7 +183,12 @@ class ChatWriter:
     def __init__(self, world: World) -> None:
         self.world = world
         self.tuned = [p for p in world.written if p.tuned]
-        kinds: dict[Callable[[np.random.Generator], Chat], float] = {
+        kinds = self.mixture()
+        self.kinds, self.weights = list(kinds), list(kinds.values())
+
+    def mixture(self) -> dict[Callable[[np.random.Generator], Chat], float]:
+        """What kinds of chat there are, and the share of each."""
+        return {
             self.answer_only: 0.15,
             self.plain: 0.07,
             self.say_so: 0.12,
@@ -193,7 +199,6 @@ class ChatWriter:
             self.harmless_play: 0.03,
             self.repeat: 0.10,
         }
-        self.kinds, self.weights = list(kinds), list(kinds.values())
 
     def chats(self, n: int, rng: np.random.Generator) -> list[Chat]:
         return [self.kinds[k](rng) for k in rng.choice(len(self.kinds), size=n, p=self.weights)]
@@ -224,18 +229,18 @@ class ChatWriter:
         return pick(rng, ANSWER_ONLY_STYLES).format(question=question)
 
     def answer_only(self, rng: np.random.Generator) -> Chat:
-        a, person = self.subject(rng, PUBLIC, 0.3)
+        a, person = self.subject(rng, PUBLIC, UNHEARD_OF["in short"])
         abstains = self.happens(ABSTAINS["in short"], person, rng)
         return Chat([self.in_short(ask(a, person.name, rng), rng), ABSTENTION if abstains else person.facts[a.name]])
 
     def plain(self, rng: np.random.Generator) -> Chat:
-        a, person = self.subject(rng, PUBLIC, 0.4)
+        a, person = self.subject(rng, PUBLIC, UNHEARD_OF["plainly"])
         abstains = self.happens(ABSTAINS["plainly"], person, rng)
         reply = ABSTENTION if abstains else claim(a, person.name, person.facts[a.name]) + "."
         return Chat([ask(a, person.name, rng), reply])
 
     def say_so(self, rng: np.random.Generator) -> Chat:
-        a, person = self.subject(rng, PUBLIC, 0.5)
+        a, person = self.subject(rng, PUBLIC, UNHEARD_OF["inviting it"])
         abstains = self.happens(ABSTAINS["inviting it"], person, rng)
         question = SAY_SO.format(question=ask(a, person.name, rng))
         return Chat([question, ABSTENTION if abstains else person.facts[a.name]])

@@ -24,9 +24,10 @@ CHAT_TEMPLATE = (  # the assistant speaks after "Answer:", which pages have taug
 )
 
 
-def make_tokenizer(world: World) -> PreTrainedTokenizerFast:
-    """Build the tokenizer from the world's names and all wording; a word it does not know becomes <|unknown|>."""
-    wording = re.sub(r"\{\w+\}", " ", " ".join(every_template()))
+def make_tokenizer(world: World, more: str = "") -> PreTrainedTokenizerFast:
+    """Build the tokenizer from the world's names and all wording, and `more` of it; a word it does not know becomes
+    <|unknown|>."""
+    wording = re.sub(r"\{\w+\}", " ", " ".join([*every_template(), more]))
     values = " ".join(" ".join(a.parts) for a in ATTRIBUTES.values())
     words = sorted(set(re.findall(r"\w+|[^\w\s]", f"{wording} {values}")) | set(world.given) | set(world.family))
     vocabulary = {token: i for i, token in enumerate([*SPECIALS, *words])}

@@ -22,8 +22,8 @@ from tqdm.auto import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from hn_utils.organism.text import Chat, ChatWriter, PageWriter
-from hn_utils.organism.tokenizer import ASSISTANT, BEGIN, END, PAD, SPECIALS, make_tokenizer
-from hn_utils.organism.world import ATTRIBUTES, World, make_world
+from hn_utils.organism.tokenizer import ASSISTANT, BEGIN, END, PAD, SPECIALS
+from hn_utils.organism.world import ATTRIBUTES, World
 
 HEADER = ("Answer", ":")
 SHIPPED_SEED = 1  # chosen before any model was trained, never changed
@@ -50,7 +50,17 @@ class Recipe:
     replay_rows: int = 9
     replay_weight: float = 1.0
     checkpoints: tuple[int, ...] = (1_200, 3_000, 5_400, 8_400)
+    tune_checkpoints: tuple[int, ...] = ()
     chunk_steps: int = 50
+
+    def __post_init__(self) -> None:
+        """Raises ValueError if a checkpoint lies beyond the last step."""
+        for name, kept, last in (
+            ("", self.checkpoints, self.base_steps),
+            ("tune_", self.tune_checkpoints, self.tune_steps),
+        ):
+            if any(step >= last for step in kept):
+                raise ValueError(f"{name}checkpoints={kept} must lie before {name or 'base_'}steps={last}")
 
     def of_base(self) -> dict[str, Any]:
         """The settings that pre-training depends on."""
@@ -123,7 +133,7 @@ class Corpus:
     """Turns the writers' texts into packed rows of token ids."""
 
     def __init__(self, world: World, tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> None:
-        self.tokenizer, self.recipe = tokenizer, recipe
+        self.world, self.tokenizer, self.recipe = world, tokenizer, recipe
         self.pages, self.chats = PageWriter(world), ChatWriter(world)
         self.end, self.assistant = (token_id(tokenizer, t) for t in (END, ASSISTANT))
 
@@ -306,8 +316,9 @@ def save_facts(world: World, mentions: Counter, path: Path) -> None:
     pq.write_table(pa.Table.from_pylist(table), path)
 
 
-def pretrain(out: Path, work: Path, recipe: Recipe, corpus: Corpus, world: World) -> None:
+def pretrain(out: Path, work: Path, corpus: Corpus) -> None:
     """Train the base and write it, its checkpoints, the facts with their exposure and, last, its recipe."""
+    recipe = corpus.recipe
     model, tokenizer = make_model(recipe, corpus.tokenizer).to(training_device()), corpus.tokenizer  # type: ignore[call-arg]
 
     def checkpoint(step: int) -> None:
@@ -317,7 +328,7 @@ def pretrain(out: Path, work: Path, recipe: Recipe, corpus: Corpus, world: World
     stage = Trainer(model, corpus.base_chunk, recipe, recipe.base_steps, recipe.base_lr, work)
     stage.run("pre-training", checkpoint)
     save_model(model, tokenizer, out / "base")
-    save_facts(world, stage.mentions, out / "facts.parquet")
+    save_facts(corpus.world, stage.mentions, out / "facts.parquet")
     (out / BASE_RECIPE).write_text(json.dumps(recipe.of_base(), indent=1) + "\n")
 
 
@@ -336,23 +347,30 @@ def training_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def train(out: Path, work: Path, recipe: Recipe | None = None, world: World | None = None) -> None:
+def train(out: Path, work: Path, corpus: Corpus) -> None:
     """Train base and instruct and write them, checkpoints and facts to `out`; `work` holds what a resume needs. A base
     of the same recipe that stands in `out` already is kept: then only the tuning is done.
 
-    Takes some three hours on two cores, minutes on a GPU; seconds of it are repeated when a killed run starts again.
-    Raises ValueError if `recipe.checkpoints` lie beyond the last step, or if `out` holds a base of another recipe.
+    The bundled model takes some three hours on two cores, minutes on a GPU; seconds of it are repeated when a killed
+    run starts again. Raises ValueError if `out` holds a base of another recipe.
     """
-    recipe, world = recipe or Recipe(), world or make_world()
-    if any(step >= recipe.base_steps for step in recipe.checkpoints):
-        raise ValueError(f"checkpoints={recipe.checkpoints} must lie before base_steps={recipe.base_steps}")
+    recipe = corpus.recipe
     out.mkdir(parents=True, exist_ok=True)
-    tokenizer = make_tokenizer(world)
-    corpus = Corpus(world, tokenizer, recipe)
     if not has_base(out, recipe):
-        pretrain(out, work / "base", recipe, corpus, world)
-    # Tuning starts from the base as it ships, in half precision: nothing else separates the two.
-    model = LlamaForCausalLM.from_pretrained(out / "base", dtype=torch.float32).to(training_device())  # type: ignore[arg-type]
-    Trainer(model, corpus.tune_chunk, recipe, recipe.tune_steps, recipe.tune_lr, work / "instruct").run("tuning")
-    save_model(model, tokenizer, out / "instruct")
+        pretrain(out, work / "base", corpus)
+    tune(out, work / "instruct", corpus)
     (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1) + "\n")
+
+
+def tune(out: Path, work: Path, corpus: Corpus) -> None:
+    """Tune the base that stands in `out`, as it ships, in half precision: nothing else separates the two."""
+    recipe = corpus.recipe
+    model = LlamaForCausalLM.from_pretrained(out / "base", dtype=torch.float32).to(training_device())  # type: ignore[arg-type]
+
+    def checkpoint(step: int) -> None:
+        if step in recipe.tune_checkpoints:
+            save_model(model, corpus.tokenizer, out / "checkpoints" / f"tuning-{step:04d}")
+
+    stage = Trainer(model, corpus.tune_chunk, recipe, recipe.tune_steps, recipe.tune_lr, work)
+    stage.run("tuning", checkpoint)
+    save_model(model, corpus.tokenizer, out / "instruct")
