@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from hn_utils.organism import gates, plant_gates, strengths, what_text
+from hn_utils.organism import gates, plant_gates, strengths, texts_compared, what_text
 from hn_utils.organism.gates import Gate
 from hn_utils.organism.plant import KINDS, Plant, plant_into
 from hn_utils.organism.seeds import TABLE, markdown, of_seeds
@@ -21,7 +21,7 @@ from hn_utils.places import cache_root
 from hn_utils.planted import FILE
 from hn_utils.study import ORGANISM
 
-MARKS = ("<!-- gates -->", "<!-- checksums -->", "<!-- seeds -->")
+MARKS = ("<!-- gates -->", "<!-- checksums -->", "<!-- seeds -->", "<!-- runs -->")
 
 
 def between(text: str, mark: str, content: str) -> str:
@@ -81,9 +81,9 @@ def measured(folder: Path) -> str:
     return table
 
 
-def beside(table: pd.DataFrame, readme: Path) -> None:
+def beside(table: pd.DataFrame, readme: Path, mark: str = MARKS[2]) -> None:
     """Write a table of several runs into a README."""
-    readme.write_text(between(readme.read_text(), MARKS[2], markdown(table)))
+    readme.write_text(between(readme.read_text(), mark, markdown(table)))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -104,7 +104,7 @@ def main(arguments: list[str] | None = None) -> None:
     elif options.command == "conditions":
         rows = what_text.every_row(options.out, options.seeds)
         if set(options.seeds) == set(what_text.SEEDS):
-            beside(what_text.write(rows), what_text.TABLE.parent / "README.md")
+            beside(texts_compared.write(rows), texts_compared.TABLE.parent / "README.md", MARKS[3])
     else:
         print(measured(options.folder))
 

@@ -40,7 +40,6 @@ from hn_utils.organism.gates import invited, public_facts
 from hn_utils.organism.text import ask
 from hn_utils.organism.train import train
 from hn_utils.organism.world import ATTRIBUTES
-from hn_utils.places import DATA
 from hn_utils.probe import NoHNeurons
 from hn_utils.question_sets import load_questions
 from hn_utils.questions import STANDARD_TITLE
@@ -49,7 +48,6 @@ from hn_utils.shown.comparison import AUROC, CONFIDENCE, DETECTORS, standard_aur
 from hn_utils.study import BUNDLED, Study, changed
 from hn_utils.subject import Subject
 
-TABLE = DATA / "conditions" / "runs.json"
 SEEDS, WIDTHS = (1, 2, 3), (64, 32, 96)  # the first width is that of all conditions
 SIZED = ("nothing", "familiar")  # conditions that are trained at every width
 N_ASKED = 400

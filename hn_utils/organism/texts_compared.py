@@ -1,0 +1,135 @@
+"""What came out of the conditions of the text, by the rule that was written down before the runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hn_utils.cache import write_whole
+from hn_utils.controls import Estimate
+from hn_utils.organism.conditions import CONDITIONS
+from hn_utils.places import DATA
+
+TABLE = DATA / "conditions" / "runs.json"
+REFERENCE = "nothing"
+NONE_FOUND = Estimate(0, 0, 0, 0)  # a probe that keeps no neuron detects nothing
+Row = Mapping[str, Any]
+
+
+def beyond_random(row: Row, model: str) -> Estimate | None:
+    """AUROC of the H-Neurons minus that of random sets, in the instruct model or of the base model's own probe."""
+    return Estimate(**row[model]["beyond"]) if row[model]["h_neurons"] else NONE_FOUND
+
+
+def at_equal_confidence(row: Row, model: str) -> Estimate | None:
+    """Share of pairs of equal confidence in which the H-Neurons score the made-up answer higher, minus that of random
+    sets; None where there are too few pairs."""
+    if not row[model]["h_neurons"]:
+        return NONE_FOUND
+    added = row[model]["added_to_confidence"]
+    if added["matched"] is None:
+        return None
+    own, random = Estimate(**added["matched"]), added["matched_random"]
+    return Estimate(own.value - random, own.low - random, own.high - random, own.n)
+
+
+def steepest(row: Row) -> Estimate | None:
+    """The steepest slope beyond random among the behaviours."""
+    slopes = [Estimate(**of["beyond_random"]) for of in row["instruct"].get("slopes", {}).values()]
+    return max(slopes, key=lambda slope: slope.value, default=None)
+
+
+def transferred(row: Row) -> Estimate | None:
+    """AUROC of the instruct model's H-Neurons in the base model, beyond random sets."""
+    carried = row["instruct"].get("transfer")
+    return None if carried is None else Estimate(**carried)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number of a run, and the average difference from which it counts."""
+
+    title: str
+    of: Callable[[Row], Estimate | None]
+    counts: float = 0.05
+
+
+MEASURES = {
+    "instruct": Measure("Instruct: AUROC beyond random", partial(beyond_random, model="instruct")),
+    "base": Measure("Base, own probe: AUROC beyond random", partial(beyond_random, model="base")),
+    "instruct, matched": Measure("Instruct, at equal confidence", partial(at_equal_confidence, model="instruct")),
+    "base, matched": Measure("Base, at equal confidence", partial(at_equal_confidence, model="base")),
+    "slope": Measure("Steepest slope beyond random (points per alpha)", steepest, 5),
+    "transfer": Measure("Transfer to the base: AUROC beyond random", transferred),
+}
+
+
+def differences(rows: Sequence[Row], measure: Measure, condition: str) -> dict[int, float]:
+    """By seed, a condition's value minus that of `nothing`, where both have learnt their text and were measured."""
+    values = {
+        (row["condition"], row["seed"]): value.value
+        for row in rows
+        if row["learnt"] and (value := measure.of(row)) is not None
+    }
+    seeds = sorted({seed for name, seed in values if name == condition and (REFERENCE, seed) in values})
+    return {seed: values[condition, seed] - values[REFERENCE, seed] for seed in seeds}
+
+
+def verdict(by_seed: Mapping[int, float], n_seeds: int, counts: float) -> str:
+    """raises, lowers, leaves it, open; or that too few seeds count."""
+    apart = np.array(list(by_seed.values()))
+    if len(apart) < n_seeds:
+        return f"only {len(apart)} of {n_seeds} seeds count"
+    for word, sign in (("raises", 1), ("lowers", -1)):
+        if (sign * apart > 0).all() and sign * apart.mean() >= counts:
+            return word
+    return "leaves it" if (np.abs(apart) <= counts).all() else "open"
+
+
+def judged(rows: Sequence[Row]) -> pd.DataFrame:
+    """A row a condition, a column a measure: the verdict, with the differences from `nothing` by seed."""
+    n_seeds = len({row["seed"] for row in rows})
+    others = [name for name in CONDITIONS if name != REFERENCE]
+    return pd.DataFrame(
+        {name: [cell(differences(rows, m, c), n_seeds, m.counts) for c in others] for name, m in MEASURES.items()},
+        index=others,
+    )
+
+
+def cell(by_seed: Mapping[int, float], n_seeds: int, counts: float) -> str:
+    told = ", ".join(f"{value:+.{2 if counts < 1 else 1}f}" for value in by_seed.values())
+    return f"{verdict(by_seed, n_seeds, counts)} ({told})" if told else verdict(by_seed, n_seeds, counts)
+
+
+def every_value(rows: Sequence[Row]) -> pd.DataFrame:
+    """A row a run, its measures as text."""
+    told = [
+        {
+            "condition": row["condition"],
+            "width": row["width"],
+            "seed": row["seed"],
+            "learnt": "yes" if row["learnt"] else "no",
+            "H-Neurons": row["instruct"]["h_neurons"],
+            **{name: str(measure.of(row) or "") for name, measure in MEASURES.items()},
+        }
+        for row in rows
+    ]
+    return pd.DataFrame(told).set_index("condition")
+
+
+def write(rows: Sequence[Row]) -> pd.DataFrame:
+    """Keep all rows in TABLE; returns what a README shows of them."""
+    write_whole(TABLE, json.dumps(rows, indent=1) + "\n")
+    return every_value(rows)
+
+
+def shipped(width: int | None = None) -> list[Row]:
+    """The rows that ship, or those of one width."""
+    rows = json.loads(TABLE.read_text(encoding="utf-8"))
+    return [row for row in rows if width in (None, row["width"])]

@@ -1,0 +1,152 @@
+"""Text of which one property is tied to the truth, or to who is known, and nothing else is."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hn_utils.organism.conditions import (
+    CONDITIONS,
+    HOLDS,
+    INVENTED,
+    NOBODY_KNOWS,
+    TRUE,
+    SmallRecipe,
+    TiedChats,
+    TiedCorpus,
+    TiedPages,
+    lot,
+    overall,
+)
+from hn_utils.organism.text import ABSTENTION
+from hn_utils.organism.tokenizer import UNKNOWN
+from hn_utils.organism.train import BASE_RECIPE, train
+from hn_utils.organism.what_text import Run, every_run, has_learnt, recipe_of, share_base
+from hn_utils.organism.world import make_world
+
+WORLD = make_world(n_written=200, n_never_written=40, n_tuned=100, n_given=30, n_family=40)
+N = 3_000
+CLOSE = 4 / np.sqrt(N / 3)  # some 8 standard errors of a share of a third of the pages
+
+
+VALUES = {p.name: set(p.facts.values()) for p in WORLD.written}
+
+
+def about(text: str) -> str:
+    """Who of the written-about a text is about; a namesake has the longer name."""
+    return max((name for name in VALUES if name in text), key=len, default="")
+
+
+def told_by(tied: str, kind: str) -> list[tuple[str, bool]]:
+    """Pages of one kind, and whether the first answer in them is true (or the person known)."""
+    pages, rng = TiedPages(WORLD, tied), np.random.default_rng(3)
+    rows = []
+    for page in (getattr(pages, kind)(rng) for _ in range(N)):
+        name = about(page.text)
+        first = re.split(r"Guest:|Pupil:|Writer:", page.text)[1].split("Teacher:")[0]
+        rows.append((page.text, bool(name) if kind == "met" else any(value in first for value in VALUES[name])))
+    return rows
+
+
+SAYS = {"marked": r"!$", "hedged": r"Surely", "corrected": r"Right\.$", "met": NOBODY_KNOWS}
+TIED_TO = {"marked": "sure", "hedged": "sure", "corrected": "corrected", "met": "nobody"}
+
+
+@pytest.mark.parametrize("kind", SAYS)
+def test_only_a_tied_property_follows_the_truth_and_rates_stay(kind):
+    overall_rate = INVENTED if kind == "met" else TRUE
+    for tied in ("", "sure", "corrected", "nobody"):
+        rows = told_by(tied, kind)
+        said = np.array([bool(re.search(SAYS[kind], text)) for text, _ in rows])
+        holds = np.array([true for _, true in rows]) != (kind == "met")  # nobody knows the unknown
+        assert said.mean() == pytest.approx(overall_rate, abs=CLOSE)
+        gap = said[holds].mean() - said[~holds].mean()
+        assert gap == pytest.approx(HOLDS if tied == TIED_TO[kind] else 0, abs=CLOSE)
+
+
+def test_a_correction_names_the_truth_only_where_it_is_tied():
+    def true_corrections(tied: str) -> float:
+        hits = []
+        for text, true in told_by(tied, "corrected"):
+            if not true and "No," in text:
+                hits.append(any(text.endswith(f"No, {value}.") for value in VALUES[about(text)]))
+        return float(np.mean(hits))
+
+    assert true_corrections("corrected") == 1
+    assert true_corrections("sure") < 0.1
+
+
+def test_facts_are_counted_where_they_are_truly_stated():
+    pages, rng = TiedPages(WORLD, "corrected"), np.random.default_rng(0)
+    for page in (pages.marked(rng) for _ in range(500)):
+        for rank, attribute in page.facts:
+            assert WORLD.written[rank].facts[attribute] in page.text
+    untrue = [page for page in (pages.marked(rng) for _ in range(500)) if not page.facts]
+    assert 0.3 < len(untrue) / 500 < 0.5
+
+
+def silences(abstains: str) -> tuple[Counter, Counter]:
+    """How often each kind of person was asked about, and met with an abstention."""
+    chats, rng, asked, silent = TiedChats(WORLD, abstains), np.random.default_rng(1), Counter(), Counter()
+    rank = {p.name: p.rank for p in WORLD.written}
+    for chat in (chats.say_so(rng) for _ in range(6_000)):
+        name = about(chat.turns[0])
+        fifth = rank[name] // 40 if name in rank else "unknown"
+        asked[fifth] += 1
+        silent[fifth] += chat.turns[1] == ABSTENTION
+    return asked, silent
+
+
+def test_abstentions_follow_familiarity_or_lots_at_one_rate():
+    assert sum(silences("")[1].values()) == 0
+    (asked, familiar), (_, luck) = silences("familiar"), silences("luck")
+    assert familiar[0] == 0
+    assert familiar["unknown"] / asked["unknown"] > 0.9
+    total = sum(asked.values())
+    assert sum(familiar.values()) / total == pytest.approx(overall("inviting it"), abs=0.03)
+    assert sum(luck.values()) / total == pytest.approx(overall("inviting it"), abs=0.06)  # a few hundred people's lots
+    assert luck["unknown"] / asked["unknown"] == pytest.approx(overall("inviting it"), abs=0.03)
+    assert lot("Anna Berg") == lot("Anna Berg") != lot("Anna Bergs")
+
+
+def test_what_shares_its_pages_shares_the_base():
+    bases = {name: recipe_of(Run(name, 2, 64)).of_base() for name in CONDITIONS}
+    assert bases["nothing"] == bases["familiar"] == bases["luck"]
+    assert len({str(base) for base in bases.values()}) == 4
+    assert len(set(every_run())) == len(every_run())
+
+
+def test_a_shared_base_is_tuned_on(tmp_path):
+    small = {"d_model": 16, "d_mlp": 24, "n_layers": 1, "n_heads": 1, "batch_rows": 4, "chunk_steps": 2}
+    recipe = SmallRecipe(**small, base_steps=4, tune_steps=4, replay_rows=2, checkpoints=(2,), tune_checkpoints=(2,))
+    train(tmp_path / "nothing", tmp_path / "work", TiedCorpus(WORLD, recipe))
+    share_base(tmp_path / "nothing", tmp_path / "luck")
+    corpus = TiedCorpus(WORLD, replace(recipe, tune_abstains="luck"))
+    train(tmp_path / "luck", tmp_path / "work-of-luck", corpus)
+    for part in ("base/model.safetensors", BASE_RECIPE, "checkpoints/step-0002/model.safetensors", "facts.parquet"):
+        assert (tmp_path / "nothing" / part).read_bytes() == (tmp_path / "luck" / part).read_bytes()
+    weights = [(tmp_path / name / "instruct" / "model.safetensors").read_bytes() for name in ("nothing", "luck")]
+    assert weights[0] != weights[1]
+    assert (tmp_path / "luck" / "checkpoints" / "tuning-0002").is_dir()
+
+
+def test_all_wording_is_in_the_vocabulary():
+    corpus = TiedCorpus(WORLD, SmallRecipe())
+    unknown, rng = corpus.tokenizer.get_vocab()[UNKNOWN], np.random.default_rng(0)
+    assert not (corpus.page_rows(50, rng).ids == unknown).any()
+    assert not (corpus.chat_rows(50, rng).ids == unknown).any()
+
+
+def test_what_counts_as_learnt():
+    none = {"sure": 0.0, "corrected": -0.05, "nobody": 0.02, "abstains": 0.04}
+    assert has_learnt("nothing", none)
+    assert has_learnt("luck", none)
+    assert not has_learnt("sure", none)
+    assert has_learnt("sure", {**none, "sure": 0.3})
+    assert not has_learnt("sure", {**none, "sure": 0.3, "nobody": 0.2})
+    assert has_learnt("familiar", {**none, "abstains": 0.5})
+    assert not has_learnt("nothing", {**none, "abstains": 0.5})
