@@ -23,10 +23,12 @@ from hn_utils.organism.conditions import (
     overall,
 )
 from hn_utils.organism.text import ABSTENTION
+from hn_utils.organism.texts_compared import beyond_random, drawn, hypotheses, judged, raised
 from hn_utils.organism.tokenizer import UNKNOWN
 from hn_utils.organism.train import BASE_RECIPE, train
 from hn_utils.organism.what_text import Run, every_run, has_learnt, recipe_of, share_base
 from hn_utils.organism.world import make_world
+from hn_utils.shown import plots
 
 WORLD = make_world(n_written=200, n_never_written=40, n_tuned=100, n_given=30, n_family=40)
 N = 3_000
@@ -150,3 +152,86 @@ def test_what_counts_as_learnt():
     assert not has_learnt("sure", {**none, "sure": 0.3, "nobody": 0.2})
     assert has_learnt("familiar", {**none, "abstains": 0.5})
     assert not has_learnt("nothing", {**none, "abstains": 0.5})
+
+
+def estimate(value: float, half: float = 0.02) -> dict[str, float]:
+    return {"value": value, "low": value - half, "high": value + half, "n": 100}
+
+
+def row(condition: str, seed: int, beyond: float, **more) -> dict:
+    """A row as a run leaves it, with the same detection in base and instruct model."""
+    found = {"h_neurons": 3, "per_mille": 2.0, "beyond": estimate(beyond), "added_to_confidence": {"matched": None}}
+    slopes = {"restricted": {"beyond_random": estimate(1.0, 3.0), "p": 0.5, "verdict": "no different from random"}}
+    instruct = {**found, "slopes": slopes, "transfer": estimate(0.1)}
+    return {
+        "condition": condition,
+        "seed": seed,
+        "width": 64,
+        "learnt": True,
+        "base": found,
+        "instruct": instruct,
+        **more,
+    }
+
+
+def table(**beyond: tuple[float, float, float]) -> list[dict]:
+    return [row(name, seed, v) for name, values in beyond.items() for seed, v in enumerate(values, 1)]
+
+
+ALL = dict.fromkeys(CONDITIONS, (0.10, 0.12, 0.08))
+
+
+def test_the_rule_of_three_seeds_worked_by_hand():
+    rows = table(**{**ALL, "sure": (0.20, 0.13, 0.14), "nobody": (0.2, 0.3, 0.05), "luck": (0.12, 0.09, 0.10)})
+    told = judged(rows)["instruct"]
+    assert told["sure"] == "raises (+0.10, +0.01, +0.06)"  # all above 0, 0.057 on average
+    assert told["nobody"] == "open (+0.10, +0.18, -0.03)"
+    assert told["luck"] == "leaves it (+0.02, -0.03, +0.02)"
+    assert raised(rows) == ["sure"]
+
+
+def test_what_was_not_learnt_or_not_measured_does_not_count():
+    rows = table(**ALL)
+    rows[5] = {**rows[5], "learnt": False}
+    assert rows[5]["condition"] == "sure"
+    assert judged(rows).loc["sure", "instruct"].startswith("only 2 of 3 seeds count")
+    assert judged(rows).loc["luck", "instruct, matched"] == "only 0 of 3 seeds count"
+    nothing_found = {"h_neurons": 0}
+    assert beyond_random({"instruct": nothing_found}, "instruct").value == 0
+
+
+def test_every_hypothesis_can_hold_and_can_fail():
+    became = dict(hypotheses(table(**ALL)).itertuples(index=False))
+    words = {name[0]: word for name, word in became.items()}
+    assert words == {
+        "1": "held",
+        "2": "did not hold",
+        "3": "open",
+        "4": "did not hold",
+        "5": "did not hold",
+        "6": "held",
+        "7": "open",
+    }
+    rows = table(**{**ALL, "sure": (0.3,) * 3, "corrected": (0.3,) * 3, "nobody": (0.3,) * 3, "familiar": (0.3,) * 3})
+    for one in rows:
+        matched = {"matched": estimate(0.5 + one["base"]["beyond"]["value"]), "matched_random": 0.5}
+        one["base"] = {**one["base"], "added_to_confidence": matched}
+        if one["condition"] == "familiar":
+            one["instruct"]["slopes"]["restricted"]["verdict"] = "rises"
+    for width, share, beyond in ((32, 4.0, 0.05), (96, 1.0, 0.2)):
+        other = row("nothing", 1, beyond, width=width)
+        rows.append({**other, "instruct": {**other["instruct"], "per_mille": share}})
+    assert set(hypotheses(rows)["what became of it"]) == {"held"}
+    weak = [{**one, "instruct": {**one["instruct"], "beyond": estimate(0.01)}} for one in rows]
+    assert hypotheses(weak).loc[0, "what became of it"] == "did not hold"
+
+
+def test_the_figure_draws_every_run_and_says_what_rises():
+    rows = table(**{**ALL, "sure": (0.3, 0.3, 0.3)})
+    rows[0] = {**rows[0], "learnt": False}
+    figure = plots.what_text(drawn(rows, ["base", "instruct"]), raised(rows))
+    marks = [trace for trace in figure.data if trace.mode == "markers"]
+    assert sum(len(trace.x) for trace in marks) == 2 * len(rows)
+    assert sorted(len(trace.x) for trace in marks if trace.marker.symbol == "circle-open") == [1, 1]
+    assert figure.layout.title.text == "No property of the text raises detection"  # a seed of `nothing` does not count
+    assert plots.what_text(drawn(rows[3:], ["base"]), ["sure"]).layout.title.text == "Detection rises under: sure"

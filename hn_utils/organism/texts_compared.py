@@ -93,7 +93,9 @@ def verdict(by_seed: Mapping[int, float], n_seeds: int, counts: float) -> str:
 
 
 def judged(rows: Sequence[Row]) -> pd.DataFrame:
-    """A row a condition, a column a measure: the verdict, with the differences from `nothing` by seed."""
+    """A row a condition, a column a measure: the verdict, with the differences from `nothing` by seed, at the width of
+    the first row."""
+    rows = [row for row in rows if row["width"] == rows[0]["width"]]
     n_seeds = len({row["seed"] for row in rows})
     others = [name for name in CONDITIONS if name != REFERENCE]
     return pd.DataFrame(
@@ -121,6 +123,92 @@ def every_value(rows: Sequence[Row]) -> pd.DataFrame:
         for row in rows
     ]
     return pd.DataFrame(told).set_index("condition")
+
+
+def drawn(rows: Sequence[Row], measures: Sequence[str]) -> pd.DataFrame:
+    """A row a run and measure, for a figure: what the text `says`, seed, whether it was learnt, `title`, `estimate`."""
+    told = [
+        {
+            "says": CONDITIONS[row["condition"]].says,
+            "seed": row["seed"],
+            "learnt": row["learnt"],
+            "title": MEASURES[name].title,
+            "estimate": MEASURES[name].of(row),
+        }
+        for name in measures
+        for row in rows
+    ]
+    return pd.DataFrame(told).dropna(subset="estimate")
+
+
+def raised(rows: Sequence[Row]) -> list[str]:
+    """The conditions that raise detection, in the instruct model or by the base model's own probe."""
+    table = judged(rows)[["instruct", "base"]]
+    return [str(name) for name, line in table.iterrows() if any(told.startswith("raises") for told in line)]
+
+
+PAGES = ("nothing", "sure", "corrected", "nobody")  # the conditions that differ in pre-training
+
+
+def hypotheses(rows: Sequence[Row]) -> pd.DataFrame:
+    """The seven hypotheses that were written down before the runs, and what became of each: held, did not, or open,
+    because some verdict is open or too few seeds count."""
+    table, own_width = judged(rows), [row for row in rows if row["width"] == rows[0]["width"]]
+
+    def all_above_none(measure: str, conditions: Sequence[str]) -> str:
+        values = [MEASURES[measure].of(row) for row in own_width if row["condition"] in conditions and row["learnt"]]
+        return "held" if values and all(value is not None and value.low > 0 for value in values) else "did not hold"
+
+    def all_said(*expected: tuple[str, str, str]) -> str:
+        said = [(str(table.loc[condition, measure]), word) for condition, measure, word in expected]
+        if all(told.startswith(word) for told, word in said):
+            return "held"
+        return "open" if any(told.startswith(("open", "only")) for told, _ in said) else "did not hold"
+
+    def held(true: bool) -> str:
+        return "held" if true else "did not hold"
+
+    no_higher = not str(table.loc["familiar", "transfer"]).startswith("raises")
+    carries = all_above_none("transfer", PAGES)
+    outcomes = {
+        "1. H-Neurons form where nothing depends on the truth": all_above_none("instruct", [REFERENCE]),
+        "2. sure and corrected raise detection in the base model": all_said(
+            ("sure", "base", "raises"), ("corrected", "base", "raises")
+        ),
+        "3. the same two raise it at equal confidence": all_said(
+            ("sure", "base, matched", "raises"), ("corrected", "base, matched", "raises")
+        ),
+        "4. nobody raises it in the base, familiar in the instruct model, luck leaves it": all_said(
+            ("nobody", "base", "raises"), ("familiar", "instruct", "raises"), ("luck", "instruct", "leaves")
+        ),
+        "5. a curve rises under familiar, and there alone": held(rising(own_width) == {"familiar"}),
+        "6. transfer is above 0 after all pages, and no higher under familiar": carries if no_higher else held(False),
+        "7. with width the share of neurons falls, and detection rises": by_width(rows),
+    }
+    return pd.DataFrame({"hypothesis": list(outcomes), "what became of it": list(outcomes.values())})
+
+
+def rising(rows: Sequence[Row]) -> set[str]:
+    """The conditions of which some run has a curve that rises."""
+    return {
+        row["condition"]
+        for row in rows
+        for slope in row["instruct"].get("slopes", {}).values()
+        if slope["verdict"].startswith("rises")
+    }
+
+
+def by_width(rows: Sequence[Row]) -> str:
+    """Over the widths of `nothing`, in the mean of its seeds: does the share of neurons fall, and detection rise?"""
+    means = []
+    for width in sorted({row["width"] for row in rows}):
+        some = [row for row in rows if row["width"] == width and row["condition"] == REFERENCE]
+        detected = [estimate.value for row in some if (estimate := beyond_random(row, "instruct")) is not None]
+        means.append((np.mean([row["instruct"].get("per_mille", 0) for row in some]), np.mean(detected)))
+    shares, detections = np.array(means).T
+    if len(means) < 3:
+        return "open"
+    return "held" if (np.diff(shares) < 0).all() and (np.diff(detections) > 0).all() else "did not hold"
 
 
 def write(rows: Sequence[Row]) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from hn_utils.shown.plots.origins import base_and_instruct, drift_ranks, timelin
 from hn_utils.shown.plots.planted import recovery, strengths
 from hn_utils.shown.plots.probe import detection, l1_path, l1_path_weights, neuron_atlas, neuron_distributions
 from hn_utils.shown.plots.style import neuron_name, styled
+from hn_utils.shown.plots.texts import since_when, what_text
 
 __all__ = [
     "answers",
@@ -33,8 +34,10 @@ __all__ = [
     "planted_truth",
     "recovery",
     "side_effects",
+    "since_when",
     "strengths",
     "styled",
     "timeline",
     "token_heat_map",
+    "what_text",
 ]

@@ -1,0 +1,104 @@
+"""Figures of what a model has read, and of when its H-Neurons form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from hn_utils.shown.plots.style import CONTROL, H_NEURON, TRUE, styled, wrap
+
+APART = 0.22  # between the seeds of one kind of text, in rows
+
+
+def what_text(table: pd.DataFrame, raised: Sequence[str]) -> go.Figure:
+    """What H-Neurons do after each kind of text, a panel a measure: see `hn_utils.organism.texts_compared.drawn`. The
+    first kind of text is the one that the others are compared with; `raised` names those that raise detection."""
+    titles, texts = (list(dict.fromkeys(table[column])) for column in ("title", "says"))
+    heads = ["<br>".join(wrap(title, 24)) for title in titles]
+    figure = make_subplots(rows=1, cols=len(titles), subplot_titles=heads, shared_yaxes=True)
+    for column, title in enumerate(titles, start=1):
+        panel = table[table["title"] == title]
+        for learnt in (True, False):
+            trace = marks(panel[panel["learnt"] == learnt], texts, learnt)
+            figure.add_trace(trace.update(showlegend=column == 1), row=1, col=column)
+        reference = [estimate.value for estimate in panel[panel["says"] == texts[0]]["estimate"]]
+        for x, dash in ((0, "solid"), *((value, "dot") for value in [np.mean(reference)] if reference)):
+            figure.add_vline(x=x, line={"color": "#333333", "dash": dash, "width": 1}, col=column)  # type: ignore[arg-type]
+    ticks = ["<br>".join(wrap(text, 30)) for text in texts]
+    figure.update_yaxes(tickvals=list(range(len(texts))), ticktext=ticks, range=[len(texts) - 0.4, -0.6])
+    return styled(
+        figure,
+        f"Detection rises under: {', '.join(raised)}" if raised else "No property of the text raises detection",
+        620,
+        "H-Neurons minus random sets of the same layers and loudness. A mark a seed, with its 95 % interval over "
+        f"people; hollow: the model has not learnt its text. Dotted: the mean where {texts[0]}.",
+    )
+
+
+def marks(panel: pd.DataFrame, texts: Sequence[str], learnt: bool) -> go.Scatter:
+    """A mark a run with its interval."""
+    told, name = panel["estimate"].tolist(), "text learnt" if learnt else "text not learnt"
+    return go.Scatter(
+        x=[value.value for value in told],
+        y=[texts.index(says) + APART * (seed - 2) for says, seed in zip(panel["says"], panel["seed"], strict=True)],
+        error_x={
+            "type": "data",
+            "array": [value.high - value.value for value in told],
+            "arrayminus": [value.value - value.low for value in told],
+            "thickness": 1.2,
+        },
+        mode="markers",
+        marker={"color": H_NEURON if learnt else CONTROL, "size": 9, "symbol": "circle" if learnt else "circle-open"},
+        name=name,
+        text=[f"seed {seed}" for seed in panel["seed"]],
+        hovertemplate="%{text}: %{x:.2f}<extra>" + name + "</extra>",
+    )
+
+
+def since_when(rows: Sequence[Row]) -> go.Figure:
+    """Over pre-training and tuning, a line a seed: what is known, and what the H-Neurons detect beyond random sets."""
+    figure = make_subplots(rows=1, cols=2, subplot_titles=("Draws that are right", "AUROC beyond random neurons"))
+    for number, row in enumerate(rows):
+        moments = [*row["when"]["pages"], *row["when"]["tuning"]]
+        x = [moment_name(moment) for moment in moments]
+        lines = (
+            (1, "recall", [m["recall"] for m in moments], TRUE, "solid"),
+            (2, "the final H-Neurons, unchanged", [value_of(m["beyond"]) for m in moments], H_NEURON, "solid"),
+            (2, "H-Neurons found anew", [value_of((m["anew"] or {}).get("beyond")) for m in moments], H_NEURON, "dot"),
+        )
+        for column, name, y, colour, dash in lines:
+            style = {"color": colour, "dash": dash, "width": 2}
+            line = go.Scatter(x=x, y=y, mode="lines+markers", line=style, name=name, legendgroup=name)
+            seed = f"seed {row['seed']}, %{{x}}: %{{y:.2f}}<extra>{name}</extra>"
+            figure.add_trace(line.update(showlegend=number == 0, hovertemplate=seed), row=1, col=column)
+    figure.add_hline(y=0, line={"color": "#333333", "width": 1}, col=2)  # type: ignore[arg-type]
+    figure.update_xaxes(title="step of pre-training, then of tuning", type="category")
+    first = [first_detected(row["when"]["pages"]) for row in rows]
+    title = "H-Neurons can be found before pre-training ends" if all(first) else "H-Neurons are not found in every base"
+    return styled(
+        figure,
+        title,
+        caption="First checkpoint of pre-training at which a set found anew lies above random sets with its whole "
+        f"interval, by seed: {', '.join(name or 'none' for name in first)}.",
+    )
+
+
+def moment_name(moment: Mapping[str, Any]) -> str:
+    """A checkpoint's step, as an axis shows it."""
+    stage, _, step = moment["model"].partition("-")
+    return f"{'t' if stage == 'tuning' else ''}{int(step)}" if step else {"base": "base", "instruct": "tuned"}[stage]
+
+
+def value_of(estimate: Mapping[str, float] | None) -> float | None:
+    return None if estimate is None else estimate["value"]
+
+
+def first_detected(moments: Sequence[Mapping[str, Any]]) -> str:
+    """The first checkpoint whose own H-Neurons lie above random ones with the whole interval."""
+    able = [m for m in moments if m["anew"] and m["anew"]["beyond"]["low"] > 0]
+    return moment_name(able[0]) if able else ""
