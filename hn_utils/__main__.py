@@ -74,7 +74,9 @@ def parser() -> argparse.ArgumentParser:
     running.add_argument("--plan", action="store_true", help="only tell what it will cost, before weights are loaded")
     running.add_argument("--out", type=Path, help="folder for card, report and summary (default: runs/<study>)")
     lessons = commands.add_parser("notebooks", help="run notebooks on the study named by HN_STUDY, build the gallery")
-    lessons.add_argument("--deeper", action="store_true", help="those that go deeper, instead of the main line")
+    instead = lessons.add_mutually_exclusive_group()
+    instead.add_argument("--deeper", action="store_true", help="those that go deeper, instead of the main line")
+    instead.add_argument("--beyond", action="store_true", help="those that ask what the paper leaves open")
     sweeping = commands.add_parser("sweep", help="several studies, seeds and models, and a page that compares them")
     sweeping.add_argument("file", type=Path, help='JSON, such as {"studies": ["organism-quick"], "seeds": [0, 1]}')
     address = "a Ray cluster: host:port, `auto`, or `local` (default: $RAY_ADDRESS; without, in this process)"
@@ -101,7 +103,8 @@ def main(arguments: list[str] | None = None) -> None:
         if options.command == "notebooks":
             from hn_utils import execute  # Jupyter is not needed for the rest
 
-            return execute.main(execute.DEEPER if options.deeper else execute.MAIN_LINE)
+            chosen = execute.BEYOND if options.beyond else execute.DEEPER if options.deeper else execute.MAIN_LINE
+            return execute.main(chosen)
         if options.command == "sweep":
             from hn_utils.sweeping import run_sweep
 

@@ -53,7 +53,7 @@ def test_the_same_notebooks_run_on_another_model(tmp_path, monkeypatch):
     monkeypatch.setenv("HN_STUDY", str(tmp_path / "study.json"))
     monkeypatch.setenv("HN_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("BROWSER_PATH", str(tmp_path / "no-browser"))
-    for which in ((), ("--deeper",)):
+    for which in ((), ("--deeper",), ("--beyond",)):
         command = [sys.executable, "-m", "hn_utils", "notebooks", *which]
         done = subprocess.run(command, capture_output=True, text=True, timeout=900)
         assert (done.returncode, done.stderr) == (0, ""), done.stderr
@@ -115,7 +115,8 @@ def test_written_as_lessons(source):
     assert len(prose) > sum(map(len, code(notebook)))
 
 
-def test_notebooks_that_go_deeper_are_the_ones_that_run():
+def test_notebooks_that_lie_here_are_the_ones_that_run():
+    assert [source.stem for source in NOTEBOOKS] == [*execute.MAIN_LINE, *execute.BEYOND]
     assert [f"deeper/{source.stem}" for source in DEEPER] == sorted(execute.DEEPER)
     for source in DEEPER:
         prose = " ".join(c.source for c in jupytext.read(source).cells if c.cell_type == "markdown")

@@ -1,0 +1,172 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 6 · Where do they come from? What a model must have read for H-Neurons to form
+#
+# **We train small models on the same made-up world, told in six ways that differ in one property at a time, and ask of each what the
+# probe finds in it, beside random neurons, a twin condition that must not work, and what the model has learnt of the property at all.**
+#
+# After it you can
+# * set up an experiment on training text in which one thing differs;
+# * say why a condition that was not learnt is no evidence;
+# * judge hypotheses that were written down before the runs.
+#
+# About 20 minutes to read, less than 1 to run: the models were trained beforehand (some hours), and their numbers are read here. The
+# paper does not ask this; it finds H-Neurons in base models and stops there. Words: [glossary](glossary.md).
+
+# %% [markdown] tags=["solutions"]
+# *Exercises show a solution here. [The copy with gaps](exercises/06_where_from.ipynb) leaves it to you.*
+
+# %%
+import numpy as np
+import pandas as pd
+
+import hn_utils as hn
+from hn_utils.course.exercises import check
+from hn_utils.organism import texts_compared
+from hn_utils.organism.conditions import CONDITIONS, TiedPages, small_world
+from hn_utils.shown import plots
+from hn_utils.shown.gallery import Gallery
+
+gallery = Gallery(hn.load_study(), "06_where_from")
+rows = texts_compared.shipped()
+alike = texts_compared.shipped(width=rows[0]["width"])  # one width, all kinds of text
+print(f"{len(rows)} models, seeds {sorted({row['seed'] for row in rows})}")
+
+# %% [markdown]
+# ## One property at a time
+#
+# In real text much hangs on what is true. Writers hedge what they are unsure of. False answers get corrected. About people nobody
+# knows there is nothing to read. Which of these does a model need, so that a few neurons tell its made-up answers from its true ones?
+# No one can take them out of the internet. In a made-up world we can.
+#
+# All models read about the same people, in the same kinds of sentence, at the same rates, from the same seeds. What differs is what a
+# mark, a hedge, a correction or a "nobody knows" *depends on*. Under `nothing` they fall by chance.
+
+# %%
+pd.DataFrame({name: condition.says for name, condition in CONDITIONS.items()}.items(), columns=["condition", "text"])
+
+# %%
+for tied in ("", "sure", "corrected", "nobody"):
+    pages, rng = TiedPages(small_world(), tied), np.random.default_rng(5)
+    print(tied or "nothing")
+    for kind in (pages.marked, pages.corrected, pages.met):
+        print("   ", kind(rng).text)
+
+# %% [markdown]
+# The last two conditions share the pages of `nothing`. They differ in tuning: the assistant says "I do not know." more often the less
+# known somebody is (`familiar`), or just as often about people drawn by lot (`luck`). The second is the **twin that must not work**: it
+# has everything that the first has, except for what we think matters.
+#
+# **Exercise: a twin that must not work** (10 minutes, difficulty 2 of 3). You have tuning chats: whether the assistant abstained in each,
+# and which person it is about. Make the twin: as many abstentions, about people drawn by lot. A person who is drawn is met with
+# an abstention in all of their chats, until the number is reached.
+#
+# <details><summary>Hint</summary>Shuffle the people, then the chats in the order of their people. Who comes first abstains.</details>
+
+
+# %% tags=["exercise"]
+def twin(abstained, people, seed):
+    """For each chat, whether it abstains in the twin."""
+    order = np.random.default_rng(seed).permutation(np.unique(people))
+    place = {person: i for i, person in enumerate(order)}
+    first = np.argsort([place[person] for person in people], kind="stable")[: int(np.sum(abstained))]
+    return np.isin(np.arange(len(people)), first)
+
+
+check("a twin that must not work", twin)
+
+# %% [markdown]
+# ## Was it learnt?
+#
+# A model that has not noticed a property cannot have been changed by it. So before any probe we asked for behaviour. Is `!` likelier after
+# a true answer than after a false one? "Right."? Is "nobody" likelier about somebody nobody wrote about? The gap had to be 0.3 or more
+# for what is tied, and 0.1 or less for all else. A run that fails is shown, hollow, and not counted.
+
+# %%
+gaps = ("sure", "corrected", "nobody", "abstains", "recall")
+pd.DataFrame(
+    [{"text": r["condition"], "seed": r["seed"], **{g: f"{r['gaps'][g]:.2f}" for g in gaps}, "learnt": r["learnt"]} for r in alike]
+).set_index("text")
+
+# %% [markdown]
+# ## What the probe finds
+#
+# Then the road of notebooks 2 to 4, unchanged, for every model. In the base model a probe of its own is trained as well, on its own answers:
+# that is the more direct test for what stands in the pages. Hypotheses, thresholds and the rule were written down, with a date, before
+# the first run ([here](../data/conditions/README.md)).
+#
+# > **Predict first.** Which kinds of text raise detection? Does `nothing` leave any? What will the twin do?
+
+# %%
+prediction = ""  # write yours here
+
+measures = ("base", "instruct", "base, matched", "slope")
+gallery.publish(plots.what_text(texts_compared.drawn(alike, measures), texts_compared.raised(rows)), "what_text")
+
+# %% [markdown]
+# **What came out**, by the rule: a condition *raises* a number if it lies above `nothing` in each of three seeds, and by 0.05 on average
+# (5 points for slopes); it *leaves* it if all three differences lie within that; else the matter is *open*. The brackets hold the
+# differences, seed by seed.
+
+# %%
+texts_compared.judged(rows)
+
+# %%
+texts_compared.hypotheses(rows)
+
+# %% [markdown]
+# What a prediction should have considered: a model can be unsure without having read a word about being unsure. To recall a fact and to guess
+# one are different computations, whatever the text says about truth. What a property of the text can add is a reason to
+# *compare* what was said with what is known, at the tokens where the probe reads.
+#
+# ## Since when?
+#
+# The same models were kept along the way. At each checkpoint two questions: what do the *final* H-Neurons detect in its answers, and what
+# would have been found *anew* there?
+
+# %%
+followed = [row for row in alike if row["condition"] == "familiar"]
+gallery.publish(plots.since_when(followed), "since_when")
+
+# %% [markdown]
+# Read the left end with care. A model that knows nothing has no true answers, so there is nothing to tell apart; the line begins where
+# twenty answers of either kind are consistent.
+#
+# ## With size
+
+# %%
+sized = [row for row in rows if row["condition"] in ("nothing", "familiar")]
+texts_compared.every_value(sized)[["width", "seed", "H-Neurons", "instruct", "base", "slope"]]
+
+# %% [markdown]
+# ## Beside the paper
+#
+# | the paper says | here |
+# |---|---|
+# | H-Neurons are in the base model, so pre-training makes them | in these models, too; and the table above says what in the text it takes, as far as three seeds can tell |
+# #
+# ## What this does not show
+#
+# * A made-up world of a thousand people is not the internet. What forms here *can* form from such text; that it forms from it elsewhere is
+#   not shown.
+# * Three seeds tell large differences only. "Open" is an answer.
+# * Where a property was not learnt, or a behaviour lies at its floor, nothing follows.
+# * Detection is not cause: see notebook 3.
+#
+# ## Try it
+#
+# One model more, from the first page to the verdict, takes some fifteen minutes on one core: another seed, or a seventh
+# property of your own in `hn_utils/organism/conditions.py`. The command stands [with the data](../data/conditions/README.md). Here is all
+# that is kept of one run:
+
+# %%
+pd.json_normalize(rows[0]).T
