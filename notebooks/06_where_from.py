@@ -134,7 +134,7 @@ texts_compared.hypotheses(rows)
 # would have been found *anew* there?
 
 # %%
-followed = [row for row in alike if row["condition"] == "familiar"]
+followed = [row for row in alike if "when" in row]
 gallery.publish(plots.since_when(followed), "since_when")
 
 # %% [markdown]

@@ -50,6 +50,7 @@ from hn_utils.subject import Subject
 
 SEEDS, WIDTHS = (1, 2, 3), (64, 32, 96)  # the first width is that of all conditions
 SIZED = ("nothing", "familiar")  # conditions that are trained at every width
+FOLLOWED = "familiar"  # the condition whose checkpoints are looked at
 N_ASKED = 400
 HEAD = 0  # the best-known fifth
 LEARNT, BY_CHANCE = 0.3, 0.1  # a gap at least this wide is learnt; at most this wide, not
@@ -86,7 +87,7 @@ def every_run() -> list[Run]:
 
 
 def recipe_of(run: Run) -> SmallRecipe:
-    """Steps are the same for all; only `nothing` and what shares its pages keep checkpoints."""
+    """Steps are the same for all; the followed condition, and what shares its pages, keep checkpoints."""
     condition, kept = CONDITIONS[run.condition], SmallRecipe(seed=run.seed)
     return SmallRecipe(
         seed=run.seed,
@@ -206,7 +207,7 @@ def row_of(run: Run, out: Path) -> dict[str, Any]:
     gaps = learnt(folder)
     row = {**run._asdict(), "learnt": has_learnt(run.condition, gaps), "gaps": gaps, "base": on_the_base(study)}
     row["weights"] = {n: file_digest(folder / n / "model.safetensors") for n in ("base", "instruct")}
-    if run.condition in SIZED and run.width == WIDTHS[0]:
+    if run.condition == FOLLOWED and run.width == WIDTHS[0]:
         row["when"] = when(study)
     try:
         row["instruct"] = picked(json.loads(take_the_road(study, folder / "run").read_text(encoding="utf-8")))
