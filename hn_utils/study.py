@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import types
@@ -15,6 +14,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from hn_utils.own_json import parsed
 from hn_utils.places import DATA, IN_A_CLONE, ROOT, runs_root
 from hn_utils.server import address_of
 
@@ -367,9 +367,12 @@ def read_record(path: Path, kind: str, example: str) -> dict[str, Any]:
     """The settings that a JSON file of some kind holds. Raises OSError if it cannot be read, ValueError if it holds
     anything else."""
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise OSError(f"could not read the {kind} {path}: {error}") from error
+        settings = parsed(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise OSError(f"could not read the {kind} {path}: it is no text in UTF-8: save it as such") from error
+    except (OSError, ValueError) as error:
+        told = f"{error.strerror}; check its path" if isinstance(error, OSError) else error
+        raise OSError(f"could not read the {kind} {path}: {told}") from error
     if not isinstance(settings, dict):
         raise ValueError(f"{path} must hold settings by name, such as {example}")
     return settings
