@@ -17,6 +17,7 @@ from hn_utils.cache_command import checking, listing
 from hn_utils.places import runs_root
 from hn_utils.planted import planted_in
 from hn_utils.published.audit import audit
+from hn_utils.results import claimed
 from hn_utils.shown.report import findings, page, summary
 from hn_utils.study import PRESETS, Study, load_study
 from hn_utils.sweep import read_sweep
@@ -26,11 +27,9 @@ from hn_utils.visible import visible
 
 
 def run(study: Study, out: Path) -> Path:
-    """Take all steps and write `h_neurons.json` (the card), `report.md` and `summary.json`; returns the last's path."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(f"out={str(out)!r} cannot be made ({error.strerror}): name a folder that can") from error
+    """Take all steps and write `study.json` (settings), `h_neurons.json` (the card), `report.md` and `summary.json`;
+    returns the last's path. Raises OSError if another study's results lie there."""
+    claimed(out, study)
     model = hn.load(study)
     found = hn.find(hn.collect(model))
     found.card.save(out / "h_neurons.json")

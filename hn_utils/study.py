@@ -15,7 +15,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import numpy as np
 
 from hn_utils.own_json import parsed
-from hn_utils.places import DATA, IN_A_CLONE, ROOT, runs_root
+from hn_utils.places import DATA
 from hn_utils.server import address_of
 
 ORGANISM = DATA / "organism"
@@ -281,12 +281,6 @@ def smoke(study: Study) -> Study:
 
 SMOKE = tuple(smoke(study) for study in REAL if study.name in ("gemma-3-4b", "qwen2.5-0.5b"))
 PRESETS = {study.name: study for study in (BUNDLED, QUICK, *PLANTED, *REAL, *SMOKE)}
-
-
-def home(study: Study) -> Path:
-    """The folder of a study's results: figures/ for the bundled study just as it is, whose results are committed, and
-    runs/<name> for every other."""
-    return ROOT / "figures" if study == BUNDLED and IN_A_CLONE else runs_root() / study.name
 
 
 def load_study(which: str | Path | None = None, /, **changes: Any) -> Study:

@@ -133,6 +133,17 @@ def test_a_cluster_that_is_named_needs_ray_or_must_answer(tmp_path, monkeypatch)
 # --- in this process ------------------------------------------------------------------------------------------------
 
 
+def test_what_another_study_left_under_a_task_s_name_is_not_written_over(swept, monkeypatch):
+    monkeypatch.setattr(sweeping, "carry_out", None)
+    sweep = read_sweep(swept.parents[1] / "both.json")
+    with pytest.raises(OSError, match=r"small-seed-0 holds .* another study named 'small-seed-0' \(n_grid=5 there"):
+        run_sweep(replace(sweep, settings={"n_grid": 6}))
+    (swept.parent / "mine").mkdir()
+    (swept.parent / "mine" / "study.json").write_text("{}")
+    with pytest.raises(OSError, match="mine holds the results of a study: give the sweep a name of its own"):
+        run_sweep(replace(sweep, name="mine"))
+
+
 def test_a_task_ends_as_a_single_run_does(swept, fewer, tmp_path):
     study = load_study(swept.parents[1] / "small.json", seed=1)
     with threads(1):
@@ -161,7 +172,6 @@ def test_what_has_ended_is_not_run_again_unless_something_has_changed(swept, mon
 
     assert left(sweep) == []
     assert left(replace(sweep, seeds=(0, 1, 2))) == ["small-seed-2"]
-    assert len(left(replace(sweep, settings={"n_grid": 6}))) == 2
     assert len(left(replace(sweep, resources=Resources(num_cpus=2)))) == 2  # sums in another order
     with monkeypatch.context() as later:
         later.setattr(sweeping, "code_version", lambda: "another")
