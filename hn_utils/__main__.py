@@ -53,7 +53,7 @@ def run(study: Study, out: Path) -> Path:
         print(f"  {outermost_told(curves)}")
     origins = hn.look_back(found)
     for t in origins.timeline:
-        print(f"  {t.model:12} {t.n_right} right {t.n_wrong} wrong  AUROC {t.h_neurons}  confidence {t.confidence}")
+        print(f"  {t.model:12} {t.n_right} right {t.n_wrong} wrong  {t}")
     made = findings(found, day, intervened, origins)
     write_whole(out / "report.md", page(study, made))
     for finding in made:

@@ -17,7 +17,7 @@ from hn_utils.finding import Found, scores_of
 from hn_utils.intervening import Intervened
 from hn_utils.items import behaviour_called
 from hn_utils.looking_back import Origins
-from hn_utils.origins import Drift, Transfer
+from hn_utils.origins import TOO_FEW, Drift, Transfer
 from hn_utils.planted import planted_in
 from hn_utils.probe import row_of
 from hn_utils.study import Study
@@ -184,7 +184,11 @@ def compliance_findings(intervened: Intervened) -> list[Finding]:
 def origin_findings(found: Found, origins: Origins) -> list[Finding]:
     """On transfer, by its level and by what carries over, and on drift."""
     base, drift = origins.base, origins.drift
-    random = f"; random neurons {base.random.mean():.2f}" if len(base.random) else ""
+    there = carried = f"{TOO_FEW}: {base.n_right} right, {base.n_wrong} wrong"
+    if base.h_neurons is not None:
+        random = base.random.mean()
+        there = f"AUROC of the H-Neurons {base.h_neurons}, of the whole probe {base.probe}; random neurons {random:.2f}"
+        carried = f"AUROC {origins.beyond} beyond random neurons, at home {found.beyond['random']}"
     p = f"p = {drift.p['none']:.4f}; same layers {drift.p['layer']:.4f}; and lengths {drift.p['magnitude']:.4f}"
     if len(drift.shuffled):
         p += f"; what the probe picks on shuffled labels {drift.shuffled.mean():.2f}, p = {drift.p['shuffled']:.2f}"
@@ -192,13 +196,13 @@ def origin_findings(found: Found, origins: Origins) -> list[Finding]:
         Finding(
             "The probe works in the base model",
             "AUROC over 0.86 for the Mistral bases on TriviaQA",
-            f"AUROC of the H-Neurons {base.h_neurons or 'too few answers'}, of the whole probe {base.probe}{random}",
+            there,
             transfer_verdict(base),
         ),
         Finding(
             "What they detect carries over to it",
             "not measured: no random neurons there, no AUROC at home",
-            f"AUROC {origins.beyond or 'unknown'} beyond random neurons, at home {found.beyond['random']}",
+            carried,
             carried_verdict(origins.beyond, found.beyond["random"]),
         ),
         Finding(
