@@ -121,6 +121,11 @@ class Study:
         check_files(self)
 
 
+    @property
+    def precision(self) -> str:
+        """What the model's numbers are: another precision is another model, and may give other neurons."""
+        return self.dtype if self.bits is None else f"{self.bits} bits ({self.dtype})"
+
 def check_name(name: str) -> None:
     """Raises ValueError if a folder cannot be called so."""
     if not re.fullmatch(r"\w[\w. -]*", name):

@@ -123,7 +123,7 @@ class Subject:
 
     def __repr__(self) -> str:
         size = f"{self.n_layers} layers of {self.d_mlp:,} neurons"
-        return f"{self.name}: {size}, {self.study.dtype} on {self.device}, read for the study {self.study.name}"
+        return f"{self.name}: {size}, {self.study.precision} on {self.device}, read for the study {self.study.name}"
 
     # --- loading -------------------------------------------------------------------------------------------------
 

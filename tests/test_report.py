@@ -106,6 +106,6 @@ def test_drift():
 
 def test_the_page_counts_its_verdicts(study):
     text = page(study, [Finding("a", "b", "c", v) for v in ("absent", "absent", "weaker")])
-    assert "3 findings: 1 weaker, 2 absent." in text
+    assert "3 findings: 1 weaker, 2 absent. The model ran in float32;" in text
     assert text.count("**absent**") == 2
     assert {"absent", "weaker"} <= set(VERDICTS)

@@ -238,9 +238,10 @@ def page(study: Study, made: list[Finding]) -> str:
     lines = [
         f"# What holds on {study.name}",
         "",
-        f"{len(made)} findings: {told}. Intervals are 95 %, over entities; every number stands beside "
-        "its control, which the paper mostly does not give. A gain counts as weaker if it is there but below the "
-        "smallest gain of the paper's six models on that part (one of them lost: no gain, and no bar).",
+        f"{len(made)} findings: {told}. The model ran in {study.precision}; in another precision other neurons may be "
+        "found. Intervals are 95 %, over entities; every number stands beside its control, which the paper mostly does "
+        "not give. A gain counts as weaker if it is there but below the smallest gain of the paper's six models on "
+        "that part (one of them lost: no gain, and no bar).",
         "",
         "| the paper says | it measured | here | verdict |",
         "|---|---|---|---|",
