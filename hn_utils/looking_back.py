@@ -53,9 +53,9 @@ class Origins(Tabled):
                     "checkpoint": t.model,
                     "right": t.n_right,
                     "wrong": t.n_wrong,
-                    "H-Neurons": str(t.h_neurons or "too few"),
-                    "random neurons": str(t.random_spread or ""),
-                    "confidence": str(t.confidence or ""),
+                    "H-Neurons": t.h_neurons or "too few",
+                    "random neurons": t.random_spread or "",
+                    "confidence": t.confidence or "",
                 }
                 for t in self.timeline
             ]

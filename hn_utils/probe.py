@@ -154,10 +154,10 @@ def detection_table(detections: Sequence[Detection]) -> pd.DataFrame:
     first, rows = detections[0].test_set, {}
     for d in detections:
         row = rows.setdefault(d.name, {"neurons": "" if d.n_neurons is None else d.n_neurons})
-        row[d.test_set] = str(d.auroc)
+        row[d.test_set] = d.auroc
     for d in detections:
         if d.test_set == first:
-            rows[d.name] |= {f"accuracy, {first}": str(d.accuracy or ""), f"AUPRC, {first}": str(d.auprc)}
+            rows[d.name] |= {f"accuracy, {first}": d.accuracy or "", f"AUPRC, {first}": d.auprc}
     return pd.DataFrame.from_dict(rows, orient="index").fillna("")
 
 

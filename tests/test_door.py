@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +82,26 @@ def test_results_print_in_a_terminal_and_in_a_notebook(on_bundled):
         assert repr(result).splitlines()[0] == result.headline
         assert str(result.table.index[0]) in repr(result)
         assert "<table" in result._repr_html_()
+
+
+def test_every_number_of_a_result_can_be_computed_with(on_bundled):
+    found = on_bundled["found"]
+    intervened = hn.dose_response(on_bundled["model"], found, on_bundled["items"])
+    aurocs = {d.name: d.auroc for d in found.detections if d.test_set == "held-out entities"}
+    assert set(aurocs) == set(found.numbers.index)
+    for name, auroc in aurocs.items():
+        row = found.numbers.loc[name]
+        assert [row[f"held-out entities{end}"] for end in ("", " (low)", " (high)", " (n)")] == list(astuple(auroc))
+        assert found.table.loc[name, "held-out entities"] == auroc
+        assert str(auroc) in repr(found)
+    assert (
+        found.numbers.loc["plain confidence (log-probability)"].isna()[["neurons", "accuracy, held-out entities"]].all()
+    )
+    (curve,) = intervened.curves.values()
+    assert intervened.numbers["slope beyond random (high)"].tolist() == [curve.slope_beyond_random().high]
+    for result in (found, intervened, on_bundled["answers"], found.card):
+        words = {name for name, kind in result.numbers.dtypes.items() if kind.kind == "O"}
+        assert words <= {"behaviour", "verdict"}
 
 
 def test_what_stands_behind_a_result_is_told(on_bundled):
