@@ -42,8 +42,9 @@ def run(study: Study, out: Path) -> Path:
     )
     for control, difference in found.beyond.items():
         print(f"  H-Neurons beyond {control}: {difference}")
-    if planted_in(study) is not None:
-        print(f"  planted: {analyses.recover(found)}")
+    recovered = None if planted_in(study) is None else analyses.recover(found)
+    if recovered is not None:
+        print(f"  planted: {recovered}")
     day = analyses.everyday(found)
     intervened = hn.dose_response(model, found)
     for curves in (intervened.behaviours, intervened.capability):
@@ -59,7 +60,7 @@ def run(study: Study, out: Path) -> Path:
     for finding in made:
         print(f"  {finding.claim}: {finding.ours}: {finding.verdict}")
     path = out / "summary.json"
-    write_whole(path, json.dumps(summary(found, compared, day, intervened, origins), indent=1) + "\n")
+    write_whole(path, json.dumps(summary(found, compared, day, intervened, origins, recovered), indent=1) + "\n")
     return path
 
 

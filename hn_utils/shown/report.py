@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hn_utils import analyses
-from hn_utils.analyses import Compared, Everyday
+from hn_utils.analyses import Compared, Everyday, Recovery
 from hn_utils.collecting import Collected
 from hn_utils.controls import Estimate, accuracy, beyond_random
 from hn_utils.curves import DoseResponse
@@ -18,7 +18,6 @@ from hn_utils.intervening import Intervened
 from hn_utils.items import behaviour_called
 from hn_utils.looking_back import Origins
 from hn_utils.origins import TOO_FEW, Drift, Transfer
-from hn_utils.planted import planted_in
 from hn_utils.probe import row_of
 from hn_utils.study import Study
 from hn_utils.verdicts import Verdict, outermost, verdicts
@@ -265,11 +264,9 @@ def slopes_told(curves: Mapping[str, DoseResponse]) -> dict[str, dict]:
     }
 
 
-def recovery_told(found: Found, intervened: Intervened) -> dict | None:
+def recovery_told(recovered: Recovery, found: Found, intervened: Intervened) -> dict:
     """Where neurons are planted: which of them were found, and how much of what they do the found ones do."""
-    if planted_in(found.study) is None:
-        return None
-    recovered, carried = analyses.recover(found), analyses.carried(found, intervened)
+    carried = analyses.carried(found, intervened)
     return {
         "planted": len(recovered.planted),
         "found": len(recovered.found),
@@ -281,10 +278,17 @@ def recovery_told(found: Found, intervened: Intervened) -> dict | None:
     }
 
 
-def summary(found: Found, compared: Compared, day: Everyday | None, intervened: Intervened, origins: Origins) -> dict:
-    """The study in numbers, each with its control, ready for JSON."""
+def summary(
+    found: Found,
+    compared: Compared,
+    day: Everyday | None,
+    intervened: Intervened,
+    origins: Origins,
+    recovered: Recovery | None,
+) -> dict:
+    """The study in numbers, each with its control, ready for JSON; `recovered` where neurons are planted."""
     return {
-        "recovery": recovery_told(found, intervened),
+        "recovery": recovered and recovery_told(recovered, found, intervened),
         "h_neurons": len(found.card.rows),
         "per_mille": found.card.per_mille,
         "beyond": {k: asdict(v) for k, v in found.beyond.items()},
