@@ -20,12 +20,14 @@ from hn_utils.published.audit import audit
 from hn_utils.results import claimed
 from hn_utils.shown.report import findings, page, summary
 from hn_utils.study import PRESETS, Study, load_study
+from hn_utils.subject import weights_at_rest
 from hn_utils.sweep import read_sweep
 from hn_utils.tabled import counted
 from hn_utils.verdicts import outermost_told, verdicts
 from hn_utils.visible import visible
 
 
+@weights_at_rest()
 def run(study: Study, out: Path) -> Path:
     """Take all steps and write `study.json` (settings), `h_neurons.json` (the card), `report.md` and `summary.json`;
     returns the last's path. Raises OSError if another study's results lie there."""

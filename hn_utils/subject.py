@@ -10,11 +10,13 @@ import ctypes
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -105,6 +107,20 @@ def own_numbers(prompt: Sequence[int], sampling: Sampling, seed: int) -> Float[n
 
 
 LOADED = "a model from hn.load or hn.wrap"  # what every step wants as its `model`
+
+
+FINGERPRINTS: ContextVar[WeakKeyDictionary[Subject, str] | None] = ContextVar("fingerprints", default=None)
+
+
+@contextlib.contextmanager
+def weights_at_rest() -> Iterator[None]:
+    """Within the block the fingerprint of each model is taken once. It is for code of this package alone, which edits
+    no weight: between two steps of a script or notebook anything may be edited."""
+    before = FINGERPRINTS.set(WeakKeyDictionary())
+    try:
+        yield
+    finally:
+        FINGERPRINTS.reset(before)
 
 
 class Subject:
@@ -276,8 +292,17 @@ class Subject:
     def fingerprint(self) -> str:
         """Hash of weights, configuration, vocabulary and end-of-turn tokens: the model's identity.
 
-        Taken anew each time, at the speed of memory, since weights may have been edited in place.
+        Taken anew each time, since weights may have been edited in place, which leaves no trace that is sure: an edit
+        through `.data`, or through NumPy, moves no version counter of PyTorch. Only within `weights_at_rest` once.
         """
+        if (taken := FINGERPRINTS.get()) is None:
+            return self.hashed()
+        if self not in taken:
+            taken[self] = self.hashed()
+        return taken[self]
+
+    def hashed(self) -> str:
+        """The fingerprint, from every weight as it is now."""
         digest, config = xxh3_128(), deepcopy(self.model.config)
         config.output_attentions = True  # as it is when a model is loaded here; how one is run is not what it is
         digest.update(config.to_json_string().encode())
