@@ -80,7 +80,7 @@ def look_back(found: Found, base: str | Path | Subject = "", **settings: Any) ->
     >>> model = hn.load("organism")
     >>> found = hn.find(hn.collect(model, n_questions=120, sampling={"n": 2}), n_grid=8)
     >>> hn.look_back(found, checkpoints=()).table["checkpoint"].tolist()
-    ['base']
+    ['organism/base']
     """
     check_given("found", found, Found, "what hn.find returns")
     check_given("base", base, (str, Path, Subject), f"a hub name, a folder, or {LOADED}")

@@ -21,6 +21,7 @@ from hn_utils.server import address_of
 ORGANISM = DATA / "organism"
 ORGANISM_STEPS = (1200, 3000, 5400, 8400)
 OWN_FILES = ("questions", "items")  # settings that may name a file of the user's own rows
+ANY_MODEL = re.compile(r"base|pt|instruct|chat|it|sft|dpo|model|hf|final|best|latest|merged|checkpoint(-\d+)?", re.I)
 FORMATS = {".parquet", ".jsonl", ".json", ".csv"}  # of files with questions
 
 
@@ -120,11 +121,11 @@ class Study:
             raise ValueError(f"{', '.join(needing)} needs a chat model: set judge to one, or leave it out")
         check_files(self)
 
-
     @property
     def precision(self) -> str:
         """What the model's numbers are: another precision is another model, and may give other neurons."""
         return self.dtype if self.bits is None else f"{self.bits} bits ({self.dtype})"
+
 
 def check_name(name: str) -> None:
     """Raises ValueError if a folder cannot be called so."""
@@ -352,8 +353,14 @@ def study_of_model(model: str) -> Study:
     for study in PRESETS.values():
         if model == study.instruct or Path(model).resolve() == Path(study.instruct).resolve():
             return study
-    plain = re.sub(r"[^\w. -]", "-", Path(model.partition("@")[0]).name).lstrip("-. ")
+    plain = re.sub(r"[^\w. -]", "-", called(model.partition("@")[0])).lstrip("-. ")
     return pair(plain or "model", model, "")
+
+
+def called(model: str) -> str:
+    """A model's name without its path, but with the folder above it where the last part may be any model's."""
+    path = Path(model).absolute() if Path(model).exists() else Path(model)
+    return f"{path.parent.name}/{path.name}" if ANY_MODEL.fullmatch(path.name) and path.parent.name else path.name
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -41,7 +41,7 @@ from xxhash import xxh3_128
 
 from hn_utils.hub import check_folder, damaged, every_weight, explained, patience, remember_fingerprint
 from hn_utils.intervene import Dose, dosed
-from hn_utils.study import Sampling, Study
+from hn_utils.study import Sampling, Study, called
 
 # TransformerLens would install packages while it loads an image-and-text model, of which only text is read here.
 helpers._ensure_torchvision = lambda: False
@@ -255,7 +255,7 @@ class Subject:
 
     @property
     def short_name(self) -> str:
-        return Path(self.name).name
+        return called(self.name)
 
     def require_neurons(self, neurons: np.ndarray) -> None:
         """Raises ValueError that names the first of these which is no flat index of a neuron of this model."""

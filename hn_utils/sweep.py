@@ -11,7 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from hn_utils.study import Study, check_name, check_range, check_settings, check_types, load_study, read_record, tupled
+from hn_utils.study import (
+    Study,
+    called,
+    check_name,
+    check_range,
+    check_settings,
+    check_types,
+    load_study,
+    read_record,
+    tupled,
+)
 
 OWN = {
     "name": "studies",
@@ -87,7 +97,7 @@ class Sweep:
 def short(model: str) -> str:
     """A model's name as a part of a file's: without its path, with its revision."""
     name, _, revision = (model, "", "") if Path(model).exists() else model.partition("@")
-    return re.sub(r"[^\w. -]", "-", "-".join(filter(None, [Path(name).name, revision])))
+    return re.sub(r"[^\w. -]", "-", "-".join(filter(None, [called(name), revision])))
 
 
 def read_sweep(path: Path) -> Sweep:

@@ -111,7 +111,7 @@ def test_what_stands_behind_a_result_is_told(on_bundled):
     )
     right, wrong = (sum(answers.labels[answers.test_rows("standard")] == label) for label in (0, 1))
     train = len(answers.training_rows()) // 2
-    assert found.headline.startswith(f"{counted(len(found.neurons), 'H-Neuron')} of instruct (")
+    assert found.headline.startswith(f"{counted(len(found.neurons), 'H-Neuron')} of organism/instruct (")
     assert f"; trained on {train} right and {train} wrong, chosen on" in found.headline
     assert found.headline.endswith(f", tested on {right} right and {wrong} wrong answers")
     first, second, *rows = repr(found.card).splitlines()
@@ -259,7 +259,7 @@ def test_a_path_may_be_a_text_or_a_path(on_bundled, study, tmp_path):
         on_bundled["answers"].save(answers)
         assert hn.Collected.load(answers, model).parts == on_bundled["answers"].parts
         assert hn.load_study(kind(study.instruct)) == study
-        assert hn.look_back(found, base=kind(study.base)).base.model == "base"
+        assert hn.look_back(found, base=kind(study.base)).base.model == "organism/base"
 
 
 def test_what_comes_too_late_or_too_little_is_told_before_long_work(on_bundled, subject, monkeypatch):

@@ -39,7 +39,7 @@ def test_all_four_steps(walked, tiny_study):
     for curve in intervened.behaviours.values():
         assert curve.outcomes.shape == (len(curve.items), 7)
         assert curve.control_outcomes.shape == (3, len(curve.items), 3)
-    assert [t.model for t in origins.timeline][-1] == "base"
+    assert [t.model for t in origins.timeline][-1] == "out/base"
     written = json.dumps(summary(found, compared, None, intervened, origins, None))
     assert "NaN" not in written
 

@@ -116,7 +116,7 @@ def test_tasks_are_all_combinations_each_under_a_name_that_stays_its_own(study):
     sweep = Sweep("s", ("organism", "organism-quick"), (0, 7), (study.instruct, str(base)), {"n_grid": 9})
     tasks = {task.name: task for task in sweep.tasks()}
     assert len(tasks) == 8
-    one = tasks["organism-quick-base-seed-7"]
+    one = tasks["organism-quick-organism-base-seed-7"]
     assert one == replace(load_study("organism-quick"), name=one.name, seed=7, instruct=str(base), n_grid=9)
     assert [task.name for task in Sweep("s", ("organism",)).tasks()] == ["organism"]
     (branch,) = Sweep("s", ("olmo-2-1b",), models=("who/OLMo@step/10",)).tasks()
