@@ -17,20 +17,21 @@ from hn_utils.cache_command import checking, listing
 from hn_utils.places import runs_root
 from hn_utils.planted import planted_in
 from hn_utils.published.audit import audit
+from hn_utils.results import claimed
 from hn_utils.shown.report import findings, page, summary
 from hn_utils.study import PRESETS, Study, load_study
+from hn_utils.subject import weights_at_rest
 from hn_utils.sweep import read_sweep
 from hn_utils.tabled import counted
 from hn_utils.verdicts import outermost_told, verdicts
 from hn_utils.visible import visible
 
 
+@weights_at_rest()
 def run(study: Study, out: Path) -> Path:
-    """Take all steps and write `h_neurons.json` (the card), `report.md` and `summary.json`; returns the last's path."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(f"out={str(out)!r} cannot be made ({error.strerror}): name a folder that can") from error
+    """Take all steps and write `study.json` (settings), `h_neurons.json` (the card), `report.md` and `summary.json`;
+    returns the last's path. Raises OSError if another study's results lie there."""
+    claimed(out, study)
     model = hn.load(study)
     found = hn.find(hn.collect(model))
     found.card.save(out / "h_neurons.json")
@@ -43,8 +44,9 @@ def run(study: Study, out: Path) -> Path:
     )
     for control, difference in found.beyond.items():
         print(f"  H-Neurons beyond {control}: {difference}")
-    if planted_in(study) is not None:
-        print(f"  planted: {analyses.recover(found)}")
+    recovered = None if planted_in(study) is None else analyses.recover(found)
+    if recovered is not None:
+        print(f"  planted: {recovered}")
     day = analyses.everyday(found)
     intervened = hn.dose_response(model, found)
     for curves in (intervened.behaviours, intervened.capability):
@@ -54,13 +56,13 @@ def run(study: Study, out: Path) -> Path:
         print(f"  {outermost_told(curves)}")
     origins = hn.look_back(found)
     for t in origins.timeline:
-        print(f"  {t.model:12} {t.n_right} right {t.n_wrong} wrong  AUROC {t.h_neurons}  confidence {t.confidence}")
+        print(f"  {t.model:12} {t.n_right} right {t.n_wrong} wrong  {t}")
     made = findings(found, day, intervened, origins)
     write_whole(out / "report.md", page(study, made))
     for finding in made:
         print(f"  {finding.claim}: {finding.ours}: {finding.verdict}")
     path = out / "summary.json"
-    write_whole(path, json.dumps(summary(found, compared, day, intervened, origins), indent=1) + "\n")
+    write_whole(path, json.dumps(summary(found, compared, day, intervened, origins, recovered), indent=1) + "\n")
     return path
 
 

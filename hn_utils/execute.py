@@ -27,11 +27,12 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 
 from hn_utils.cache import digest
-from hn_utils.places import IN_A_CLONE, NOTEBOOKS, ROOT
+from hn_utils.places import IN_A_CLONE, NOTEBOOKS
 from hn_utils.progress import Screen, clock
+from hn_utils.results import COMMITTED, home, own_home
 from hn_utils.shown.gallery import Gallery
 from hn_utils.shown.pictures import NO_BROWSER, draw
-from hn_utils.study import Study, home, load_study
+from hn_utils.study import Study, load_study
 from hn_utils.visible import visible
 
 MAIN_LINE = ("01_collect", "02_probe", "03_intervene", "04_base_vs_instruct")
@@ -169,17 +170,19 @@ def environment(told: Path) -> dict[str, str]:
 
 def place_of(study: Study) -> Path:
     """The folder that a study's executed notebooks are written to."""
-    return NOTEBOOKS if home(study) == ROOT / "figures" else home(study) / "notebooks"
+    return NOTEBOOKS if home(study) == COMMITTED else home(study) / "notebooks"
 
 
 def execute(names: Sequence[str]) -> None:
     """Run the notebooks on the study named by HN_STUDY, one after another.
 
-    Raises OSError if this is no clone of the project, Interrupted, or what went wrong in a notebook.
+    Raises OSError if this is no clone of the project, or another study's results lie there; Interrupted, or what went
+    wrong in a notebook.
     """
     if not IN_A_CLONE:
         raise OSError("the notebooks are not part of the installed package: clone the project to run them")
     study, screen = load_study(), Screen()
+    own_home(study)
     screen.say(f"notebooks on {study.name}: {len(names)}; what is computed is kept, and read again the next time")
     without: list[str] = []
     with tempfile.TemporaryDirectory() as told:

@@ -168,7 +168,7 @@ def find(answers: Collected, region: str = "answer", other: str | None = "other"
     train = collected.training_rows()
     probe = fit_on(collected, train, collected.rows("validation"), region, other)
     shape = (subject.n_layers, subject.d_mlp)
-    card = h_neurons(probe, subject.short_name, subject.fingerprint, study.name, *shape)
+    card = h_neurons(probe, subject, study)
     X, y = three_vs_one(collected.contributions[train], collected.labels[train], region, other)
     magnitude = collected.contributions[train].at(region).mean()
     random = {}

@@ -67,21 +67,24 @@ class Intervened(Tabled):
         told = verdicts(self.curves)
         rows = []
         for name, curve in self.curves.items():
-            neither = [(curve.at(alpha) == "neither").mean() for alpha in CONTROL_ALPHAS]
-            cut = [curve.cut(alpha) for alpha in CONTROL_ALPHAS]
+            neither = {
+                f"neither, at alpha {alpha:g}": (curve.at(alpha) == "neither").mean() for alpha in CONTROL_ALPHAS
+            }
+            cut = {f"cut off, at alpha {alpha:g}": curve.cut(alpha) for alpha in CONTROL_ALPHAS}
             rows.append(
                 {
                     "behaviour": behaviour_called(name).title,
                     "items": len(curve.items),
-                    "complied at alpha 1": f"{(curve.at(1) == 'complied').mean():.2f}",
-                    "slope, H-Neurons": str(curve.slope()),
-                    "slope, random sets (mean)": f"{curve.control_slopes().mean():.2f}",
-                    "slope beyond random": str(curve.slope_beyond_random()),
-                    "rank p, rises / falls": f"{curve.rank_p():.2f} / {curve.rank_p(-1):.2f}",
-                    "corrected p": "" if told[name].p is None else f"{told[name].p:.2f}",
+                    "complied at alpha 1": (curve.at(1) == "complied").mean(),
+                    "slope, H-Neurons": curve.slope(),
+                    "slope, random sets (mean)": curve.control_slopes().mean(),
+                    "slope beyond random": curve.slope_beyond_random(),
+                    "rank p, rises": curve.rank_p(),
+                    "rank p, falls": curve.rank_p(-1),
+                    "corrected p": np.nan if told[name].p is None else told[name].p,
                     "verdict": told[name].word,
-                    "neither, at alpha 0 / 1 / 3": " / ".join(f"{share:.2f}" for share in neither),
-                    "cut off": " / ".join(f"{share:.2f}" for share in cut),
+                    **neither,
+                    **cut,
                 }
             )
         return pd.DataFrame(rows)

@@ -12,7 +12,7 @@ import pandas as pd
 from hn_utils.collecting import Collected, ask_base, later
 from hn_utils.controls import Estimate
 from hn_utils.finding import Found, beyond_sets
-from hn_utils.origins import Drift, Transfer, drift, require_same_shape, transfer
+from hn_utils.origins import TOO_FEW, Drift, Transfer, drift, require_same_shape, transfer
 from hn_utils.responses import NothingConsistent
 from hn_utils.study import check_given
 from hn_utils.subject import LOADED, Subject
@@ -39,7 +39,7 @@ class Origins(Tabled):
 
     @property
     def headline(self) -> str:
-        own = f"AUROC {self.base.h_neurons}, {self.beyond} beyond random neurons" if self.beyond else "too few answers"
+        own = f"AUROC {self.base.h_neurons}, {self.beyond} beyond random neurons" if self.beyond else TOO_FEW
         p = f"p = {self.drift.p['magnitude']:.4f} against the same layers and lengths of weights"
         moved = f"tuning moved the H-Neurons less than {self.drift.mean_rank:.0%} of all neurons"
         return f"In {self.base.model}: {own}; {moved} ({p})"
@@ -53,9 +53,9 @@ class Origins(Tabled):
                     "checkpoint": t.model,
                     "right": t.n_right,
                     "wrong": t.n_wrong,
-                    "H-Neurons": str(t.h_neurons or "too few"),
-                    "random neurons": str(t.random_spread or ""),
-                    "confidence": str(t.confidence or ""),
+                    "H-Neurons": t.h_neurons or "too few",
+                    "random neurons": t.random_spread or "",
+                    "confidence": t.confidence or "",
                 }
                 for t in self.timeline
             ]
@@ -80,7 +80,7 @@ def look_back(found: Found, base: str | Path | Subject = "", **settings: Any) ->
     >>> model = hn.load("organism")
     >>> found = hn.find(hn.collect(model, n_questions=120, sampling={"n": 2}), n_grid=8)
     >>> hn.look_back(found, checkpoints=()).table["checkpoint"].tolist()
-    ['base']
+    ['organism/base']
     """
     check_given("found", found, Found, "what hn.find returns")
     check_given("base", base, (str, Path, Subject), f"a hub name, a folder, or {LOADED}")

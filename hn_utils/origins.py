@@ -17,6 +17,7 @@ from hn_utils.subject import Subject
 
 N_PERMUTATIONS = 2_000
 MIN_PER_CLASS = 20
+TOO_FEW = "too few answers"  # where an AUROC would stand
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class Transfer:
     h_neurons: Estimate | None
     confidence: Estimate | None
     random: Float[np.ndarray, "set"]
+
+    def __str__(self) -> str:
+        return TOO_FEW if self.h_neurons is None else f"AUROC {self.h_neurons}  confidence {self.confidence}"
 
     @property
     def random_spread(self) -> Estimate | None:

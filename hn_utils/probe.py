@@ -17,7 +17,7 @@ from hn_utils.cache import cached, key_hash, write_whole
 from hn_utils.contributions import Contributions, Labelled
 from hn_utils.controls import Estimate, accuracy, auroc, average_precision, bootstrap
 from hn_utils.l1_path import TOLERANCE, Fit, c_grid, cached_l1_path, check_labels
-from hn_utils.study import check_types
+from hn_utils.study import Study, check_types
 from hn_utils.tabled import Tabled, counted
 from hn_utils.tall_matrix import TallMatrix
 
@@ -154,10 +154,10 @@ def detection_table(detections: Sequence[Detection]) -> pd.DataFrame:
     first, rows = detections[0].test_set, {}
     for d in detections:
         row = rows.setdefault(d.name, {"neurons": "" if d.n_neurons is None else d.n_neurons})
-        row[d.test_set] = str(d.auroc)
+        row[d.test_set] = d.auroc
     for d in detections:
         if d.test_set == first:
-            rows[d.name] |= {f"accuracy, {first}": str(d.accuracy or ""), f"AUPRC, {first}": str(d.auprc)}
+            rows[d.name] |= {f"accuracy, {first}": d.accuracy or "", f"AUPRC, {first}": d.auprc}
     return pd.DataFrame.from_dict(rows, orient="index").fillna("")
 
 
@@ -168,7 +168,8 @@ def row_of(table: Sequence[Detection], start: str) -> Detection:
 
 @dataclass(frozen=True, repr=False)
 class HNeurons(Tabled):
-    """The found neurons as a small portable table, a row a neuron, with what identifies their origin."""
+    """The found neurons as a small portable table, a row a neuron, with what identifies their origin. `precision` is
+    that of the model as it ran; a card of an earlier version does not say it."""
 
     model: str
     fingerprint: str
@@ -179,6 +180,7 @@ class HNeurons(Tabled):
     d_mlp: int
     n_layers: int
     rows: list[dict[str, float]]
+    precision: str = "unknown precision"
 
     @property
     def flat(self) -> Int[np.ndarray, "h"]:
@@ -208,8 +210,9 @@ class HNeurons(Tabled):
         """Raises ValueError if these are not neurons of this very model: the same numbers mean others elsewhere."""
         if subject.fingerprint != self.fingerprint:
             raise ValueError(
-                f"the card holds H-Neurons of {self.model} (fingerprint {self.fingerprint[:8]}), not of {subject.name} "
-                f"({subject.fingerprint[:8]}): find its own, or load the model that the card was made with"
+                f"the card holds H-Neurons of {self.model} in {self.precision} (fingerprint {self.fingerprint[:8]}), "
+                f"not of {subject.name} in {subject.study.precision} ({subject.fingerprint[:8]}): find its own, or "
+                "load the model that the card was made with"
             )
 
     def save(self, path: str | Path) -> None:
@@ -243,15 +246,16 @@ class HNeurons(Tabled):
             raise ValueError(f"{path} names a neuron outside {card.n_layers} layers of {card.d_mlp}")
         if not finite:
             raise ValueError(f"{path} holds a weight that is no finite number: find the neurons again")
-        if said is not None and said != key_hash(asdict(card)):
+        if said is not None and said != key_hash(content):
             raise ValueError(f"{path} is damaged, or was changed by hand: find the neurons again, or remove its digest")
         return card
 
 
-def h_neurons(probe: Probe, model: str, fingerprint: str, study: str, n_layers: int, d_mlp: int) -> HNeurons:
+def h_neurons(probe: Probe, subject: Subject, study: Study) -> HNeurons:
     """The chosen fit's positive neurons, heaviest first."""
-    fit = probe.fit
+    fit, d_mlp = probe.fit, subject.d_mlp
     weight = dict(zip(fit.neurons.tolist(), fit.weights.tolist(), strict=True))
     order = sorted(fit.h_neurons.tolist(), key=lambda j: -weight[j])
     rows = [{"layer": j // d_mlp, "neuron": j % d_mlp, "weight": weight[j]} for j in order]
-    return HNeurons(model, fingerprint, study, probe.region, fit.C, fit.intercept, d_mlp, n_layers, rows)
+    found = (probe.region, fit.C, fit.intercept, d_mlp, subject.n_layers, rows)
+    return HNeurons(subject.short_name, subject.fingerprint, study.name, *found, precision=study.precision)

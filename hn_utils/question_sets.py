@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from hn_utils import published
+from hn_utils.cache import file_digest
 from hn_utils.items import Item, own_items, recall_items
 from hn_utils.judges import normalise
 from hn_utils.organism import asking as organism
@@ -36,13 +38,13 @@ class OwnSet:
     """A user's own questions from the file that a study names. The only items that come with them are the test
     questions, asked plainly; and there is no ordinary text."""
 
-    def __init__(self, study: Study) -> None:
-        rows = read_own(study.questions, "a question and its answers")
-        self.asked = own_questions(rows, study.seed)
+    def __init__(self, file: str, seed: int) -> None:
+        rows = read_own(file, "a question and its answers")
+        self.asked = own_questions(rows, seed)
         self.PARTS = titles(self.asked)
 
     def questions(self, study: Study) -> list[Question]:  # noqa: ARG002 (what it was made for)
-        return self.asked
+        return list(self.asked)
 
     def items(self, study: Study) -> list[Item]:
         return recall_items(self.asked, study)
@@ -51,11 +53,18 @@ class OwnSet:
         return []
 
 
+@lru_cache(maxsize=1)
+def own_set(file: str, seed: int, content: str) -> OwnSet:  # noqa: ARG001 (a file that has changed is read anew)
+    """The set of a user's own file, which is read once, and again when its content has another digest."""
+    return OwnSet(file, seed)
+
+
 def question_set(study: Study) -> QuestionSet:
     """The study's question set. Raises ValueError for an unknown name, or questions of no use in a user's own file;
     OSError if that cannot be read."""
     if is_file(study.questions):
-        return OwnSet(study)
+        file = Path(study.questions)
+        return own_set(study.questions, study.seed, file_digest(file) if file.is_file() else "")
     if study.questions not in QUESTION_SETS:
         raise ValueError(
             f"unknown question set {study.questions!r}: choose one of {', '.join(QUESTION_SETS)}, or name a file of "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import types
@@ -15,12 +14,14 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from hn_utils.places import DATA, IN_A_CLONE, ROOT, runs_root
+from hn_utils.own_json import parsed
+from hn_utils.places import DATA
 from hn_utils.server import address_of
 
 ORGANISM = DATA / "organism"
 ORGANISM_STEPS = (1200, 3000, 5400, 8400)
 OWN_FILES = ("questions", "items")  # settings that may name a file of the user's own rows
+ANY_MODEL = re.compile(r"base|pt|instruct|chat|it|sft|dpo|model|hf|final|best|latest|merged|checkpoint(-\d+)?", re.I)
 FORMATS = {".parquet", ".jsonl", ".json", ".csv"}  # of files with questions
 
 
@@ -119,6 +120,11 @@ class Study:
         if needing and not self.judge:
             raise ValueError(f"{', '.join(needing)} needs a chat model: set judge to one, or leave it out")
         check_files(self)
+
+    @property
+    def precision(self) -> str:
+        """What the model's numbers are: another precision is another model, and may give other neurons."""
+        return self.dtype if self.bits is None else f"{self.bits} bits ({self.dtype})"
 
 
 def check_name(name: str) -> None:
@@ -283,12 +289,6 @@ SMOKE = tuple(smoke(study) for study in REAL if study.name in ("gemma-3-4b", "qw
 PRESETS = {study.name: study for study in (BUNDLED, QUICK, *PLANTED, *REAL, *SMOKE)}
 
 
-def home(study: Study) -> Path:
-    """The folder of a study's results: figures/ for the bundled study just as it is, whose results are committed, and
-    runs/<name> for every other."""
-    return ROOT / "figures" if study == BUNDLED and IN_A_CLONE else runs_root() / study.name
-
-
 def load_study(which: str | Path | None = None, /, **changes: Any) -> Study:
     """The preset of that name, else the one named by the environment variable HN_STUDY, else the organism.
 
@@ -353,8 +353,14 @@ def study_of_model(model: str) -> Study:
     for study in PRESETS.values():
         if model == study.instruct or Path(model).resolve() == Path(study.instruct).resolve():
             return study
-    plain = re.sub(r"[^\w. -]", "-", Path(model.partition("@")[0]).name).lstrip("-. ")
+    plain = re.sub(r"[^\w. -]", "-", called(model.partition("@")[0])).lstrip("-. ")
     return pair(plain or "model", model, "")
+
+
+def called(model: str) -> str:
+    """A model's name without its path, but with the folder above it where the last part may be any model's."""
+    path = Path(model).absolute() if Path(model).exists() else Path(model)
+    return f"{path.parent.name}/{path.name}" if ANY_MODEL.fullmatch(path.name) and path.parent.name else path.name
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -367,9 +373,12 @@ def read_record(path: Path, kind: str, example: str) -> dict[str, Any]:
     """The settings that a JSON file of some kind holds. Raises OSError if it cannot be read, ValueError if it holds
     anything else."""
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise OSError(f"could not read the {kind} {path}: {error}") from error
+        settings = parsed(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise OSError(f"could not read the {kind} {path}: it is no text in UTF-8: save it as such") from error
+    except (OSError, ValueError) as error:
+        told = f"{error.strerror}; check its path" if isinstance(error, OSError) else error
+        raise OSError(f"could not read the {kind} {path}: {told}") from error
     if not isinstance(settings, dict):
         raise ValueError(f"{path} must hold settings by name, such as {example}")
     return settings

@@ -10,11 +10,13 @@ import ctypes
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -39,7 +41,7 @@ from xxhash import xxh3_128
 
 from hn_utils.hub import check_folder, damaged, every_weight, explained, patience, remember_fingerprint
 from hn_utils.intervene import Dose, dosed
-from hn_utils.study import Sampling, Study
+from hn_utils.study import Sampling, Study, called
 
 # TransformerLens would install packages while it loads an image-and-text model, of which only text is read here.
 helpers._ensure_torchvision = lambda: False
@@ -107,6 +109,20 @@ def own_numbers(prompt: Sequence[int], sampling: Sampling, seed: int) -> Float[n
 LOADED = "a model from hn.load or hn.wrap"  # what every step wants as its `model`
 
 
+FINGERPRINTS: ContextVar[WeakKeyDictionary[Subject, str] | None] = ContextVar("fingerprints", default=None)
+
+
+@contextlib.contextmanager
+def weights_at_rest() -> Iterator[None]:
+    """Within the block the fingerprint of each model is taken once. It is for code of this package alone, which edits
+    no weight: between two steps of a script or notebook anything may be edited."""
+    before = FINGERPRINTS.set(WeakKeyDictionary())
+    try:
+        yield
+    finally:
+        FINGERPRINTS.reset(before)
+
+
 class Subject:
     """A causal language model with gated MLPs, its tokenizer, hooks where its neurons fire and write, and the study
     that it is read for."""
@@ -123,7 +139,7 @@ class Subject:
 
     def __repr__(self) -> str:
         size = f"{self.n_layers} layers of {self.d_mlp:,} neurons"
-        return f"{self.name}: {size}, {self.study.dtype} on {self.device}, read for the study {self.study.name}"
+        return f"{self.name}: {size}, {self.study.precision} on {self.device}, read for the study {self.study.name}"
 
     # --- loading -------------------------------------------------------------------------------------------------
 
@@ -239,7 +255,7 @@ class Subject:
 
     @property
     def short_name(self) -> str:
-        return Path(self.name).name
+        return called(self.name)
 
     def require_neurons(self, neurons: np.ndarray) -> None:
         """Raises ValueError that names the first of these which is no flat index of a neuron of this model."""
@@ -276,8 +292,17 @@ class Subject:
     def fingerprint(self) -> str:
         """Hash of weights, configuration, vocabulary and end-of-turn tokens: the model's identity.
 
-        Taken anew each time, at the speed of memory, since weights may have been edited in place.
+        Taken anew each time, since weights may have been edited in place, which leaves no trace that is sure: an edit
+        through `.data`, or through NumPy, moves no version counter of PyTorch. Only within `weights_at_rest` once.
         """
+        if (taken := FINGERPRINTS.get()) is None:
+            return self.hashed()
+        if self not in taken:
+            taken[self] = self.hashed()
+        return taken[self]
+
+    def hashed(self) -> str:
+        """The fingerprint, from every weight as it is now."""
         digest, config = xxh3_128(), deepcopy(self.model.config)
         config.output_attentions = True  # as it is when a model is loaded here; how one is run is not what it is
         digest.update(config.to_json_string().encode())

@@ -11,7 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from hn_utils.study import Study, check_name, check_range, check_types, load_study, read_record, tupled
+from hn_utils.study import (
+    Study,
+    called,
+    check_name,
+    check_range,
+    check_settings,
+    check_types,
+    load_study,
+    read_record,
+    tupled,
+)
 
 OWN = {
     "name": "studies",
@@ -45,7 +55,7 @@ class Sweep:
     """
 
     name: str
-    studies: tuple[str, ...]
+    studies: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
     models: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -87,18 +97,17 @@ class Sweep:
 def short(model: str) -> str:
     """A model's name as a part of a file's: without its path, with its revision."""
     name, _, revision = (model, "", "") if Path(model).exists() else model.partition("@")
-    return re.sub(r"[^\w. -]", "-", "-".join(filter(None, [Path(name).name, revision])))
+    return re.sub(r"[^\w. -]", "-", "-".join(filter(None, [called(name), revision])))
 
 
 def read_sweep(path: Path) -> Sweep:
     """A sweep from its JSON file, after which it is named. Raises OSError if it cannot be read, ValueError that names
     a setting that is unknown or of no use."""
     settings = tupled(read_record(path, "sweep", '{"studies": ["organism-quick"], "seeds": [0, 1]}'))
-    try:
-        if isinstance(settings.get("resources"), dict):
-            settings["resources"] = Resources(**settings["resources"])
-        if isinstance(settings.get("settings"), dict):
-            settings["settings"] = tupled(settings["settings"])
-        return Sweep(**{"name": path.stem, **settings})
-    except TypeError as error:
-        raise ValueError(f"{path}: a sweep has no such setting, or lacks studies: {error}") from error
+    check_settings(Sweep, settings)
+    if isinstance(settings.get("resources"), dict):
+        check_settings(Resources, settings["resources"], "of resources, ")
+        settings["resources"] = Resources(**settings["resources"])
+    if isinstance(settings.get("settings"), dict):
+        settings["settings"] = tupled(settings["settings"])
+    return Sweep(**{"name": path.stem, **settings})

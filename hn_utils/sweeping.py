@@ -27,6 +27,7 @@ from hn_utils.hub import copy_of
 from hn_utils.places import runs_root
 from hn_utils.planning.absent import Absent
 from hn_utils.progress import Screen, clock
+from hn_utils.results import SETTINGS, SWEPT, require_own
 from hn_utils.shown.comparison import AUROC, BEYOND, measures, numbers, read_summary, write_page
 from hn_utils.study import OWN_FILES, Study, is_file
 from hn_utils.sweep import Sweep
@@ -169,7 +170,12 @@ def begin(sweep: Sweep) -> Running:
     """Check every task before the first begins. Raises OSError or ValueError, in one sentence, for what cannot run."""
     studies = {study.name: study for study in sweep.tasks()}
     records = {name: record_of(study, sweep.resources.num_cpus) for name, study in studies.items()}
-    return Running(sweep, studies, records)
+    running = Running(sweep, studies, records)
+    if (running.folder / SETTINGS).exists():
+        raise OSError(f"{running.folder} holds the results of a study: give the sweep a name of its own")
+    for name, study in studies.items():
+        require_own(running.folder / name, study)
+    return running
 
 
 def one_by_one(running: Running, left: list[Study]) -> None:
@@ -210,7 +216,7 @@ def compare(running: Running) -> Path:
     table = numbers(summaries)
     table.insert(0, "model", [study.instruct for study in able.values()])
     table.insert(1, "seed", [study.seed for study in able.values()])
-    write_whole(running.folder / "results.csv", table.to_csv())
+    write_whole(running.folder / SWEPT, table.to_csv())
     path = write_page(running.folder, summaries, running.failed)
     if running.failed:
         first, why = next(iter(running.failed.items()))

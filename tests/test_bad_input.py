@@ -415,7 +415,7 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     "fewer than none": (["run", "--questions", "-5"], "error: n_questions=-5 must be at least 1"),
     "a file as folder": (
         ["run", "--out", __file__],
-        "error: out='.*test_bad_input.py' cannot be made .File exists.: name a",
+        "error: folder '.*test_bad_input.py' cannot be written .File exists.: name one that can",
     ),
     "no examples": (["audit", "/no/where"], "error: /no/where holds no .*qids.json: give the folder"),
 }

@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +84,26 @@ def test_results_print_in_a_terminal_and_in_a_notebook(on_bundled):
         assert "<table" in result._repr_html_()
 
 
+def test_every_number_of_a_result_can_be_computed_with(on_bundled):
+    found = on_bundled["found"]
+    intervened = hn.dose_response(on_bundled["model"], found, on_bundled["items"])
+    aurocs = {d.name: d.auroc for d in found.detections if d.test_set == "held-out entities"}
+    assert set(aurocs) == set(found.numbers.index)
+    for name, auroc in aurocs.items():
+        row = found.numbers.loc[name]
+        assert [row[f"held-out entities{end}"] for end in ("", " (low)", " (high)", " (n)")] == list(astuple(auroc))
+        assert found.table.loc[name, "held-out entities"] == auroc
+        assert str(auroc) in repr(found)
+    assert (
+        found.numbers.loc["plain confidence (log-probability)"].isna()[["neurons", "accuracy, held-out entities"]].all()
+    )
+    (curve,) = intervened.curves.values()
+    assert intervened.numbers["slope beyond random (high)"].tolist() == [curve.slope_beyond_random().high]
+    for result in (found, intervened, on_bundled["answers"], found.card):
+        words = {name for name, kind in result.numbers.dtypes.items() if kind.kind == "O"}
+        assert words <= {"behaviour", "verdict"}
+
+
 def test_what_stands_behind_a_result_is_told(on_bundled):
     answers, found, model = on_bundled["answers"], on_bundled["found"], on_bundled["model"]
     assert repr(model) == (
@@ -91,7 +111,7 @@ def test_what_stands_behind_a_result_is_told(on_bundled):
     )
     right, wrong = (sum(answers.labels[answers.test_rows("standard")] == label) for label in (0, 1))
     train = len(answers.training_rows()) // 2
-    assert found.headline.startswith(f"{counted(len(found.neurons), 'H-Neuron')} of instruct (")
+    assert found.headline.startswith(f"{counted(len(found.neurons), 'H-Neuron')} of organism/instruct (")
     assert f"; trained on {train} right and {train} wrong, chosen on" in found.headline
     assert found.headline.endswith(f", tested on {right} right and {wrong} wrong answers")
     first, second, *rows = repr(found.card).splitlines()
@@ -239,7 +259,7 @@ def test_a_path_may_be_a_text_or_a_path(on_bundled, study, tmp_path):
         on_bundled["answers"].save(answers)
         assert hn.Collected.load(answers, model).parts == on_bundled["answers"].parts
         assert hn.load_study(kind(study.instruct)) == study
-        assert hn.look_back(found, base=kind(study.base)).base.model == "base"
+        assert hn.look_back(found, base=kind(study.base)).base.model == "organism/base"
 
 
 def test_what_comes_too_late_or_too_little_is_told_before_long_work(on_bundled, subject, monkeypatch):

@@ -17,7 +17,8 @@ import pytest
 
 from hn_utils.execute import cell_id, place_of
 from hn_utils.places import NOTEBOOKS, ROOT, cache_root, runs_root
-from hn_utils.study import BUNDLED, home, load_study
+from hn_utils.results import home
+from hn_utils.study import BUNDLED, load_study
 
 HEAD = """# %% [markdown]
 # # Tiny

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import weakref
 from types import SimpleNamespace
 
@@ -100,7 +101,10 @@ def test_transfer_scores_unchanged_weights_and_keeps_quiet_when_there_is_too_lit
     assert result.probe.value == pytest.approx(auroc(labels, X[:, 0] + X[:, 1]))
     assert result.random[0] == pytest.approx(auroc(labels, X[:, 3]))
     few = Labelled(TallMatrix([X[20:]]), labels[20:], groups[20:])
-    assert transfer("early", few, X[20:, 1], fit, fit, [noise]).h_neurons is None
+    early = transfer("early", few, X[20:, 1], fit, fit, [noise])
+    assert early.h_neurons is None
+    assert str(early) == "too few answers"
+    assert re.match(r"AUROC \d\.\d\d \[.*\]  confidence \d", str(result))
 
 
 def test_different_shapes_do_not_drift():

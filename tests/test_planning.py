@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -65,7 +66,7 @@ def counted(asked):
 @pytest.fixture
 def paced(monkeypatch):
     """Every position takes a second, every step ten: what a machine really takes is no matter of tests."""
-    monkeypatch.setattr("hn_utils.planning.pace.measured", lambda *_: np.array([1.0, 10.0, 10.0]))
+    monkeypatch.setattr("hn_utils.planning.pace.measured", lambda *_: np.array([1.0, 10.0, 10.0, 5.0]))
 
 
 def step(planned, name):
@@ -206,6 +207,17 @@ def test_a_trial_asks_the_same_models_little(name):
     assert trial.n_questions == 200
     assert [s for s in trial.sets if s in READERS] == ["triviaqa"]
     assert not set(JUDGED_SETS) & set(trial.sets)
+
+
+def test_what_is_no_pass_of_a_model_is_counted_too(asked, paced, monkeypatch):
+    _, study = asked
+    monkeypatch.setattr("hn_utils.planning.pace.statistics", lambda *_: (2.0, 1.0))
+    planned = plan(study)
+    took = {work.step: seconds for work, seconds in zip(planned.works, planned.seconds, strict=True)}
+    tests = Counter(q.part for q in load_questions(study) if q.split == "test")
+    assert took["loading"] == 2 * 5.0  # the instruct model and the base
+    assert took["probes"] == pytest.approx(3 * 100 * 2.0, rel=0.01)  # random sets refitted; the rest takes no time here
+    assert took["intervals"] == 125 * tests.total() + 200 * tests["standard"]
 
 
 def test_looking_computes_nothing():

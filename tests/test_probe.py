@@ -9,13 +9,20 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from hn_utils.cache import key_hash
 from hn_utils.contributions import Contributions, Labelled, by_region
 from hn_utils.controls import Estimate, auroc
 from hn_utils.l1_path import Fit, c_grid, l1_path
 from hn_utils.probe import HNeurons, choose, fit_probe, h_neurons, refit, refits, three_vs_one
+from hn_utils.study import load_study
 from hn_utils.tall_matrix import TallMatrix
 
 PLANTED = [10, 250, 399]
+STUDY = load_study("organism")
+MODEL = SimpleNamespace(
+    name="folder/model", short_name="model", fingerprint="print", n_layers=2, d_mlp=200, study=STUDY
+)
+CARD = HNeurons("model", "print", "organism", "answer", 1.0, 0.0, 200, 2, [{"layer": 0, "neuron": 3, "weight": 1.0}])
 
 
 def planted(n: int, seed: int, shift: float = 1.2) -> tuple[Contributions, np.ndarray]:
@@ -42,7 +49,7 @@ def test_three_vs_one_rows():
 def test_recovers_planted_neurons_and_detects_unseen_answers():
     (train, labels), (validation, v), (test, t) = (planted(n, s) for n, s in ((600, 0), (200, 1), (300, 2)))
     probe = fit_probe(train, labels, answers(validation, v))
-    card = h_neurons(probe, "m", "f", "s", 2, 200)
+    card = h_neurons(probe, MODEL, STUDY)
     assert set(PLANTED) <= set(card.flat.tolist())
     assert set(card.flat[:3].tolist()) == set(PLANTED)  # the heaviest
     assert auroc(t, probe.fit.score(test.at("answer"))) > 0.9
@@ -99,7 +106,7 @@ def test_refit_keeps_to_its_neurons():
 
 def test_card_round_trip_and_damage(tmp_path):
     (train, labels), (validation, v) = planted(400, 0), planted(200, 1)
-    card = h_neurons(fit_probe(train, labels, answers(validation, v)), "model", "print", "study", 2, 200)
+    card = h_neurons(fit_probe(train, labels, answers(validation, v)), MODEL, STUDY)
     card.save(tmp_path / "card.json")
     assert HNeurons.read(tmp_path / "card.json") == card
     content = json.loads((tmp_path / "card.json").read_text())
@@ -114,11 +121,20 @@ def test_card_round_trip_and_damage(tmp_path):
 
 def test_a_card_belongs_to_one_model():
     (train, labels), (validation, v) = planted(400, 0), planted(200, 1)
-    card = h_neurons(fit_probe(train, labels, answers(validation, v)), "model", "print", "study", 2, 200)
-    card.require(SimpleNamespace(name="folder/model", fingerprint="print"))
-    other = SimpleNamespace(name="folder/other", fingerprint="another")
-    with pytest.raises(ValueError, match=r"H-Neurons of model \(fingerprint print\), not of folder/other \(another\)"):
-        card.require(other)
+    card = h_neurons(fit_probe(train, labels, answers(validation, v)), MODEL, STUDY)
+    card.require(MODEL)
+    halved = {"name": "folder/model", "fingerprint": "another", "study": replace(STUDY, dtype="bfloat16", bits=8)}
+    told = (
+        r"H-Neurons of model in float32 \(fingerprint print\), not of folder/model in 8 bits \(bfloat16\) \(another\)"
+    )
+    with pytest.raises(ValueError, match=told):
+        card.require(SimpleNamespace(**halved))
+
+
+def test_a_card_of_an_earlier_version_says_no_precision_and_is_not_damaged(tmp_path):
+    old = {key: value for key, value in vars(CARD).items() if key != "precision"}
+    (tmp_path / "card.json").write_text(json.dumps({**old, "digest": key_hash(old)}))
+    assert HNeurons.read(tmp_path / "card.json") == replace(CARD, precision="unknown precision")
 
 
 def test_bad_input():

@@ -80,6 +80,20 @@ def test_a_study_s_own_file_says_the_same_as_its_rows(kind, study, tmp_path):
     assert question_set(own).texts(own) == []
 
 
+def test_a_file_is_read_once_and_again_only_when_it_has_changed(study, tmp_path, monkeypatch):
+    file, read = tmp_path / "rows.jsonl", []
+    monkeypatch.setattr("hn_utils.question_sets.read_own", lambda *_: read.append(1) or [*ROWS])
+    file.write_text("one")
+    own = replace(study, questions=str(file))
+    load_questions(own)
+    load_items(own)
+    assert question_set(own).PARTS == {"standard": "held-out entities"}
+    assert len(read) == 1
+    file.write_text("two")
+    load_questions(own)
+    assert len(read) == 2
+
+
 def test_a_file_of_no_use_is_named(study, tmp_path):
     (tmp_path / "rows.csv").write_text("question,answers\nWho wrote it?,Jane Austen, Austen\n")
     with pytest.raises(OSError, match="could not read .*rows.csv .*line 2 has more cells than the first: put a text"):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,9 +12,11 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 from curves import curve
+from killing import FEWER, STUDY
 
 import hn_utils as hn
 from hn_utils import analyses
+from hn_utils.__main__ import main
 from hn_utils.analyses import recovery
 from hn_utils.contributions import Labelled
 from hn_utils.organism import plant_gates, strengths
@@ -99,6 +102,20 @@ def test_every_figure_of_a_planted_model_says_so(planted_folder, tmp_path, monke
         assert ("Planted model." in (gallery.folder / "html" / "f.html").read_text()) == said
         assert ("Planted model." in gallery.build_index().read_text()) == said
     assert title_of(figure) == "A finding"  # the figure itself is as it was
+
+
+def test_a_run_sets_the_planted_neurons_beside_the_found_ones_once(tmp_path, monkeypatch, capsys):
+    recovered, recover = [], analyses.recover
+    monkeypatch.setattr(analyses, "recover", lambda found: recovered.append(recover(found)) or recovered[-1])
+    for module in [module for name, module in sys.modules.items() if name.startswith("hn_utils")]:
+        for constant in FEWER.keys() & vars(module).keys():
+            monkeypatch.setattr(module, constant, FEWER[constant])
+    (tmp_path / "tiny.json").write_text(json.dumps({**STUDY, "like": "planted", "n_questions": 200}))
+    main(["run", "--study", str(tmp_path / "tiny.json"), "--out", str(tmp_path / "out")])
+    assert len(recovered) == 1
+    assert f"planted: {recovered[0]}" in capsys.readouterr().out
+    told = json.loads((tmp_path / "out" / "summary.json").read_text())["recovery"]
+    assert told["auroc"] == asdict(recovered[0].auroc)
 
 
 @pytest.mark.parametrize("name", ["planted", "planted-general"])

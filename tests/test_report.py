@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from hn_utils.shown.report import (
     drift_verdict,
     gain_verdict,
     least_gain,
+    origin_findings,
     page,
     slope_verdict,
     transfer_verdict,
@@ -81,6 +83,17 @@ def test_transfer():
     assert transfer_verdict(replace(base, h_neurons=None)) == "cannot say"
 
 
+def test_too_few_answers_of_the_base_model_are_told_as_such():
+    nowhere = SimpleNamespace(
+        mean_rank=0.5, p=dict.fromkeys(("none", "layer", "magnitude"), 0.5), shuffled=np.array([])
+    )
+    origins = SimpleNamespace(base=Transfer("base", 30, 7, None, None, None, np.array([])), drift=nowhere, beyond=None)
+    found = SimpleNamespace(beyond={"random": Estimate(0.1, 0.0, 0.2, 99)})
+    works, carries, _ = origin_findings(found, origins)
+    assert works.ours == carries.ours == "too few answers: 30 right, 7 wrong"
+    assert works.verdict == carries.verdict == "cannot say"
+
+
 def test_drift():
     empty = np.array([])
     moved = Drift(empty, empty, empty, 0.8, 0.8, {"none": 0.001, "layer": 0.001, "magnitude": 0.02}, empty, [])
@@ -93,6 +106,6 @@ def test_drift():
 
 def test_the_page_counts_its_verdicts(study):
     text = page(study, [Finding("a", "b", "c", v) for v in ("absent", "absent", "weaker")])
-    assert "3 findings: 1 weaker, 2 absent." in text
+    assert "3 findings: 1 weaker, 2 absent. The model ran in float32;" in text
     assert text.count("**absent**") == 2
     assert {"absent", "weaker"} <= set(VERDICTS)

@@ -16,6 +16,7 @@ from hn_utils.question_sets import load_questions
 from hn_utils.responses import drop_counts
 from hn_utils.shown.report import summary
 from hn_utils.study import load_study
+from hn_utils.subject import Subject
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +39,8 @@ def test_all_four_steps(walked, tiny_study):
     for curve in intervened.behaviours.values():
         assert curve.outcomes.shape == (len(curve.items), 7)
         assert curve.control_outcomes.shape == (3, len(curve.items), 3)
-    assert [t.model for t in origins.timeline][-1] == "base"
-    written = json.dumps(summary(found, compared, None, intervened, origins))
+    assert [t.model for t in origins.timeline][-1] == "out/base"
+    written = json.dumps(summary(found, compared, None, intervened, origins, None))
     assert "NaN" not in written
 
 
@@ -66,7 +67,10 @@ def test_balanced_rows_have_as_many_of_each():
 
 def test_headless(tiny_study, tmp_path, monkeypatch, capsys, walked):
     monkeypatch.setattr("hn_utils.__main__.load_study", lambda _: tiny_study)
+    read, hashed = [], Subject.hashed
+    monkeypatch.setattr(Subject, "hashed", lambda self: read.append(self.name) or hashed(self))
     main(["run", "--out", str(tmp_path)])
+    assert read == [tiny_study.instruct, tiny_study.base, *tiny_study.checkpoints]  # all weights of each model, once
     printed = capsys.readouterr().out
     assert "H-Neurons" in printed
     assert json.loads((tmp_path / "summary.json").read_text())["h_neurons"] == len(walked[1].card.rows)

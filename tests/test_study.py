@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import hn_utils as hn
-from hn_utils.study import load_study
+from hn_utils.study import called, load_study
 
 
 def test_a_study_from_a_file(tmp_path):
@@ -49,6 +49,18 @@ def test_a_study_from_a_file(tmp_path):
     file.write_text("{")
     with pytest.raises(OSError, match="could not read the study .*mine.json"):
         load_study(str(file))
+
+
+def test_a_model_is_called_so_that_it_is_told_from_others(tmp_path, monkeypatch):
+    assert called("google/gemma-3-4b-it") == "gemma-3-4b-it"
+    assert called("/data/run-7/Model-7B@v2") == "Model-7B@v2"
+    for last in ("instruct", "base", "hf", "checkpoint-500", "Final"):
+        assert called(f"/data/run-7/{last}") == f"run-7/{last}"
+    (tmp_path / "run-8" / "instruct").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "run-8")
+    assert called("instruct") == "run-8/instruct"
+    assert called("model") == "model"  # no folder, and nobody above it
+    assert load_study("/data/run-7/instruct").name == "run-7-instruct"
 
 
 def test_other_models_do_not_inherit_a_preset_s_checkpoints(tmp_path):

@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from hn_utils.study import Sampling
-from hn_utils.subject import Subject, read_tokenizer
+from hn_utils.subject import Subject, read_tokenizer, weights_at_rest
 
 SMALL = {"hidden_size": 32, "intermediate_size": 56, "num_hidden_layers": 2, "num_attention_heads": 4}
 PROMPTS = [[1, 9, 12, 40, 33, 7, 21], [1, 5, 6], [1, 50, 60, 70, 80]]
@@ -115,6 +115,20 @@ def test_a_weight_edited_after_the_first_look_changes_fingerprint_and_norms(stud
     assert edited.fingerprint != before
     changed = torch.nonzero(edited.w_out_norm != norms).tolist()
     assert changed == ([[2, 5], [2, 6]] if edit == "two rows swapped" else [[2, 5]])
+
+
+def test_weights_are_read_once_where_they_are_at_rest_and_each_time_elsewhere(study, monkeypatch):
+    edited, read, hashed = Subject.load(study.instruct, study), [], Subject.hashed
+    monkeypatch.setattr(Subject, "hashed", lambda self: read.append(self) or hashed(self))
+    with weights_at_rest():
+        before = edited.key(1)
+        assert edited.key(1) == before
+        assert Subject.load(study.base, study).fingerprint != edited.fingerprint
+        assert len(read) == 2  # each model once
+    assert edited.key(1) == before
+    edited.model.model.layers[2].mlp.down_proj.weight.detach().numpy()[:, 5] *= 2  # leaves no trace but the numbers
+    assert edited.key(1) != before
+    assert len(read) == 4
 
 
 def test_a_model_that_is_being_changed_has_no_key(subject):

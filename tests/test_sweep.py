@@ -77,9 +77,11 @@ WRONG = {
     "no such file": (None, "could not read the sweep .*both.json"),
     "no JSON": ("{", "could not read the sweep .*both.json"),
     "a list": ("[]", "both.json must hold settings by name, such as"),
-    "no studies": ("{}", "a sweep has no such setting, or lacks studies: .*'studies'"),
-    "an unknown setting": ({"checkpoints": []}, "a sweep has no such setting.*'checkpoints'"),
-    "an unknown resource": ({"resources": {"cpus": 1}}, "a sweep has no such setting.*'cpus'"),
+    "a comma too many": ('{"studies": ["organism"],\n}', "both.json: line 1 is not JSON: take away the comma"),
+    "no studies": ("{}", r"studies=\(\) must name at least one"),
+    "an unknown setting": ({"colours": []}, "unknown setting 'colours': choose of name, studies, seeds"),
+    "a setting misspelt": ({"seed": 1}, "unknown setting 'seed': did you mean seeds"),
+    "an unknown resource": ({"resources": {"cpus": 1}}, "unknown setting of resources, 'cpus': did you mean num_cpus"),
     "a word for studies": ({"studies": "organism"}, "studies='organism' must be of type tuple"),
     "studies of nothing": ({"studies": []}, r"studies=\(\) must name at least one"),
     "an empty study": ({"studies": [""]}, r"studies=\(''.*\) must name at least one, and none may be empty"),
@@ -114,7 +116,7 @@ def test_tasks_are_all_combinations_each_under_a_name_that_stays_its_own(study):
     sweep = Sweep("s", ("organism", "organism-quick"), (0, 7), (study.instruct, str(base)), {"n_grid": 9})
     tasks = {task.name: task for task in sweep.tasks()}
     assert len(tasks) == 8
-    one = tasks["organism-quick-base-seed-7"]
+    one = tasks["organism-quick-organism-base-seed-7"]
     assert one == replace(load_study("organism-quick"), name=one.name, seed=7, instruct=str(base), n_grid=9)
     assert [task.name for task in Sweep("s", ("organism",)).tasks()] == ["organism"]
     (branch,) = Sweep("s", ("olmo-2-1b",), models=("who/OLMo@step/10",)).tasks()
@@ -129,6 +131,17 @@ def test_a_cluster_that_is_named_needs_ray_or_must_answer(tmp_path, monkeypatch)
 
 
 # --- in this process ------------------------------------------------------------------------------------------------
+
+
+def test_what_another_study_left_under_a_task_s_name_is_not_written_over(swept, monkeypatch):
+    monkeypatch.setattr(sweeping, "carry_out", None)
+    sweep = read_sweep(swept.parents[1] / "both.json")
+    with pytest.raises(OSError, match=r"small-seed-0 holds .* another study named 'small-seed-0' \(n_grid=5 there"):
+        run_sweep(replace(sweep, settings={"n_grid": 6}))
+    (swept.parent / "mine").mkdir()
+    (swept.parent / "mine" / "study.json").write_text("{}")
+    with pytest.raises(OSError, match="mine holds the results of a study: give the sweep a name of its own"):
+        run_sweep(replace(sweep, name="mine"))
 
 
 def test_a_task_ends_as_a_single_run_does(swept, fewer, tmp_path):
@@ -159,7 +172,6 @@ def test_what_has_ended_is_not_run_again_unless_something_has_changed(swept, mon
 
     assert left(sweep) == []
     assert left(replace(sweep, seeds=(0, 1, 2))) == ["small-seed-2"]
-    assert len(left(replace(sweep, settings={"n_grid": 6}))) == 2
     assert len(left(replace(sweep, resources=Resources(num_cpus=2)))) == 2  # sums in another order
     with monkeypatch.context() as later:
         later.setattr(sweeping, "code_version", lambda: "another")

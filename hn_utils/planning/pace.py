@@ -11,13 +11,18 @@ import torch
 from jaxtyping import Float
 
 from hn_utils.contributions import mean_contributions
+from hn_utils.controls import auroc, beyond_random
 from hn_utils.hub import explained
 from hn_utils.intervene import UNSCALED, Dose, dosed
 from hn_utils.planning.absent import Absent, dtype_of
+from hn_utils.probe import refit
 from hn_utils.questions import Question
 from hn_utils.responses import Example
+from hn_utils.tall_matrix import TallMatrix
 
 A_WHILE = 1.0  # seconds; what takes as long is not tried at a larger size
+A_FEW = 10  # neurons, or random sets of them
+CPU = torch.device("cpu")
 STEPS = 4  # tokens written while a step is timed
 SMALL = 256e6  # bytes of layers that the probe makes at most, but two layers at least
 
@@ -25,12 +30,17 @@ SMALL = 256e6  # bytes of layers that the probe makes at most, but two layers at
 @dataclass(frozen=True)
 class Pace:
     """Seconds that this machine takes for a token position that is read, for a step that writes a token in each of
-    `batch_rows` rows, plainly and with scaled neurons, and for a floating-point operation outside the model."""
+    `batch_rows` rows, plainly and with scaled neurons, to make a model ready whose weights are in memory, for a
+    floating-point operation outside the model, to refit a set of neurons, and for each answer that the interval of an
+    AUROC is drawn over."""
 
     read: float
     write: float
     scaled: float
+    load: float
     flop: float
+    refit: float
+    draw: float
 
 
 def seconds(timed: Callable[[int], float], full: int) -> float:
@@ -59,9 +69,12 @@ def waited(work: Callable[[], object], device: torch.device) -> float:
     return perf_counter() - start
 
 
-def measured(model: Absent, depth: int, width: int) -> Float[np.ndarray, "3"]:
-    """Seconds at this many layers: of a position that is read, and of a step, plain and scaled."""
+def measured(model: Absent, depth: int, width: int) -> Float[np.ndarray, "4"]:
+    """Seconds at this many layers: of a position that is read, of a step, plain and scaled, and to make the model
+    ready."""
+    start = perf_counter()
     subject, study, passes = model.shallow(depth), model.study, list[float]()
+    ready = perf_counter() - start
     row = (subject.text("a") * width)[:width]
     example = Example(Question("q", "?", ("a",), "e"), row[:-2], row[-2:], "", 1, [width - 2, width - 1], 0.0)
     dose = Dose(np.arange(0, depth * subject.d_mlp, max(1, subject.d_mlp // 8)), 2.0)
@@ -82,12 +95,24 @@ def measured(model: Absent, depth: int, width: int) -> Float[np.ndarray, "3"]:
             seconds(read, full) / (full * width),
             seconds(lambda rows: step(rows, [UNSCALED]), full),
             seconds(lambda rows: step(rows, [dose] * rows), full),
+            ready,
         ]
     )
 
 
-def pace_of(model: Absent, width: int) -> Pace:
-    """Measured on two depths, unless all layers are few, and drawn out in proportion to the layers."""
+def statistics(n_train: int, n_test: int) -> tuple[float, float]:
+    """Seconds to refit A_FEW neurons on so many training answers, and to draw an interval over so many test answers,
+    for each of these: by what random neurons take."""
+    X, y = np.random.default_rng(0).random((2 * n_train, A_FEW)), np.arange(2 * n_train) % 2
+    fitted = seconds(lambda _: waited(lambda: refit(TallMatrix([X]), y, np.arange(A_FEW)), CPU), 1)
+    sets, labels = np.random.default_rng(1).random((n_test, A_FEW)), np.arange(n_test) % 2
+    drawn = seconds(lambda _: waited(lambda: beyond_random(auroc, labels, sets, np.arange(n_test), labels), CPU), 1)
+    return fitted, drawn / (A_FEW * n_test)
+
+
+def pace_of(model: Absent, width: int, n_train: int, n_test: int) -> Pace:
+    """Measured on two depths, unless all layers are few, and drawn out in proportion to the layers; statistics on as
+    many answers as there may be."""
     per_layer = 3 * model.d_mlp * model.text_config.hidden_size * dtype_of(model.study).itemsize
     depth = int(min(model.n_layers, max(2, SMALL // per_layer)))
     try:
@@ -98,6 +123,7 @@ def pace_of(model: Absent, width: int) -> Pace:
     except (RuntimeError, MemoryError) as error:
         raise OSError(f"could not measure {depth} layers of {model.name!r} here {explained(error)}") from error
     square = torch.ones(1024, 1024)
-    flop = seconds(lambda _: waited(lambda: square @ square, square.device), 1) / (2 * 1024**3)
-    read, write, scaled = deep.tolist()
-    return Pace(read, write, scaled, flop)
+    flop = seconds(lambda _: waited(lambda: square @ square, CPU), 1) / (2 * 1024**3)
+    read, write, scaled, load = deep.tolist()
+    fitted, drawn = statistics(n_train, n_test)
+    return Pace(read, write, scaled, load, flop, fitted, drawn)

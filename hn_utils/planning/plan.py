@@ -8,6 +8,7 @@ its most: every question gives an example, a long reply runs to its limit. Only 
 from __future__ import annotations
 
 import html
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,7 @@ import torch
 
 from hn_utils.chat_model import CHARACTERS_PER_TOKEN
 from hn_utils.contributions import REGIONS
+from hn_utils.finding import N_RANDOM_PROBES, RANDOM_NAMES
 from hn_utils.judges import RUBRICS, judging_talk
 from hn_utils.planning.absent import Absent, dtype_of
 from hn_utils.planning.pace import Pace, pace_of
@@ -27,6 +29,7 @@ from hn_utils.study import Study, check_given
 
 LIBRARIES = 1e9  # bytes that Python and its libraries take, measured on the bundled model
 SCORES = 24  # bytes of each logit while a token is drawn: scores, their order, their sums
+OF_DETECTORS = 25  # intervals on a test set: of AUROC, AUPRC and accuracy of what is compared there
 UNITS = ((3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
@@ -72,7 +75,8 @@ class Plan:
         where = f"memory: {device}" if self.device == "cpu" else f"{self.device} memory: {device}, host memory: {host}"
         told = [
             f"{where}; {self.models} models of {gigabytes(self.weights)} are held at once when weights are compared",
-            f"times are measured on this machine ({self.device}, {self.study.dtype}), without downloads and loading",
+            f"times are measured on this machine ({self.device}, {self.study.dtype}); downloads are not counted, nor "
+            "the reading of weights from a disk",
             f"plain answers are taken to have {ANSWER} tokens, {LONGEST} the longest of a batch; all else is at most",
         ]
         if self.study.judge:
@@ -130,17 +134,20 @@ def plan(study: Study) -> Plan:
     if own.collected:
         works.append(everyday(instruct, study, own.collected))
     replies, more = pressed(instruct, study, own.collected)
-    held_out = [q for q in questions if q.part == "standard" and q.split == "test"]
-    elsewhere = [asked_of(Absent(name, study), study, held_out, base=True) for name in (study.base, *study.checkpoints)]
-    works += [*replies, *(replace(w, step=f"base: {w.step}") for w in elsewhere[0].works)]
-    later = [list(some) for some in zip(*(one.works for one in elsewhere[1:]), strict=True)]
-    works += [total(f"checkpoints: {some[0].step}", some) for some in later]
-    pace = pace_of(instruct, int(np.median([w.width for w in works if w.width] or [32])))
+    standard = [q for q in questions if q.part == "standard"]
+    others, judged_there = looked_back(study, [q for q in standard if q.split == "test"])
+    works += [*replies, *others]
+    n_train, n_test = (max(2, sum(q.split == split for q in standard)) for split in ("train", "test"))
+    pace = pace_of(instruct, int(np.median([w.width for w in works if w.width] or [32])), n_train, n_test)
     took = [seconds_of(work, pace, study) for work in works]
     kept = next(w.n + w.kept for w in works if w.step == "contributions")
-    analysed = probes(instruct, kept, sum(q.split == "train" for q in questions), pace)
-    works.append(Work("probes", n=1))
-    calls = [(judged + sum(one.judged for one in elsewhere), 16), (more, 16), (len(questions) * study.judge_spans, 64)]
+    rest = {
+        "loading": (2 + len(study.checkpoints)) * pace.load,
+        "probes": probes(instruct, kept, n_train, pace),
+        "intervals": intervals(questions) * pace.draw,
+    }
+    works += [Work(step, n=1) for step in rest]
+    calls = [(judged + judged_there, 16), (more, 16), (len(questions) * study.judge_spans, 64)]
     models = 2 + bool(study.checkpoints)  # instruct, base, and a checkpoint at a time
     device, host = memory(instruct, works, kept, models)
     if instruct.device.type == "cpu":
@@ -149,7 +156,7 @@ def plan(study: Study) -> Plan:
         study,
         instruct.device.type,
         works,
-        [*took, analysed],
+        [*took, *rest.values()],
         instruct.weights,
         models,
         device,
@@ -159,15 +166,33 @@ def plan(study: Study) -> Plan:
     )
 
 
+def looked_back(study: Study, held_out: list[Question]) -> tuple[list[Work], int]:
+    """What the base model and the checkpoints are asked, and how many of their answers a chat model judges."""
+    asked = [asked_of(Absent(name, study), study, held_out, base=True) for name in (study.base, *study.checkpoints)]
+    later = [list(some) for some in zip(*(one.works for one in asked[1:]), strict=True)]
+    works = [replace(work, step=f"base: {work.step}") for work in asked[0].works]
+    return [*works, *(total(f"checkpoints: {some[0].step}", some) for some in later)], sum(one.judged for one in asked)
+
+
 def seconds_of(work: Work, pace: Pace, study: Study) -> float:
     step = (pace.scaled if work.scaled else pace.write) / study.batch_rows
     return work.read * pace.read + work.written * step
 
 
 def probes(model: Absent, n: int, n_train: int, pace: Pace) -> float:
-    """Seconds of fitting: the inner products of the dense probe, and as much as reading all rows a hundred times."""
+    """Seconds of fitting: the inner products of the dense probe, as much as reading all rows a hundred times, and the
+    refits of random sets."""
     neurons = model.n_layers * model.d_mlp
-    return (2 * n * n_train + 100 * 2 * n) * neurons * pace.flop
+    refits = len(RANDOM_NAMES) * N_RANDOM_PROBES * pace.refit
+    return (2 * n * n_train + 100 * 2 * n) * neurons * pace.flop + refits
+
+
+def intervals(questions: Sequence[Question]) -> int:
+    """Over how many answers intervals are drawn, at most: on each test set those of every detector, and of a difference
+    from random sets, each of which is read on every draw; the latter twice more, on all standard test questions of the
+    base model and on everyday answers."""
+    tests = Counter(q.part for q in questions if q.split == "test")
+    return (OF_DETECTORS + N_RANDOM_PROBES) * tests.total() + 2 * N_RANDOM_PROBES * tests["standard"]
 
 
 def memory(model: Absent, works: Sequence[Work], n: int, models: int) -> tuple[float, float]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hn_utils.hub import explained, patience
+from hn_utils.own_json import parsed
 from hn_utils.study import Study, is_file
 
 # What a reader raises if a row is not in the published format.
@@ -110,11 +110,12 @@ def read_file(path: Path, remedy: str) -> list[Row]:
                     raise ValueError(f"line {long[0]} has more cells than the first: put a text with a comma in quotes")
                 return rows
             if path.suffix == ".jsonl":
-                return [json.loads(line) for line in file if line.strip()]
-            content = json.load(file)
+                return [parsed(line, number) for number, line in enumerate(file, start=1) if line.strip()]
+            content = parsed(file.read())
             return content["questions"] if isinstance(content, dict) else content
-    except (OSError, ValueError, KeyError, RecursionError, csv.Error, pa.ArrowException) as error:
-        raise OSError(f"could not read {path} ({type(error).__name__}: {error}): {remedy}") from error
+    except (OSError, ValueError, KeyError, csv.Error, pa.ArrowException) as error:
+        told = error if type(error) is ValueError else f"{type(error).__name__}: {error}"
+        raise OSError(f"could not read {path} ({told}): {remedy}") from error
 
 
 def download(source: Source, where: str, name: str, remedy: str) -> list[Row]:

@@ -18,6 +18,7 @@ from hn_utils.cache import write_whole
 from hn_utils.collecting import STANDARD_TITLE
 from hn_utils.items import CAPABILITY, behaviour_called
 from hn_utils.shown.gallery import plotly_js
+from hn_utils.tabled import PARTS
 from hn_utils.visible import visible
 
 AUROC = f"AUROC of the H-Neurons, {STANDARD_TITLE}"
@@ -56,7 +57,7 @@ class Measure:
     @property
     def columns(self) -> dict[str, Any]:
         """What of it is known, by the ending of its column's name."""
-        known = {"": self.value, " (low)": self.low, " (high)": self.high, " (p)": self.p, " (n)": self.n}
+        known = {end: getattr(self, part) for end, part in {**PARTS, " (p)": "p"}.items()}
         return {end: value for end, value in known.items() if value is not None}
 
 

@@ -15,7 +15,8 @@ import plotly.graph_objects as go
 
 from hn_utils.cache import digest
 from hn_utils.planted import planted_in
-from hn_utils.study import Study, home
+from hn_utils.results import own_home
+from hn_utils.study import Study
 
 NOTEBOOKS = {
     "01_collect": "Collect",
@@ -114,7 +115,7 @@ class Gallery:
 
     @property
     def folder(self) -> Path:
-        return home(self.study)
+        return own_home(self.study)
 
     def publish(self, figure: go.Figure, name: str, about: Study | None = None) -> Published:
         """Write html/<name>.html and return the figure for display.
@@ -145,7 +146,6 @@ class Gallery:
 
     def keep_page(self, page: str, name: str) -> Path:
         """Write a self-contained page to <name>.html, where the index links it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{name}.html"
         path.write_text(page)
         return path

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hn_utils import analyses
-from hn_utils.analyses import Compared, Everyday
+from hn_utils.analyses import Compared, Everyday, Recovery
 from hn_utils.collecting import Collected
 from hn_utils.controls import Estimate, accuracy, beyond_random
 from hn_utils.curves import DoseResponse
@@ -17,8 +17,7 @@ from hn_utils.finding import Found, scores_of
 from hn_utils.intervening import Intervened
 from hn_utils.items import behaviour_called
 from hn_utils.looking_back import Origins
-from hn_utils.origins import Drift, Transfer
-from hn_utils.planted import planted_in
+from hn_utils.origins import TOO_FEW, Drift, Transfer
 from hn_utils.probe import row_of
 from hn_utils.study import Study
 from hn_utils.verdicts import Verdict, outermost, verdicts
@@ -184,7 +183,11 @@ def compliance_findings(intervened: Intervened) -> list[Finding]:
 def origin_findings(found: Found, origins: Origins) -> list[Finding]:
     """On transfer, by its level and by what carries over, and on drift."""
     base, drift = origins.base, origins.drift
-    random = f"; random neurons {base.random.mean():.2f}" if len(base.random) else ""
+    there = carried = f"{TOO_FEW}: {base.n_right} right, {base.n_wrong} wrong"
+    if base.h_neurons is not None:
+        random = base.random.mean()
+        there = f"AUROC of the H-Neurons {base.h_neurons}, of the whole probe {base.probe}; random neurons {random:.2f}"
+        carried = f"AUROC {origins.beyond} beyond random neurons, at home {found.beyond['random']}"
     p = f"p = {drift.p['none']:.4f}; same layers {drift.p['layer']:.4f}; and lengths {drift.p['magnitude']:.4f}"
     if len(drift.shuffled):
         p += f"; what the probe picks on shuffled labels {drift.shuffled.mean():.2f}, p = {drift.p['shuffled']:.2f}"
@@ -192,13 +195,13 @@ def origin_findings(found: Found, origins: Origins) -> list[Finding]:
         Finding(
             "The probe works in the base model",
             "AUROC over 0.86 for the Mistral bases on TriviaQA",
-            f"AUROC of the H-Neurons {base.h_neurons or 'too few answers'}, of the whole probe {base.probe}{random}",
+            there,
             transfer_verdict(base),
         ),
         Finding(
             "What they detect carries over to it",
             "not measured: no random neurons there, no AUROC at home",
-            f"AUROC {origins.beyond or 'unknown'} beyond random neurons, at home {found.beyond['random']}",
+            carried,
             carried_verdict(origins.beyond, found.beyond["random"]),
         ),
         Finding(
@@ -234,9 +237,10 @@ def page(study: Study, made: list[Finding]) -> str:
     lines = [
         f"# What holds on {study.name}",
         "",
-        f"{len(made)} findings: {told}. Intervals are 95 %, over entities; every number stands beside "
-        "its control, which the paper mostly does not give. A gain counts as weaker if it is there but below the "
-        "smallest gain of the paper's six models on that part (one of them lost: no gain, and no bar).",
+        f"{len(made)} findings: {told}. The model ran in {study.precision}; in another precision other neurons may be "
+        "found. Intervals are 95 %, over entities; every number stands beside its control, which the paper mostly does "
+        "not give. A gain counts as weaker if it is there but below the smallest gain of the paper's six models on "
+        "that part (one of them lost: no gain, and no bar).",
         "",
         "| the paper says | it measured | here | verdict |",
         "|---|---|---|---|",
@@ -260,11 +264,9 @@ def slopes_told(curves: Mapping[str, DoseResponse]) -> dict[str, dict]:
     }
 
 
-def recovery_told(found: Found, intervened: Intervened) -> dict | None:
+def recovery_told(recovered: Recovery, found: Found, intervened: Intervened) -> dict:
     """Where neurons are planted: which of them were found, and how much of what they do the found ones do."""
-    if planted_in(found.study) is None:
-        return None
-    recovered, carried = analyses.recover(found), analyses.carried(found, intervened)
+    carried = analyses.carried(found, intervened)
     return {
         "planted": len(recovered.planted),
         "found": len(recovered.found),
@@ -276,10 +278,17 @@ def recovery_told(found: Found, intervened: Intervened) -> dict | None:
     }
 
 
-def summary(found: Found, compared: Compared, day: Everyday | None, intervened: Intervened, origins: Origins) -> dict:
-    """The study in numbers, each with its control, ready for JSON."""
+def summary(
+    found: Found,
+    compared: Compared,
+    day: Everyday | None,
+    intervened: Intervened,
+    origins: Origins,
+    recovered: Recovery | None,
+) -> dict:
+    """The study in numbers, each with its control, ready for JSON; `recovered` where neurons are planted."""
     return {
-        "recovery": recovery_told(found, intervened),
+        "recovery": recovered and recovery_told(recovered, found, intervened),
         "h_neurons": len(found.card.rows),
         "per_mille": found.card.per_mille,
         "beyond": {k: asdict(v) for k, v in found.beyond.items()},
