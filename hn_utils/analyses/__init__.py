@@ -3,6 +3,7 @@ each has its place in a notebook."""
 
 from hn_utils.analyses.base_probe import OnBase, retrained_on_base
 from hn_utils.analyses.breaking_point import Breaking, until_it_breaks
+from hn_utils.analyses.crossing import Crossed, cross_permission
 from hn_utils.analyses.detectors import Compared, compare
 from hn_utils.analyses.domains import Domains, across_domains
 from hn_utils.analyses.everyday_answers import Everyday, everyday
@@ -11,6 +12,8 @@ from hn_utils.analyses.halves import find_again, found_groups
 from hn_utils.analyses.other_judges import judged_again
 from hn_utils.analyses.other_rows import read_elsewhere
 from hn_utils.analyses.paper_rule import PaperRule, by_paper_rule
+from hn_utils.analyses.permission import Permission, as_mean, each_neuron, falsehood_or_permission
+from hn_utils.analyses.permission_probes import Probes, Turned, turned, two_probes
 from hn_utils.analyses.planted import Planted, planted_truth
 from hn_utils.analyses.positions import AtPosition, at_every_position, at_every_position_of_base
 from hn_utils.analyses.recovery import Carried, Recovery, carried, recover
@@ -23,21 +26,29 @@ __all__ = [
     "Breaking",
     "Carried",
     "Compared",
+    "Crossed",
     "Domains",
     "Everyday",
     "OnBase",
     "PaperRule",
+    "Permission",
     "Planted",
+    "Probes",
     "Recovery",
     "Swapped",
+    "Turned",
     "across_domains",
     "as_loud",
+    "as_mean",
     "at_every_position",
     "at_every_position_of_base",
     "by_paper_rule",
     "carried",
     "compare",
+    "cross_permission",
+    "each_neuron",
     "everyday",
+    "falsehood_or_permission",
     "find_again",
     "found_groups",
     "joint_scaling",
@@ -47,5 +58,7 @@ __all__ = [
     "recover",
     "retrained_on_base",
     "swapped",
+    "turned",
+    "two_probes",
     "until_it_breaks",
 ]
