@@ -34,7 +34,7 @@ from hn_utils.shown.pictures import NO_BROWSER, draw
 from hn_utils.study import Study, home, load_study
 from hn_utils.visible import visible
 
-MAIN_LINE = ("01_collect", "02_probe", "03_intervene", "04_base_vs_instruct")
+MAIN_LINE = ("01_collect", "02_probe", "03_intervene", "04_base_vs_instruct", "05_falsehood_or_permission")
 DEEPER = ("deeper/found_again", "deeper/what_else", "deeper/what_it_costs")
 PLOTLY = "application/vnd.plotly.v1+json"
 OURS = ("ValueError", "OSError", "NothingConsistent", "NoHNeurons")  # errors that say what to do, in one sentence

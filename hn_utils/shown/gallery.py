@@ -22,6 +22,7 @@ NOTEBOOKS = {
     "02_probe": "Probe",
     "03_intervene": "Intervene",
     "04_base_vs_instruct": "Base against instruct",
+    "05_falsehood_or_permission": "Falsehood or permission?",
     "found_again": "Deeper: would the same neurons be found again?",
     "what_else": "Deeper: what else could it be, and where is it known?",
     "what_it_costs": "Deeper: what else does scaling do?",
