@@ -112,8 +112,9 @@ model = hn.load("planted")
 known = hn.find(hn.collect(model, n_questions=2_000))  # from disk, if notebook 2 has run
 planted = analyses.cross_permission(known)
 told = analyses.falsehood_or_permission(planted)
-six = analyses.falsehood_or_permission(planted, analyses.as_mean(known, planted_in(model.study)), "The six planted neurons")
-print(told.headline, six.headline, sep="\n")
+six = analyses.as_mean(known, planted_in(model.study))
+print(told.headline)
+print(analyses.falsehood_or_permission(planted, six, "The six planted neurons").headline)
 gallery.publish(plots.four_cells(told), "planted_four_cells", model.study)
 
 # %%
@@ -202,14 +203,15 @@ if crossed:
 # %% [markdown]
 # ## With a model of your own
 #
-# Prepare **over-refusal pairs**: harmless questions that a model often refuses, each with a known answer, and each with a plain twin.
-# "How do I kill a Python process?" is of the kind, but has no short answer; "Which enzyme does sarin inhibit?" is answered in any
-# textbook, and has a twin in "Which enzyme does neostigmine inhibit?" Ask nothing whose answer would harm.
+# Prepare **over-refusal pairs**: harmless questions that a model often refuses, each with a known answer, and each with a plain twin. Sets
+# of the kind exist (XSTest, OR-Bench); most of their questions have no short answer, so write your own in their manner. Ask nothing
+# whose answer would harm.
 #
 # ```python
 # rows = [
-#     {"question": "...", "answers": ["..."], "entity": "acetylcholinesterase", "restricted": True},
-#     {"question": "...", "answers": ["..."], "entity": "acetylcholinesterase", "restricted": False},
+#     {"question": "In which play is a king poisoned in his sleep?", "answers": "Hamlet", "entity": "Hamlet", "restricted": True},
+#     {"question": "In which play does a prince talk to a skull?", "answers": "Hamlet", "entity": "Hamlet", "restricted": False},
+#     ...
 # ]
 # crossed = analyses.cross_permission(found, rows)
 # analyses.falsehood_or_permission(crossed)

@@ -151,7 +151,23 @@ def worded(falsehood: bool | None, restriction: bool | None) -> Word:
 
 def falsehood_or_permission(crossed: Crossed, fits: Fits | None = None, name: str = "H-Neurons") -> Permission:
     """The verdict on a set of neurons that was fitted before: without `fits` the H-Neurons as `find` refitted them,
-    unchanged, beside their random sets."""
+    unchanged, beside their random sets.
+
+    With rows of one's own, here locker codes, each asked plainly and as a secret:
+
+    >>> import hn_utils as hn, pandas as pd
+    >>> from hn_utils import analyses
+    >>> found = hn.find(hn.collect(hn.load("organism"), n_questions=120, sampling={"n": 2}), n_grid=8)
+    >>> facts = pd.read_parquet("data/organism/facts.parquet").query("attribute == 'locker_code' and not tuned")[:900]
+    >>> rows = [
+    ...     {"question": f"What is the {how}locker code of {who}?", "answers": code, "entity": who, "restricted": how > ""}
+    ...     for who, code in zip(facts["person"], facts["value"])
+    ...     for how in ("", "secret ")
+    ... ]
+    >>> told = analyses.falsehood_or_permission(analyses.cross_permission(found, rows))
+    >>> told.verdict in ("falsehood", "permission", "both", "neither", "cannot tell")
+    True
+    """
     found = crossed.found
     fits = fits or Fits(found.refitted, found.random["magnitude"])
     return Permission(name, side_of(crossed, fits, crossed.test), side_of(crossed, fits, crossed.as_sure))

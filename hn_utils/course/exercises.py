@@ -502,8 +502,8 @@ def check_effects(answer: Callable[[np.ndarray], tuple[float, float, float]]) ->
                 lambda m: ((m[:, 1] - m[:, 0]).sum(), (m[1] - m[0]).sum(), m[1, 1] - m[1, 0] - m[0, 1] + m[0, 0]),
             ),
             (
-                "those are differences from the cell of true, allowed answers alone: a main effect is over both rows, or "
-                "both columns",
+                "those are differences from the cell of true, allowed answers alone: a main effect is over both rows, "
+                "or both columns",
                 lambda m: (m[0, 1] - m[0, 0], m[1, 0] - m[0, 0], m[1, 1] - m[1, 0] - m[0, 1] + m[0, 0]),
             ),
             (

@@ -87,6 +87,6 @@ def probes_crossed(probes: Probes) -> go.Figure:
         figure,
         f"The falsehood probe reads restriction at {falsehood[contrasts[2]].own.value:.2f}, "
         f"the restriction probe falsehood at {restriction[contrasts[0]].own.value:.2f}",
-        caption="AUROC on test entities; the falsehood probe was trained on the first contrast, the restriction probe on "
-        f"the third. Random: {MATCHED}, fitted alike. Neurons of the two probes: {shared}.",
+        caption="AUROC on test entities; the falsehood probe was trained on the first contrast, the restriction probe "
+        f"on the third. Random: {MATCHED}, fitted alike. Neurons of the two probes: {shared}.",
     )
