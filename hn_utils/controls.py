@@ -129,8 +129,13 @@ def bootstrap(
     """A statistic of row-aligned columns, with a percentile interval over rows, or groups, drawn as in `resampled`."""
     columns = tuple(np.asarray(c) for c in columns)
     draws = resampled(statistic, *columns, groups=groups, n=n, seed=seed)
+    return interval(float(statistic(*columns)), draws, len(columns[0]))
+
+
+def interval(value: float, draws: Float[np.ndarray, "draw"], n: int) -> Estimate:
+    """A number with the range that holds 95 % of its bootstrap draws; those that are nan are left out."""
     low, high = np.nanpercentile(draws, [2.5, 97.5]) if not np.isnan(draws).all() else (float("nan"),) * 2
-    return Estimate(float(statistic(*columns)), float(low), float(high), len(columns[0]))
+    return Estimate(float(value), float(low), float(high), n)
 
 
 def auroc_difference(labels: np.ndarray, one: np.ndarray, other: np.ndarray, groups: np.ndarray) -> Estimate:
@@ -185,8 +190,8 @@ def beyond_random_p(
 
 
 def two_sided_p(draws: Float[np.ndarray, "draw"]) -> float:
-    """Twice the share of bootstrap draws on the other side of zero."""
-    beyond_zero = min((draws <= 0).sum(), (draws >= 0).sum())
+    """Twice the share of bootstrap draws on the other side of zero; one that is nan is on both sides."""
+    beyond_zero = min((~(draws > 0)).sum(), (~(draws < 0)).sum())
     return float(min(1, 2 * (1 + beyond_zero) / (1 + len(draws))))
 
 

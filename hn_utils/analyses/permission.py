@@ -42,6 +42,7 @@ from hn_utils.controls import (
     Estimate,
     Match,
     Weights,
+    interval,
     random_sets,
     resampled,
     sets_drawn_again,
@@ -85,7 +86,7 @@ class Effect:
         """By the rule: True, False, or None where it is open."""
         if self.p <= LEVEL:
             return self.beyond.value > 0
-        return False if self.seen <= LARGE else None
+        return False if self.seen <= LARGE else None  # nan with next to no answers
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,11 @@ def falsehood_or_permission(crossed: Crossed, fits: Fits | None = None, name: st
     >>> told = analyses.falsehood_or_permission(analyses.cross_permission(found, rows))
     >>> told.verdict in ("falsehood", "permission", "both", "neither", "cannot tell")
     True
+
+    Raises ValueError if no confidence is shared by all four cells.
     """
+    if not len(crossed.as_sure):
+        raise ValueError(f"{crossed.headline}; but not one answer of each that is as sure as the others: add more rows")
     found = crossed.found
     fits = fits or Fits(found.refitted, found.random["magnitude"])
     return Permission(name, side_of(crossed, fits, crossed.test), side_of(crossed, fits, crossed.as_sure))
@@ -204,7 +209,7 @@ def cell_means(
     cells: Int[np.ndarray, "row"], scores: Float[np.ndarray, "row set"], weights: Weights | None = None
 ) -> Float[np.ndarray, "draw cell set"]:
     """Mean of each score in each cell, less that of the four, in units of the spread within cells; nan in a draw that
-    has nothing of a cell. Without weights there is one draw: all rows, once."""
+    has nothing of a cell, or no spread. Without weights there is one draw: all rows, once."""
     drawn = np.ones((1, len(cells))) if weights is None else weights
     centred = np.asarray(scores, float) - scores.mean(0)
     inside = [cells == cell for cell in range(len(CELLS))]
@@ -212,7 +217,7 @@ def cell_means(
     with np.errstate(invalid="ignore", divide="ignore"):
         means = np.stack([drawn[:, own] @ centred[own] for own in inside], 1) / sizes
         within = np.sqrt((drawn @ centred**2 - (sizes * means**2).sum(1)) / sizes.sum(1))
-        return (means - means.mean(1, keepdims=True)) / within[:, None]
+        return (means - means.mean(1, keepdims=True)) / np.where(within > 0, within, np.nan)[:, None]
 
 
 def effects_of(
@@ -230,12 +235,6 @@ def effects_of(
     for name, p in zip(MAIN, holm(np.array([effects[name].p for name in MAIN])), strict=True):
         effects[name] = replace(effects[name], p=float(p))
     return effects
-
-
-def interval(value: float, draws: Float[np.ndarray, "draw"], n: int) -> Estimate:
-    """A number with the range that holds 95 % of its bootstrap draws."""
-    low, high = np.nanpercentile(draws, [2.5, 97.5])
-    return Estimate(float(value), float(low), float(high), n)
 
 
 def each_neuron(crossed: Crossed) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """A probe for falsehood alone and one for restriction alone: what each reads, which neurons they share, what these do.
 
 Trained like the study's own probe, on other rows: falsehood on answers to allowed questions, restriction on true ones.
+Both without the other tokens (1-vs-1): else both would take neurons that tell answers from other tokens, and share them.
 """
 
 from __future__ import annotations
@@ -106,15 +107,15 @@ def about(crossed: Crossed, some: Bool[np.ndarray, "answer"], labels: Int[np.nda
 
 def trained(answers: Collected, crossed: Crossed, name: str) -> Fits:
     """A probe's neurons refitted alone, as H-Neurons are, beside random sets."""
-    train, validation, probe = answers.training_rows(), answers.rows("validation"), crossed.found.probe
+    train, validation, region = answers.training_rows(), answers.rows("validation"), crossed.found.probe.region
     counts = [np.bincount(answers.labels[rows], minlength=2).min() for rows in (train, validation)]
     if counts[0] < MIN_TO_TRAIN or not counts[1]:
         raise ValueError(
             f"the {name} has {counts[0]} training and {counts[1]} validation answers of the rarer kind and needs "
             f"{MIN_TO_TRAIN} and 1: give more rows about entities of those splits"
         )
-    neurons = fit_on(answers, train, validation, probe.region, probe.other).fit.h_neurons
-    return beside_random(answers, train, neurons, N_RANDOM_PROBES, probe.region, probe.other)
+    neurons = fit_on(answers, train, validation, region, None).fit.h_neurons
+    return beside_random(answers, train, neurons, N_RANDOM_PROBES, region, None)
 
 
 def tested(answers: Collected, fits: Fits, region: str) -> Told:
