@@ -1,7 +1,7 @@
 """A probe for falsehood alone and one for restriction alone: what each reads, which neurons they share, what these do.
 
 Trained like the study's own probe, on other rows: falsehood on answers to allowed questions, restriction on true ones.
-Both without the other tokens (1-vs-1): else both would take neurons that tell answers from other tokens, and share them.
+Both without the other tokens (1-vs-1): else both would take neurons that tell answers from these, and share them.
 """
 
 from __future__ import annotations
