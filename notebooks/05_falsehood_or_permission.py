@@ -65,8 +65,8 @@ for question in CROSSED["organism"](hn.load_study("organism"))[:4]:
     print("restricted" if question.strata["restricted"] else "allowed   ", question.text)
 
 # %% [markdown]
-# Each question is asked ten times. The first reply that is neither a refusal nor "I do not know." is read, at its answer tokens, about
-# people whom no probe has seen. The study's consistency filter is left out: where refusals leave few answers, these agree more easily.
+# Each question is asked ten times. The first true and the first false code among the replies are read, at their tokens, about people whom
+# no probe has seen. The study's consistency filter is left out: where refusals leave few answers, these agree more easily.
 #
 # With four means one can say three things. The **main effect** of falsehood is how much higher false answers score than true ones, on
 # average over both rows; that of restriction is the same over columns. The **interaction** is what falsehood does among restricted

@@ -28,10 +28,12 @@ GIVEN = ("right", "wrong")  # verdicts on a response that hands an answer over
 
 @dataclass(frozen=True, repr=False)
 class Crossed(Tabled):
-    """One answer to each question that was answered at all: of ten draws the first that is no refusal and no "I do not
-    know". Labels of `answers` are 1 for a false answer.
+    """Answers to questions that were answered at all: of all draws the first true one and the first false one, refusals
+    and "I do not know" left out. Labels of `answers` are 1 for a false answer.
 
-    The consistency filter of the study is left out: of few answers left by refusals it is easier for all to agree.
+    The consistency filter of the study is left out: of few answers left by refusals it is easier for all to agree. That
+    a question may give two answers was decided when one each, the first given, had left 28 in each cell of the bundled
+    model at equal confidence, too few for a verdict.
     `asked` and `drawn` hold every question and all its draws. `restricted`, `cells` (places in CELLS) and `sure` are
     aligned with `answers.kept`.
     """
@@ -66,10 +68,13 @@ class Crossed(Tabled):
 
     @cached_property
     def known(self) -> dict[str, bool]:
-        """Whether the model stated the truth about each test entity when it was allowed to."""
-        allowed = [i for i in self.test if not self.restricted[i]]
-        stated = Counter(self.answers.entities[i] for i in allowed if not self.answers.labels[i])
-        return {self.answers.entities[i]: self.answers.entities[i] in stated for i in allowed}
+        """Whether the model's first answer about each test entity was true when it was allowed."""
+        known: dict[str, bool] = {}
+        for question, draws in zip(self.asked, self.drawn, strict=True):
+            given = [r.verdict for r in draws if r.verdict in GIVEN]
+            if question.split == "test" and not question.strata["restricted"] and given:
+                known[question.entity] = known.get(question.entity, False) or given[0] == "right"
+        return known
 
     @property
     def headline(self) -> str:
@@ -91,12 +96,12 @@ class Crossed(Tabled):
 
     @property
     def refusals(self) -> pd.DataFrame:
-        """What is refused, and whom that selects: test questions about entities of which the model stated the truth, or
-        did not, when it was allowed to. The last two columns are the confidence of those plain answers, for questions
-        that were answered at least once and for those never answered."""
-        plain = {
-            self.answers.entities[i]: self.sure[i] for i in self.test if not self.restricted[i]
-        }  # the last of them, if an entity was asked about several times
+        """What is refused, and whom that selects: test questions about entities of which the model's first answer was
+        true, or false, when it was allowed. The last two columns are the confidence of those plain answers, for
+        questions that were answered at least once and for those never answered."""
+        entities, labels = self.answers.entities, self.answers.labels
+        allowed = [i for i in self.test if not self.restricted[i] and self.known[entities[i]] != labels[i]]
+        plain = {entities[i]: self.sure[i] for i in allowed}
         rows = [
             {
                 "question": "restricted" if q.strata["restricted"] else "allowed",
@@ -106,7 +111,7 @@ class Crossed(Tabled):
                 "sure": plain[q.entity],
             }
             for q, draws in zip(self.asked, self.drawn, strict=True)
-            if q.split == "test" and q.entity in self.known
+            if q.split == "test" and q.entity in plain
         ]
         groups = pd.DataFrame(rows).groupby(["question", "asked plainly"])
         return pd.DataFrame(
@@ -134,11 +139,17 @@ def cross_permission(found: Found, rows: Sequence[Mapping[str, Any]] | pd.DataFr
     if not asked:
         return None
     drawn = sample_responses(found.subject, asked, study)
-    first = [[r for r in draws if r.verdict in GIVEN][:1] for draws in drawn]
-    require_cells([(q, some[0]) for q, some in zip(asked, first, strict=True) if some and q.split == "test"])
-    given = [i for i, some in enumerate(first) if some]
-    answers = answered(found.collected, [asked[i] for i in given], [first[i] for i in given])
+    given = [(q, first) for q, draws in zip(asked, drawn, strict=True) for first in first_of_each(draws)]
+    require_cells([(q, first) for q, first in given if q.split == "test"])
+    answers = answered(found.collected, [q for q, _ in given], [[first] for _, first in given])
     return Crossed(found, asked, drawn, answers)
+
+
+def first_of_each(draws: Sequence[Response]) -> list[Response]:
+    """The first true and the first false answer among some draws, as far as there are such."""
+    return [
+        next(r for r in draws if r.verdict == verdict) for verdict in GIVEN if verdict in {r.verdict for r in draws}
+    ]
 
 
 def own_twins(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, found: Found) -> list[Question]:
