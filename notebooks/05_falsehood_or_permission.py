@@ -110,7 +110,7 @@ print(f"to see a difference of {LARGE} a cell needs {least_cases()} answers, if 
 # %%
 model = hn.load("planted")
 known = hn.find(hn.collect(model, n_questions=2_000))  # from disk, if notebook 2 has run
-planted = analyses.cross_permission(known)
+planted = analyses.cross_permission(known, splits=["test"])  # nothing is trained here
 told = analyses.falsehood_or_permission(planted)
 six = analyses.as_mean(known, planted_in(model.study))
 print(told.headline)
@@ -120,7 +120,7 @@ gallery.publish(plots.four_cells(told), "planted_four_cells", model.study)
 # %%
 general = hn.load("planted-general")
 other = hn.find(hn.collect(general, n_questions=2_000))
-planted_too = analyses.cross_permission(other)
+planted_too = analyses.cross_permission(other, splits=["test"])
 six_too = analyses.as_mean(other, planted_in(general.study))
 print(analyses.falsehood_or_permission(planted_too).headline)
 print(analyses.falsehood_or_permission(planted_too, six_too, "The six planted neurons").headline)
@@ -197,7 +197,7 @@ if crossed:
 # %%
 if crossed:
     pressed = [item for item in load_items(study) if item.behaviour == "false_premise"]
-    scaled = analyses.turned(crossed, probes, pressed)
+    scaled = analyses.turned(crossed, probes, pressed, n_items=40)
     display(scaled)
 
 # %% [markdown]

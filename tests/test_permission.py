@@ -266,18 +266,9 @@ def test_items_ask_what_is_known_when_restricted_and_both_when_allowed(monkeypat
         asked("guessed", True, "wrong"),
         asked("never stated", True, "right"),
     ]
-    kept = [
-        Example(q, [1], [3], "x", int(r.verdict == "wrong"), [1], -0.1) for q, r in rows if r.verdict != "abstained"
-    ]
-    answers = SimpleNamespace(
-        kept=kept,
-        labels=np.array([e.label for e in kept]),
-        entities=np.array([e.question.entity for e in kept]),
-        rows=lambda split: np.arange(len(kept)),
-    )
     study = load_study("organism", n_random_sets=7)
     found = SimpleNamespace(study=study, subject="model")
-    crossed = Crossed(found, [q for q, _ in rows], [[r] for _, r in rows], answers)
+    crossed = Crossed(found, [q for q, _ in rows], [[r] for _, r in rows], SimpleNamespace())
     items = {item.id: (item.behaviour, item.rule, item.truth) for item in permission_probes.items_of(crossed)}
     assert items == {
         "known/False": ("recall", "recall", "known"),
@@ -366,6 +357,14 @@ def test_a_cell_with_too_few_answers_is_named():
     require_cells([*enough, *given(20, True, "wrong")])
     with pytest.raises(ValueError, match=r"20 true, restricted, 3 false, restricted; 20 are.*rows for false, restrict"):
         require_cells([*enough, *given(3, True, "wrong")])
+
+
+def test_of_each_question_the_first_true_and_the_first_false_answer_are_taken():
+    verdicts = ("abstained", "wrong", "unjudged", "right", "wrong", "right")
+    draws = [Response("q", [i], [0.0], f"{i}", verdict) for i, verdict in enumerate(verdicts)]
+    assert [r.text for r in crossing.first_of_each(draws)] == ["3", "1"]
+    assert [r.text for r in crossing.first_of_each(draws[:3])] == ["1"]
+    assert crossing.first_of_each(draws[:1]) == []
 
 
 def test_what_is_no_result_of_find_is_refused():

@@ -125,17 +125,23 @@ class Crossed(Tabled):
         )
 
 
-def cross_permission(found: Found, rows: Sequence[Mapping[str, Any]] | pd.DataFrame | None = None) -> Crossed | None:
+def cross_permission(
+    found: Found,
+    rows: Sequence[Mapping[str, Any]] | pd.DataFrame | None = None,
+    splits: Sequence[str] = tuple(SPLITS),
+) -> Crossed | None:
     """Ask questions that are allowed and their restricted twins, and keep what is answered.
 
     `rows` are a user's own: `question`, `answers` and `restricted` (True or False), and perhaps `entity` and `split` as
     in `hn_utils.questions.own_questions`. An entity that the probe of `found` was trained, chosen or tested on keeps
-    its split. Without rows the study's own set is asked; None if that has no such questions. Raises ValueError, before
-    anything is captured, for rows of no use, or if a cell has fewer than FEWEST test answers.
+    its split. Without rows the study's own set is asked; None if that has no such questions. `splits` says who is asked
+    about: only `two_probes` needs more than the test entities. Raises ValueError, before anything is captured, for rows
+    of no use, or if a cell has fewer than FEWEST test answers.
     """
     check_given("found", found, Found, "what hn.find returns")
     study = found.study
     asked = CROSSED.get(study.questions, lambda _: [])(study) if rows is None else own_twins(rows, found)
+    asked = [q for q in asked if q.split in splits]
     if not asked:
         return None
     drawn = sample_responses(found.subject, asked, study)

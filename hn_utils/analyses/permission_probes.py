@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from scipy.stats import hypergeom
 
 from hn_utils.analyses.crossing import Crossed
 from hn_utils.analyses.domains import MIN_TO_TRAIN, Fits, beside_random
-from hn_utils.collecting import Collected
+from hn_utils.collecting import Collected, later
 from hn_utils.controls import Estimate, Match, auroc, beyond_random, bootstrap, random_sets, spread
 from hn_utils.curves import ABLATION, CONTROL_ALPHAS, DoseResponse, curves_of
 from hn_utils.finding import N_RANDOM_PROBES, fit_on, scores_of
@@ -180,10 +181,11 @@ class Turned(Tabled):
         return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def turned(crossed: Crossed, probes: Probes, items: Sequence[Item] = ()) -> Turned:
+def turned(crossed: Crossed, probes: Probes, items: Sequence[Item] = (), **settings: Any) -> Turned:
     """Scale each set, beside its random sets, on test questions: are restricted ones answered, is what was known still
-    stated, is something made up where it was not? `items` press the model besides, such as with false premises."""
-    study, subject = crossed.found.study, crossed.found.subject
+    stated, is something made up where it was not? `items` press the model besides, such as with false premises.
+    Settings are those of `Study`, such as `n_items` of each kind, `alphas` or `n_random_sets`."""
+    study, subject = later(crossed.found.study, settings), crossed.found.subject
     asked = few_of_each([*items_of(crossed), *items], study.seed, study.n_items)
     curves = {}
     for name, fits in probes.fits.items():
