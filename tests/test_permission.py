@@ -276,6 +276,7 @@ def test_items_ask_what_is_known_when_restricted_and_both_when_allowed(monkeypat
         "guessed/False": ("made_up_answers", "gave", "guessed"),
     }
     scaled = []
+    monkeypatch.setattr(permission_probes, "few_known", lambda study, subject, items: items[: study.n_items])
     monkeypatch.setattr(
         permission_probes,
         "curves_of",
@@ -284,6 +285,8 @@ def test_items_ask_what_is_known_when_restricted_and_both_when_allowed(monkeypat
     probes = SimpleNamespace(fits={"a": Fits(summed([5]), random_pairs()), "b": Fits(summed([6]), random_pairs())})
     analyses.turned(crossed, probes)
     assert scaled == [("model", 3, [5], 7), ("model", 3, [6], 7)]
+    analyses.turned(crossed, probes, items=[], n_items=2, n_random_sets=4)
+    assert scaled[2:] == [("model", 2, [5], 4), ("model", 2, [6], 4)]
 
 
 # --- asking ---------------------------------------------------------------------------------------------------------

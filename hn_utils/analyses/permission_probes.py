@@ -22,7 +22,7 @@ from hn_utils.collecting import Collected, later
 from hn_utils.controls import Estimate, Match, auroc, beyond_random, bootstrap, random_sets, spread
 from hn_utils.curves import ABLATION, CONTROL_ALPHAS, DoseResponse, curves_of
 from hn_utils.finding import N_RANDOM_PROBES, fit_on, scores_of
-from hn_utils.intervening import few_of_each
+from hn_utils.intervening import few_known
 from hn_utils.items import Item, behaviour_called, plain_item
 from hn_utils.tabled import Tabled
 from hn_utils.verdicts import detectable, verdicts
@@ -183,10 +183,10 @@ class Turned(Tabled):
 
 def turned(crossed: Crossed, probes: Probes, items: Sequence[Item] = (), **settings: Any) -> Turned:
     """Scale each set, beside its random sets, on test questions: are restricted ones answered, is what was known still
-    stated, is something made up where it was not? `items` press the model besides, such as with false premises.
-    Settings are those of `Study`, such as `n_items` of each kind, `alphas` or `n_random_sets`."""
+    stated, is something made up where it was not? `items` press the model besides, such as with false premises about
+    what it knows. Settings are those of `Study`, such as `n_items` of each kind, `alphas` or `n_random_sets`."""
     study, subject = later(crossed.found.study, settings), crossed.found.subject
-    asked = few_of_each([*items_of(crossed), *items], study.seed, study.n_items)
+    asked = few_known(study, subject, [*items_of(crossed), *items])
     curves = {}
     for name, fits in probes.fits.items():
         controls = [fit.neurons for fit in fits.random[: study.n_random_sets]]
