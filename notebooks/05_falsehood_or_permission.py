@@ -103,9 +103,9 @@ print(f"to see a difference of {LARGE} a cell needs {least_cases()} answers, if 
 # ## First where it is known
 #
 # In the planted model six neurons alone learnt both to make answers up and to hand out restricted codes. The one that the method finds is
-# among them. **The verdict ought to be "both".** In the other planted model the six say "answer anyway", whoever is asked about:
-# of their mean contribution **it ought to be "neither"**; and of the 40 found there, none of them planted, **"falsehood"**, for that is how
-# they were found.
+# among them. **The verdict ought to be "both"**, on it and on the six. In the other planted model the six say "answer anyway", whoever is
+# asked about: of their mean contribution **it ought to be "neither"**; and of what is found there, none of it planted, **"falsehood"**, for
+# that is how it was found.
 
 # %%
 model = hn.load("planted")
@@ -124,6 +124,17 @@ planted_too = analyses.cross_permission(other, splits=["test"])
 six_too = analyses.as_mean(other, planted_in(general.study))
 print(analyses.falsehood_or_permission(planted_too).headline)
 print(analyses.falsehood_or_permission(planted_too, six_too, "The six planted neurons").headline)
+
+# %%
+told.table
+
+# %% [markdown]
+# **What came out** stands beside what ought to. Where the rule does not say "both" of the first model, it has missed what is there, and one
+# should know why before one believes it elsewhere. Read the table's upper half: among all answers both effects are there for the people,
+# with intervals above zero. Two things take the verdict away. *Matching*: the planted neurons were pressed to tell what the model knows,
+# and so does its confidence; at equal confidence one has taken away what they read. *Single neurons*: as loud ones of the same layer,
+# one at a time, differ nearly as much between cells, this way or that. And yet this neuron, turned up, raises restricted requests by thirty
+# points per alpha (notebook 3). **What a set reads at the answer is not what it does.** A "neither" below means no more than it does here.
 
 # %% [markdown]
 # ## Now where nothing is planted
@@ -187,7 +198,10 @@ if crossed:
         print(analyses.falsehood_or_permission(crossed, probes.fits[name], f"Neurons of the {name}").headline)
 
 # %% [markdown]
-# The two verdicts test the rule itself: neurons that were chosen by one contrast ought to follow that one, on people they have not seen.
+# Neurons that one contrast chose ought to follow that one, on people they have not seen. Where the falsehood probe's do not, and share
+# neurons with the other probe beyond chance, look at the table of refusals again: asked plainly, the model refuses more often where it does
+# not know. Reluctance is a mark of falsehood as well as of restriction, and a probe that was trained on falsehood alone may take it. That
+# is the objection's point: not about the H-Neurons, but about any probe whose training answers had no other cell.
 #
 # ## Turning them
 #
