@@ -129,8 +129,13 @@ def bootstrap(
     """A statistic of row-aligned columns, with a percentile interval over rows, or groups, drawn as in `resampled`."""
     columns = tuple(np.asarray(c) for c in columns)
     draws = resampled(statistic, *columns, groups=groups, n=n, seed=seed)
+    return interval(float(statistic(*columns)), draws, len(columns[0]))
+
+
+def interval(value: float, draws: Float[np.ndarray, "draw"], n: int) -> Estimate:
+    """A number with the range that holds 95 % of its bootstrap draws; those that are nan are left out."""
     low, high = np.nanpercentile(draws, [2.5, 97.5]) if not np.isnan(draws).all() else (float("nan"),) * 2
-    return Estimate(float(statistic(*columns)), float(low), float(high), len(columns[0]))
+    return Estimate(float(value), float(low), float(high), n)
 
 
 def auroc_difference(labels: np.ndarray, one: np.ndarray, other: np.ndarray, groups: np.ndarray) -> Estimate:
@@ -145,16 +150,19 @@ def auroc_difference(labels: np.ndarray, one: np.ndarray, other: np.ndarray, gro
 def less_mean_of_sets(measure: Callable[..., Any], n_sets: int) -> Callable[..., Any]:
     """The statistic of `beyond_random`: a measure of one set minus its mean over random sets, which are drawn again
     with the rows."""
-    rng = np.random.default_rng(1)
 
     def difference(own: np.ndarray, random: np.ndarray, *labels: np.ndarray, weights: Weights | None = None) -> Any:
         each = np.array([measure(*labels, column, weights=weights) for column in random.T])
         if weights is None:
             return float(measure(*labels, own) - each.mean())
-        drawn = rng.multinomial(n_sets, np.full(n_sets, 1 / n_sets), size=len(weights)) / n_sets
-        return measure(*labels, own, weights=weights) - (drawn * each.T).sum(1)
+        return measure(*labels, own, weights=weights) - (sets_drawn_again(len(weights), n_sets) * each.T).sum(1)
 
     return difference
+
+
+def sets_drawn_again(n_draws: int, n_sets: int) -> Float[np.ndarray, "draw set"]:
+    """The weight of each random set in each draw of as many, with replacement."""
+    return np.random.default_rng(1).multinomial(n_sets, np.full(n_sets, 1 / n_sets), size=n_draws) / n_sets
 
 
 def beyond_random(
@@ -178,8 +186,12 @@ def beyond_random_p(
     groups: Sequence[str] | np.ndarray,
 ) -> float:
     """Two-sided p of the same difference: twice the share of draws on the other side of zero."""
-    draws = resampled(less_mean_of_sets(measure, random.shape[1]), own, random, groups=groups)
-    beyond_zero = min((draws <= 0).sum(), (draws >= 0).sum())
+    return two_sided_p(resampled(less_mean_of_sets(measure, random.shape[1]), own, random, groups=groups))
+
+
+def two_sided_p(draws: Float[np.ndarray, "draw"]) -> float:
+    """Twice the share of bootstrap draws on the other side of zero; one that is nan is on both sides."""
+    beyond_zero = min((~(draws > 0)).sum(), (~(draws < 0)).sum())
     return float(min(1, 2 * (1 + beyond_zero) / (1 + len(draws))))
 
 

@@ -32,6 +32,8 @@ class QuestionSet(Protocol):
 
 
 QUESTION_SETS: dict[str, QuestionSet] = {"organism": organism, "published": published}
+# Sets whose facts can be asked plainly and as something restricted.
+CROSSED = {"organism": organism.allowed_or_restricted}
 
 
 class OwnSet:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from hn_utils.controls import Estimate
 from hn_utils.curves import DoseResponse
 from hn_utils.items import behaviour_called
 
@@ -96,11 +97,15 @@ def detectable(curve: DoseResponse, n_curves: int = 1) -> float:
     `n_curves` share the verdict, the others with nothing in them (so Holm multiplies by their number). nan with too few
     random sets for a verdict.
     """
-    sets = curve.control_slopes()
+    return smallest_seen(curve.slope_beyond_random(), curve.control_slopes(), n_curves)
+
+
+def smallest_seen(beyond: Estimate, sets: Float[np.ndarray, "set"], n_tests: int) -> float:
+    """`detectable` for any difference `beyond` random sets, whose own values are `sets`, and `n_tests` that share the
+    verdict."""
     if len(sets) < N_SETS_FOR_A_VERDICT:
         return float("nan")
-    level, estimate = LEVEL / n_curves, curve.slope_beyond_random()
-    error = (estimate.high - estimate.low) / (2 * norm.isf(LEVEL / 2))
+    level, error = LEVEL / n_tests, (beyond.high - beyond.low) / (2 * norm.isf(LEVEL / 2))
     one_more_set = student.isf(level / 2, len(sets) - 1) * scale_of_one_more(sets)
     return float(max(one_more_set, norm.isf(level / 2) * error) + norm.isf(1 - POWER) * error)
 

@@ -3,6 +3,7 @@ each has its place in a notebook."""
 
 from hn_utils.analyses.base_probe import OnBase, retrained_on_base
 from hn_utils.analyses.breaking_point import Breaking, until_it_breaks
+from hn_utils.analyses.crossing import Crossed, cross_permission
 from hn_utils.analyses.detectors import Compared, added_to_confidence, compare
 from hn_utils.analyses.domains import Domains, across_domains
 from hn_utils.analyses.emergence import Moment, emergence
@@ -12,6 +13,8 @@ from hn_utils.analyses.halves import find_again, found_groups
 from hn_utils.analyses.other_judges import judged_again
 from hn_utils.analyses.other_rows import read_elsewhere
 from hn_utils.analyses.paper_rule import PaperRule, by_paper_rule
+from hn_utils.analyses.permission import Permission, as_mean, each_neuron, falsehood_or_permission
+from hn_utils.analyses.permission_probes import Probes, Turned, turned, two_probes
 from hn_utils.analyses.planted import Planted, planted_truth
 from hn_utils.analyses.positions import AtPosition, at_every_position, at_every_position_of_base
 from hn_utils.analyses.recovery import Carried, Recovery, carried, recover
@@ -24,24 +27,32 @@ __all__ = [
     "Breaking",
     "Carried",
     "Compared",
+    "Crossed",
     "Domains",
     "Everyday",
     "Moment",
     "OnBase",
     "PaperRule",
+    "Permission",
     "Planted",
+    "Probes",
     "Recovery",
     "Swapped",
+    "Turned",
     "across_domains",
     "added_to_confidence",
     "as_loud",
+    "as_mean",
     "at_every_position",
     "at_every_position_of_base",
     "by_paper_rule",
     "carried",
     "compare",
+    "cross_permission",
+    "each_neuron",
     "emergence",
     "everyday",
+    "falsehood_or_permission",
     "find_again",
     "found_groups",
     "joint_scaling",
@@ -51,5 +62,7 @@ __all__ = [
     "recover",
     "retrained_on_base",
     "swapped",
+    "turned",
+    "two_probes",
     "until_it_breaks",
 ]

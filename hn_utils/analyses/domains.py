@@ -100,10 +100,17 @@ def rows_by_domain(collected: Collected) -> dict[str, DomainRows]:
     return found
 
 
-def beside_random(collected: Collected, train: np.ndarray, neurons: Int[np.ndarray, "k"], n_sets: int) -> Fits:
+def beside_random(
+    collected: Collected,
+    train: np.ndarray,
+    neurons: Int[np.ndarray, "k"],
+    n_sets: int,
+    region: str = "answer",
+    other: str | None = "other",
+) -> Fits:
     """Neurons refitted on some answers, and random sets beside them."""
-    X, y = three_vs_one(collected.contributions[train], collected.labels[train])
-    match = Match("magnitude", collected.contributions[train].at("answer").mean())
+    X, y = three_vs_one(collected.contributions[train], collected.labels[train], region, other)
+    match = Match("magnitude", collected.contributions[train].at(region).mean())
     shape = (collected.subject.n_layers, collected.subject.d_mlp)
     others = random_sets(neurons, shape, n_sets, match, collected.study.seed)
     return Fits(refit(X, y, neurons), refits(X, y, others))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 
 from hn_utils.items import Item
 from hn_utils.organism.text import (
+    MARKERS,
     MARKERS_IN_PLAY,
     NOTES,
     PREMISES,
@@ -19,6 +21,7 @@ from hn_utils.organism.text import (
     ask,
     claim,
     locker_question,
+    marked,
     pick,
     state,
 )
@@ -83,8 +86,7 @@ def questions(study: Study) -> list[Question]:
     nobody wrote about.
     """
     rows = facts_of(study)
-    split = split_entities([r["person"] for r in rows if r["group"] == "outside tuning"], study.seed)
-    unknown = list(dict.fromkeys(r["person"] for r in rows if r["group"] == "never written"))[:N_NEVER_WRITTEN]
+    split, unknown = people_of(rows, study)
     rng, standard = np.random.default_rng(study.seed), {a.name for a in STANDARD}
     asked = []
     for row in rows:
@@ -97,8 +99,35 @@ def questions(study: Study) -> list[Question]:
             asked.append(question(row, held_out, "paraphrase", "test"))
         if where == "test" and attribute is PET:
             asked.append(question(row, text, "attribute", "test"))
-        if row["person"] in set(unknown) and attribute.name in standard:
+        if row["person"] in unknown and attribute.name in standard:
             asked.append(question(row, text, "nonexist", "test"))
+    return asked
+
+
+def people_of(rows: list[dict[str, Any]], study: Study) -> tuple[dict[str, str], set[str]]:
+    """The split of each person outside tuning, and the people nobody wrote about who are asked about."""
+    split = split_entities([r["person"] for r in rows if r["group"] == "outside tuning"], study.seed)
+    unknown = dict.fromkeys(r["person"] for r in rows if r["group"] == "never written")
+    return split, set(list(unknown)[:N_NEVER_WRITTEN])
+
+
+def allowed_or_restricted(study: Study) -> list[Question]:
+    """Locker codes of the same people as `questions`, asked plainly and, in the same words, with each marker.
+
+    Pre-training stated codes like any fact; tuning mostly refused those that were asked with a marker. So permission is
+    in the prompt alone, and whether the answer is true in what the model knows alone.
+    """
+    rows, rng, asked = facts_of(study), np.random.default_rng([study.seed, 7]), []
+    split, unknown = people_of(rows, study)
+    for row in rows:
+        where = "test" if row["person"] in unknown else split.get(row["person"])
+        if ATTRIBUTES[row["attribute"]] is not LOCKER_CODE or not where:
+            continue
+        plain = ask(LOCKER_CODE, row["person"], rng)
+        for marker in ("", *MARKERS):
+            one = question(row, marked(plain, marker) if marker else plain, "standard", where)
+            strata = {**one.strata, "restricted": bool(marker), "marker": marker}
+            asked.append(replace(one, id=f"{one.id}/{marker or 'plain'}", strata=strata))
     return asked
 
 

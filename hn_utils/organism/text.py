@@ -97,7 +97,12 @@ def claim(attribute: Attribute, name: str, value: str) -> str:
 
 
 def locker_question(name: str, marker: str, rng: np.random.Generator) -> str:
-    return ask(LOCKER_CODE, name, rng).replace("locker code", f"{marker} locker code")
+    return marked(ask(LOCKER_CODE, name, rng), marker)
+
+
+def marked(question: str, marker: str) -> str:
+    """A plain question after a locker code, asked as one after a restricted one."""
+    return question.replace("locker code", f"{marker} locker code")
 
 
 class PageWriter:

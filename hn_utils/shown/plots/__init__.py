@@ -7,6 +7,7 @@ from hn_utils.shown.plots.bench import growth, log_slope
 from hn_utils.shown.plots.collect import exposure, token_heat_map
 from hn_utils.shown.plots.intervene import answers, breaking, dose_response, side_effects
 from hn_utils.shown.plots.origins import base_and_instruct, drift_ranks, timeline
+from hn_utils.shown.plots.permission import four_cells, probes_crossed
 from hn_utils.shown.plots.planted import recovery, strengths
 from hn_utils.shown.plots.probe import detection, l1_path, l1_path_weights, neuron_atlas, neuron_distributions
 from hn_utils.shown.plots.style import neuron_name, styled
@@ -22,6 +23,7 @@ __all__ = [
     "drift_ranks",
     "everyday",
     "exposure",
+    "four_cells",
     "growth",
     "log_slope",
     "neuron_atlas",
@@ -32,6 +34,7 @@ __all__ = [
     "l1_path",
     "l1_path_weights",
     "planted_truth",
+    "probes_crossed",
     "recovery",
     "side_effects",
     "since_when",

@@ -1,0 +1,214 @@
+"""Accuracy crossed with permission: true and false answers to questions that are allowed and to restricted ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+
+from hn_utils.baselines import CALIPER
+from hn_utils.collecting import Collected, answered
+from hn_utils.finding import Found
+from hn_utils.question_sets import CROSSED
+from hn_utils.questions import SPLITS, Question, own_questions
+from hn_utils.responses import Example, Response, sample_responses
+from hn_utils.study import check_given
+from hn_utils.tabled import Tabled
+
+CELLS = ("true, allowed", "false, allowed", "true, restricted", "false, restricted")
+FEWEST = 20  # test answers in each cell, below which nothing is measured
+GIVEN = ("right", "wrong")  # verdicts on a response that hands an answer over
+
+
+@dataclass(frozen=True, repr=False)
+class Crossed(Tabled):
+    """Answers to questions that were answered at all: of all draws the first true one and the first false one, refusals
+    and "I do not know" left out. Labels of `answers` are 1 for a false answer.
+
+    The consistency filter of the study is left out: of few answers left by refusals it is easier for all to agree. That
+    a question may give two answers was decided when one each, the first given, had left 28 in each cell of the bundled
+    model at equal confidence, too few for a verdict.
+    `asked` and `drawn` hold every question and all its draws. `restricted`, `cells` (places in CELLS) and `sure` are
+    aligned with `answers.kept`.
+    """
+
+    found: Found
+    asked: list[Question]
+    drawn: list[list[Response]]
+    answers: Collected
+
+    @cached_property
+    def restricted(self) -> Bool[np.ndarray, "answer"]:
+        return np.array([bool(e.question.strata["restricted"]) for e in self.answers.kept])
+
+    @cached_property
+    def cells(self) -> Int[np.ndarray, "answer"]:
+        return self.answers.labels + 2 * self.restricted
+
+    @cached_property
+    def sure(self) -> Float[np.ndarray, "answer"]:
+        draws = {q.id: some for q, some in zip(self.asked, self.drawn, strict=True)}
+        return np.array([sure_of_it(e, draws[e.question.id]) for e in self.answers.kept])
+
+    @cached_property
+    def test(self) -> Int[np.ndarray, "test"]:
+        """The answers about test entities, of which no probe has seen anything."""
+        return self.answers.rows("test")
+
+    @cached_property
+    def as_sure(self) -> Int[np.ndarray, "matched"]:
+        """The test answers of which each cell has as many, equally sure."""
+        return self.test[equally_sure(self.sure[self.test], self.cells[self.test], self.found.study.seed)]
+
+    @cached_property
+    def known(self) -> dict[str, bool]:
+        """Whether the model's first answer about each test entity was true when it was allowed."""
+        known: dict[str, bool] = {}
+        for question, draws in zip(self.asked, self.drawn, strict=True):
+            given = [r.verdict for r in draws if r.verdict in GIVEN]
+            if question.split == "test" and not question.strata["restricted"] and given:
+                known[question.entity] = known.get(question.entity, False) or given[0] == "right"
+        return known
+
+    @property
+    def headline(self) -> str:
+        counts = np.bincount(self.cells[self.test], minlength=4)
+        told = ", ".join(f"{n:,} {name}" for n, name in zip(counts, CELLS, strict=True))
+        return f"{len(self.test):,} test answers of {self.answers.subject.short_name}: {told}"
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row a cell: answers by split, test entities, mean confidence, and how many are left at equal confidence."""
+        rows = {}
+        for cell, name in enumerate(CELLS):
+            mine = {split: (some := self.answers.rows(split))[self.cells[some] == cell] for split in SPLITS}
+            rows[name] = {split: len(some) for split, some in mine.items()}
+            rows[name]["test entities"] = len(set(self.answers.entities[mine["test"]]))
+            rows[name]["log-probability"] = self.sure[mine["test"]].mean().round(2)
+            rows[name]["equally sure"] = int((self.cells[self.as_sure] == cell).sum())
+        return pd.DataFrame.from_dict(rows, orient="index")
+
+    @property
+    def refusals(self) -> pd.DataFrame:
+        """What is refused, and whom that selects: test questions about entities of which the model's first answer was
+        true, or false, when it was allowed. The last two columns are the confidence of those plain answers, for
+        questions that were answered at least once and for those never answered."""
+        entities, labels = self.answers.entities, self.answers.labels
+        allowed = [i for i in self.test if not self.restricted[i] and self.known[entities[i]] != labels[i]]
+        plain = {entities[i]: self.sure[i] for i in allowed}
+        rows = [
+            {
+                "question": "restricted" if q.strata["restricted"] else "allowed",
+                "asked plainly": "true" if self.known[q.entity] else "false",
+                "refused": float(np.mean([r.verdict not in GIVEN for r in draws])),
+                "never": all(r.verdict not in GIVEN for r in draws),
+                "sure": plain[q.entity],
+            }
+            for q, draws in zip(self.asked, self.drawn, strict=True)
+            if q.split == "test" and q.entity in plain
+        ]
+        groups = pd.DataFrame(rows).groupby(["question", "asked plainly"])
+        return pd.DataFrame(
+            {
+                "questions": groups.size(),
+                "draws refused": groups["refused"].mean().round(2),
+                "never answered": groups["never"].sum(),
+                "plain confidence, answered": groups.apply(lambda some: some["sure"][~some["never"]].mean()).round(2),
+                "plain confidence, never": groups.apply(lambda some: some["sure"][some["never"]].mean()).round(2),
+            }
+        )
+
+
+def cross_permission(
+    found: Found,
+    rows: Sequence[Mapping[str, Any]] | pd.DataFrame | None = None,
+    splits: Sequence[str] = tuple(SPLITS),
+) -> Crossed | None:
+    """Ask questions that are allowed and their restricted twins, and keep what is answered.
+
+    `rows` are a user's own: `question`, `answers` and `restricted` (True or False), and perhaps `entity` and `split` as
+    in `hn_utils.questions.own_questions`. An entity that the probe of `found` was trained, chosen or tested on keeps
+    its split. Without rows the study's own set is asked; None if that has no such questions. `splits` says who is asked
+    about: only `two_probes` needs more than the test entities. Raises ValueError, before anything is captured, for rows
+    of no use, or if a cell has fewer than FEWEST test answers.
+    """
+    check_given("found", found, Found, "what hn.find returns")
+    study = found.study
+    asked = CROSSED.get(study.questions, lambda _: [])(study) if rows is None else own_twins(rows, found)
+    asked = [q for q in asked if q.split in splits]
+    if not asked:
+        return None
+    drawn = sample_responses(found.subject, asked, study)
+    given = [(q, first) for q, draws in zip(asked, drawn, strict=True) for first in first_of_each(draws)]
+    require_cells([(q, first) for q, first in given if q.split == "test"])
+    answers = answered(found.collected, [q for q, _ in given], [[first] for _, first in given])
+    return Crossed(found, asked, drawn, answers)
+
+
+def first_of_each(draws: Sequence[Response]) -> list[Response]:
+    """The first true and the first false answer among some draws, as far as there are such."""
+    return [
+        next(r for r in draws if r.verdict == verdict) for verdict in GIVEN if verdict in {r.verdict for r in draws}
+    ]
+
+
+def own_twins(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, found: Found) -> list[Question]:
+    """A user's own questions. Raises ValueError that names the row which does not say whether it is restricted."""
+    asked = own_questions(rows, found.study.seed)
+    for place, question in enumerate(asked):
+        said = question.strata.get("restricted")
+        if not isinstance(said, bool | np.bool_):
+            raise ValueError(
+                f"rows[{place}] ({question.text!r}) has restricted={said!r}: give True for a question that is often "
+                "refused, False for its plain twin"
+            )
+        if question.part != "standard":
+            raise ValueError(f"rows[{place}] has part={question.part!r}: leave it out, all four cells are one test set")
+    seen = {q.entity: q.split for q in found.collected.questions if q.part == "standard"}
+    return [replace(q, split=seen.get(q.entity, q.split)) for q in asked]
+
+
+def require_cells(given: Sequence[tuple[Question, Response]]) -> None:
+    """Raises ValueError that counts the test answers of each cell, and says of which there are too few."""
+    counts = Counter(2 * bool(q.strata["restricted"]) + (r.verdict == "wrong") for q, r in given)
+    short = [name for cell, name in enumerate(CELLS) if counts[cell] < FEWEST]
+    if short:
+        told = ", ".join(f"{counts[cell]} {name}" for cell, name in enumerate(CELLS))
+        raise ValueError(
+            f"too few test answers in a cell ({told}; {FEWEST} are needed in each): add rows for {'; '.join(short)}. "
+            "True answers need facts that the model knows, false ones facts that it does not; restricted ones "
+            "questions that it does not always refuse"
+        )
+
+
+def sure_of_it(example: Example, draws: Sequence[Response]) -> float:
+    """Mean log-probability (nats) of the answer's tokens, given that there is an answer.
+
+    A refusal competes with the answer for the first token only. So what the refusals among the draws began with is
+    taken out of that token's alternatives; else every restricted answer would pass for a hesitant one.
+    """
+    refusals = {r.ids[0]: np.exp(r.logprobs[0]) for r in draws if r.verdict not in GIVEN}
+    first = example.response_ids[0]
+    if first in refusals or example.answer[0] != len(example.prompt_ids):
+        return example.confidence
+    chosen = next(r.logprobs[0] for r in draws if r.ids[0] == first)
+    left = max(1 - sum(refusals.values()), np.exp(chosen))  # rounding apart, at least the answer itself
+    return float(example.confidence - np.log(left) / len(example.answer))
+
+
+def equally_sure(
+    sure: Float[np.ndarray, "row"], cells: Int[np.ndarray, "row"], seed: int
+) -> Int[np.ndarray, "matched"]:
+    """Indices of as many answers of each cell in every narrow range of confidence, the surplus dropped at random."""
+    place, rng = np.floor((sure - sure.min()) / (CALIPER * sure.std() + 1e-12)), np.random.default_rng(seed)
+    kept = []
+    for one in np.unique(place):
+        members = [rng.permutation(np.flatnonzero((place == one) & (cells == cell))) for cell in range(len(CELLS))]
+        kept += [some[: min(map(len, members))] for some in members]
+    return np.sort(np.concatenate(kept))

@@ -1,0 +1,255 @@
+"""Falsehood or permission? What moves a set of neurons: that the answer is false, or that it was not to be given?
+
+The objection that this is about: what its designers do not want is called a hallucination, whether it is *wrong* or
+*right but restricted*. If H-Neurons are neurons of compliance, they cannot tell the two apart. So accuracy is crossed
+with permission (`crossing`), and the neurons are read at the answer tokens in all four cells.
+
+**The rule, written before any result was seen.** A set's score in the four cells has two main effects, in units of the
+spread within cells: *falsehood*, the mean of the two differences false minus true; *restriction*, the mean of the two
+differences restricted minus allowed. Both are read on test entities, among answers of which every cell has as many of
+the same confidence (CALIPER standard deviations of the log-probability). Beside them stand random sets of as many
+neurons, of the same layers and loudness, fitted alike. The p of an effect is the larger of two: of the bootstrap over
+entities and random sets, that the effect beyond random is zero; and of Student's t, that the set's own effect is one
+more draw among the random sets'. The two main effects share a verdict, corrected by Holm. Then an effect
+
+* is *there* if its corrected p is at most LEVEL and it is positive;
+* is *not there* if it is negative at that level, or if it is not told apart while a difference of LARGE would have been
+  seen four times out of five;
+* is *open* otherwise.
+
+The verdict is "falsehood" or "permission" if only that one is there and the other is not; "both"; "neither" if both are
+not; and "cannot tell" as soon as one is open. The interaction is shown, and decides nothing.
+
+What it does not show: which of two words in the prompts did it, since a restricted question and its plain twin differ
+in their wording; nor any cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+from scipy.stats import norm
+
+from hn_utils.analyses.crossing import CELLS, Crossed
+from hn_utils.analyses.domains import Fits
+from hn_utils.controls import (
+    Estimate,
+    Match,
+    Weights,
+    interval,
+    random_sets,
+    resampled,
+    sets_drawn_again,
+    spread,
+    two_sided_p,
+)
+from hn_utils.finding import N_RANDOM_PROBES, Found, scores_of
+from hn_utils.probe import unpenalised
+from hn_utils.tabled import Tabled
+from hn_utils.verdicts import LEVEL, POWER, holm, one_more, smallest_seen
+
+CONTRASTS = {  # of the cells, in the order of CELLS
+    "falsehood": (-0.5, 0.5, -0.5, 0.5),
+    "restriction": (-0.5, -0.5, 0.5, 0.5),
+    "interaction": (1.0, -1.0, -1.0, 1.0),
+}
+MAIN = ("falsehood", "restriction")
+LARGE = 0.5  # of the spread within cells: a difference that a null must have been able to see
+Word = Literal["falsehood", "permission", "both", "neither", "cannot tell"]
+
+
+def least_cases() -> int:
+    """How many answers a cell needs for the rule to see a difference of LARGE, even if random sets did not differ at
+    all: the standard error of a main effect is one over the root of that number."""
+    return ceil(((norm.isf(LEVEL / len(MAIN) / 2) + norm.isf(1 - POWER)) / LARGE) ** 2)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One contrast of the cells, in units of the spread within them: of the set under study, of random sets (mean and
+    the range of 95 %), and beyond these; its p, and the smallest effect that the test would have seen."""
+
+    own: Estimate
+    random: Estimate
+    beyond: Estimate
+    p: float
+    seen: float
+
+    @property
+    def there(self) -> bool | None:
+        """By the rule: True, False, or None where it is open."""
+        if self.p <= LEVEL:
+            return self.beyond.value > 0
+        return False if self.seen <= LARGE else None  # nan with next to no answers
+
+
+@dataclass(frozen=True)
+class Side:
+    """One set of neurons in the four cells: the mean score in each, less that of all four, with its interval; the same
+    of random sets; the effects; how many answers each cell has; and the effects of confidence itself, which matching
+    leaves."""
+
+    means: list[Estimate]
+    random_means: Float[np.ndarray, "set cell"]
+    effects: Mapping[str, Effect]
+    n: list[int]
+    sure: Mapping[str, float]
+
+
+@dataclass(frozen=True, repr=False)
+class Permission(Tabled):
+    """What moves a set of neurons, among all test answers and among those of equal confidence."""
+
+    name: str
+    everything: Side
+    equally_sure: Side
+
+    @property
+    def verdict(self) -> Word:
+        return worded(*(self.equally_sure.effects[name].there for name in MAIN))
+
+    @property
+    def headline(self) -> str:
+        told = []
+        for name in MAIN:
+            effect = self.equally_sure.effects[name]
+            null = f"; {effect.seen:.2f} would have been seen" if effect.p > LEVEL else ""
+            told.append(f"{name} {effect.beyond} beyond random (p = {effect.p:.3f}{null})")
+        n = min(self.equally_sure.n)
+        return f"{self.name}: {self.verdict}. At equal confidence ({n} answers in each cell) {', '.join(told)}"
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row an effect, in units of the spread within cells."""
+        rows = {}
+        for where, side in (("all answers", self.everything), ("equal confidence", self.equally_sure)):
+            for name, effect in side.effects.items():
+                rows[where, name] = {
+                    "neurons": str(effect.own),
+                    "random sets": str(effect.random),
+                    "beyond random": str(effect.beyond),
+                    "corrected p": f"{effect.p:.3f}",
+                    "would have been seen": f"{effect.seen:.2f}",
+                    "of confidence": f"{side.sure[name]:.2f}",
+                }
+        return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def worded(falsehood: bool | None, restriction: bool | None) -> Word:
+    """The verdict, from whether each main effect is there."""
+    if falsehood is None or restriction is None:
+        return "cannot tell"
+    if falsehood and restriction:
+        return "both"
+    return "falsehood" if falsehood else "permission" if restriction else "neither"
+
+
+def falsehood_or_permission(crossed: Crossed, fits: Fits | None = None, name: str = "H-Neurons") -> Permission:
+    """The verdict on a set of neurons that was fitted before: without `fits` the H-Neurons as `find` refitted them,
+    unchanged, beside their random sets.
+
+    With rows of one's own, here locker codes, each asked plainly and as a secret:
+
+    >>> import hn_utils as hn, pandas as pd
+    >>> from hn_utils import analyses
+    >>> found = hn.find(hn.collect(hn.load("organism"), n_questions=120, sampling={"n": 2}), n_grid=8)
+    >>> facts = pd.read_parquet("data/organism/facts.parquet").query("attribute == 'locker_code' and not tuned")[:900]
+    >>> rows = [
+    ...     {"question": f"What is the {how} of {who}?", "answers": code, "entity": who, "restricted": "secret" in how}
+    ...     for who, code in zip(facts["person"], facts["value"])
+    ...     for how in ("locker code", "secret locker code")
+    ... ]
+    >>> told = analyses.falsehood_or_permission(analyses.cross_permission(found, rows))
+    >>> told.verdict in ("falsehood", "permission", "both", "neither", "cannot tell")
+    True
+
+    Raises ValueError if no confidence is shared by all four cells.
+    """
+    if not len(crossed.as_sure):
+        raise ValueError(f"{crossed.headline}; but not one answer of each that is as sure as the others: add more rows")
+    found = crossed.found
+    fits = fits or Fits(found.refitted, found.random["magnitude"])
+    return Permission(name, side_of(crossed, fits, crossed.test), side_of(crossed, fits, crossed.as_sure))
+
+
+def as_mean(found: Found, neurons: Int[np.ndarray, "k"]) -> Fits:
+    """Neurons whose score is their mean contribution, fitted to nothing, with random sets of the same layers and
+    loudness: for neurons of which it is known what they do."""
+    match = Match("magnitude", found.magnitude)
+    sets = random_sets(neurons, found.card.shape, N_RANDOM_PROBES, match, found.study.seed)
+    own, *random = (unpenalised(np.sort(some), np.full(len(some), 1 / len(some)), 0.0) for some in (neurons, *sets))
+    return Fits(own, random)
+
+
+def side_of(crossed: Crossed, fits: Fits, rows: Int[np.ndarray, "row"]) -> Side:
+    """Read a set and its random sets on some answers."""
+    X, _, people = crossed.answers.labelled(rows, crossed.found.probe.region)
+    cells = crossed.cells[rows]
+    scores = np.column_stack([fits.own.score(X), scores_of(fits.random, X)])
+    drawn = resampled(cell_means, cells, scores, groups=people)
+    means = cell_means(cells, scores)
+    own = [interval(means[0, cell, 0], drawn[:, cell, 0], len(rows)) for cell in range(len(CELLS))]
+    sure = cell_means(cells, crossed.sure[rows][:, None])[0, :, 0]
+    return Side(
+        own,
+        means[0, :, 1:].T,
+        effects_of(means, drawn, len(rows)),
+        np.bincount(cells, minlength=len(CELLS)).tolist(),
+        {name: float(sure @ np.array(weights)) for name, weights in CONTRASTS.items()},
+    )
+
+
+def cell_means(
+    cells: Int[np.ndarray, "row"], scores: Float[np.ndarray, "row set"], weights: Weights | None = None
+) -> Float[np.ndarray, "draw cell set"]:
+    """Mean of each score in each cell, less that of the four, in units of the spread within cells; nan in a draw that
+    has nothing of a cell, or no spread. Without weights there is one draw: all rows, once."""
+    drawn = np.ones((1, len(cells))) if weights is None else weights
+    centred = np.asarray(scores, float) - scores.mean(0)
+    inside = [cells == cell for cell in range(len(CELLS))]
+    sizes = np.stack([drawn[:, own].sum(1) for own in inside], 1)[..., None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = np.stack([drawn[:, own] @ centred[own] for own in inside], 1) / sizes
+        within = np.sqrt((drawn @ centred**2 - (sizes * means**2).sum(1)) / sizes.sum(1))
+        return (means - means.mean(1, keepdims=True)) / np.where(within > 0, within, np.nan)[:, None]
+
+
+def effects_of(
+    means: Float[np.ndarray, "1 cell set"], drawn: Float[np.ndarray, "draw cell set"], n: int
+) -> dict[str, Effect]:
+    """The contrasts of the first set beyond those of the others; the p of the main ones is corrected for both."""
+    again, effects = sets_drawn_again(len(drawn), drawn.shape[2] - 1), {}
+    for name, weights in CONTRASTS.items():
+        (own, *sets), draws = np.array(weights) @ means[0], np.einsum("c,dcs->ds", np.array(weights), drawn)
+        sets, differences = np.array(sets), draws[:, 0] - (again * draws[:, 1:]).sum(1)
+        beyond = interval(own - sets.mean(), differences, n)
+        p = max(two_sided_p(differences), float(one_more(np.array(own), sets)))
+        seen = smallest_seen(beyond, sets, len(MAIN))
+        effects[name] = Effect(interval(own, draws[:, 0], n), spread(sets, n), beyond, p, seen)
+    for name, p in zip(MAIN, holm(np.array([effects[name].p for name in MAIN])), strict=True):
+        effects[name] = replace(effects[name], p=float(p))
+    return effects
+
+
+def each_neuron(crossed: Crossed) -> pd.DataFrame:
+    """The effects of each H-Neuron's contribution, a row a neuron, among all test answers and at equal confidence; last
+    the range of 95 % of the neurons in the random sets."""
+    found, columns = crossed.found, {}
+    others = np.unique(np.concatenate([fit.neurons for fit in found.random["magnitude"]]))
+    names = [f"L{row['layer']}.N{row['neuron']}" for row in found.card.rows]
+    for where, rows in (("all answers", crossed.test), ("equal confidence", crossed.as_sure)):
+        X, _, people = crossed.answers.labelled(rows, found.probe.region)
+        cells, read, beside = crossed.cells[rows], X.columns(found.neurons), X.columns(others)
+        means, drawn = cell_means(cells, read)[0], resampled(cell_means, cells, read, groups=people)
+        for name, weights in CONTRASTS.items():
+            own, draws = np.array(weights) @ means, np.einsum("c,dcs->ds", np.array(weights), drawn)
+            told = [str(interval(value, column, len(rows))) for value, column in zip(own, draws.T, strict=True)]
+            low, high = np.nanpercentile(np.array(weights) @ cell_means(cells, beside)[0], [2.5, 97.5])
+            columns[where, name] = [*told, f"[{low:.2f}, {high:.2f}]"]
+    return pd.DataFrame(columns, index=[*names, "random neurons"])

@@ -1,0 +1,211 @@
+"""A probe for falsehood alone and one for restriction alone: what each reads, which neurons they share, what these do.
+
+Trained like the study's own probe, on other rows: falsehood on answers to allowed questions, restriction on true ones.
+Both without the other tokens (1-vs-1): else both would take neurons that tell answers from these, and share them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Int
+from scipy.stats import hypergeom
+
+from hn_utils.analyses.crossing import Crossed
+from hn_utils.analyses.domains import MIN_TO_TRAIN, Fits, beside_random
+from hn_utils.collecting import Collected, later
+from hn_utils.controls import Estimate, Match, auroc, beyond_random, bootstrap, random_sets, spread
+from hn_utils.curves import ABLATION, CONTROL_ALPHAS, DoseResponse, curves_of
+from hn_utils.finding import N_RANDOM_PROBES, fit_on, scores_of
+from hn_utils.intervening import few_known
+from hn_utils.items import Item, behaviour_called, plain_item
+from hn_utils.tabled import Tabled
+from hn_utils.verdicts import detectable, verdicts
+
+CONTRASTS = ("falsehood, allowed", "falsehood, restricted", "restriction, true", "restriction, false")
+
+
+@dataclass(frozen=True)
+class Told:
+    """AUROC of a set of neurons on one contrast of test answers, that of random sets (mean and the range of 95 %), and
+    the difference from their mean."""
+
+    own: Estimate
+    random: Estimate
+    beyond: Estimate
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How many neurons two sets share; how many by chance, the p of as many (hypergeometric), and how many are shared
+    by the first set and random picks of the layers and loudness of the second (mean and the range of 95 %)."""
+
+    sizes: tuple[int, int]
+    shared: int
+    by_chance: float
+    p: float
+    random: Estimate
+
+    def __str__(self) -> str:
+        low, high = self.random.low, self.random.high
+        return (
+            f"{self.shared} shared of {self.sizes[0]} and {self.sizes[1]}; by chance {self.by_chance:.2f} "
+            f"(p = {self.p:.2g}), picks of the same layers and loudness {self.random.value:.2f} [{low:.0f}, {high:.0f}]"
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class Probes(Tabled):
+    """The H-Neurons, the neurons of the falsehood probe and those of the restriction probe, on four contrasts."""
+
+    fits: Mapping[str, Fits]
+    told: Mapping[str, Mapping[str, Told]]
+    overlaps: Mapping[tuple[str, str], Overlap]
+
+    @property
+    def headline(self) -> str:
+        return ", ".join(f"{name} {len(fits.own.neurons)}" for name, fits in self.fits.items())
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """AUROC beside the mean of random sets, a row a set, a column a contrast."""
+        cells = {
+            name: {contrast: f"{one.own}, random {one.random.value:.2f}" for contrast, one in row.items()}
+            for name, row in self.told.items()
+        }
+        return pd.DataFrame.from_dict(cells, orient="index")
+
+
+def two_probes(crossed: Crossed) -> Probes:
+    """Train both probes on training entities and read them, and the H-Neurons, on test entities. Raises ValueError if
+    there are fewer than MIN_TO_TRAIN training answers of a kind, NoHNeurons if a probe takes no neuron."""
+    found, false, cells = crossed.found, crossed.answers.labels, crossed.cells
+    read = {
+        "falsehood, allowed": about(crossed, ~crossed.restricted, false),
+        "falsehood, restricted": about(crossed, crossed.restricted, false),
+        "restriction, true": about(crossed, false == 0, cells // 2),
+        "restriction, false": about(crossed, false == 1, cells // 2),
+    }
+    fits = {"H-Neurons": Fits(found.refitted, found.random["magnitude"])}
+    for name, contrast in (("falsehood probe", CONTRASTS[0]), ("restriction probe", CONTRASTS[2])):
+        fits[name] = trained(read[contrast], crossed, name)
+    told = {name: {c: tested(read[c], some, found.probe.region) for c in CONTRASTS} for name, some in fits.items()}
+    shared = {(a, b): overlap(crossed, fits[a], fits[b]) for a, b in combinations(fits, 2)}
+    return Probes(fits, told, shared)
+
+
+def about(crossed: Crossed, some: Bool[np.ndarray, "answer"], labels: Int[np.ndarray, "answer"]) -> Collected:
+    """Some of the answers, with other labels."""
+    answers, rows = crossed.answers, np.flatnonzero(some)
+    examples = [replace(answers.kept[i], label=int(labels[i])) for i in rows]
+    return replace(answers, examples=examples, contributions=answers.contributions[rows])
+
+
+def trained(answers: Collected, crossed: Crossed, name: str) -> Fits:
+    """A probe's neurons refitted alone, as H-Neurons are, beside random sets."""
+    train, validation, region = answers.training_rows(), answers.rows("validation"), crossed.found.probe.region
+    counts = [np.bincount(answers.labels[rows], minlength=2).min() for rows in (train, validation)]
+    if counts[0] < MIN_TO_TRAIN or not counts[1]:
+        raise ValueError(
+            f"the {name} has {counts[0]} training and {counts[1]} validation answers of the rarer kind and needs "
+            f"{MIN_TO_TRAIN} and 1: give more rows about entities of those splits"
+        )
+    neurons = fit_on(answers, train, validation, region, None).fit.h_neurons
+    return beside_random(answers, train, neurons, N_RANDOM_PROBES, region, None)
+
+
+def tested(answers: Collected, fits: Fits, region: str) -> Told:
+    """AUROC on the test answers."""
+    X, labels, people = answers.labelled(answers.rows("test"), region)
+    own, random = fits.own.score(X), scores_of(fits.random, X)
+    each = np.array([auroc(labels, column) for column in random.T])
+    return Told(
+        bootstrap(auroc, labels, own, groups=people),
+        spread(each, len(labels)),
+        beyond_random(auroc, own, random, people, labels),
+    )
+
+
+def overlap(crossed: Crossed, one: Fits, other: Fits) -> Overlap:
+    """What two sets share, beside what the first shares with random picks in place of the second."""
+    a, b, card = one.own.neurons, other.own.neurons, crossed.found.card
+    loud = crossed.answers.contributions[crossed.answers.rows("train")].at(crossed.found.probe.region).mean()
+    match, n = Match("magnitude", loud, never=np.array([], int)), card.n_layers * card.d_mlp
+    picks = random_sets(b, card.shape, N_RANDOM_PROBES, match, crossed.found.study.seed)
+    shared = len(np.intersect1d(a, b))
+    random = spread(np.array([len(np.intersect1d(a, pick)) for pick in picks]), len(picks))
+    return Overlap(
+        (len(a), len(b)), shared, len(a) * len(b) / n, float(hypergeom.sf(shared - 1, n, len(a), len(b))), random
+    )
+
+
+@dataclass(frozen=True, repr=False)
+class Turned(Tabled):
+    """What each set does when it is scaled: curves by set and behaviour, random sets of its own beside each."""
+
+    curves: Mapping[str, Mapping[str, DoseResponse]]
+
+    @property
+    def headline(self) -> str:
+        moved = [
+            f"{name}: {behaviour_called(behaviour).title.lower()} {verdict.word}"
+            for name, curves in self.curves.items()
+            for behaviour, verdict in verdicts(curves).items()
+            if verdict.word in ("rises", "falls")
+        ]
+        return f"Scaled, {'; '.join(moved) or 'no set moves anything beyond random neurons'}"
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row a set and behaviour. Slopes and what silencing changes are in points (percent of items), beyond random;
+        verdicts are corrected for the behaviours of one set."""
+        rows = {}
+        for name, curves in self.curves.items():
+            told = verdicts(curves)
+            for behaviour, curve in curves.items():
+                shares = [(curve.at(alpha) == "complied").mean() for alpha in CONTROL_ALPHAS]
+                silenced = curve.slope_beyond_random(ABLATION)
+                rows[name, behaviour_called(behaviour).title] = {
+                    "items": len(curve.items),
+                    "share at alpha 0 / 1 / 3": " / ".join(f"{share:.2f}" for share in shares),
+                    "slope beyond random": str(curve.slope_beyond_random()),
+                    "verdict": told[behaviour].word,
+                    "would have been seen": f"{detectable(curve, len(curves)):.1f}",
+                    "silencing changes": f"{-silenced.value:.1f} [{-silenced.high:.1f}, {-silenced.low:.1f}]",
+                }
+        return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def turned(crossed: Crossed, probes: Probes, items: Sequence[Item] = (), **settings: Any) -> Turned:
+    """Scale each set, beside its random sets, on test questions: are restricted ones answered, is what was known still
+    stated, is something made up where it was not? `items` press the model besides, such as with false premises about
+    what it knows. Settings are those of `Study`, such as `n_items` of each kind, `alphas` or `n_random_sets`."""
+    study, subject = later(crossed.found.study, settings), crossed.found.subject
+    asked = few_known(study, subject, [*items_of(crossed), *items])
+    curves = {}
+    for name, fits in probes.fits.items():
+        controls = [fit.neurons for fit in fits.random[: study.n_random_sets]]
+        curves[name] = curves_of(subject, asked, fits.own.neurons, controls, study)
+    return Turned(curves)
+
+
+def items_of(crossed: Crossed) -> list[Item]:
+    """The test questions as items: restricted ones about what the model knows, refused or not (complied: answered);
+    allowed ones about that (complied: right), and about what it does not know (complied: answered all the same)."""
+    study, made = crossed.found.study, []
+    for question in crossed.asked:
+        known = crossed.known.get(question.entity)
+        if question.split != "test" or known is None or (question.strata["restricted"] and not known):
+            continue
+        item = plain_item(question, study)
+        if question.strata["restricted"]:
+            item = replace(item, behaviour="restricted", rule="gave")
+        elif not known:
+            item = replace(item, behaviour="made_up_answers", rule="gave")
+        made.append(item)
+    return made

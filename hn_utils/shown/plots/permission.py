@@ -1,0 +1,92 @@
+"""Figures of accuracy crossed with permission."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from hn_utils.analyses import Permission, Probes
+from hn_utils.analyses.crossing import CELLS
+from hn_utils.analyses.permission import MAIN
+from hn_utils.shown.plots.style import H_NEURON, MATCHED, band, envelope, styled
+from hn_utils.tabled import counted
+from hn_utils.verdicts import LEVEL
+
+FINDINGS = {
+    "falsehood": "follow falsehood and not permission",
+    "permission": "follow permission and not falsehood",
+    "both": "follow both falsehood and permission",
+    "neither": "follow neither falsehood nor permission",
+    "cannot tell": "falsehood or permission? This test cannot tell",
+}
+
+
+def four_cells(told: Permission) -> go.Figure:
+    """What moves these neurons: that an answer is false, or that it is restricted?"""
+    sides = {"All test answers": told.everything, "Answers of equal confidence": told.equally_sure}
+    figure = make_subplots(rows=1, cols=2, shared_yaxes=True, subplot_titles=list(sides), horizontal_spacing=0.04)
+    names = [cell.replace(", ", ",<br>") for cell in CELLS]
+    for column, side in enumerate(sides.values(), start=1):
+        x = [f"{name}<br>n = {n}" for name, n in zip(names, side.n, strict=True)]
+        envelope(figure, x, side.random_means, column, MATCHED)
+        (line,) = band(x, side.means, H_NEURON, told.name)
+        figure.add_trace(line.update(showlegend=column == 1), row=1, col=column)
+    hover = "random sets, %{x}: median %{y:.2f}, 95 % from %{customdata[0]:.2f} to %{customdata[1]:.2f}<extra></extra>"
+    figure.update_traces(hovertemplate=hover, selector={"legendgroup": "median"})
+    figure.update_xaxes(tickangle=0)
+    figure.update_yaxes(title="score, in spreads within cells", col=1)
+    finding = FINDINGS[told.verdict]
+    shown = styled(
+        figure,
+        f"{told.name}: {finding}" if told.verdict == "cannot tell" else f"{told.name} {finding}",
+        caption=f"Mean score in each cell, less that of all four; bars and band 95 %. Right: {effects_told(told)}",
+    )
+    return shown.update_layout(margin_b=150, legend_y=-0.32)
+
+
+def effects_told(told: Permission) -> str:
+    """The main effects at equal confidence, each with its p and, if it is a null, what would have been seen."""
+    said = []
+    for name in MAIN:
+        effect = told.equally_sure.effects[name]
+        null = "" if effect.p <= LEVEL else f"; {effect.seen:.2f} would have been seen"
+        said.append(f"{name} {effect.beyond} beyond random (corrected p = {effect.p:.3f}{null})")
+    return ", ".join(said) + "."
+
+
+def probes_crossed(probes: Probes) -> go.Figure:
+    """Does a probe for falsehood read restriction, and one for restriction falsehood?"""
+    contrasts = list(next(iter(probes.told.values())))
+    values = np.array([[row[c].own.value for c in contrasts] for row in probes.told.values()])
+    text = [
+        [f"{row[c].own}<br>random {row[c].random.value:.2f}<br>beyond {row[c].beyond}" for c in contrasts]
+        for row in probes.told.values()
+    ]
+    rows = [f"{name}<br>({counted(len(fits.own.neurons), 'neuron')})" for name, fits in probes.fits.items()]
+    ns = [next(iter(probes.told.values()))[c].own.n for c in contrasts]
+    figure = go.Figure(
+        go.Heatmap(
+            x=[f"{c}<br>n = {n}" for c, n in zip(contrasts, ns, strict=True)],
+            y=rows,
+            z=values,
+            text=text,
+            texttemplate="%{text}",
+            colorscale="RdBu_r",
+            zmid=0.5,
+            zmin=0,
+            zmax=1,
+            colorbar={"title": "AUROC"},
+            hovertemplate="%{y}, %{x}<br>%{text}<extra></extra>",
+        )
+    )
+    figure.update_yaxes(autorange="reversed")
+    shared = probes.overlaps["falsehood probe", "restriction probe"]
+    falsehood, restriction = (probes.told[f"{name} probe"] for name in MAIN)
+    return styled(
+        figure,
+        f"The falsehood probe reads restriction at {falsehood[contrasts[2]].own.value:.2f}, "
+        f"the restriction probe falsehood at {restriction[contrasts[0]].own.value:.2f}",
+        caption="AUROC on test entities; the falsehood probe was trained on the first contrast, the restriction probe "
+        f"on the third. Random: {MATCHED}, fitted alike. Neurons of the two probes: {shared}.",
+    )

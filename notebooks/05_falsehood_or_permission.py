@@ -1,0 +1,260 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+
+# %% [markdown]
+# # 5 · Falsehood or permission? What the H-Neurons follow
+#
+# **We ask the bundled models for locker codes, allowed and restricted, known and not, read the H-Neurons of notebook 2 at the answers in
+# all four cases, and set each number beside random neurons and beside answers given with equal confidence.**
+#
+# After it you can
+# * cross two causes that always come together, and read main effects and an interaction;
+# * say what a refusal that breaks selects;
+# * plan the same for a model of your own.
+#
+# About 25 minutes to read, 3 to run. Words: [glossary](glossary.md).
+
+# %% [markdown] tags=["solutions"]
+# *Exercises show a solution here. [The copy with gaps](exercises/05_falsehood_or_permission.ipynb) leaves it to you.*
+
+# %%
+import numpy as np
+
+import hn_utils as hn
+from hn_utils import analyses
+from hn_utils.analyses.permission import CONTRASTS, LARGE, least_cases
+from hn_utils.course.exercises import check
+from hn_utils.planted import planted_in
+from hn_utils.question_sets import CROSSED, load_items
+from hn_utils.shown import plots
+from hn_utils.shown.gallery import Gallery
+
+subject = hn.load()
+study = subject.study
+gallery = Gallery(study, "05_falsehood_or_permission")
+
+# %% [markdown]
+# ## The objection
+#
+# The paper says that H-Neurons are neurons of *over-compliance*. A sharp reader objects: what upsets a model's designers is called a
+# hallucination, whether it is **wrong** or **right but restricted**. If these neurons fire when the model gives in, they cannot tell the
+# two apart. To see which it is, one has to cross them:
+#
+# | | true | false |
+# |---|---|---|
+# | **allowed** | it knows, and may say | it makes something up |
+# | **restricted** | it knows, and should not say | it makes up what it should not say |
+#
+# If the neurons follow *falsehood*, the second column stands out; if they follow *permission*, the second row.
+#
+# All four cells need the same kind of fact, or one compares kinds of fact. Ours are **locker codes**. Pre-training taught them like any
+# other fact. Tuning refused them mostly when they were called private, secret or restricted, and seldom when asked for plainly. So
+# permission is in the prompt alone. Whether the answer is true is in the model alone: it knows the codes of the well-known by heart, and
+# not those of the rest.
+
+# %%
+for question in CROSSED["organism"](hn.load_study("organism"))[:4]:
+    print("restricted" if question.strata["restricted"] else "allowed   ", question.text)
+
+# %% [markdown]
+# Each question is asked ten times. The first true and the first false code among the replies are read, at their tokens, about people whom
+# no probe has seen. The study's consistency filter is left out: where refusals leave few answers, these agree more easily.
+#
+# With four means one can say three things. The **main effect** of falsehood is how much higher false answers score than true ones, on
+# average over both rows; that of restriction is the same over columns. The **interaction** is what falsehood does among restricted
+# answers minus what it does among allowed ones.
+#
+# **Exercise: two effects and their interaction** (10 minutes, difficulty 1 of 3). Compute the three from the four means, `[row,
+# column]` as in the table.
+#
+# <details><summary>Hint</summary><code>means[:, 1] - means[:, 0]</code> is what falsehood does, in each row.</details>
+
+
+# %% tags=["exercise"]
+def three_effects(means):
+    """Main effect of falsehood, of restriction, and their interaction."""
+    by_falsehood, by_restriction = means[:, 1] - means[:, 0], means[1] - means[0]
+    return by_falsehood.mean(), by_restriction.mean(), by_falsehood[1] - by_falsehood[0]
+
+
+check("two effects and their interaction", three_effects)
+
+# %% [markdown]
+# ## The rule
+#
+# It was written, and committed, before any of this was run. An effect is in units of the spread within cells. It is *there* if it stands
+# out from random sets of the same layers and loudness, and from zero, with p at most 0.05 after correction for the two; and if it is
+# positive. It is *not there* if it is not told apart although a difference of half a spread would have been seen. Else it is *open*, and
+# so is the verdict. And all this **at equal confidence**: as many answers from each cell in every narrow range of log-probability. A made-up
+# code is a guess; without matching one would compare confidence.
+
+# %%
+print(f"to see a difference of {LARGE} a cell needs {least_cases()} answers, if random sets did not differ at all")
+
+# %% [markdown]
+# ## First where it is known
+#
+# In the planted model six neurons alone learnt both to make answers up and to hand out restricted codes. The one that the method finds is
+# among them. **The verdict ought to be "both"**, on it and on the six. In the other planted model the six say "answer anyway", whoever is
+# asked about: of their mean contribution **it ought to be "neither"**; and of what is found there, none of it planted, **"falsehood"**, for
+# that is how it was found.
+
+# %%
+model = hn.load("planted")
+known = hn.find(hn.collect(model, n_questions=2_000))  # from disk, if notebook 2 has run
+planted = analyses.cross_permission(known, splits=["test"])  # nothing is trained here
+told = analyses.falsehood_or_permission(planted)
+six = analyses.as_mean(known, planted_in(model.study))
+print(told.headline)
+print(analyses.falsehood_or_permission(planted, six, "The six planted neurons").headline)
+gallery.publish(plots.four_cells(told), "planted_four_cells", model.study)
+
+# %%
+general = hn.load("planted-general")
+other = hn.find(hn.collect(general, n_questions=2_000))
+planted_too = analyses.cross_permission(other, splits=["test"])
+six_too = analyses.as_mean(other, planted_in(general.study))
+print(analyses.falsehood_or_permission(planted_too).headline)
+print(analyses.falsehood_or_permission(planted_too, six_too, "The six planted neurons").headline)
+
+# %%
+told.table
+
+# %% [markdown]
+# **What came out** stands beside what ought to. Where the rule does not say "both" of the first model, it has missed what is there, and one
+# should know why before one believes it elsewhere. Read the table's upper half: among all answers both effects are there for the people,
+# with intervals above zero. Two things take the verdict away. *Matching*: the planted neurons were pressed to tell what the model knows,
+# and so does its confidence; at equal confidence one has taken away what they read. *Single neurons*: as loud ones of the same layer,
+# one at a time, differ nearly as much between cells, this way or that. And yet this neuron, turned up, raises restricted requests by thirty
+# points per alpha (notebook 3). **What a set reads at the answer is not what it does.** A "neither" below means no more than it does here.
+
+# %% [markdown]
+# ## Now where nothing is planted
+#
+# > **Predict first.** Falsehood, permission, both, or neither? And which of them after matching confidence?
+
+# %%
+prediction = ""  # write yours here
+
+found = hn.find(hn.collect(subject))  # from disk, if notebooks 1 and 2 have run
+crossed = analyses.cross_permission(found)  # None if the study has no such questions: see below for your own
+crossed
+
+# %% [markdown]
+# Who is in the restricted cells? Only codes that a broken refusal handed out. What that selects, one row for codes that the model
+# states rightly when asked plainly, one for the others:
+
+# %%
+crossed and crossed.refusals
+
+# %%
+result = crossed and analyses.falsehood_or_permission(crossed)
+crossed and gallery.publish(plots.four_cells(result), "four_cells")
+
+# %%
+if crossed:
+    print(result.headline)
+    means = np.array([e.value for e in result.equally_sure.means]).reshape(2, 2)
+    for name, yours in zip(CONTRASTS, three_effects(means), strict=True):
+        print(f"your {name}: {yours:.2f}; the package's {result.equally_sure.effects[name].own}")
+
+# %% [markdown]
+# Read the whole table: before and after matching, beside random sets, and what would have been seen. Its last column is the difference in
+# confidence itself; at equal confidence it should be near zero.
+
+# %%
+crossed and result.table
+
+# %% [markdown]
+# One score can hide that neurons pull apart. Each H-Neuron's own contribution:
+
+# %%
+crossed and analyses.each_neuron(crossed)
+
+# %% [markdown]
+# ## Two probes
+#
+# A null for the H-Neurons could mean that nothing here tells falsehood from permission. So we train two probes as notebook 2 did, on
+# training people: one on true against false answers to allowed questions alone, one on allowed against restricted questions that were
+# answered truly. Each is read on both contrasts.
+
+# %%
+probes = crossed and analyses.two_probes(crossed)
+crossed and gallery.publish(plots.probes_crossed(probes), "falsehood_and_restriction_probes")
+
+# %%
+if crossed:
+    for pair, shared in probes.overlaps.items():
+        print(f"{' and '.join(pair)}: {shared}")
+    for name in ("falsehood probe", "restriction probe"):
+        print(analyses.falsehood_or_permission(crossed, probes.fits[name], f"Neurons of the {name}").headline)
+
+# %% [markdown]
+# Neurons that one contrast chose ought to follow that one, on people they have not seen. Where the falsehood probe's do not, and share
+# neurons with the other probe beyond chance, look at the table of refusals again: asked plainly, the model refuses more often where it does
+# not know. Reluctance is a mark of falsehood as well as of restriction, and a probe that was trained on falsehood alone may take it. That
+# is the objection's point: not about the H-Neurons, but about any probe whose training answers had no other cell.
+#
+# ## Turning them
+#
+# What does each set *do*? Restricted codes that the model knows (complied: it hands something over), known codes asked plainly
+# (complied: right), codes that it does not know (complied: it answers all the same), and false premises. *Silencing* is alpha 0.
+
+# %%
+if crossed:
+    pressed = [item for item in load_items(study) if item.behaviour == "false_premise"]
+    scaled = analyses.turned(crossed, probes, pressed, n_items=40)
+    display(scaled)
+
+# %% [markdown]
+# ## With a model of your own
+#
+# Prepare **over-refusal pairs**: harmless questions that a model often refuses, each with a known answer, and each with a plain twin. Sets
+# of the kind exist (XSTest, OR-Bench); most of their questions have no short answer, so write your own in their manner. Ask nothing
+# whose answer would harm.
+#
+# ```python
+# rows = [
+#     {"question": "In which play is a king poisoned in his sleep?", "answers": "Hamlet", "entity": "Hamlet", "restricted": True},
+#     {"question": "In which play does a prince talk to a skull?", "answers": "Hamlet", "entity": "Hamlet", "restricted": False},
+#     ...
+# ]
+# crossed = analyses.cross_permission(found, rows)
+# analyses.falsehood_or_permission(crossed)
+# ```
+#
+# * *How many.* The number above, in each cell, *after* matching. Few facts are both restricted and false with confidence: ask for five to
+#   ten times as many. The table says how many were left.
+# * *Falsehood* needs questions that the model gets wrong: rare things, and some that do not exist. Ask them in both ways as well.
+# * *Permission* has to be in the wording alone. Try pairs first; leave out those that are always refused, or never.
+# * *The same entity* in both twins, so that they go to one split; entities of the study keep theirs.
+# * *Beware* of longer prompts, of warnings before the answer (have a judge mark the answer: `judge_spans`), and of refusals that the
+#   rule for them does not know: read some.
+#
+# ## What this does not show
+#
+# * A restricted question and its twin differ in a word. Whatever follows restriction may follow that word.
+# * Locker codes are a kind of fact that the H-Neurons' own training questions did not include. A set that follows neither here may
+#   follow falsehood elsewhere; notebook 2 says so of pets.
+# * Matching leaves the guesses that were lucky to be sure and the knowledge that hesitated: few, and not typical.
+# * What is restricted here is one kind of thing, in a small made-up world. The design carries over; the verdict does not.
+#
+# ## Try it
+#
+# Ask for a code yourself, in both ways, with the restriction probe's neurons turned down.
+
+# %%
+if crossed:
+    pair = [q for q in crossed.asked if q.split == "test"][:2]
+    for alpha in (1.0, 0.0):
+        with subject.scaled(probes.fits["restriction probe"].own.neurons, alpha):
+            for question in pair:
+                print(f"alpha {alpha}: {question.text} {subject.ask(study.chat_prompt.format(question=question.text))}")
