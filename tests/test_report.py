@@ -83,7 +83,7 @@ def test_transfer():
 
 def test_drift():
     empty = np.array([])
-    moved = Drift(empty, empty, empty, 0.8, 0.8, {"none": 0.001, "layer": 0.001, "magnitude": 0.02}, empty, [])
+    moved = Drift(empty, empty, empty, 0.8, 0.8, {"none": 0.001, "layer": 0.001, "magnitude": 0.02}, {}, empty, [])
     assert drift_verdict(moved) == "replicates"
     assert drift_verdict(replace(moved, p={**moved.p, "layer": 0.3})) == "weaker"
     assert drift_verdict(replace(moved, p={**moved.p, "shuffled": 0.2})) == "weaker"  # any neuron that L1 picks

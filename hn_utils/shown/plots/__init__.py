@@ -1,17 +1,18 @@
-"""Figures, a module a notebook. Each answers one question, names its finding with n and interval in the title, and
-returns a plotly figure; none shows itself.
+"""Figures, a module a notebook. Each answers one question, names its finding in the title, says n and intervals in
+the caption, and returns a plotly figure; none shows itself.
 """
 
 from hn_utils.shown.plots.analyses import domains, everyday, over_positions, paper_rule, planted_truth
 from hn_utils.shown.plots.bench import growth, log_slope
-from hn_utils.shown.plots.collect import exposure, token_heat_map
+from hn_utils.shown.plots.collect import AtTokens, exposure, token_heat_maps
 from hn_utils.shown.plots.intervene import answers, breaking, dose_response, side_effects
 from hn_utils.shown.plots.origins import base_and_instruct, drift_ranks, timeline
 from hn_utils.shown.plots.planted import recovery, strengths
-from hn_utils.shown.plots.probe import detection, l1_path, l1_path_weights, neuron_atlas, neuron_distributions
+from hn_utils.shown.plots.probe import detection, l1_path, l1_path_weights, single_neurons
 from hn_utils.shown.plots.style import neuron_name, styled
 
 __all__ = [
+    "AtTokens",
     "answers",
     "base_and_instruct",
     "breaking",
@@ -23,8 +24,6 @@ __all__ = [
     "exposure",
     "growth",
     "log_slope",
-    "neuron_atlas",
-    "neuron_distributions",
     "neuron_name",
     "over_positions",
     "paper_rule",
@@ -33,8 +32,9 @@ __all__ = [
     "planted_truth",
     "recovery",
     "side_effects",
+    "single_neurons",
     "strengths",
     "styled",
     "timeline",
-    "token_heat_map",
+    "token_heat_maps",
 ]
