@@ -60,12 +60,10 @@ def test_single_neurons_stand_beside_random_ones_sorted_alike():
     assert list(points.y) == [1, 1, 0]
     assert list(median.y) == [0.25, 0, 0]
     assert list(band.y) == pytest.approx([0.5, 0, 0, 0, 0, 0])
-    assert title_of(figure) == "More H-Neurons than random neurons write more in made-up answers"
-    assert "2 of 3 H-Neurons" in caption_of(figure)
-    few = plots.single_neurons(answers_of(values, labels, people, [1], [[0]] * 5))
-    assert title_of(few).startswith("Fewer H-Neurons")
-    alike = plots.single_neurons(answers_of(values, labels, people, [0], [[2]] * 5))
-    assert title_of(alike).startswith("No more H-Neurons")
+    assert title_of(figure) == "2 of 3 H-Neurons write more in made-up answers than random ones"
+    assert "2 H-Neurons do, of as many random ones of the same layers and loudness 0" in caption_of(figure)
+    alike = plots.single_neurons(answers_of(values, labels, people, [0, 1], [[2, 4]] * 5))
+    assert title_of(alike).startswith("0 of 2 H-Neurons")
 
 
 def test_the_path_shows_the_choice_and_what_it_had_to_reach():
@@ -80,7 +78,7 @@ def test_the_path_shows_the_choice_and_what_it_had_to_reach():
     assert title_of(figure) == "2 H-Neurons: the sparsest probe within one standard error of the best"
     slid = plots.l1_path_weights(probe, 10)
     assert [len(trace.x) for trace in slid.data] == [1, 0, 2, 1, 3, 1]
-    assert slid.layout.annotations[0].text == "2 H-Neurons, 1 of negative weight (rings); validation AUROC 0.79"
+    assert slid.layout.annotations[0].text == "2 H-Neurons, 1 of negative weight (rings)<br>validation AUROC 0.79"
 
 
 def at_tokens(loud: list[int]) -> plots.AtTokens:

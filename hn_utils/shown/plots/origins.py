@@ -39,7 +39,7 @@ def timeline(transfers: Sequence[Transfer]) -> go.Figure:
     ):
         figure.add_trace(line(ticks, estimates, colour, name))  # type: ignore[arg-type]
     figure.add_hline(y=0.5, line=REFERENCE)
-    figure.update_xaxes(title="pre-training checkpoint, and its right + wrong answers", type="category")
+    figure.update_xaxes(title="checkpoint (right + wrong answers)", type="category")
     figure.update_yaxes(title="AUROC on its own answers", range=[0.25, 1.03])
     dropped = f" Checkpoints with too few right answers, left out: {n}." if (n := len(transfers) - len(able)) else ""
     first, last = able[0], able[-1]

@@ -23,7 +23,7 @@ def recovery(found: Found, recovered: Recovery) -> go.Figure:
     names = [neuron_name(j, d_mlp) for j in order]
     bars = go.Bar(x=[weights[j] for j in order], y=names, orientation="h", name="H-Neuron", marker_color=H_NEURON)
     marks = go.Scatter(x=[0] * len(planted), y=[neuron_name(j, d_mlp) for j in planted], mode="markers", name="planted")
-    marks.update(marker={"color": PLANTED, "symbol": "diamond", "size": 16}, cliponaxis=False, hoverinfo="skip")
+    marks.update(marker={"color": PLANTED, "symbol": "diamond", "size": 16}, hoverinfo="skip")
     figure.add_traces([bars.update(hovertemplate="%{y}: weight %{x:.2f}<extra></extra>"), marks], rows=1, cols=1)
     collected = found.collected
     rows = collected.test_rows("standard")
@@ -33,7 +33,8 @@ def recovery(found: Found, recovered: Recovery) -> go.Figure:
         violin = go.Violin(x=some, name=name, line_color=colour, points=False, spanmode="hard", showlegend=False)
         figure.add_trace(violin, row=1, col=2)
     figure.update_yaxes(categoryorder="array", categoryarray=names, col=1)
-    figure.update_xaxes(title="weight (0: not found)", rangemode="tozero", col=1)
+    heaviest = max(weights.values())
+    figure.update_xaxes(title="weight (0: not found)", range=[-0.1 * heaviest, 1.05 * heaviest], col=1)
     figure.update_xaxes(title="% of the layer's output", col=2)
     n_both = len(recovered.both)
     return styled(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -64,14 +65,14 @@ def l1_path_weights(probe: Probe, d_mlp: int) -> go.Figure:
     for place, fit in enumerate(probe.path):
         n = len(fit.h_neurons)
         told.append(
-            f"{counted(n, 'H-Neuron')}, {len(fit.neurons) - n} of negative weight (rings); "
+            f"{counted(n, 'H-Neuron')}, {len(fit.neurons) - n} of negative weight (rings)<br>"
             f"validation AUROC {probe.validation[place].value:.2f}"
         )
         figure.add_traces(weights_of(fit, d_mlp))
     add_slider(figure, "C = ", [f"{fit.C:.2g}" for fit in probe.path], probe.chosen, 60, told)
     figure.add_annotation(
         **{"text": told[probe.chosen], "x": 0, "y": 1.02, "xref": "paper", "yref": "paper", "showarrow": False},
-        **{"xanchor": "left", "yanchor": "bottom"},
+        **{"xanchor": "left", "yanchor": "bottom", "align": "left"},
     )
     figure.add_hline(y=0, line={"color": "#333333", "width": 1})
     figure.update_xaxes(title="layer (each layer's neurons side by side)", rangemode="tozero")
@@ -119,15 +120,16 @@ def single_neurons(found: Found) -> go.Figure:
     figure.add_hline(y=0.5, line=REFERENCE)
     figure.update_xaxes(type="category", tickangle=-60)
     figure.update_yaxes(title="AUROC of the neuron alone")
-    louder, others = sum(e.value > 0.5 for e in own), (random > 0.5).sum(1)
-    low, middle, high = np.percentile(others, [2.5, 50, 97.5])
-    beside = "More" if louder > high else "Fewer" if louder < low else "No more"
+    bar = np.maximum(np.percentile(random, 97.5, axis=0), 0.5)
+    beyond = sum(own[i].low > bar[place] for place, i in enumerate(order))
+    louder, others = sum(e.value > 0.5 for e in own), np.percentile((random > 0.5).sum(1), [2.5, 50, 97.5])
     return styled(
         figure,
-        f"{beside} H-Neurons than random neurons write more in made-up answers",
-        f"Above 0.5 a neuron contributes more to made-up answers: {louder} of {counted(len(own), 'H-Neuron')}, of "
-        f"random ones of the same layers and loudness {middle:.0f} (median; 95 % of {len(random)} sets: {low:.0f} to "
-        f"{high:.0f}). Each set is sorted. Bars: 95 % over entities. n = {len(labels)} validation answers.",
+        f"{beyond} of {counted(len(own), 'H-Neuron')} write more in made-up answers than random ones",
+        f"Each set is sorted. Counted: 95 % intervals (bars, over entities) above 0.5 and above the band at their "
+        f"place. Above 0.5 a neuron contributes more to made-up answers: {louder} H-Neurons do, of as many random ones "
+        f"of the same layers and loudness {others[1]:.0f} (median; 95 % of {len(random)} sets: {others[0]:.0f} to "
+        f"{others[2]:.0f}). n = {len(labels)} validation answers.",
     )
 
 
@@ -142,16 +144,21 @@ def detection(found: Found, table: Sequence[Detection]) -> go.Figure:
         for row in (d for d in table if d.test_set == test_set):
             figure.add_trace(one_detector(row), row=1, col=column)
         figure.add_vline(x=0.5, line=REFERENCE, row=1, col=column)  # type: ignore[arg-type]
-    figure.update_xaxes(range=[0.2, 1.05], title="AUROC", tickvals=[0.5, 1.0])
-    figure.update_yaxes(categoryorder="array", categoryarray=names[::-1])
+    figure.update_xaxes(range=[0.25, 1.05], title="AUROC")
+    figure.update_yaxes(categoryorder="array", categoryarray=[in_two_lines(name) for name in names[::-1]])
     return styled(
         figure,
         detected(found.beyond),
         f"AUROC of {counted(len(found.card.rows), 'H-Neuron')} on {sets[0]}: minus random neurons of "
         f"the same layers and loudness {found.beyond['random']}, minus confidence {found.beyond['confidence']}. "
         "Bars of random sets and shuffled labels hold 95 % of them; the others are 95 % intervals over entities.",
-        260 + 36 * len(names),
+        260 + 44 * len(names),
     )
+
+
+def in_two_lines(name: str) -> str:
+    """A detector's name, broken at its first comma or bracket, so that a phone has room for the rest."""
+    return re.sub(r"(?<=,) | (?=\()", "<br>", name, count=1)
 
 
 def detected(beyond: Mapping[str, Estimate]) -> str:
@@ -179,7 +186,7 @@ def one_detector(row: Detection) -> go.Scatter:
     """A detector's AUROC with its interval."""
     return go.Scatter(
         x=[row.auroc.value],
-        y=[row.name],
+        y=[in_two_lines(row.name)],
         error_x=around([row.auroc]),
         marker={"color": colour_of(row.name), "size": 11},
         showlegend=False,
