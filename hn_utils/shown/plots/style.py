@@ -108,7 +108,8 @@ def line(x: Sequence[float] | Sequence[str], estimates: Sequence[Estimate], colo
 
 def envelope(x: Sequence[float] | Sequence[str], values: np.ndarray) -> list[go.Scatter]:
     """What random sets do, [set, x]: a band that holds 95 % of them, and their median."""
-    return shaded(x, *np.percentile(values, [2.5, 50, 97.5], axis=0), "their median")
+    low, middle, high = np.percentile(values, [2.5, 50, 97.5], axis=0)
+    return shaded(x, low, middle, high, "their median")
 
 
 def shaded(
@@ -142,7 +143,7 @@ def shaded(
 
 def put(figure: go.Figure, traces: Sequence[go.Scatter], column: int) -> None:
     """Add traces to a panel; each name stands in the legend once."""
-    named = {trace.name for trace in figure.data}
+    named = {trace.name for trace in figure.select_traces()}
     for trace in traces:
         figure.add_trace(trace.update(showlegend=trace.name not in named), row=1, col=column)
 
