@@ -121,10 +121,11 @@ def answers(curves: Mapping[str, DoseResponse], card: HNeurons) -> go.Figure:
     add_slider(figure, "alpha = ", [f"{alpha:g}" for alpha in first.alphas], start)
     told = "; ".join(f"{name} {own:.0%} ({random:.0%})" for name, (own, random) in swings.items())
     n = ", ".join(map(str, sorted({len(c.items) for c in curves.values()})))
-    least, most = min(own for own, _ in swings.values()), max(own for own, _ in swings.values())
+    shares = sorted(own for own, _ in swings.values())
+    ends = " to ".join(dict.fromkeys(f"{share:.0%}" for share in (shares[0], shares[-1])))
     return styled(
         figure,
-        f"Scaled H-Neurons change the outcome of {least:.0%} to {most:.0%} of items",
+        f"Scaled H-Neurons change the outcome of {ends} of items",
         f"{read_at(card)} at alpha 0 or 3, by behaviour, random neurons in brackets: {told}. n = {n} each. Below, the "
         "item of each whose replies change most: the exception, not the rule. Move the slider.",
         640,
