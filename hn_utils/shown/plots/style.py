@@ -143,7 +143,7 @@ def shaded(
 
 def put(figure: go.Figure, traces: Sequence[go.Scatter], column: int) -> None:
     """Add traces to a panel; each name stands in the legend once."""
-    named = {trace.name for trace in figure.select_traces()}
+    named = {trace.name for trace in figure.data}  # type: ignore[union-attr]
     for trace in traces:
         figure.add_trace(trace.update(showlegend=trace.name not in named), row=1, col=column)
 
