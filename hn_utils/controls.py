@@ -21,6 +21,11 @@ class Estimate:
     high: float
     n: int
 
+    @property
+    def standard_error(self) -> float:
+        """That of a normal distribution with this interval."""
+        return (self.high - self.low) / (2 * 1.96)
+
     def __str__(self) -> str:
         return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
 

@@ -95,15 +95,8 @@ class Found(Tabled):
 
     @cached_property
     def beyond(self) -> dict[str, Estimate]:
-        """Paired differences of AUROC on the standard test set: H-Neurons minus the mean of the random sets matched in
-        magnitude, and minus confidence. Both are read on the same resampled questions."""
-        rows = self.collected.test_rows("standard")
-        X, labels, groups = self.collected.labelled(rows, self.probe.region)
-        own, sure = self.refitted.score(X), self.collected.confidence[rows]
-        return {
-            "random": beyond_sets(self.collected, self, rows),
-            "confidence": auroc_difference(labels, own, -sure, groups),
-        }
+        """What the H-Neurons detect on the standard test set beyond each of their controls."""
+        return beyond_controls(self.collected, self, self.collected.test_rows("standard"))
 
     def auroc_of(self, neurons: Int[np.ndarray, "k"]) -> Estimate:
         """What any set of neurons (flat) detects on the standard test set, refitted as the H-Neurons are."""
@@ -235,6 +228,17 @@ def detections_on(found: Found, part: str, title: str) -> list[Detection]:
         over_sets("L1 probe on shuffled labels", title, found.shuffled, read.X, read.labels),
         detect("plain confidence (log-probability)", title, read, -collected.confidence[rows]),
     ]
+
+
+def beyond_controls(collected: Collected, found: Found, rows: np.ndarray) -> dict[str, Estimate]:
+    """Paired differences of AUROC on some answers: H-Neurons minus the mean of the random sets matched in magnitude,
+    and minus confidence. Both are read on the same resampled questions."""
+    X, labels, groups = collected.labelled(rows, found.probe.region)
+    own, sure = found.refitted.score(X), collected.confidence[rows]
+    return {
+        "random": beyond_sets(collected, found, rows),
+        "confidence": auroc_difference(labels, own, -sure, groups),
+    }
 
 
 def beyond_sets(collected: Collected, found: Found, rows: np.ndarray) -> Estimate:

@@ -65,7 +65,7 @@ class Origins(Tabled):
         """The timeline, with random neurons and confidence beside the H-Neurons."""
         from hn_utils.shown.plots import timeline
 
-        return timeline(self.timeline, [f"{t.model} ({t.n_right} + {t.n_wrong})" for t in self.timeline])
+        return timeline(self.timeline)
 
 
 def look_back(found: Found, base: str | Path | Subject = "", **settings: Any) -> Origins:

@@ -74,11 +74,11 @@ class Drift:
 
     `score` [layer * neuron] is the paper's: 1 - cosine of the W_up row and of the W_down column, each z-scored, then
     averaged. `rank` runs from 0 (moved most) to 1 (moved least), `rank_within` the same among neurons of one layer.
-    `p` are two-sided permutation p-values of the H-Neurons' mean rank against random sets from anywhere, from the same
-    layers, and from the same layers with weights of about the same length (equal steps turn a long vector less).
-    `shuffled` are mean ranks of the sets that the same probe picks when right and wrong are shuffled, and
-    p["shuffled"] how often these moved as little (one-sided): what marks all that L1 picks marks no hallucination.
-    `by_layer` asks each layer that has H-Neurons alone.
+    `random` are mean ranks of random sets from anywhere, from the same layers, and from the same layers with weights of
+    about the same length (equal steps turn a long vector less); `p` are two-sided permutation p-values of the
+    H-Neurons' mean rank against them. `shuffled` are mean ranks of the sets that the same probe picks when right and
+    wrong are shuffled, and p["shuffled"] how often these moved as little (one-sided): what marks all that L1 picks
+    marks no hallucination. `by_layer` asks each layer that has H-Neurons alone.
     """
 
     score: Float[np.ndarray, "layer_neuron"]
@@ -87,6 +87,7 @@ class Drift:
     mean_rank: float
     mean_rank_within: float
     p: dict[str, float]
+    random: dict[str, Float[np.ndarray, "set"]]
     shuffled: Float[np.ndarray, "set"]
     by_layer: list[LayerDrift]
 
@@ -150,7 +151,8 @@ def drift(
         for match in ("none", "layer", "magnitude")
     }
     value, shuffled = float(rank[neurons].mean()), np.array([rank[s].mean() for s in noise])
-    p = {match: two_sided(value, np.array([rank[s].mean() for s in drawn])) for match, drawn in sets.items()}
+    random = {match: np.array([rank[s].mean() for s in drawn]) for match, drawn in sets.items()}
+    p = {match: two_sided(value, means) for match, means in random.items()}
     if len(shuffled):
         p["shuffled"] = float((1 + (shuffled >= value).sum()) / (1 + len(shuffled)))
     by_layer = []
@@ -158,7 +160,7 @@ def drift(
         own, *others = (within[s[s // instruct.d_mlp == layer]] for s in (neurons, *sets["layer"]))
         mean = float(own.mean())
         by_layer.append(LayerDrift(layer, len(own), mean, two_sided(mean, np.array([o.mean() for o in others]))))
-    return Drift(score, rank, within, value, float(within[neurons].mean()), p, shuffled, by_layer)
+    return Drift(score, rank, within, value, float(within[neurons].mean()), p, random, shuffled, by_layer)
 
 
 def lengths(base: Subject, layer: int) -> Float[np.ndarray, "neuron"]:

@@ -62,18 +62,28 @@ class Probe:
     def fit(self) -> Fit:
         return self.path[self.chosen]
 
+    @property
+    def best(self) -> int:
+        """Where on the path validation AUROC is highest: what the chosen fit comes close to."""
+        return max(able(self.path), key=lambda i: self.validation[i].value)
+
+
+def able(path: Sequence[Fit]) -> list[int]:
+    """The places of the fits that kept their certificate and have H-Neurons: none else can be chosen."""
+    return [i for i, fit in enumerate(path) if fit.violation <= TOLERANCE and len(fit.h_neurons)]
+
 
 def choose(path: Sequence[Fit], validation: Sequence[Estimate]) -> tuple[int, str]:
     """The sparsest fit whose AUROC on validation is within one standard error of the best (Breiman's rule).
 
-    Only fits that kept their certificate and have H-Neurons count. Raises NoHNeurons if there is none.
+    Raises NoHNeurons if no fit kept its certificate and has H-Neurons.
     """
-    able = [i for i, fit in enumerate(path) if fit.violation <= TOLERANCE and len(fit.h_neurons)]
-    if not able:
+    places = able(path)
+    if not places:
         raise NoHNeurons(f"no fit of {len(path)} on the path has a positive weight: no H-Neurons were found")
-    best = max(able, key=lambda i: validation[i].value)
-    error = (validation[best].high - validation[best].low) / (2 * 1.96)
-    chosen = next(i for i in able if validation[i].value >= validation[best].value - error)
+    best = max(places, key=lambda i: validation[i].value)
+    error = validation[best].standard_error
+    chosen = next(i for i in places if validation[i].value >= validation[best].value - error)
     return chosen, (
         f"sparsest fit within one standard error ({error:.3f}) of the best validation AUROC "
         f"({validation[best].value:.3f})"

@@ -130,7 +130,8 @@ def test_everyday_answers_are_the_first_ones_and_keep_what_the_filter_drops(anal
     own = next(d for d in day.detections if d.name.startswith("H-Neurons"))
     assert list(day.calibrated) == ["as trained", "fitted to validation people"]
     assert all(
-        risk[-1] == pytest.approx(np.mean(day.answers.labels[day.answers.rows("test")])) for risk in day.risk.values()
+        risk[-1] == pytest.approx(np.mean(day.answers.labels[day.answers.rows("test")]))
+        for risk in (*day.risk.values(), *day.random_risk)
     )
     assert own.auroc.n == len(day.answers.rows("test"))
 

@@ -102,12 +102,34 @@ def test_the_index_shows_every_figure_and_does_not_overflow(browser, width):
     page.close()
 
 
-def test_figures_name_their_finding_with_n():
+@pytest.mark.parametrize("path", PAGES, ids=lambda p: p.stem)
+def test_a_title_is_a_finding_in_a_dozen_words_and_its_numbers_stand_below(path):
+    meta = gallery.read_meta(path)
+    assert meta["notebook"] in gallery.NOTEBOOKS
+    assert len(meta["title"].removeprefix("Planted model. ").split()) <= 12, meta["title"]
+    assert re.search(r"n = \d|95 %", meta["caption"]), meta["caption"]
+
+
+MEANINGS = {
+    "H-Neurons": "#D55E00",
+    "confidence": "#009E73",
+    "planted neurons": "#5E3C99",
+    "dense probe": "#CC79A7",
+    "their median": "#9A9A9A",
+    "right": "#0072B2",
+    "wrong": "#E69F00",
+}
+
+
+def test_a_colour_means_the_same_in_every_figure():
+    seen = set()
     for path in PAGES:
-        meta = gallery.read_meta(path)
-        assert meta["notebook"] in gallery.NOTEBOOKS
-        told = f"{meta['title']} {meta['caption']}"
-        assert re.search(r"\bn = \d|\(n = |AUROC|95 %", told), told
+        for trace in traces_in_file(path):
+            if (name := trace.get("name")) in MEANINGS:
+                colours = {trace[part]["color"] for part in ("line", "marker") if "color" in trace.get(part, {})}
+                assert colours == {MEANINGS[name]}, (path.stem, name)
+                seen.add(name)
+    assert seen == set(MEANINGS)
 
 
 def test_words_that_a_browser_cannot_draw_are_replaced():
@@ -117,7 +139,7 @@ def test_words_that_a_browser_cannot_draw_are_replaced():
 def test_publish_and_index(tmp_path, monkeypatch):
     monkeypatch.setenv("HN_RUNS", str(tmp_path))
     mine = gallery.Gallery(load_study("organism-quick"), "02_probe")
-    figure = styled(go.Figure(go.Scatter(x=[1, 2], y=[3, 4])), 'A <finding> & "more" (n = 2)')
+    figure = styled(go.Figure(go.Scatter(x=[1, 2], y=[3, 4])), 'A <finding> & "more"', "n = 2")
     bundle, about = mine.publish(figure, "one")._repr_mimebundle_()
     assert set(bundle) == {"application/vnd.plotly.v1+json"}
     assert about == {"figure": "one"}

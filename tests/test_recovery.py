@@ -89,7 +89,7 @@ def test_what_the_found_neurons_carry_by_hand(planted_folder, monkeypatch):
 
 def test_every_figure_of_a_planted_model_says_so(planted_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("HN_RUNS", str(tmp_path / "runs"))
-    figure = styled(go.Figure(go.Scatter(x=[1], y=[1])), "A finding")
+    figure = styled(go.Figure(go.Scatter(x=[1], y=[1])), "A finding", "n = 1")
     natural = replace(BUNDLED, name="natural")
     for study, about, said in (
         (planted_study(planted_folder), None, True),

@@ -96,7 +96,7 @@ def test_too_few_answers_of_the_base_model_are_told_as_such():
 
 def test_drift():
     empty = np.array([])
-    moved = Drift(empty, empty, empty, 0.8, 0.8, {"none": 0.001, "layer": 0.001, "magnitude": 0.02}, empty, [])
+    moved = Drift(empty, empty, empty, 0.8, 0.8, {"none": 0.001, "layer": 0.001, "magnitude": 0.02}, {}, empty, [])
     assert drift_verdict(moved) == "replicates"
     assert drift_verdict(replace(moved, p={**moved.p, "layer": 0.3})) == "weaker"
     assert drift_verdict(replace(moved, p={**moved.p, "shuffled": 0.2})) == "weaker"  # any neuron that L1 picks

@@ -115,7 +115,7 @@ def test_hostile_text_in_a_figure_and_in_the_gallery_is_text(browser, tmp_path, 
     figure = go.Figure(go.Table(cells={"values": [words]}))
     figure.add_scatter(x=[1, 2], y=[1, 2], text=words[:2], name=words[2], mode="markers+text")
     gallery = Gallery(load_study("organism-quick"), "03_intervene")
-    gallery.publish(styled(figure, " ".join(HOSTILE)), "hostile")
+    gallery.publish(styled(figure, *[" ".join(HOSTILE)] * 2), "hostile")
     index = gallery.build_index()
     for path in (gallery.folder / "html" / "hostile.html", index):
         shown, complaints = opened(browser, path)

@@ -12,7 +12,8 @@ from hn_utils.analyses.detectors import oracle, scored
 from hn_utils.baselines import Added, added
 from hn_utils.calibration import Reliability, reliability, risk_coverage
 from hn_utils.collecting import Collected, answered
-from hn_utils.finding import RANDOM_NAMES, Found, over_sets, scores_of
+from hn_utils.controls import Estimate
+from hn_utils.finding import RANDOM_NAMES, Found, beyond_controls, over_sets, scores_of
 from hn_utils.probe import Detection, detect
 
 
@@ -21,15 +22,17 @@ class Everyday:
     """One answer a question as it came, consistent or not, about validation and test people; test ones in
     `detections`.
 
-    `calibrated` holds, by how the H-Neurons' log-odds were turned into probabilities, how well these fit the test
-    answers; `risk` the share made up among the k safest.
+    `beyond` is as in `Found`. `calibrated` holds, by how the H-Neurons' log-odds were turned into probabilities, how
+    well these fit the test answers; `risk` the share made up among the k safest, `random_risk` that of each random set.
     """
 
     answers: Collected
     detections: list[Detection]
+    beyond: dict[str, Estimate]
     added: Added
     calibrated: dict[str, Reliability]
     risk: dict[str, Float[np.ndarray, "answered"]]
+    random_risk: Float[np.ndarray, "set answered"]
 
 
 def everyday(found: Found) -> Everyday | None:
@@ -51,17 +54,18 @@ def everyday(found: Found) -> Everyday | None:
         "as trained": after.own,
         "fitted to validation people": fitted.decision_function(after.own[:, None]),
     }
-    random = [risk_coverage(there.labels, fit.score(there.X)) for fit in found.random["magnitude"]]
+    random = scores_of(found.random["magnitude"], there.X)
     return Everyday(
         answers,
         detected(found, answers, test, own, scores),
-        added(before, after, scores_of(found.random["magnitude"], there.X)),
+        beyond_controls(answers, found, test),
+        added(before, after, random),
         {name: reliability(there.labels, values) for name, values in log_odds.items()},
         {
-            f"{len(found.card.rows)} H-Neurons": risk_coverage(there.labels, after.own),
-            "as many random neurons, same layers and loudness (mean)": np.mean(random, 0),
+            "H-Neurons": risk_coverage(there.labels, after.own),
             **{name: risk_coverage(there.labels, values[test]) for name, values in scores.items()},
         },
+        np.stack([risk_coverage(there.labels, column) for column in random.T]),
     )
 
 

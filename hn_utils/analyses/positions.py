@@ -19,7 +19,7 @@ from hn_utils.baselines import coordinates, l2_probe
 from hn_utils.cache import cached_whole
 from hn_utils.collecting import Collected, ask_base
 from hn_utils.contributions import Contributions, contribution
-from hn_utils.controls import Estimate, Match, auroc, beyond_random, bootstrap, random_sets, spread
+from hn_utils.controls import Estimate, Match, auroc, beyond_random, bootstrap, random_sets
 from hn_utils.finding import fit_on, scores_of
 from hn_utils.probe import NoHNeurons, refit, refits, three_vs_one
 from hn_utils.questions import SPLITS
@@ -46,8 +46,8 @@ class Position:
 class AtPosition:
     """AUROC, on test people, of what can be read at one position; `n` test answers have it.
 
-    `h_neurons` are found there anew and refitted; `random` is the mean and range (95 %) of as many random neurons of
-    the same layers and contribution, `beyond` the difference; `dense` a probe on all neurons; `sure` the
+    `h_neurons` are found there anew and refitted; `random` holds sets of as many random neurons of the same layers and
+    contribution, `beyond` is the difference from their mean; `dense` a probe on all neurons; `sure` the
     log-probability of the likeliest next token. `h_neurons`, `random` and `beyond` are None where no neuron has a
     positive weight.
     """
@@ -56,7 +56,7 @@ class AtPosition:
     n: int
     n_neurons: int
     h_neurons: Estimate | None
-    random: Estimate | None
+    random: Float[np.ndarray, "set"] | None
     beyond: Estimate | None
     dense: Estimate
     sure: Estimate
@@ -156,8 +156,8 @@ def read_here(collected: Collected, place: Position) -> Here:
 
 def found_here(
     answers: Collected, train: np.ndarray, validation: np.ndarray, test: np.ndarray
-) -> tuple[int, Estimate | None, Estimate | None, Estimate | None]:
-    """How many H-Neurons there are at a position, their AUROC refitted, that of random sets, the difference."""
+) -> tuple[int, Estimate | None, Float[np.ndarray, "set"] | None, Estimate | None]:
+    """How many H-Neurons there are at a position, their AUROC refitted, that of each random set, the difference."""
     try:
         neurons = fit_on(answers, train, validation).fit.h_neurons
     except NoHNeurons:
@@ -171,7 +171,7 @@ def found_here(
     return (
         len(neurons),
         bootstrap(auroc, labels, own, groups=people),
-        spread(np.array([auroc(labels, column) for column in random.T]), len(test)),
+        np.array([auroc(labels, column) for column in random.T]),
         beyond_random(auroc, own, random, people, labels),
     )
 

@@ -55,7 +55,7 @@ def title_of(figure: go.Figure) -> str:
 
 
 def caption_of(figure: go.Figure) -> str:
-    """The numbers below the title; none where the title holds them."""
+    """The numbers below the title."""
     return plain(figure.layout.title.subtitle.text or "")  # type: ignore[union-attr]
 
 
@@ -73,6 +73,7 @@ body{{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:1180px;margin:1rem
 <div class="frame"><div>{plot}</div></div></body></html>
 """
 PANEL = 300  # pixels that a panel needs at least; on a phone a wide figure scrolls in its frame
+ABOVE = 75  # pixels that the titles of panels need, three lines at most
 
 
 CARD = """<article>{image}
@@ -174,14 +175,15 @@ class Gallery:
 def figure_page(figure: go.Figure, name: str, meta: dict[str, str]) -> str:
     """A figure as a page of its own, its title as text above it."""
     layout = figure.layout
-    bare = go.Figure(figure).update_layout(title=None, margin_t=60, height=layout.height - layout.margin.t + 60)  # type: ignore[union-attr]
+    height = layout.height - layout.margin.t + ABOVE  # type: ignore[union-attr]
+    bare = go.Figure(figure).update_layout(title=None, margin_t=ABOVE, height=height)
     table = any(isinstance(trace, go.Table) for trace in figure.data)
     return FIGURE.format(
         name=html.escape(name),
         title=html.escape(meta["title"]),
         caption=html.escape(meta["caption"]),
         meta=html.escape(json.dumps(meta), quote=True),
-        width=PANEL * (3 if table else len([axis for axis in layout.to_plotly_json() if axis.startswith("xaxis")])),  # type: ignore[union-attr]
+        width=PANEL * (3 if table else len({axis.domain for axis in figure.select_xaxes()})),
         plot=bare.to_html(
             full_html=False,
             include_plotlyjs="directory",

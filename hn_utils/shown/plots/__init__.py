@@ -1,19 +1,20 @@
-"""Figures, a module a notebook. Each answers one question, names its finding with n and interval in the title, and
-returns a plotly figure; none shows itself.
+"""Figures, a module a notebook. Each answers one question, names its finding in the title, says n and intervals in
+the caption, and returns a plotly figure; none shows itself.
 """
 
 from hn_utils.shown.plots.analyses import domains, everyday, over_positions, paper_rule, planted_truth
 from hn_utils.shown.plots.bench import growth, log_slope
-from hn_utils.shown.plots.collect import exposure, token_heat_map
+from hn_utils.shown.plots.collect import AtTokens, exposure, token_heat_maps
 from hn_utils.shown.plots.intervene import answers, breaking, dose_response, side_effects
 from hn_utils.shown.plots.origins import base_and_instruct, drift_ranks, timeline
 from hn_utils.shown.plots.permission import four_cells, probes_crossed
 from hn_utils.shown.plots.planted import recovery, strengths
-from hn_utils.shown.plots.probe import detection, l1_path, l1_path_weights, neuron_atlas, neuron_distributions
+from hn_utils.shown.plots.probe import detection, l1_path, l1_path_weights, single_neurons
 from hn_utils.shown.plots.style import neuron_name, styled
 from hn_utils.shown.plots.texts import since_when, what_text
 
 __all__ = [
+    "AtTokens",
     "answers",
     "base_and_instruct",
     "breaking",
@@ -26,8 +27,6 @@ __all__ = [
     "four_cells",
     "growth",
     "log_slope",
-    "neuron_atlas",
-    "neuron_distributions",
     "neuron_name",
     "over_positions",
     "paper_rule",
@@ -38,9 +37,10 @@ __all__ = [
     "recovery",
     "side_effects",
     "since_when",
+    "single_neurons",
     "strengths",
     "styled",
     "timeline",
-    "token_heat_map",
+    "token_heat_maps",
     "what_text",
 ]

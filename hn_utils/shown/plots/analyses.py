@@ -11,86 +11,57 @@ from plotly.subplots import make_subplots
 from hn_utils.analyses import AtPosition, Domains, Everyday, PaperRule, Planted
 from hn_utils.analyses.planted import N_MADE_UP, N_PLANTED
 from hn_utils.probe import Fit, row_of
+from hn_utils.shown.plots.probe import colour_of, detected
 from hn_utils.shown.plots.style import (
-    ABSTAINED,
-    BASE,
     CONFIDENCE,
-    CONTROL,
     DENSE,
     H_NEURON,
-    HEIGHT,
     MATCHED,
+    PLANTED,
+    REFERENCE,
     TRUE,
-    band,
+    envelope,
+    line,
+    log_axis,
     printable,
+    put,
     styled,
 )
+from hn_utils.tabled import counted
 
 
 def paper_rule(rule: PaperRule, own: Fit) -> go.Figure:
     """What would the paper's rule choose: the probe's accuracy, and what the model still knows without its neurons."""
-    figure = make_subplots(rows=1, cols=2, subplot_titles=("Against C", "Against each other (best: upper right)"))
-    add_rule_curves(figure, rule)
-    chosen = rule.fits[rule.chosen]
-    add_choice(figure, rule, own, "chosen by our rule", "dot", "circle-open")
-    add_choice(figure, rule, chosen, "chosen by the paper's rule", "dash", "square-open")
-    figure.update_xaxes(title="C", type="log", row=1, col=1)
-    figure.update_yaxes(title="share of answers; of questions", range=[0, 1.02], row=1, col=1)
-    figure.update_xaxes(title="accuracy of the probe", row=1, col=2)
-    figure.update_yaxes(title="recall with its H-Neurons suppressed", row=1, col=2)
-    return styled(
-        figure,
-        f"The paper's rule (the probe's accuracy, n = {rule.n_answers} answers, + the model's recall without its "
-        f"H-Neurons, n = {rule.n_questions} questions) takes C = {chosen.C:.3g}, {len(chosen.h_neurons)} H-Neurons; "
-        f"ours C = {own.C:.3g}, {len(own.h_neurons)}. With a fit's H-Neurons silenced the model still answers "
-        f"{min(rule.recall):.0%} to {max(rule.recall):.0%} of validation questions ({rule.recall_unscaled:.0%} "
-        f"untouched)",
-        560,
-    )
-
-
-def add_rule_curves(figure: go.Figure, rule: PaperRule) -> None:
-    """Accuracy and recall of every fit, against C and against each other."""
     counts, grid = [len(fit.h_neurons) for fit in rule.fits], [fit.C for fit in rule.fits]
     told = [f"C = {C:.3g}<br>{n} H-Neurons" for C, n in zip(grid, counts, strict=True)]
+    figure = go.Figure()
     for name, values, colour in (
         ("accuracy of the probe", rule.accuracy, H_NEURON),
-        ("recall with its H-Neurons suppressed", rule.recall, TRUE),
-        ("recall, nothing suppressed", [rule.recall_unscaled] * len(counts), CONTROL),
+        ("right answers, H-Neurons suppressed", rule.recall, TRUE),
     ):
-        line = {"color": colour, "width": 3}
-        hover = "%{text}<br>%{y:.2f}<extra>" + name + "</extra>"
-        trace = go.Scatter(x=grid, y=values, name=name, mode="lines+markers", line=line, text=told, hovertemplate=hover)
-        figure.add_trace(trace, row=1, col=1)
-    figure.add_trace(
-        go.Scatter(
-            x=rule.accuracy,
-            y=rule.recall,
-            mode="markers",
-            marker={"color": np.log(counts), "colorscale": "Cividis", "size": 9},
-            text=told,
-            hovertemplate="%{text}<br>accuracy %{x:.2f}, recall %{y:.2f}<extra></extra>",
-            name="one fit each (lighter: more H-Neurons)",
-        ),
-        row=1,
-        col=2,
-    )
-
-
-def add_choice(figure: go.Figure, rule: PaperRule, fit: Fit, label: str, dash: str, symbol: str) -> None:
-    """Mark one fit: a line at its C, a ring where its accuracy and recall meet."""
-    line = {"color": "#333333", "dash": dash, "width": 1}
-    figure.add_trace(
-        go.Scatter(x=[fit.C] * 2, y=[0, 1], name=label, mode="lines", line=line, hoverinfo="skip"), row=1, col=1
-    )
-    at = [other.C for other in rule.fits].index(fit.C)
-    ring = {"color": "#333333", "symbol": symbol, "size": 17, "line": {"width": 2}}
-    figure.add_trace(
-        go.Scatter(
-            x=[rule.accuracy[at]], y=[rule.recall[at]], mode="markers", marker=ring, name=label, hoverinfo="skip"
-        ),
-        row=1,
-        col=2,
+        curve = go.Scatter(x=grid, y=values, name=name, mode="lines+markers", line={"color": colour, "width": 3})
+        figure.add_trace(curve.update(text=told, hovertemplate="%{text}<br>%{y:.2f}<extra></extra>"))
+    untouched = go.Scatter(x=[grid[0], grid[-1]], y=[rule.recall_unscaled] * 2, name="right answers, untouched")
+    figure.add_trace(untouched.update(mode="lines", line={"color": TRUE, "dash": "dot", "width": 2}))
+    theirs = rule.fits[rule.chosen]
+    choices = {theirs.C: "the paper's rule"}
+    choices[own.C] = "both rules" if own.C == theirs.C else "our rule"
+    for C, name in choices.items():
+        figure.add_vline(x=C, line=REFERENCE)
+        at = {"x": np.log10(C), "y": 0.02, "yref": "y domain", "xanchor": "left", "yanchor": "bottom"}
+        figure.add_annotation(text=name, showarrow=False, **at)
+    figure.update_xaxes(title="C, the price of an error", **log_axis(grid))
+    figure.update_yaxes(title="share of answers; of questions", range=[0, 1.02])
+    n_theirs, n_ours = len(theirs.h_neurons), len(own.h_neurons)
+    return styled(
+        figure,
+        f"The paper's rule and ours choose the same {counted(n_ours, 'H-Neuron')}"
+        if own.C == theirs.C
+        else f"The paper's rule chooses {counted(n_theirs, 'H-Neuron')}, ours {n_ours}",
+        f"The paper's rule takes the best sum of accuracy (n = {rule.n_answers} answers) and of the share answered "
+        f"rightly with the H-Neurons suppressed (n = {rule.n_questions} questions): C = {theirs.C:.3g}; ours "
+        f"C = {own.C:.3g}. Suppressed, the model answers {min(rule.recall):.0%} to {max(rule.recall):.0%} rightly, "
+        f"untouched {rule.recall_unscaled:.0%}.",
     )
 
 
@@ -99,36 +70,26 @@ def planted_truth(results: Sequence[Planted]) -> go.Figure:
     correlations = sorted({r.correlated for r in results})
     titles = [f"correlation {c:g} within blocks" for c in correlations]
     figure = make_subplots(rows=1, cols=len(correlations), shared_yaxes=True, subplot_titles=titles)
-    hues = (BASE, TRUE)
-    strengths = sorted({r.strength for r in results if r.strength})
+    strengths, sizes = sorted({r.strength for r in results if r.strength}), sorted({r.n for r in results})
     for column, correlated in enumerate(correlations, start=1):
-        for strength, colour in zip(strengths, hues, strict=True):
+        for strength, dash in zip(strengths, ("dot", "solid"), strict=True):
             mine = [r for r in results if (r.correlated, r.strength) == (correlated, strength)]
-            figure.add_trace(
-                go.Scatter(
-                    x=[r.n for r in mine],
-                    y=[r.recall for r in mine],
-                    mode="lines+markers",
-                    text=[f"{r.false:.1f}" for r in mine],
-                    name=f"signal of {strength:g} SD",
-                    line={"color": colour, "width": 3},
-                    showlegend=column == 1,
-                    hovertemplate="n = %{x}: %{y:.0%} of the planted found, %{text} others<extra></extra>",
-                ),
-                row=1,
-                col=column,
-            )
-    sizes = sorted({r.n for r in results})
+            look = {"color": PLANTED, "width": 3, "dash": dash}
+            curve = go.Scatter(x=[r.n for r in mine], y=[r.recall for r in mine], mode="lines+markers", line=look)
+            curve.update(name=f"signal of {strength:g} SD", text=[f"{r.false:.1f}" for r in mine])
+            curve.update(hovertemplate="n = %{x}: %{y:.0%} of the planted found, %{text} others<extra></extra>")
+            put(figure, [curve], column)
     figure.update_xaxes(title="answers", type="log", tickvals=sizes, ticktext=[str(n) for n in sizes])
-    figure.update_yaxes(title="share of the planted neurons found", range=[-0.05, 1.15], col=1)
+    figure.update_yaxes(title="share of the planted found", range=[-0.05, 1.05], col=1)
     nothing = [r.false for r in results if not r.strength]
     wrong, recall = np.mean([r.false for r in results if r.strength]), [r.recall for r in results if r.strength]
+    surely = min(r.recall for r in results if r.strength and r.n == sizes[-1])
     return styled(
         figure,
-        f"Of {N_PLANTED} neurons that know among {N_MADE_UP:,} simulated ones, stability selection finds "
-        f"{min(recall):.0%} (weak signal, few answers) to {max(recall):.0%}; beside them {wrong:.2f} others on average."
-        f" Where none knows it finds {np.mean(nothing):.2f} "
-        f"(n = {len(results)} settings)",
+        f"From {sizes[-1]} answers stability selection finds at least {surely:.0%} of planted neurons",
+        f"Of {N_PLANTED} planted among {N_MADE_UP:,} simulated neurons it finds {min(recall):.0%} to "
+        f"{max(recall):.0%}, by setting; beside them {wrong:.2f} others on average, and {np.mean(nothing):.2f} where "
+        f"none is planted (n = {len(results)} settings).",
     )
 
 
@@ -136,10 +97,10 @@ def domains(crossed: Domains) -> go.Figure:
     """Does what was learnt on one kind of fact hold on another? AUROC, trained on (row) and tested on (column)."""
     values = np.array([[e.value for e in row] for row in crossed.auroc])
     told = [
-        [f"{e}<br>random neurons {r:.2f}" for e, r in zip(row, others, strict=True)]
+        [f"{e.value:.2f}<br>[{e.low:.2f}, {e.high:.2f}]<br>random {r:.2f}" for e, r in zip(row, others, strict=True)]
         for row, others in zip(crossed.auroc, crossed.random, strict=True)
     ]
-    named = [f"{name} ({len(crossed.sets[name])})" for name in crossed.names]
+    named = [f"{name}<br>({len(crossed.sets[name])})" for name in crossed.names]
     figure = go.Figure(
         go.Heatmap(
             x=crossed.names,
@@ -158,41 +119,49 @@ def domains(crossed: Domains) -> go.Figure:
     figure.update_xaxes(title="tested on", side="bottom")
     figure.update_yaxes(title="trained on (H-Neurons)", autorange="reversed")
     (within, by_chance), (across, across_chance) = crossed.mean(True), crossed.mean(False)
-    n, sizes = sum(e.n for e in crossed.auroc[0]), ", ".join(str(len(neurons)) for neurons in crossed.sets.values())
+    above = np.array([[e.low for e in row] for row in crossed.auroc]) > np.maximum(crossed.random, 0.5)
+    k, home = len(crossed.names), int(np.trace(above))
     return styled(
         figure,
-        f"Within a kind of fact sets of {sizes} H-Neurons reach a mean AUROC of {within:.2f} (random neurons of the "
-        f"same layers and loudness {by_chance:.2f}), across kinds {across:.2f} (random {across_chance:.2f}; n = {n} "
-        "test answers). "
-        f"The union of all sets reaches {crossed.union[0]} (random {crossed.union[1]:.2f}). "
-        "Brackets: 95 % over entities",
-        560,
+        f"Detection holds within {home} of {k} kinds, across {above.sum() - home} of {k * (k - 1)}",
+        f"It holds where the interval (95 % over entities) lies above 0.5 and above random neurons of the same layers "
+        f"and loudness. Mean AUROC within a kind of fact {within:.2f} (random {by_chance:.2f}), across {across:.2f} "
+        f"(random {across_chance:.2f}). All sets together reach {crossed.union[0]} (random {crossed.union[1]:.2f}). "
+        f"n = {sum(e.n for e in crossed.auroc[0])} test answers.",
+        600,
     )
 
 
 def everyday(day: Everyday) -> go.Figure:
-    """On unfiltered answers: are the probabilities right, and what does it buy to stay silent where a score is high?"""
-    figure = make_subplots(rows=1, cols=2, subplot_titles=("Predicted and observed", "Answering only the safest"))
-    add_calibration(figure, day)
-    for (name, risk), colour in zip(day.risk.items(), (H_NEURON, CONTROL, TRUE, ABSTAINED), strict=False):
-        least = len(risk) // 20  # the share of errors among a handful says nothing
-        covered = np.arange(1, len(risk) + 1)[least:] / len(risk)
-        figure.add_trace(
-            go.Scatter(x=covered, y=risk[least:], mode="lines", name=name, line={"color": colour, "width": 3}),
-            row=1,
-            col=2,
-        )
-    figure.update_xaxes(title="predicted probability", range=[0, 1], row=1, col=1)
-    figure.update_yaxes(title="share made up", range=[0, 1], row=1, col=1)
-    figure.update_xaxes(title="share of questions answered", range=[0, 1.02], row=1, col=2)
-    figure.update_yaxes(title="share made up among them", range=[0, 1], row=1, col=2)
-    errors = ", ".join(f"{fit.ece:.2f} {name}" for name, fit in day.calibrated.items())
+    """On unfiltered answers: what does it buy to stay silent where a score is high, and are the probabilities right?"""
+    titles = ("Answering only the safest", "H-Neurons: predicted and observed")
+    figure = make_subplots(rows=1, cols=2, subplot_titles=titles, horizontal_spacing=0.14)
+    n = day.random_risk.shape[1]
+    some = np.unique(np.linspace(n // 20, n - 1, 60).astype(int))  # the share of errors among a handful says nothing
+    covered = ((some + 1) / n).tolist()
+    put(figure, envelope(covered, day.random_risk[:, some]), 1)
+    for name, risk in day.risk.items():
+        curve = go.Scatter(x=covered, y=risk[some], mode="lines", name=name.split(" (")[0].removeprefix("plain "))
+        put(figure, [curve.update(line={"color": colour_of(name), "width": 3})], 1)
+    for (name, fit), dash in zip(day.calibrated.items(), ("dot", "solid"), strict=True):
+        look = {"color": H_NEURON, "width": 3, "dash": dash}
+        curve = go.Scatter(x=fit.predicted, y=fit.observed, mode="lines+markers", name=name, line=look)
+        put(figure, [curve], 2)
+    figure.add_shape(**{"type": "line", "x0": 0, "y0": 0, "x1": 1, "y1": 1, "line": REFERENCE, "row": 1, "col": 2})
+    figure.update_xaxes(title="share of questions answered", range=[0, 1.02], row=1, col=1)
+    figure.update_xaxes(title="predicted probability", range=[0, 1], row=1, col=2)
+    figure.update_yaxes(range=[0, 1])
+    figure.update_yaxes(title="share made up among them", row=1, col=1)
+    figure.update_yaxes(title="share made up", row=1, col=2)
     own, random, sure = (row_of(day.detections, start) for start in ("H-Neurons", "random", "plain confidence"))
+    errors = ", ".join(f"{fit.ece:.2f} {name}" for name, fit in day.calibrated.items())
     return styled(
         figure,
-        f"On everyday answers (n = {own.auroc.n}, {day.risk[sure.name][-1]:.0%} made up) "
-        f"H-Neurons reach AUROC {own.auroc}, random neurons {random.auroc.value:.2f}, confidence {sure.auroc}. "
-        f"Calibration error {errors}",
+        f"Everyday answers: {detected(day.beyond)}",
+        f"AUROC of H-Neurons {own.auroc}, confidence {sure.auroc}, {len(day.random_risk)} sets of {MATCHED} "
+        f"{random.auroc.value:.2f} (mean); minus random {day.beyond['random']}, minus confidence "
+        f"{day.beyond['confidence']}. Right: calibration error {errors}. n = {own.auroc.n} answers, "
+        f"{day.risk[sure.name][-1]:.0%} made up.",
         560,
     )
 
@@ -200,79 +169,35 @@ def everyday(day: Everyday) -> go.Figure:
 def over_positions(curves: Mapping[str, Sequence[AtPosition]]) -> go.Figure:
     """Where in prompt and answer can one read whether it will be true? A panel a model, the instruct model first."""
     curves = {name: curve for name, curve in curves.items() if curve}
-    figure = make_subplots(
-        rows=1, cols=len(curves), shared_yaxes=True, subplot_titles=[f"{name} model" for name in curves]
-    )
+    titles = [f"{name} model" for name in curves]
+    figure = make_subplots(rows=1, cols=len(curves), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.04)
     for column, curve in enumerate(curves.values(), start=1):
-        for trace in position_traces(curve, showlegend=column == 1):
-            figure.add_trace(trace, row=1, col=column)
-    figure.add_hline(y=0.5, line={"color": "#333333", "width": 1, "dash": "dot"})
-    figure.update_yaxes(title="AUROC, held-out people", range=[0.4, 1.02], col=1)
+        put(figure, position_traces(curve), column)
+    figure.add_hline(y=0.5, line=REFERENCE)
+    figure.update_xaxes(tickangle=-60)
+    figure.update_yaxes(title="AUROC, held-out entities", range=[0.35, 1.02], col=1)
     name, first = next(iter(curves.items()))
     best = max((p for p in first if p.h_neurons), key=lambda p: p.h_neurons.value)  # type: ignore[union-attr]
-    finding = f"H-Neurons of the {name} model tell most at “{best.name}”: AUROC {best.h_neurons} (n = {best.n} answers)"
-    told = (
-        f"Found anew at every position. There {best.n_neurons} H-Neurons reach {best.beyond} beyond {MATCHED} "
-        "(bars and band: 95 %)."
+    return styled(
+        figure,
+        f"Of all positions, H-Neurons detect most at “{best.name}”",
+        f"Found anew at every position; there, in the {name} model, {best.n_neurons} H-Neurons reach AUROC "
+        f"{best.h_neurons}, {best.beyond} beyond {MATCHED} (n = {best.n} answers). Bars: 95 % over entities. "
+        "Confidence: how sure the model is of the next token.",
+        600,
     )
-    return styled(figure, finding, HEIGHT, told).update_layout(margin_b=150, legend_y=-0.4)
 
 
-def position_traces(curve: Sequence[AtPosition], showlegend: bool) -> list[go.Scatter]:
-    """H-Neurons with their intervals, the envelope of random sets, a dense probe, how sure the model is."""
+def position_traces(curve: Sequence[AtPosition]) -> list[go.Scatter]:
+    """The envelope of random sets, a dense probe, how sure the model is, and H-Neurons with their intervals."""
     found = [p for p in curve if p.h_neurons]
     names, everywhere = ([printable(p.name) for p in points] for points in (found, curve))
-    own = band(names, [p.h_neurons for p in found], H_NEURON, "H-Neurons, found here")  # type: ignore[misc]
-    edges = [p.random.high for p in found] + [p.random.low for p in reversed(found)]  # type: ignore[union-attr]
-    envelope = go.Scatter(
-        x=names + names[::-1],
-        y=edges,
-        mode="lines",
-        fill="toself",
-        fillcolor="rgba(154,154,154,.3)",
-        line={"width": 0},
-        name=MATCHED,
-        hoverinfo="skip",
-    )
     others = [
-        go.Scatter(x=names, y=[p.random.value for p in found], line={"color": CONTROL}, name="their mean"),  # type: ignore[union-attr]
-        go.Scatter(
-            x=everywhere,
-            y=[p.dense.value for p in curve],
-            line={"color": DENSE, "dash": "dot"},
-            name="dense probe, all neurons",
-        ),
-        go.Scatter(
-            x=everywhere,
-            y=[p.sure.value for p in curve],
-            line={"color": CONFIDENCE, "dash": "dash"},
-            name="how sure of the next token",
-        ),
-    ]
-    traces = [envelope, *others, *own]
-    for trace in traces:
-        trace.update(showlegend=showlegend, legendgroup=trace.name)
-    return traces
-
-
-def add_calibration(figure: go.Figure, day: Everyday) -> None:
-    """Observed against predicted, as trained and after the fit, and what would be perfect."""
-    for (name, fit), colour in zip(day.calibrated.items(), (CONTROL, H_NEURON), strict=True):
-        figure.add_trace(
-            go.Scatter(
-                x=fit.predicted,
-                y=fit.observed,
-                mode="lines+markers",
-                name=f"H-Neurons, {name} (calibration error {fit.ece:.2f})",
-                line={"color": colour, "width": 3},
-            ),
-            row=1,
-            col=1,
+        go.Scatter(x=everywhere, y=[e.value for e in estimates], line={"color": colour, "dash": dash}, name=name)
+        for name, colour, dash, estimates in (
+            ("dense probe", DENSE, "dot", [p.dense for p in curve]),
+            ("confidence", CONFIDENCE, "dash", [p.sure for p in curve]),
         )
-    figure.add_trace(
-        go.Scatter(
-            x=[0, 1], y=[0, 1], mode="lines", name="perfect", line={"color": "#333333", "dash": "dot", "width": 1}
-        ),
-        row=1,
-        col=1,
-    )
+    ]
+    own = line(names, [p.h_neurons for p in found], H_NEURON, "H-Neurons")  # type: ignore[misc]
+    return [*envelope(names, np.stack([p.random for p in found], axis=1)), *others, own]  # type: ignore[misc]

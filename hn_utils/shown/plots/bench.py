@@ -8,10 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from hn_utils.shown.plots.style import (
-    TRUE,
-    styled,
-)
+from hn_utils.shown.plots.style import OTHER, log_axis, styled
 
 
 def log_slope(sizes: Sequence[float], costs: Sequence[float]) -> float:
@@ -21,13 +18,19 @@ def log_slope(sizes: Sequence[float], costs: Sequence[float]) -> float:
 
 def growth(panels: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> go.Figure:
     """How does cost grow with size? One log-log panel each: (sizes, seconds)."""
-    figure = make_subplots(rows=2, cols=2, subplot_titles=list(panels), vertical_spacing=0.2)
+    powers = {title: log_slope(*panel) for title, panel in panels.items()}
+    titles = [f"{title}: power {power:.2f}" for title, power in powers.items()]
+    figure = make_subplots(rows=2, cols=2, subplot_titles=titles, vertical_spacing=0.2, horizontal_spacing=0.14)
     for place, (sizes, costs) in enumerate(panels.values()):
         row, col = place // 2 + 1, place % 2 + 1
-        line = {"color": TRUE, "width": 3}
-        figure.add_trace(go.Scatter(x=sizes, y=costs, mode="lines+markers", line=line, showlegend=False), row, col)
+        drawn = go.Scatter(x=sizes, y=costs, mode="lines+markers", line={"color": OTHER, "width": 3}, showlegend=False)
+        figure.add_trace(drawn, row, col)
         figure.update_xaxes(type="log", tickvals=sizes, ticktext=[f"{s:,}" for s in sizes], row=row, col=col)
-        figure.update_yaxes(type="log", title="seconds", dtick=1, row=row, col=col)
-    told = "; ".join(f"{title} {log_slope(*panel):.2f}" for title, panel in panels.items())
+        figure.update_yaxes(title="seconds", **log_axis(costs, (1, 2, 5)), row=row, col=col)
     n = sum(len(sizes) for sizes, _ in panels.values())
-    return styled(figure, f"Seconds grow with this power of the size (n = {n} sizes measured). {told}", 700)
+    return styled(
+        figure,
+        f"Seconds grow at most with power {max(powers.values()):.2f} of a size",
+        f"Power: slope of log seconds against log size; 1 is proportional, 2 quadratic. n = {n} sizes measured.",
+        700,
+    )

@@ -46,7 +46,7 @@ def named(figure: go.Figure, runs: Runs, title: str, caption: str) -> go.Figure:
     names, height = [printable(name) for name in runs], ROW * len(runs) + REST
     figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names, range=[len(names) - 0.5, -0.5])
     figure.update_yaxes(automargin=True)
-    styled(figure, title, height, caption)
+    styled(figure, title, caption, height)
     margin = figure.layout.margin  # type: ignore[union-attr]
     return figure.update_layout(legend_y=-LEGEND / (height - margin.t - margin.b))
 

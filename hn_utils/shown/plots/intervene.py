@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
+from jaxtyping import Float
 from plotly.subplots import make_subplots
 
 from hn_utils.analyses import Breaking
@@ -15,23 +17,22 @@ from hn_utils.intervening import Intervened
 from hn_utils.items import behaviour_called
 from hn_utils.probe import HNeurons
 from hn_utils.shown.plots.style import (
-    ABSTAINED,
-    FALSE,
     H_NEURON,
     MATCHED,
     PLANTED,
-    TRUE,
+    TEXT,
     add_slider,
-    band,
     envelope,
+    line,
     printable,
+    put,
     read_at,
     styled,
 )
 from hn_utils.tabled import counted
 from hn_utils.verdicts import Verdict, verdicts
 
-TINTS = {"complied": "#F6CDB4", "resisted": "#BFDBEC", "neither": "#E4E4E4"}
+TINTS = {"complied": "#F7DFAB", "resisted": "#BFDBEC", "neither": "#E4E4E4"}  # of made-up, of true answers, of neither
 
 
 def dose_response(
@@ -45,16 +46,14 @@ def dose_response(
     lines = [("H-Neurons", H_NEURON, curves)]
     lines += [("planted neurons", PLANTED, planted)] if planted else []
     for column, (behaviour, curve) in enumerate(curves.items(), start=1):
-        envelope(figure, CONTROL_ALPHAS, curve.control_rates(), column, MATCHED)
-        for name, colour, drawn in lines:
-            (line,) = band(curve.alphas.tolist(), drawn[behaviour].rate(), colour, name)
-            figure.add_trace(line.update(showlegend=column == 1), row=1, col=column)
+        put(figure, envelope(CONTROL_ALPHAS, curve.control_rates()), column)
+        put(figure, [line(curve.alphas.tolist(), d[behaviour].rate(), hue, name) for name, hue, d in lines], column)
         slope = curve.slope_beyond_random()
         text = f"{slope.value:+.1f} [{slope.low:.1f}, {slope.high:.1f}]<br>{told[behaviour].word}"
         figure.add_annotation(
             text=text.replace("not told apart from random neurons", "not told apart").replace(" to say", ""),
             **{"x": 0.03, "y": 0.99, "xref": "x domain", "yref": "y domain", "xanchor": "left", "yanchor": "top"},
-            **{"row": 1, "col": column, "align": "left", "showarrow": False, "font": {"color": H_NEURON, "size": 13}},
+            **{"row": 1, "col": column, "align": "left", "showarrow": False, "font": {"color": H_NEURON}},
         )
     figure.update_xaxes(title="alpha", dtick=1)
     top = zoomed([c for _, _, drawn in lines for c in drawn.values()])
@@ -65,8 +64,8 @@ def dose_response(
     return styled(
         figure,
         risen(told),
-        caption=f"{read_at(card)} scaled by alpha. In each panel: slope beyond random, points per alpha [95 % "
-        f"interval], verdict, corrected for {counted(len(curves), 'curve')}. {how_many(curves)}; {sets} random sets at "
+        f"{read_at(card)} scaled by alpha. In each panel: slope beyond random, points per alpha [95 % interval], "
+        f"verdict, corrected for {counted(len(curves), 'curve')}. {how_many(curves)}; {sets} sets of {MATCHED}, at "
         "alpha 0, 1, 3.",
     )
 
@@ -102,32 +101,35 @@ def risen(told: Mapping[str, Verdict]) -> str:
     rest = len(told) - sum(map(len, moved.values()))
     said += [f"the other {'one does' if rest == 1 else f'{rest} do'} as random neurons do"] if rest else []
     whole = "; ".join(said)
+    if len(whole.split()) > 12:
+        rise, fall = (len(some) for some in moved.values())
+        whole = f"{rise} of {len(told)} behaviours rise and {fall} fall beyond random neurons"
     return whole[0].upper() + whole[1:]
 
 
-def answers(curves: Mapping[str, DoseResponse], card: HNeurons, each: int = 2) -> go.Figure:
-    """What does the model actually say at each alpha? A slider over alpha; the items whose replies change most."""
-    rows = []
+def answers(curves: Mapping[str, DoseResponse], card: HNeurons) -> go.Figure:
+    """What does the model write at each alpha? A slider over alpha; of each behaviour the item whose replies change
+    most."""
+    rows, swings = [], {}
     for behaviour, curve in curves.items():
         changes = [len({reply.text for reply in row}) for row in curve.replies]
-        rows += [(behaviour, curve, int(i)) for i in np.argsort(changes, kind="stable")[::-1][:each]]
+        rows.append((behaviour, curve, int(np.argmax(changes))))
+        swings[behaviour_called(behaviour).title.lower()] = curve.swings, curve.control_swings.mean()
     first = next(iter(curves.values()))
     start = int(np.argmin(np.abs(first.alphas - 1)))
-    figure = go.Figure()
-    for place, alpha in enumerate(first.alphas):
-        figure.add_trace(replies_table(rows, place, f"reply at alpha {alpha:g}"))
+    figure = go.Figure([replies_table(rows, i, f"reply at alpha {a:g}") for i, a in enumerate(first.alphas)])
     add_slider(figure, "alpha = ", [f"{alpha:g}" for alpha in first.alphas], start)
-    told = "; ".join(
-        f"{behaviour_called(b).title.lower()} {c.swings:.0%} ({c.control_swings.mean():.0%})" for b, c in curves.items()
-    )
+    told = "; ".join(f"{name} {own:.0%} ({random:.0%})" for name, (own, random) in swings.items())
     n = ", ".join(map(str, sorted({len(c.items) for c in curves.values()})))
-    styled(
+    shares = sorted(own for own, _ in swings.values())
+    ends = " to ".join(dict.fromkeys(f"{share:.0%}" for share in (shares[0], shares[-1])))
+    return styled(
         figure,
-        f"{read_at(card)} at alpha 0 or 3 change the outcome of these shares of items (random neurons in brackets; n = "
-        f"{n} each): {told}. Below, the {each} of each whose replies change most. Move the slider",
-        780,
+        f"Scaled H-Neurons change the outcome of {ends} of items",
+        f"{read_at(card)} at alpha 0 or 3, by behaviour, random neurons in brackets: {told}. n = {n} each. Below, the "
+        "item of each whose replies change most: the exception, not the rule. Move the slider.",
+        640,
     )
-    return figure
 
 
 def replies_table(rows: Sequence[tuple[str, DoseResponse, int]], place: int, heading: str) -> go.Table:
@@ -136,11 +138,10 @@ def replies_table(rows: Sequence[tuple[str, DoseResponse, int]], place: int, hea
     words = [str(curve.outcomes[i, place]) for _, curve, i in rows]
     plain, tinted = ["#FFFFFF"] * len(rows), [TINTS[word] for word in words]
     return go.Table(
-        columnwidth=[12, 34, 12, 12, 26, 10],
+        columnwidth=[15, 30, 13, 13, 21, 13],
         header={
             "values": ["behaviour", "the user says", "truth", "claim", heading, "outcome"],
-            "align": "left",
-            "fill_color": "#F2F2F2",
+            **{"align": "left", "fill_color": "#F2F2F2", "font_size": TEXT, "height": 30},
         },
         cells={
             "values": [
@@ -151,48 +152,65 @@ def replies_table(rows: Sequence[tuple[str, DoseResponse, int]], place: int, hea
                 [printable(curve.replies[i][place].text) for _, curve, i in rows],
                 words,
             ],
-            "align": "left",
             "fill_color": [*[plain] * 4, *[tinted] * 2],
-            "height": 26,
+            **{"align": "left", "font_size": TEXT, "height": 30},
         },
+    )
+
+
+class Cost(NamedTuple):
+    """One thing that scaling costs: with the H-Neurons at each alpha, and with random sets [set, alpha] at some. Where
+    `worse` is 1, more of it is worse; where it is -1, less."""
+
+    what: str
+    axis: str
+    worse: int
+    own: list[Estimate]
+    random: Float[np.ndarray, "set alpha"]
+
+    @property
+    def harmed(self) -> bool:
+        """Whether at the last alpha the H-Neurons' interval lies beyond 95 % of the random sets, on the worse side."""
+        low, high = np.percentile(self.random[:, -1], [2.5, 97.5])
+        return self.own[-1].low > high if self.worse > 0 else self.own[-1].high < low
+
+    def __str__(self) -> str:
+        own, (low, middle, high) = self.own[-1], np.percentile(self.random[:, -1], [2.5, 50, 97.5])
+        digits = 2 if max(abs(own.value), abs(middle)) >= 0.1 else 3
+        return (
+            f"{self.axis} {own.value:.{digits}f} [{own.low:.{digits}f}, {own.high:.{digits}f}] (n = {own.n}), with "
+            f"random neurons {middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+        )
+
+
+FACTS, TEXT_LOSS = "share of known facts still stated", "loss of ordinary text above alpha 1, nats per token"
+
+
+def costs(drawn: Sequence[Cost], alphas: Sequence[float], random_alphas: Sequence[float], card: HNeurons) -> go.Figure:
+    """What scaling costs, a panel a measure, beside what the same scaling of random neurons costs."""
+    titles = [cost.axis.replace(", ", ",<br>") for cost in drawn]
+    figure = make_subplots(rows=1, cols=len(drawn), subplot_titles=titles, horizontal_spacing=0.12)
+    for column, cost in enumerate(drawn, start=1):
+        traces = [*envelope(random_alphas, cost.random), line(alphas, cost.own, H_NEURON, "H-Neurons")]
+        put(figure, traces, column)
+    figure.update_xaxes(title="alpha")
+    figure.update_yaxes(range=[0, 1.02], col=1)
+    harmed = " and ".join(cost.what for cost in drawn if cost.harmed)
+    title = f"harm {harmed} more than random neurons" if harmed else "cost no more than random neurons"
+    return styled(
+        figure,
+        f"At alpha {alphas[-1]:g} H-Neurons {title}",
+        f"{read_at(card)} at alpha {alphas[-1]:g}: {'; '.join(map(str, drawn))}. Brackets: 95 %, over entities, or of "
+        f"{len(drawn[0].random)} sets of {MATCHED}.",
     )
 
 
 def side_effects(intervened: Intervened, card: HNeurons) -> go.Figure:
     """What does scaling cost: are known facts still stated, and does ordinary text (if any was read) make sense?"""
     curve, lost = intervened.capability["recall"], text_lost(intervened)
-    panels, controls = ["Known facts, asked plainly"], [curve.control_rates()]
-    if lost:
-        panels.append("Ordinary text")
-        controls.append(lost[1])
-    figure = make_subplots(rows=1, cols=len(panels), subplot_titles=panels)
-    for outcome, name, colour in (
-        ("complied", "right", TRUE),
-        ("neither", "wrong", FALSE),
-        ("resisted", "abstained", ABSTAINED),
-    ):
-        rates = curve.rate(outcome)  # type: ignore[arg-type]
-        figure.add_traces(band(curve.alphas.tolist(), rates, colour, f"H-Neurons: {name}"), rows=1, cols=1)
-    if lost:
-        figure.add_traces(band(curve.alphas.tolist(), lost[0], H_NEURON, "H-Neurons: loss"), rows=1, cols=2)
-        figure.update_yaxes(title="loss minus loss at alpha 1 (nats per token)", col=2)
-    for column, values in enumerate(controls, start=1):
-        envelope(figure, CONTROL_ALPHAS, values, column, f"{MATCHED}: right; loss")
-    figure.update_xaxes(title="alpha", dtick=0.5)
-    figure.update_yaxes(title="share of facts", range=[0, 1.02], col=1)
-    last, random = curve.rate()[-1], curve.control_rates()[:, -1]
-    told = (
-        f"{read_at(card)} at alpha {curve.alphas[-1]:g}: the model still states {last} of the facts it knew; with "
-        f"random neurons {random.mean():.2f} (range {random.min():.2f} to {random.max():.2f}; n = {len(curve.items)} "
-        f"facts)"
-    )
-    if lost:
-        own, others = lost[0][-1], lost[1][:, -1]
-        told += (
-            f". Loss of ordinary text {own.value:+.3f} [{own.low:.3f}, {own.high:.3f}] nats per token, with random "
-            f"neurons {others.mean():+.3f} (n = {own.n} texts)"
-        )
-    return styled(figure, told)
+    drawn = [Cost("recall", FACTS, -1, curve.rate(), curve.control_rates())]
+    drawn += [Cost("text", TEXT_LOSS, 1, *lost)] if lost else []
+    return costs(drawn, curve.alphas.tolist(), CONTROL_ALPHAS, card)
 
 
 def text_lost(intervened: Intervened) -> tuple[list[Estimate], np.ndarray] | None:
@@ -208,26 +226,7 @@ def text_lost(intervened: Intervened) -> tuple[list[Estimate], np.ndarray] | Non
 
 def breaking(broken: Breaking, card: HNeurons) -> go.Figure:
     """Turned up far beyond the paper's alphas: what breaks first, and would random neurons break it as well?"""
-    drawn = [
-        ("Known facts, asked plainly", "share still stated", broken.recall, broken.control_recall),
-        ("Ordinary text", "loss above alpha 1 (nats per token)", broken.loss, broken.control_loss),
-    ][: 2 if broken.loss else 1]
-    figure = make_subplots(rows=1, cols=len(drawn), subplot_titles=[title for title, *_ in drawn])
-    x = [f"{a:g}" for a in broken.alphas]
-    for column, (_, axis, own, others) in enumerate(drawn, start=1):
-        envelope(figure, x, others, column, MATCHED)
-        (line,) = band(x, own, H_NEURON, "H-Neurons")
-        figure.add_trace(line.update(showlegend=column == 1), row=1, col=column)
-        figure.update_yaxes(title=axis, col=column)
-    figure.update_xaxes(title="alpha", type="category")
-    figure.update_yaxes(range=[0, 1.02], col=1)
-    told = (
-        f"{read_at(card)} at alpha {x[-1]}: {broken.recall[-1]} of known facts (n = {broken.recall[-1].n}) are still "
-        f"stated, with random neurons {broken.control_recall[:, -1].mean():.2f}"
-    )
-    if broken.loss:
-        told += (
-            f"; ordinary text loses {broken.loss[-1].value:.2f} nats per token, with random neurons "
-            f"{broken.control_loss[:, -1].mean():.2f}"
-        )
-    return styled(figure, told)
+    drawn = [Cost("recall", FACTS, -1, broken.recall, broken.control_recall)]
+    drawn += [Cost("text", TEXT_LOSS, 1, broken.loss, broken.control_loss)] if broken.loss else []
+    figure = costs(drawn, broken.alphas, broken.alphas, card)
+    return figure.update_xaxes(type="log", tickvals=broken.alphas)

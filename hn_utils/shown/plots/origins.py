@@ -6,145 +6,136 @@ from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from hn_utils.contributions import Contributions
 from hn_utils.origins import Drift, Transfer
 from hn_utils.probe import HNeurons
 from hn_utils.shown.plots.style import (
+    CONFIDENCE,
     CONTROL,
     H_NEURON,
     MATCHED,
-    TRUE,
-    band,
+    REFERENCE,
+    envelope,
+    line,
+    log_axis,
     neuron_name,
+    printable,
     styled,
 )
 
 
-def timeline(transfers: Sequence[Transfer], names: Sequence[str]) -> go.Figure:
+def timeline(transfers: Sequence[Transfer]) -> go.Figure:
     """From which checkpoint on does the instruct model's probe work, beside random neurons and confidence?"""
-    figure = go.Figure()
-    able = [(n, t) for n, t in zip(names, transfers, strict=True) if t.h_neurons is not None]
-    for number in range(len(able[0][1].random) if able else 0):
-        figure.add_trace(
-            go.Scatter(
-                x=[n for n, _ in able],
-                y=[t.random[number] for _, t in able],
-                mode="lines+markers",
-                line={"color": CONTROL, "width": 0.6},
-                marker={"size": 3},
-                opacity=0.5,
-                name=MATCHED,
-                legendgroup="random",
-                showlegend=number == 0,
-                hoverinfo="skip",
-            )
-        )
-    ticks = [n for n, _ in able]
-    for name, colour in (("confidence", TRUE), ("h_neurons", H_NEURON)):
-        label = {"confidence": "plain confidence", "h_neurons": "H-Neurons, weights of the instruct model"}[name]
-        figure.add_traces(band(ticks, [getattr(t, name) for _, t in able], colour, label))
-    figure.add_hline(y=0.5, line={"color": "#333333", "dash": "dot", "width": 1})
-    figure.update_xaxes(title="pre-training checkpoint (n right + n wrong)", type="category")
-    figure.update_yaxes(title="AUROC on the checkpoint's own answers", range=[0.25, 1.03])
+    able = [t for t in transfers if t.h_neurons is not None]
     if not able:
-        return styled(figure, "No checkpoint gives enough right and wrong answers (n = 0)")
+        return styled(go.Figure(), "No checkpoint gives enough right and wrong answers", "n = 0 checkpoints compared.")
+    ticks = [f"{printable(t.model)}<br>{t.n_right} + {t.n_wrong}" for t in able]
+    random = np.stack([t.random for t in able], axis=1)
+    figure = go.Figure(envelope(ticks, random))
+    for name, colour, estimates in (
+        ("confidence", CONFIDENCE, [t.confidence for t in able]),
+        ("H-Neurons", H_NEURON, [t.h_neurons for t in able]),
+    ):
+        figure.add_trace(line(ticks, estimates, colour, name))  # type: ignore[arg-type]
+    figure.add_hline(y=0.5, line=REFERENCE)
+    figure.update_xaxes(title="checkpoint (right + wrong answers)", type="category")
+    figure.update_yaxes(title="AUROC on its own answers", range=[0.25, 1.03])
+    dropped = f" Checkpoints with too few right answers, left out: {n}." if (n := len(transfers) - len(able)) else ""
     first, last = able[0], able[-1]
-    early = f"Before {first[1].model}: too few consistently right answers. " if able[0][0] != names[0] else ""
     return styled(
         figure,
-        f"{early}H-Neurons with the instruct model's weights: AUROC {first[1].h_neurons} at {first[0]}, "
-        f"{last[1].h_neurons} "
-        f"at {last[0]}; there random neurons {last[1].random.mean():.2f}, confidence {last[1].confidence}",
+        detects_since(able),
+        f"AUROC of the instruct model's H-Neurons, weights unchanged: {first.h_neurons} at {first.model}, "
+        f"{last.h_neurons} at {last.model} (bars: 95 % over entities); there confidence {last.confidence}, "
+        f"{random.shape[0]} sets of {MATCHED} {np.median(last.random):.2f} (median).{dropped}",
     )
+
+
+def detects_since(able: Sequence[Transfer]) -> str:
+    """From which checkpoint on the H-Neurons' interval lies above 95 % of the random sets, in a dozen words."""
+    above = [t.h_neurons.low > np.percentile(t.random, 97.5) for t in able]  # type: ignore[union-attr]
+    since = len(above) - next((i for i, better in enumerate(reversed(above)) if not better), len(above))
+    if since == len(above):
+        return f"At {able[-1].model} the H-Neurons detect no more than random neurons do"
+    when = f"From {able[since].model} on" if since else "At every checkpoint"
+    return f"{when} the H-Neurons detect more than random neurons do"
 
 
 def base_and_instruct(
     base: Contributions, instruct: Contributions, card: HNeurons, others: Sequence[np.ndarray]
 ) -> go.Figure:
-    """Do the H-Neurons say as much in the base model? Mean contribution at each model's own answers."""
+    """Do the H-Neurons write as much in the base model? Mean contribution at each model's own answers, sorted, beside
+    random sets sorted alike."""
     # Rounded, since the last digits hang on the order in which rows lie in the cache.
-    softly, loudly = ((100 * read.at(card.region).mean()).round(5) for read in (base, instruct))
-    ratio = loudly / np.maximum(softly, 1e-9)
-    rest = np.setdiff1d(np.arange(len(softly)), card.flat)
-    figure = go.Figure()
-    for name, some, colour, size in (
-        ("all other neurons", rest, "rgba(154,154,154,0.35)", 4),
-        ("H-Neurons", card.flat, H_NEURON, 10),
-    ):
-        figure.add_trace(
-            go.Scattergl(
-                x=softly[some],
-                y=loudly[some],
-                mode="markers",
-                name=name,
-                marker={"color": colour, "size": size},
-                text=[neuron_name(j, card.d_mlp) for j in some.tolist()],
-                hovertemplate="%{text}: base %{x:.2f} %, instruct %{y:.2f} %<extra></extra>",
-            )
-        )
-    ends = [float(np.quantile(np.concatenate([softly, loudly]), q)) for q in (0.001, 1)]
-    line = {"color": "#333333", "dash": "dot", "width": 1}
-    figure.add_trace(go.Scatter(x=ends, y=ends, mode="lines", name="as much in both", line=line, hoverinfo="skip"))
-    figure.update_xaxes(title="mean contribution at the base model's answers (% of the layer's output)", type="log")
-    figure.update_yaxes(title="at the instruct model's answers (%)", type="log")
-    own, random = np.median(ratio[card.flat]), np.array([np.median(ratio[some]) for some in others])
-    low, high = np.quantile(random, [0.025, 0.975])
+    before, after = ((100 * read.at(card.region).mean()).round(5) for read in (base, instruct))
+    ratio = after / np.maximum(before, 1e-9)
+    order = card.flat[np.argsort(-ratio[card.flat], kind="stable")]
+    names = [neuron_name(j, card.d_mlp) for j in order.tolist()]
+    random = np.array([np.sort(ratio[some])[::-1] for some in others])
+    figure = go.Figure(envelope(names, random))
+    told = [f"base {before[j]:.2f} %, instruct {after[j]:.2f} %" for j in order]
+    points = go.Scatter(x=names, y=ratio[order], mode="markers", name="H-Neurons", text=told)
+    points.update(marker={"color": H_NEURON, "size": 10}, hovertemplate="%{x}: %{y:.2f}<br>%{text}<extra></extra>")
+    figure.add_trace(points)
+    figure.add_hline(y=1, line=REFERENCE)
+    figure.update_xaxes(type="category", tickangle=-60)
+    figure.update_yaxes(title="contribution, instruct / base", **log_axis([*ratio[order], *random.ravel()], (1, 2, 5)))
+    own, (low, middle, high) = np.median(ratio[card.flat]), np.percentile(np.median(random, 1), [2.5, 50, 97.5])
+    inside, moved = low <= own <= high, "louder" if own > high else "quieter"
     return styled(
         figure,
-        f"At its answers the median H-Neuron contributes {own:.2f} times as much in the instruct model as in the base "
-        f"model (n = {len(instruct)} and {len(base)} answers); as many random neurons of the same layers and loudness "
-        f"{random.mean():.2f} (95 % of {len(others)} sets: {low:.2f} to {high:.2f})",
-        560,
+        "Tuning changed the H-Neurons' loudness as it changed random neurons'"
+        if inside
+        else f"Tuning made the H-Neurons {moved}, compared with random neurons",
+        f"The median H-Neuron contributes {own:.2f} times as much at the instruct model's answers (n = "
+        f"{len(instruct)}) as at the base model's (n = {len(base)}); of {MATCHED} {middle:.2f} (median; 95 % of "
+        f"{len(others)} sets: {low:.2f} to {high:.2f}). Each set is sorted.",
     )
+
+
+RANDOM = {"none": "random neurons", "layer": "random,<br>same layers", "magnitude": "random, same<br>layers, lengths"}
 
 
 def drift_ranks(drift: Drift, card: HNeurons) -> go.Figure:
-    """Did tuning move the H-Neurons' weights less than those of other neurons?"""
-    titles = ("among all neurons", "among neurons of the same layer")
-    figure = make_subplots(rows=1, cols=2, subplot_titles=titles, shared_yaxes=True)
-    add_histograms(figure, drift, card)
-    for name, values, colour in (
-        ("means of what shuffled labels pick", drift.shuffled, "#333333"),
-        ("mean of the H-Neurons", np.array([drift.mean_rank]), H_NEURON),
-    ):
-        marker = {"color": colour, "symbol": "line-ns-open", "size": 16, "line": {"width": 2}}
-        ticks = go.Scatter(x=values, y=np.full(len(values), -2.0), mode="markers", marker=marker, name=name)
-        figure.add_trace(ticks.update(hovertemplate="mean rank %{x:.2f}<extra>" + name + "</extra>"), row=1, col=1)
-    figure.update_layout(barmode="overlay")
-    figure.update_xaxes(title="rank: 0 moved most, 1 moved least")
-    figure.update_yaxes(title="% of neurons", col=1)
+    """Did tuning turn the H-Neurons' weights less than those of other neurons, and of neurons picked without truth?"""
+    figure = go.Figure()
+    for match, name in RANDOM.items():
+        low, middle, high = np.percentile(drift.random[match], [2.5, 50, 97.5])
+        bar = {"type": "data", "array": [high - middle], "arrayminus": [middle - low], "thickness": 3}
+        figure.add_trace(go.Scatter(x=[middle], y=[name], error_x=bar, marker={"color": CONTROL, "size": 11}))
+    rows = [("picked on<br>shuffled labels", CONTROL, drift.shuffled, "mean of a set")] if len(drift.shuffled) else []
+    rows += [
+        ("H-Neurons,<br>their mean", H_NEURON, np.array([drift.mean_rank]), "mean"),
+        ("H-Neurons,<br>each", H_NEURON, drift.rank[card.flat], "one"),
+    ]
+    for name, colour, values, what in rows:
+        marker = {"color": colour, "symbol": "line-ns-open", "size": 22, "line": {"width": 3}}
+        strip = go.Scatter(x=values, y=[name] * len(values), mode="markers", marker=marker)
+        figure.add_trace(strip.update(hovertemplate=f"{what}: rank " + "%{x:.2f}<extra></extra>"))
+    figure.add_vline(x=0.5, line=REFERENCE)
+    figure.update_xaxes(title="rank: 0 moved most, 1 moved least", range=[-0.02, 1.02])
+    figure.update_layout(showlegend=False)
     noise = ""
     if len(drift.shuffled):
-        picked = f"{drift.shuffled.mean():.0%}, p = {drift.p['shuffled']:.2f}"
-        noise = f". What the same probe picks on shuffled labels: {picked}"
+        noise = f" What the same probe picks on shuffled labels: {np.median(drift.shuffled):.2f} (median of "
+        noise += f"{len(drift.shuffled)} sets; p = {drift.p['shuffled']:.2f})."
     return styled(
         figure,
-        f"On average tuning turned an H-Neuron less than it turned {drift.mean_rank:.0%} of all neurons (50 % is "
-        f"chance; n = {len(card.rows)}): p = {drift.p['none']:.4f} against random neurons, {drift.p['layer']:.4f} "
-        f"against the same layers, {drift.p['magnitude']:.4f} against the same layers and lengths of weights{noise}",
+        stayed(drift),
+        f"Mean rank of the {len(card.rows)} H-Neurons {drift.mean_rank:.2f} (0.5 is chance): p = {drift.p['none']:.4f} "
+        f"against random neurons, {drift.p['layer']:.4f} against the same layers, {drift.p['magnitude']:.4f} against "
+        f"the same layers and lengths of weights (bars: 95 % of {len(drift.random['none']):,} sets).{noise}",
+        480,
     )
 
 
-def add_histograms(figure: go.Figure, drift: Drift, card: HNeurons) -> None:
-    """Ranks of all neurons and of the H-Neurons, among all and within their layers."""
-    for column, ranks in enumerate((drift.rank, drift.rank_within), start=1):
-        for name, values, colour in (
-            ("all neurons", ranks, CONTROL),
-            ("H-Neurons", ranks[card.flat], H_NEURON),
-        ):
-            figure.add_trace(
-                go.Histogram(
-                    x=values.round(4),
-                    xbins={"start": 0, "end": 1.0001, "size": 0.1},
-                    marker_color=colour,
-                    opacity=0.6,
-                    histnorm="percent",
-                    name=name,
-                    showlegend=column == 1,
-                    hovertemplate="rank %{x}: %{y:.0f} % of " + name + "<extra></extra>",
-                ),
-                row=1,
-                col=column,
-            )
+def stayed(drift: Drift) -> str:
+    """Whether the H-Neurons moved less than each kind of random set, and than shuffled labels' picks, in 12 words."""
+    less = [drift.p[match] <= 0.05 and drift.mean_rank > drift.random[match].mean() for match in RANDOM]
+    if not all(less):
+        return "Tuning moved the H-Neurons no less than random neurons"
+    p = drift.p.get("shuffled")
+    noise = "those picked on shuffled labels"
+    beside = "" if p is None else f", like {noise}" if p > 0.05 else f" and {noise}"
+    return f"H-Neurons moved less than random neurons{beside}"

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from hn_utils.contributions import Contributions
-from hn_utils.controls import auroc, bootstrap
+from hn_utils.controls import Estimate, auroc, bootstrap
 from hn_utils.finding import Found
 from hn_utils.l1_path import Fit
-from hn_utils.probe import Detection, HNeurons, Probe
+from hn_utils.probe import Detection, Probe
 from hn_utils.shown.plots.style import (
-    ABSTAINED,
     CONFIDENCE,
     CONTROL,
     DENSE,
-    FALSE,
     H_NEURON,
-    TRUE,
+    OTHER,
+    REFERENCE,
     add_slider,
-    band,
+    around,
+    envelope,
+    line,
+    log_axis,
     neuron_name,
     styled,
 )
@@ -30,95 +32,73 @@ from hn_utils.tabled import counted
 
 
 def l1_path(probe: Probe) -> go.Figure:
-    """How many neurons does each C keep, how well does it detect on validation, and which was chosen?"""
-    grid = [f.C for f in probe.path]
-    figure = make_subplots(specs=[[{"secondary_y": True}]])
-    figure.add_traces(band(grid, probe.validation, TRUE, "validation AUROC"))
-    sizes = [len(f.h_neurons) for f in probe.path]
-    figure.add_trace(
-        go.Scatter(
-            x=grid,
-            y=sizes,
-            name="H-Neurons (positive weights)",
-            mode="lines+markers",
-            line={"color": H_NEURON, "dash": "dot"},
-            customdata=[[f.violation, f.deviance_explained] for f in probe.path],
-            hovertemplate="C = %{x:.3g}: %{y} H-Neurons<br>violation of optimality %{customdata[0]:.1e}"
-            "<br>deviance explained %{customdata[1]:.2f}<extra></extra>",
-        ),
-        secondary_y=True,
-    )
-    figure.add_trace(
-        go.Scatter(
-            x=[probe.fit.C],
-            y=[probe.validation[probe.chosen].value],
-            mode="markers",
-            name="chosen",
-            marker={"color": H_NEURON, "size": 18, "symbol": "circle-open", "line": {"width": 3}},
-            hoverinfo="skip",
-        )
-    )
-    figure.update_xaxes(title="C, the price of an error", type="log")
-    figure.update_yaxes(title="validation AUROC", range=[0.3, 1.02], secondary_y=False)
-    figure.update_yaxes(title="H-Neurons", showgrid=False, rangemode="tozero", tickformat="d", secondary_y=True)
-    chosen = probe.validation[probe.chosen]
+    """How well does each C detect on validation, how many neurons does it keep, and which was chosen?"""
+    grid, sizes = [fit.C for fit in probe.path], [len(fit.h_neurons) for fit in probe.path]
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.06)
+    told = [f"C = {fit.C:.3g}<br>violation of optimality {fit.violation:.1e}" for fit in probe.path]
+    best, chosen = probe.validation[probe.best], probe.validation[probe.chosen]
+    for row, values in enumerate(([e.value for e in probe.validation], sizes), start=1):
+        curve = go.Scatter(x=grid, y=values, mode="lines+markers", line={"color": H_NEURON, "width": 3}, text=told)
+        if row == 1:
+            curve.update(error_y={"type": "data", "array": [e.standard_error for e in probe.validation]})
+        ring = {"color": H_NEURON, "size": 20, "symbol": "circle-open", "line": {"width": 3}}
+        mark = go.Scatter(x=[probe.fit.C], y=[values[probe.chosen]], mode="markers", marker=ring, hoverinfo="skip")
+        figure.add_traces([curve.update(hovertemplate="%{text}<br>%{y:.3g}<extra></extra>"), mark], rows=row, cols=1)
+    figure.add_hline(y=best.value - best.standard_error, line=REFERENCE, row=1, col=1)  # type: ignore[arg-type]
+    figure.update_xaxes(**log_axis(grid))
+    figure.update_xaxes(title="C, the price of an error", row=2)
+    figure.update_yaxes(title="validation AUROC", row=1)
+    figure.update_yaxes(title="H-Neurons", rangemode="tozero", row=2)
+    figure.update_layout(showlegend=False)
     return styled(
         figure,
-        f"{counted(len(probe.fit.h_neurons), 'H-Neuron')} at C = {probe.fit.C:.3g}: the sparsest probe within one "
-        f"standard error of the best; validation AUROC {chosen} (n = {chosen.n} answers)",
+        f"{counted(sizes[probe.chosen], 'H-Neuron')}: the sparsest probe within one standard error of the best",
+        f"Ring: chosen, C = {probe.fit.C:.3g}, validation AUROC {chosen} (95 %; n = {chosen.n} answers). Bars: one "
+        f"standard error. Dotted: the best, {best.value:.2f}, minus its own.",
+        600,
     )
 
 
 def l1_path_weights(probe: Probe, d_mlp: int) -> go.Figure:
-    """Which neurons speak at each C, and with what weight? A slider walks along the path."""
+    """Which neurons have a weight at each C, and what weight? A slider walks along the path."""
     figure, told = go.Figure(), []
     for place, fit in enumerate(probe.path):
-        positive = fit.weights > 0
+        n = len(fit.h_neurons)
         told.append(
-            f"C = {fit.C:.3g}: {positive.sum()} H-Neurons, {(~positive).sum()} negative weights,<br>"
+            f"{counted(n, 'H-Neuron')}, {len(fit.neurons) - n} of negative weight (rings)<br>"
             f"validation AUROC {probe.validation[place].value:.2f}"
         )
         figure.add_traces(weights_of(fit, d_mlp))
-    add_slider(figure, "C = ", [f"{fit.C:.2g}" for fit in probe.path], probe.chosen, 70, told)
+    add_slider(figure, "C = ", [f"{fit.C:.2g}" for fit in probe.path], probe.chosen, 60, told)
     figure.add_annotation(
-        text=told[probe.chosen],
-        x=0,
-        y=1.02,
-        xref="paper",
-        yref="paper",
-        xanchor="left",
-        yanchor="bottom",
-        align="left",
-        showarrow=False,
+        **{"text": told[probe.chosen], "x": 0, "y": 1.02, "xref": "paper", "yref": "paper", "showarrow": False},
+        **{"xanchor": "left", "yanchor": "bottom", "align": "left"},
     )
     figure.add_hline(y=0, line={"color": "#333333", "width": 1})
     figure.update_xaxes(title="layer (each layer's neurons side by side)", rangemode="tozero")
     figure.update_yaxes(title="weight")
+    figure.update_layout(showlegend=False)
     sparse, dense = (next(f for f in order if len(f.h_neurons)) for order in (probe.path, probe.path[::-1]))
-    styled(
+    return styled(
         figure,
-        f"From {len(sparse.h_neurons)} at C = {sparse.C:.2g} to {len(dense.h_neurons)} H-Neurons at C = {dense.C:.2g}; "
-        f"chosen: {len(probe.fit.h_neurons)} at C = {probe.fit.C:.3g} (n = {probe.validation[probe.chosen].n} "
-        "validation answers). Move the slider",
-        640,
+        f"From {len(sparse.h_neurons)} to {len(dense.h_neurons)} H-Neurons along the path; chosen: "
+        f"{len(probe.fit.h_neurons)}",
+        f"C from {sparse.C:.2g} to {dense.C:.2g}; chosen: {probe.fit.C:.3g} (n = "
+        f"{probe.validation[probe.chosen].n} validation answers). Move the slider.",
+        620,
     )
-    return figure.update_layout(legend={"y": -0.52}, margin={"b": 190})
 
 
 def weights_of(fit: Fit, d_mlp: int) -> list[go.Scatter]:
-    """A fit's neurons against their weights, in two colours by sign."""
+    """A fit's neurons against their weights: the H-Neurons, and those of negative weight."""
     positive, traces = fit.weights > 0, []
-    for name, colour, some in (
-        ("positive weight: an H-Neuron", H_NEURON, positive),
-        ("negative weight: louder in true answers, or elsewhere", TRUE, ~positive),
-    ):
+    for colour, symbol, some in ((H_NEURON, "circle", positive), (OTHER, "circle-open", ~positive)):
         traces.append(
             go.Scatter(
                 x=fit.neurons[some] / d_mlp,
                 y=fit.weights[some],
                 mode="markers",
-                name=name,
-                marker={"color": colour, "size": 9},
+                marker={"color": colour, "symbol": symbol, "size": 10},
                 text=[neuron_name(j, d_mlp) for j in fit.neurons[some].tolist()],
                 hovertemplate="%{text}: weight %{y:.2f}<extra></extra>",
             )
@@ -126,83 +106,30 @@ def weights_of(fit: Fit, d_mlp: int) -> list[go.Scatter]:
     return traces
 
 
-def neuron_atlas(
-    contributions: Contributions, labels: np.ndarray, card: HNeurons, others: np.ndarray, region: str
-) -> go.Figure:
-    """Where are the H-Neurons, how much do they contribute, and how differently for hallucinated answers?"""
-    X = contributions.at(region)
-    false, true = X[labels == 1], X[labels == 0]
-    gap = (false.mean() - true.mean()) / (X.std() + 1e-6)
-    words, figure = descriptions(card, X.mean()), go.Figure()
-    rest = np.setdiff1d(np.arange(X.shape[1]), np.concatenate([card.flat, others]))
-    for name, chosen, colour, marker in (
-        ("all other neurons", rest, "rgba(154,154,154,0.35)", 4),
-        ("random neurons of the same layers", others, "#333333", 8),
-        ("H-Neurons", card.flat, H_NEURON, 12),
-    ):
-        figure.add_trace(
-            go.Scattergl(
-                x=(chosen / card.d_mlp).astype(np.float32),
-                y=gap[chosen],
-                mode="markers",
-                name=name,
-                marker={"color": colour, "size": marker},
-                text=[words[j] for j in chosen.tolist()],
-                hovertemplate="%{text}<br>hallucinated minus true %{y:.2f} SD<extra></extra>",
-            )
-        )
-    figure.add_hline(y=0, line={"color": "#333333", "width": 1})
-    figure.update_xaxes(title="layer (each layer's neurons side by side)", tickvals=list(range(card.n_layers)))
-    figure.update_yaxes(title="contribution, hallucinated minus true (SD over answers)")
-    louder = np.mean(gap[card.flat] > 0)
+def single_neurons(found: Found) -> go.Figure:
+    """Does each H-Neuron write more in made-up answers than in true ones? Sorted, beside random sets sorted alike."""
+    collected = found.collected
+    X, labels, people = collected.labelled(collected.rows("validation"), found.probe.region)
+    own = [bootstrap(auroc, labels, column, groups=people) for column in X.columns(found.neurons).T]
+    order = sorted(range(len(own)), key=lambda i: -own[i].value)
+    names = [neuron_name(j, found.card.d_mlp) for j in found.neurons[order].tolist()]
+    sets = [X.columns(fit.neurons).T for fit in found.random["magnitude"]]
+    random = np.array([sorted((auroc(labels, column) for column in columns), reverse=True) for columns in sets])
+    figure = go.Figure(envelope(names, random))
+    figure.add_trace(line(names, [own[i] for i in order], H_NEURON, "H-Neurons").update(mode="markers", marker_size=10))
+    figure.add_hline(y=0.5, line=REFERENCE)
+    figure.update_xaxes(type="category", tickangle=-60)
+    figure.update_yaxes(title="AUROC of the neuron alone")
+    bar = np.maximum(np.percentile(random, 97.5, axis=0), 0.5)
+    beyond = sum(own[i].low > bar[place] for place, i in enumerate(order))
+    louder, others = sum(e.value > 0.5 for e in own), np.percentile((random > 0.5).sum(1), [2.5, 50, 97.5])
     return styled(
         figure,
-        f"{counted(len(card.rows), 'H-Neuron')} of {X.shape[1]:,} ({card.per_mille:.2f} per mille). {louder:.0%} of "
-        f"them are louder in hallucinated answers, {np.mean(gap[others] > 0):.0%} of random neurons, "
-        f"{np.mean(gap > 0):.0%} of all (n = {len(labels)} validation answers)",
-    )
-
-
-def descriptions(card: HNeurons, size: np.ndarray) -> list[str]:
-    """What the pointer shows of every neuron; `size` is its mean contribution."""
-    told = [f"{neuron_name(flat, card.d_mlp)}, mean contribution {100 * size[flat]:.2f} %" for flat in range(len(size))]
-    for flat, row in zip(card.flat.tolist(), card.rows, strict=True):
-        told[flat] += f"<br>probe weight {row['weight']:.2f}"
-    return told
-
-
-def neuron_distributions(
-    contributions: Contributions, labels: np.ndarray, entities: np.ndarray, flat: int, d_mlp: int, region: str
-) -> go.Figure:
-    """How does one neuron's contribution differ between hallucinated answers, true answers and all other tokens?"""
-    read, other = (contributions.at(r).columns(np.array([flat]))[:, 0] for r in (region, "other"))
-    figure = go.Figure()
-    for name, values, colour in (
-        ("hallucinated answers", read[labels == 1], FALSE),
-        ("true answers", read[labels == 0], TRUE),
-        ("other tokens", other, CONTROL),
-    ):
-        figure.add_trace(
-            go.Violin(
-                x=100 * values,
-                name=name,
-                line_color=colour,
-                side="positive",
-                width=1.6,
-                points=False,
-                meanline_visible=True,
-                spanmode="hard",
-            )
-        )
-    figure.update_xaxes(title="contribution (length of the write, % of that of the layer's output)")
-    figure.update_layout(showlegend=False)
-    false, true = 100 * read[labels == 1].mean(), 100 * read[labels == 0].mean()
-    alone = bootstrap(auroc, labels, read, groups=entities)
-    return styled(
-        figure,
-        f"The write of {neuron_name(flat, d_mlp)} is as long as {false:.2f} % of its layer's output in hallucinated "
-        f"answers, {true:.2f} % in true ones (means; n = {(labels == 1).sum()} and {(labels == 0).sum()}); alone it "
-        f"tells them apart with AUROC {alone}",
+        f"{beyond} of {counted(len(own), 'H-Neuron')} write more in made-up answers than random ones",
+        f"Each set is sorted. Counted: 95 % intervals (bars, over entities) above 0.5 and above the band at their "
+        f"place. Above 0.5 a neuron contributes more to made-up answers: {louder} H-Neurons do, of as many random ones "
+        f"of the same layers and loudness {others[1]:.0f} (median; 95 % of {len(random)} sets: {others[0]:.0f} to "
+        f"{others[2]:.0f}). n = {len(labels)} validation answers.",
     )
 
 
@@ -211,31 +138,36 @@ def detection(found: Found, table: Sequence[Detection]) -> go.Figure:
     names = list(dict.fromkeys(d.name for d in table))
     sets = list(dict.fromkeys(d.test_set for d in table))
     sizes = {d.test_set: d.auroc.n for d in table}
-    titles = [f"{s}<br>(n = {sizes[s]})" for s in sets]
+    titles = [f"{s.replace(' ', '<br>', 1)}<br>(n = {sizes[s]})" for s in sets]
     figure = make_subplots(cols=len(sets), rows=1, shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.02)
     for column, test_set in enumerate(sets, start=1):
         for row in (d for d in table if d.test_set == test_set):
             figure.add_trace(one_detector(row), row=1, col=column)
-        figure.add_vline(x=0.5, line={"color": "#333333", "dash": "dot", "width": 1}, row=1, col=column)  # type: ignore[arg-type]
-    figure.update_xaxes(range=[0.2, 1.05], title="AUROC", tickvals=[0.4, 0.6, 0.8, 1.0])
-    figure.update_yaxes(categoryorder="array", categoryarray=names[::-1])
+        figure.add_vline(x=0.5, line=REFERENCE, row=1, col=column)  # type: ignore[arg-type]
+    figure.update_xaxes(range=[0.25, 1.05], title="AUROC")
+    figure.update_yaxes(categoryorder="array", categoryarray=[in_two_lines(name) for name in names[::-1]])
     return styled(
         figure,
-        detected(found),
-        height=240 + 34 * len(names),
-        caption=f"AUROC of {counted(len(found.card.rows), 'H-Neuron')} on {sets[0]}: minus random neurons of "
+        detected(found.beyond),
+        f"AUROC of {counted(len(found.card.rows), 'H-Neuron')} on {sets[0]}: minus random neurons of "
         f"the same layers and loudness {found.beyond['random']}, minus confidence {found.beyond['confidence']}. "
         "Bars of random sets and shuffled labels hold 95 % of them; the others are 95 % intervals over entities.",
+        260 + 44 * len(names),
     )
 
 
-def detected(found: Found) -> str:
-    """Whether the H-Neurons detect beyond random neurons, and beyond confidence, in a dozen words."""
-    random, sure = found.beyond["random"], found.beyond["confidence"]
+def in_two_lines(name: str) -> str:
+    """A detector's name, broken at its first comma or bracket, so that a phone has room for the rest."""
+    return re.sub(r"(?<=,) | (?=\()", "<br>", name, count=1)
+
+
+def detected(beyond: Mapping[str, Estimate]) -> str:
+    """Whether the H-Neurons detect beyond random neurons, and beyond confidence, in ten words."""
+    random, sure = beyond["random"], beyond["confidence"]
     if random.low <= 0:
-        return "The H-Neurons detect no more than random neurons do"
-    beside = "less than" if sure.high < 0 else "more than" if sure.low > 0 else "about as much as"
-    return f"The H-Neurons detect more than random neurons, and {beside} confidence"
+        return "H-Neurons detect no more than random neurons do"
+    beside = "less than" if sure.high < 0 else "more than" if sure.low > 0 else "as much as"
+    return f"H-Neurons detect more than random neurons, {beside} confidence"
 
 
 UNSURE = ("plain confidence", "entropy", "margin")  # detectors that read how sure the model is
@@ -247,19 +179,15 @@ def colour_of(name: str) -> str:
         return CONTROL
     if name.startswith(("H-Neurons", "L1 probe")):
         return H_NEURON
-    return DENSE if "L2 probe" in name else CONFIDENCE if name.startswith(UNSURE) else ABSTAINED
+    return DENSE if "L2 probe" in name else CONFIDENCE if name.startswith(UNSURE) else OTHER
 
 
 def one_detector(row: Detection) -> go.Scatter:
     """A detector's AUROC with its interval."""
     return go.Scatter(
         x=[row.auroc.value],
-        y=[row.name],
-        error_x={
-            "type": "data",
-            "array": [row.auroc.high - row.auroc.value],
-            "arrayminus": [row.auroc.value - row.auroc.low],
-        },
+        y=[in_two_lines(row.name)],
+        error_x=around([row.auroc]),
         marker={"color": colour_of(row.name), "size": 11},
         showlegend=False,
         hovertemplate=f"{row.name}<br>AUROC {row.auroc}<br>n = {row.auroc.n}"
