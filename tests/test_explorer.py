@@ -242,6 +242,11 @@ def test_no_choice_is_drawn_where_there_is_one_model(walked, browser, tmp_path):
     page.close()
 
 
+def test_two_models_of_one_name_are_refused(walked):
+    with pytest.raises(ValueError, match="give each its own"):
+        page_of([walked, walked])
+
+
 def test_it_opens_offline_and_shows_every_choice(browser, path):
     page, complaints = opened(browser, path)
     for model_place, model in enumerate(data_in(path)["models"]):

@@ -57,7 +57,7 @@ def test_what_to_try_first_is_said_of_the_case():
     assert "move alpha from 1 to 3" in case["first"]
     assert "turns from “held” to “gave in”" in case["first"]
     case = opening([PLAIN], ALPHAS, (1, 2))
-    assert "a score of -2.0, the random sets +1.5 on average: the widest gap among the 2 answers" in case["first"]
+    assert "a score of −2.0, the random sets +1.5 on average: the widest gap among the 2 answers" in case["first"]
 
 
 def test_a_case_that_turns_is_clearer_than_any_gap_and_a_steeper_one_clearer_than_a_slight_one():

@@ -56,7 +56,7 @@ def hostile(content, place: list[int]):
 @pytest.fixture(scope="module")
 def page() -> str:
     data = json.loads(re.search(r'id="states">(.*?)</script>', COMMITTED.read_text(), re.DOTALL)[1])
-    parts = [hostile({**model, "groups": model["groups"][:5]}, [0]) for model in data["models"]]
+    parts = hostile([{**model, "groups": model["groups"][:5]} for model in data["models"]], [0])
     for part in parts:  # as hostile
         random = [place for place, some in enumerate(part["sets"]) if some["kind"] == "random"]
         part["opening"] = opening(part["groups"], part["alphas"], random)

@@ -266,7 +266,11 @@ class Explorer:
 
 def page_of(explorers: Sequence[Explorer]) -> str:
     """One page of one or several models, with a choice between them where there are several. It opens on the model
-    whose opening case is the clearest."""
+    whose opening case is the clearest. Raises ValueError if two of their studies have one name, by which an address
+    tells them apart."""
+    names = [explorer.study.name for explorer in explorers]
+    if len(set(names)) < len(names):
+        raise ValueError(f"studies {names} are not told apart by their names: give each its own")
     return filled([explorer.part() for explorer in explorers])
 
 

@@ -76,6 +76,11 @@ def what_turns(item: Mapping[str, Any], alphas: Sequence[float]) -> str:
 def how_wide(item: Mapping[str, Any], random: Sequence[int], n: int) -> str:
     own, others = item["at_answer"][0], mean_score(item, random)
     return (
-        f"colour the tokens by a random set. The H-Neurons give this answer a score of {own:+.1f}, the random sets "
-        f"{others:+.1f} on average: the widest gap among the {n} answers here."
+        f"colour the tokens by a random set. The H-Neurons give this answer a score of {signed(own)}, the random sets "
+        f"{signed(others)} on average: the widest gap among the {n} answers here."
     )
+
+
+def signed(score: float) -> str:
+    """With a sign, and a minus as long as the plus."""
+    return f"{score:+.1f}".replace("-", "−")
