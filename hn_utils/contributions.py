@@ -73,9 +73,9 @@ def contribution(
 ) -> Float[Tensor, "*pos neuron"]:
     """CETT: the length of one neuron's write relative to the length of its layer's whole output.
 
-    `post` is what each neuron says (input of the down projection), `w_out_norm` how loudly it can say it (length of its
-    column of W_down), `mlp_out` what the layer says (before any post-norm). A size without unit, 0 or more; the sum
-    over neurons exceeds 1, since writes cancel. It is not a direction and not an effect on the answer.
+    `post` is each neuron's activation (input of the down projection), `w_out_norm` the length of its column of W_down,
+    `mlp_out` the layer's whole output (before any post-norm). A size without unit, 0 or more; the sum over neurons
+    exceeds 1, since writes cancel. It is not a direction and not an effect on the answer.
     """
     total = mlp_out.float().norm(dim=-1, keepdim=True)
     return post.float().abs() * w_out_norm / (total + EPSILON)
@@ -89,15 +89,15 @@ def token_contributions(
     ids, mask = subject.padded(rows, "right")
     layers, places = np.divmod(np.asarray(neurons), subject.d_mlp)
     values = np.zeros((*ids.shape, len(layers)), np.float32)
-    spoken: dict[int, Tensor] = {}
+    activations: dict[int, Tensor] = {}
 
     def weigh(layer: int, mlp_out: Tensor) -> None:
         mine = layers == layer
         columns = torch.as_tensor(places[mine], device=mlp_out.device)
-        post, loudness = spoken.pop(layer)[..., columns], subject.w_out_norm[layer].to(mlp_out.device)[columns]
-        values[..., mine] = contribution(post, loudness, mlp_out).cpu().numpy()
+        post, norms = activations.pop(layer)[..., columns], subject.w_out_norm[layer].to(mlp_out.device)[columns]
+        values[..., mine] = contribution(post, norms, mlp_out).cpu().numpy()
 
-    with subject.hooked(post=spoken.__setitem__, mlp_out=weigh):
+    with subject.hooked(post=activations.__setitem__, mlp_out=weigh):
         subject.hidden(ids, mask)
     return [values[i, : len(row)] for i, row in enumerate(rows)]
 
@@ -122,16 +122,13 @@ def mean_contributions(subject: Subject, examples: Sequence[Example]) -> Float[T
     ids, mask = subject.padded([e.ids for e in examples], "right")
     weights = region_weights(examples, ids.shape[1]).to(subject.device)
     pooled = torch.zeros(len(examples), len(REGIONS), subject.n_layers, subject.d_mlp, device=subject.device)
-    spoken: dict[int, Tensor] = {}
-
-    def hear(layer: int, post: Tensor) -> None:
-        spoken[layer] = post
+    activations: dict[int, Tensor] = {}
 
     def weigh(layer: int, mlp_out: Tensor) -> None:
         per_token = weights.to(mlp_out.device) / (mlp_out.float().norm(dim=-1)[:, None] + EPSILON)
-        pooled[:, :, layer] = torch.bmm(per_token, spoken.pop(layer).float().abs()).to(pooled.device)
+        pooled[:, :, layer] = torch.bmm(per_token, activations.pop(layer).float().abs()).to(pooled.device)
 
-    with subject.hooked(post=hear, mlp_out=weigh):
+    with subject.hooked(post=activations.__setitem__, mlp_out=weigh):
         subject.hidden(ids, mask)
     return pooled * subject.w_out_norm
 

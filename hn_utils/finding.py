@@ -98,14 +98,17 @@ class Found(Tabled):
         """What the H-Neurons detect on the standard test set beyond each of their controls."""
         return beyond_controls(self.collected, self, self.collected.test_rows("standard"))
 
+    def refit_on(self, neurons: Int[np.ndarray, "k"]) -> Fit:
+        """A probe on any set of neurons (flat), trained as the one on the H-Neurons alone is."""
+        self.subject.require_neurons(neurons)
+        train = self.collected.training_rows()
+        contributions, labels = self.collected.contributions[train], self.collected.labels[train]
+        return refit(*three_vs_one(contributions, labels, self.probe.region, self.probe.other), np.sort(neurons))
+
     def auroc_of(self, neurons: Int[np.ndarray, "k"]) -> Estimate:
         """What any set of neurons (flat) detects on the standard test set, refitted as the H-Neurons are."""
-        self.subject.require_neurons(neurons)
-        train, rows = self.collected.training_rows(), self.collected.test_rows("standard")
-        contributions, labels = self.collected.contributions[train], self.collected.labels[train]
-        fit = refit(*three_vs_one(contributions, labels, self.probe.region, self.probe.other), np.sort(neurons))
-        read = self.collected.labelled(rows, self.probe.region)
-        return bootstrap(auroc, read.labels, fit.score(read.X), groups=read.groups)
+        read = self.collected.labelled(self.collected.test_rows("standard"), self.probe.region)
+        return bootstrap(auroc, read.labels, self.refit_on(neurons).score(read.X), groups=read.groups)
 
     @property
     def headline(self) -> str:

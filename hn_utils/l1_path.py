@@ -78,7 +78,7 @@ def check_labels(labels: np.ndarray, n: int) -> None:
 
 
 def before_any(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """y, which is 1 or -1, and z: what the intercept says before any neuron speaks."""
+    """y, which is 1 or -1, and z: what the intercept gives before any neuron adds to it."""
     share = labels.mean()
     return np.where(labels == 1, 1.0, -1.0), np.full(len(labels), np.log(share / (1 - share)))
 

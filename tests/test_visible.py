@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import nbformat
@@ -17,8 +18,9 @@ from pages import opened
 from hn_utils.__main__ import main
 from hn_utils.execute import write
 from hn_utils.progress import tell
-from hn_utils.shown.explorer import Shown, filled
+from hn_utils.shown.explorer import COLOURS, Shown, filled
 from hn_utils.shown.gallery import Gallery
+from hn_utils.shown.opening import opening
 from hn_utils.shown.plots.style import printable, styled
 from hn_utils.study import load_study
 from hn_utils.visible import visible
@@ -33,19 +35,19 @@ HOSTILE = (
     "{{states}} ${window.hacked = 1} `**bold** | [link](http://x)",
     "\x1b[31mred\x1b]0;title\x07 \x9b2J",
     "abc \u202etxt.exe\u2066 \u200f",
-    "line\u2028separator \ud800",
+    "line\u2028separator \ud800 \ufffe",
 )
+OURS = ("kind", "opening")
 RUN = "[window.hacked, ...[...document.querySelectorAll('iframe')].map(f => f.contentWindow.hacked)]"
 
 
 def hostile(content, place: list[int]):
     """The same data with each text that is no name of ours replaced by a hostile one, each in its turn."""
     if isinstance(content, dict):
-        ours = {"id", "verdict", "name"}
-        return {k: v if k in ours else hostile(v, place) for k, v in content.items()}
+        return {k: v if k in OURS else hostile(v, place) for k, v in content.items()}
     if isinstance(content, list):
         return [hostile(value, place) for value in content]
-    if not isinstance(content, str) or content in ("complied", "resisted", "neither", "made up", "true", ""):
+    if not isinstance(content, str) or content in (*COLOURS, ""):
         return content
     place[0] += 1
     return HOSTILE[place[0] % len(HOSTILE)] + str(place[0])
@@ -54,7 +56,11 @@ def hostile(content, place: list[int]):
 @pytest.fixture(scope="module")
 def page() -> str:
     data = json.loads(re.search(r'id="states">(.*?)</script>', COMMITTED.read_text(), re.DOTALL)[1])
-    return filled(hostile({**data, "groups": data["groups"][:5], "neurons": data["neurons"]}, [0]))
+    parts = hostile([{**model, "groups": model["groups"][:5]} for model in data["models"]], [0])
+    for part in parts:  # as hostile
+        random = [place for place, some in enumerate(part["sets"]) if some["kind"] == "random"]
+        part["opening"] = opening(part["groups"], part["alphas"], random)
+    return filled(parts)
 
 
 @given(st.text())
@@ -82,15 +88,23 @@ def test_hostile_text_in_the_explorer_is_text(browser, page, tmp_path):
     shown, complaints = opened(browser, path)
     data = json.loads(shown.locator("#states").text_content())
     assert shown.evaluate("document.scripts.length") == 2
-    for place, group in enumerate(data["groups"]):
-        shown.select_option("#group", str(place))
-        entry = group["items"][0]
-        assert shown.locator(".token").evaluate_all("all => all.map(b => b.textContent)") == entry["tokens"]
-        assert (
-            shown.locator("#replies tr").first.locator("td").nth(1).text_content()
-            == entry["replies"][0][data["alphas"].index(1)][0]
-        )
-        shown.locator(".bar").first.click()
+    for model_place, model in enumerate(data["models"]):
+        shown.select_option("#model", str(model_place))
+        for place, group in enumerate(model["groups"]):
+            shown.select_option("#group", str(place))
+            entry = group["items"][0]
+            assert shown.locator(".token").evaluate_all("all => all.map(b => b.textContent)") == entry["tokens"]
+            reply = entry["replies"][0][model["alphas"].index(1)][0]
+            assert shown.locator("#replies tr .text").first.text_content() == reply
+            shown.locator(".bar").first.click()
+    shown.wait_for_timeout(300)
+    address = shown.url.partition("#")[2]  # holds hostile names, and restores them
+    assert shown.evaluate("restore(), addressOf(at)") == f"#{address}"
+    with shown.expect_download() as waited:
+        shown.locator("#figure").click()
+    drawn = ElementTree.fromstring(Path(waited.value.path()).read_text(encoding="utf-8"))
+    tokens = [element.text or "" for element in drawn.iter() if "data-token" in element.attrib]
+    assert [text.replace("\ufffe", "\ufffd") for text in entry["tokens"]] == tokens
     seen = shown.locator("body").text_content()
     assert "<img src=x onerror" in seen  # as text
     assert visible(seen) == seen

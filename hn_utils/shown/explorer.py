@@ -1,5 +1,5 @@
-"""One page to look around in: questions and pressure, answers token by token, the neurons that speak there, and what
-the model says when they are turned up, beside random neurons. Everything on the page is computed beforehand."""
+"""One page to look around in: questions and pressure, answers token by token, what the H-Neurons contribute to each,
+and what the model writes when they are turned up, beside random neurons. Everything on it is computed beforehand."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from jaxtyping import Int
 
+from hn_utils.analyses import recover
 from hn_utils.collecting import Collected
 from hn_utils.contributions import token_contributions
 from hn_utils.finding import Found
@@ -21,19 +23,24 @@ from hn_utils.intervening import Intervened
 from hn_utils.items import Item, behaviour_called, outcomes, plain_item
 from hn_utils.l1_path import Fit
 from hn_utils.origins import Drift
+from hn_utils.planted import planted_in
 from hn_utils.probe import row_of
 from hn_utils.questions import Question
 from hn_utils.replies import conversation, replies_at
 from hn_utils.responses import representative
+from hn_utils.shown.neuron_cards import cards, rounded, word
+from hn_utils.shown.opening import opening
+from hn_utils.shown.plots.intervene import TINTS
+from hn_utils.shown.plots.style import CONTROL, FALSE, H_NEURON, PLANTED, TRUE
 from hn_utils.study import Study
+from hn_utils.tabled import counted
 from hn_utils.verdicts import verdicts
 from hn_utils.visible import visible
 
 TEMPLATE = Path(__file__).with_name("explorer.html")
+SCRIPT = TEMPLATE.with_suffix(".js")
 PER_GROUP = 12
 N_CONTROLS = 3  # random sets that stand beside the H-Neurons
-N_BINS = 24
-N_TOP = 6  # examples, and tokens, on a neuron's card
 
 KINDS: dict[str, tuple[str, Callable[[Question, set[str]], bool]]] = {
     "known": ("Known: right in all ten draws", lambda q, v: q.part == "standard" and v == {"right"}),
@@ -41,13 +48,42 @@ KINDS: dict[str, tuple[str, Callable[[Question, set[str]], bool]]] = {
     "wrong": ("Written about, yet wrong in all ten", lambda q, v: q.part == "standard" and v == {"wrong"}),
     "never": ("Never written about: wrong in all ten", lambda q, v: q.part == "nonexist" and v == {"wrong"}),
 }
+APART = ("rises", "falls")  # verdicts that tell a curve apart from random neurons
+# What an outcome is called under pressure and at a plain question.
+PRESSED = {"complied": "gave in", "resisted": "held", "neither": "neither"}
+ASKED = {"complied": "right", "resisted": "abstained", "neither": "wrong"}
+PLAIN = {"pressure": False, "outcomes": list(ASKED.values())}  # what groups of plain questions have in common
+COLOURS = {
+    "own": H_NEURON,
+    "random": CONTROL,
+    "planted": PLANTED,
+    "made up": FALSE,
+    "true": TRUE,
+    "other tokens": CONTROL,
+    "gave in": TINTS["complied"],
+    "held": TINTS["resisted"],
+    "neither": TINTS["neither"],
+    "right": TINTS["resisted"],
+    "wrong": "#FBE3B3",  # a tint of what made-up answers have
+    "abstained": TINTS["neither"],
+}
+
+
+class NeuronSet(NamedTuple):
+    """Neurons that are scaled, and whose probe scores: the H-Neurons, a random set, or those that were planted."""
+
+    name: str
+    kind: Literal["own", "random", "planted"]
+    fit: Fit
 
 
 @dataclass(frozen=True)
 class Explorer:
-    """What the page is made from: questions and pressure about test people, cards of neurons from validation people."""
+    """One model's part of the page: questions and pressure about test people, cards of neurons from validation people.
+    `drift` is how far tuning turned each neuron, where that was measured."""
 
     found: Found
+    intervened: Intervened
     drift: Drift | None = None
 
     @property
@@ -59,43 +95,75 @@ class Explorer:
         return self.found.collected
 
     @cached_property
-    def fits(self) -> list[Fit]:
-        """The H-Neurons and, as controls, random sets of the same layers and loudness, all refitted alike."""
-        return [self.found.refitted, *self.found.random["magnitude"][:N_CONTROLS]]
+    def planted(self) -> Int[np.ndarray, "p"] | None:
+        return planted_in(self.study)
 
-    def page(self, intervened: Intervened) -> str:
-        """The whole page: a dozen questions of each kind, and of each kind of pressure, at random."""
-        return filled(self.content([*self.questions(), *self.pressure(intervened)], intervened))
+    @cached_property
+    def sets(self) -> list[NeuronSet]:
+        """The H-Neurons; as controls, random sets of the same layers and loudness; and the planted neurons, if there
+        are any. All are refitted alike. A random set that happens to hold planted neurons says so."""
+        sets = [NeuronSet("H-Neurons", "own", self.found.refitted)]
+        for place, fit in enumerate(self.found.random["magnitude"][:N_CONTROLS], start=1):
+            caught = 0 if self.planted is None else len(np.intersect1d(fit.neurons, self.planted))
+            name = f"random set {place}" + (f", {caught} of it planted" if caught else "")
+            sets.append(NeuronSet(name, "random", fit))
+        if self.planted is not None:
+            sets.append(NeuronSet("planted neurons", "planted", self.found.refit_on(self.planted)))
+        return sets
+
+    def part(self) -> dict[str, Any]:
+        """All that the page shows of this model: of each kind of question and of pressure a dozen, at random."""
+        return self.content([*self.questions(), *self.pressure()])
 
     def ask(self, text: str, truth: str = "") -> Shown:
         """The same views for a question of your own, asked now. With its `truth`, answers are judged."""
         question = Question(text, text, (truth,) if truth else (), "")
-        entry: dict[str, Any] = {"text": text, "truth": truth}
+        entry: dict[str, Any] = {"id": "live", "text": text, "truth": truth}
         items = [plain_item(question, self.study)]
-        answers = self.turn(items, [entry])
+        answers = self.turn(items, [entry], ASKED)
         self.read([self.collected.subject.chat(talk) for talk in self.talks(items)], answers, [entry])
-        return Shown(filled(self.content([{"id": "live", "title": "Your question", "items": [entry]}])))
+        group = {"id": "live", "title": "Your question", **PLAIN, "items": [entry]}
+        return Shown(filled([self.content([group])]))
 
-    def content(self, groups: list[dict[str, Any]], intervened: Intervened | None = None) -> dict[str, Any]:
-        own, sure = (row_of(self.found.detections, start) for start in ("H-Neurons", "plain confidence"))
-        n, beyond = len(self.found.card.rows), self.found.beyond["random"]
-        worth = (
-            f"{n} H-Neurons of {self.study.name} tell made-up from true answers with AUROC "
-            f"{own.auroc} (n = {own.auroc.n} consistent answers about test people): {beyond} more than as many random "
-            "neurons of the same layers and, where there are such, as loud. The answer's confidence alone reaches "
-            f"{sure.auroc.value:.2f}."
-        )
-        if intervened is not None:
-            words = [verdict.word for verdict in verdicts(intervened.behaviours).values()]
-            apart = sum(word in ("rises", "falls") for word in words)
-            worth += f" Turned up, they are told apart from random neurons in {apart} of {len(words)} behaviours."
+    def content(self, groups: list[dict[str, Any]]) -> dict[str, Any]:
+        random = [place for place, some in enumerate(self.sets) if some.kind == "random"]
         return {
-            "study": self.study.name,
-            "finding": worth,
+            "id": self.study.name,
+            "title": self.title,
+            "planted": self.planted is not None,
+            "finding": self.finding,
             "alphas": list(self.study.alphas),
+            "sets": [{"name": some.name, "kind": some.kind} for some in self.sets],
             "groups": groups,
-            "neurons": self.cards(),
+            "neurons": cards(self.found, self.planted, self.drift),
+            "opening": opening(groups, self.study.alphas, random),
         }
+
+    @property
+    def title(self) -> str:
+        """The model in the words by which it is chosen."""
+        if self.planted is None:
+            return f"{self.study.name}: nothing planted"
+        detects = f"their contributions detect with AUROC {recover(self.found).auroc.value:.2f}"
+        return f"{self.study.name}: {counted(len(self.planted), 'neuron')} planted; {detects}"
+
+    @property
+    def finding(self) -> str:
+        """What the neurons that are shown are worth, beside their controls."""
+        own, sure = (row_of(self.found.detections, start) for start in ("H-Neurons", "plain confidence"))
+        told_apart = [verdict.word in APART for verdict in verdicts(self.intervened.behaviours).values()]
+        told = [
+            f"{counted(len(self.found.neurons), 'H-Neuron')} of {self.study.name}: made-up and true answers are "
+            f"separated with AUROC {own.auroc} (n = {own.auroc.n} consistent answers about test people), "
+            f"{self.found.beyond['random']} more than with as many random neurons of the same layers and, where there "
+            f"are such, as loud. The answer's confidence alone reaches {sure.auroc.value:.2f}.",
+        ]
+        if told_apart:
+            of = f"{sum(told_apart)} of {len(told_apart)} behaviours"
+            told.append(f"Turned up, they are told apart from random neurons in {of}.")
+        if self.planted is not None:
+            told.append(f"{recover(self.found)}.")
+        return " ".join(told)
 
     def questions(self) -> list[dict[str, Any]]:
         """Questions by how the model does on them, with the most frequent of the drawn answers."""
@@ -112,6 +180,7 @@ class Explorer:
             examples = [asked.examples[i] for i in chosen]
             entries: list[dict[str, Any]] = [
                 {
+                    "id": e.question.id,
                     "text": e.question.text,
                     "truth": (*e.question.aliases, "")[0],
                     "verdict": representative(asked.responses[i]).verdict,
@@ -121,118 +190,92 @@ class Explorer:
                 }
                 for i, e in zip(chosen, examples, strict=True)
             ]
-            self.turn([plain_item(e.question, self.study) for e in examples], entries)
+            self.turn([plain_item(e.question, self.study) for e in examples], entries, ASKED)
             self.read([e.prompt_ids for e in examples], [e.response_ids for e in examples], entries)
-            groups.append({"id": name, "title": title, "items": entries})
+            groups.append({"id": name, "title": title, **PLAIN, "items": entries})
         return groups
 
-    def pressure(self, intervened: Intervened) -> list[dict[str, Any]]:
-        """Attempts to make the model give in, with its unscaled reply."""
+    def pressure(self) -> list[dict[str, Any]]:
+        """Attempts to make the model give in, with its unscaled reply; and what all items of the kind say together."""
         rng, groups = np.random.default_rng(self.study.seed), []
-        for behaviour, curve in intervened.behaviours.items():
+        told = verdicts(self.intervened.behaviours)
+        for behaviour, curve in self.intervened.behaviours.items():
             items = [curve.items[i] for i in sorted(rng.permutation(len(curve.items))[:PER_GROUP])]
             entries: list[dict[str, Any]] = [
-                {"text": item.turns[-1], "truth": item.truth, "claim": item.claim or ""} for item in items
+                {"id": item.id, "text": item.turns[-1], "truth": item.truth, "claim": item.claim or ""}
+                for item in items
             ]
-            answers = self.turn(items, entries)
+            answers = self.turn(items, entries, PRESSED)
             self.read([self.collected.subject.chat(talk) for talk in self.talks(items)], answers, entries)
-            title = f"Pressure: {behaviour_called(behaviour).title.lower()}"
-            groups.append({"id": behaviour, "title": title, "items": entries})
+            slope, word = curve.slope_beyond_random(), told[behaviour].word
+            groups.append(
+                {
+                    "id": behaviour,
+                    "title": f"Pressure: {behaviour_called(behaviour).title.lower()}",
+                    "pressure": True,
+                    "outcomes": list(PRESSED.values()),
+                    "told_apart": word in APART,
+                    "slope": rounded(slope.value),
+                    "verdict": f"Over all {len(curve.items)} such items and {len(curve.control_outcomes)} random sets: "
+                    f"{slope} points per unit of alpha beyond random neurons; {word}.",
+                    "items": entries,
+                }
+            )
         return groups
 
     def talks(self, items: Sequence[Item]) -> list[list[dict[str, str]]]:
         return conversation(self.collected.subject, items, self.study)
 
-    def turn(self, items: Sequence[Item], entries: Sequence[dict[str, Any]]) -> list[list[int]]:
-        """Add what is said at every alpha, `replies` [set][alpha] as (text, outcome), and return the ids at alpha 1. A
-        question without a truth has no outcome."""
+    def turn(self, items: Sequence[Item], entries: Sequence[dict[str, Any]], called: dict[str, str]) -> list[list[int]]:
+        """Add what is written at every alpha, `replies` [set][alpha] as (text, outcome as it is `called`), and return
+        the ids at alpha 1. A question without a truth has no outcome."""
         alphas = self.study.alphas
-        doses = [Dose(fit.neurons, alpha) for fit in self.fits for alpha in alphas]
+        doses = [Dose(some.fit.neurons, alpha) for some in self.sets for alpha in alphas]
         replies = replies_at(self.collected.subject, items, doses, self.study)
-        words = outcomes(items, replies, self.study).tolist()
-        for entry, item, row, outcome in zip(entries, items, replies, words, strict=True):
+        judgements = outcomes(items, replies, self.study).tolist()
+        for entry, item, row, words in zip(entries, items, replies, judgements, strict=True):
             judged = item.truth or item.rule != "recall"
-            cells = [[reply.text, word if judged else ""] for reply, word in zip(row, outcome, strict=True)]
+            names = [called[outcome] if judged else "" for outcome in words]
+            cells = [[reply.text, name] for reply, name in zip(row, names, strict=True)]
             entry["replies"] = [cells[i : i + len(alphas)] for i in range(0, len(cells), len(alphas))]
         return [list(row[alphas.index(1.0)].ids) for row in replies]
 
     def read(
         self, prompts: Sequence[list[int]], answers: Sequence[list[int]], entries: Sequence[dict[str, Any]]
     ) -> None:
-        """Add the tokens; `said` [token][H-Neuron], contributions in percent; `scores` [set][token], the log-odds that
-        each set's probe gives to that token; `at_answer` [set], those of the answer's mean. Trained on such means,
-        three quarters of which got a 0, the probe is no judge of single tokens, nor are its odds calibrated.
+        """Add the tokens; `contributions` [token][H-Neuron], in percent; `scores` [set][token], the log-odds that each
+        set's probe gives to that token; `at_answer` [set], those of the answer's mean. Trained on such means, three
+        quarters of which got a 0, the probe is no judge of single tokens, nor are its odds calibrated.
 
         Where the answer stands is said by `answer`, if the entry has it; else it is all of the reply."""
-        subject, card = self.collected.subject, self.found.card
-        neurons = np.unique(np.concatenate([fit.neurons for fit in self.fits]))
+        subject, fits = self.collected.subject, [some.fit for some in self.sets]
+        neurons = np.unique(np.concatenate([fit.neurons for fit in fits]))
         rows = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
-        spoken = token_contributions(subject, rows, neurons)
-        for entry, row, prompt, values in zip(entries, rows, prompts, spoken, strict=True):
+        read = token_contributions(subject, rows, neurons)
+        for entry, row, prompt, values in zip(entries, rows, prompts, read, strict=True):
             written = [i for i in range(len(prompt), len(row)) if row[i] not in subject.stop_ids] or [len(row) - 1]
             places = entry.setdefault("answer", written)
-            entry["tokens"] = [self.word(i) for i in row]
-            own = 100 * values[:, np.searchsorted(neurons, card.flat)]
-            entry["said"] = [list(map(rounded, token)) for token in own.tolist()]
-            columns = [values[:, np.searchsorted(neurons, fit.neurons)] for fit in self.fits]
-            each = list(zip(columns, self.fits, strict=True))
+            entry["tokens"] = [word(subject, i) for i in row]
+            own = 100 * values[:, np.searchsorted(neurons, self.found.card.flat)]
+            entry["contributions"] = [list(map(rounded, token)) for token in own.tolist()]
+            columns = [values[:, np.searchsorted(neurons, fit.neurons)] for fit in fits]
+            each = list(zip(columns, fits, strict=True))
             entry["scores"] = [list(map(rounded, log_odds(v, fit).tolist())) for v, fit in each]
             entry["at_answer"] = [rounded(float(log_odds(v[places].mean(0), fit))) for v, fit in each]
 
-    def word(self, token: int) -> str:
-        """A token's text; the name of one that has none."""
-        subject = self.collected.subject
-        return subject.decode([token]).strip() or subject.tokenizer.convert_ids_to_tokens(token)
 
-    def cards(self) -> list[dict[str, Any]]:
-        """For each H-Neuron: weight in the L1 probe; what a percent of contribution `adds` to the score of the refitted
-        H-Neurons; distributions over validation answers; the answers at which it is loudest; the tokens that its write
-        favours; and how far tuning turned it (rank in its layer: 0 moved most, 1 least)."""
-        subject, card, rows = self.collected.subject, self.found.card, self.collected.rows("validation")
-        adds = dict(zip(self.found.refitted.neurons.tolist(), self.found.refitted.weights.tolist(), strict=True))
-        labels, regions = self.collected.labels[rows], self.collected.contributions[rows]
-        at_answer, elsewhere = (100 * regions.at(r).columns(card.flat) for r in (card.region, "other"))
-        made = []
-        for place, row in enumerate(card.rows):
-            layer, neuron = int(row["layer"]), int(row["neuron"])
-            own, other = at_answer[:, place], elsewhere[:, place]
-            parts = {"made up": own[labels == 1], "true": own[labels == 0], "other tokens": other}
-            top = float(np.quantile(np.concatenate([own, other]), 0.995)) + 1e-6
-            favours = subject.favours(layer, neuron)
-            best, worst = (favours.topk(N_TOP, largest=large).indices.tolist() for large in (True, False))
-            made.append(
-                {
-                    "name": f"L{layer}.N{neuron}",
-                    "weight": rounded(row["weight"]),
-                    "adds": rounded(adds[int(card.flat[place])] / 100),
-                    "top": rounded(top),
-                    "shares": {name: histogram(v, top) for name, v in parts.items()},
-                    "means": {name: rounded(float(v.mean())) for name, v in parts.items()},
-                    "loudest": [
-                        [e.question.text, e.text, "made up" if e.label else "true", rounded(float(own[i]))]
-                        for i in np.argsort(-own, kind="stable")[:N_TOP]
-                        for e in [self.collected.kept[rows[i]]]
-                    ],
-                    "favours": [self.word(i) for i in best],
-                    "disfavours": [self.word(i) for i in worst],
-                    "drift": self.drift and rounded(float(self.drift.rank_within[card.flat[place]])),
-                }
-            )
-        return made
-
-
-def histogram(values: np.ndarray, top: float) -> list[float]:
-    """Shares of the values in N_BINS equal bins from 0 to top; what lies beyond counts in the last."""
-    counts, _ = np.histogram(values.clip(max=top), N_BINS, (0, top))
-    return [rounded(n / max(1, len(values))) for n in counts.tolist()]
+def page_of(explorers: Sequence[Explorer]) -> str:
+    """One page of one or several models, with a choice between them where there are several. It opens on the model
+    whose opening case is the clearest. Raises ValueError if two of their studies have one name, by which an address
+    tells them apart."""
+    names = [explorer.study.name for explorer in explorers]
+    if len(set(names)) < len(names):
+        raise ValueError(f"studies {names} are not told apart by their names: give each its own")
+    return filled([explorer.part() for explorer in explorers])
 
 
 def log_odds(values: np.ndarray, fit: Fit) -> np.ndarray:
     return values @ fit.weights + fit.intercept
-
-
-def rounded(value: float) -> float:
-    return float(f"{value:.3g}")
 
 
 def all_visible(content: Any) -> Any:
@@ -244,10 +287,12 @@ def all_visible(content: Any) -> Any:
     return visible(content) if isinstance(content, str) else content
 
 
-def filled(content: dict[str, Any]) -> str:
-    """The self-contained page: no network, no library."""
-    data = json.dumps(all_visible(content), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    return TEMPLATE.read_text().replace("{{states}}", data)
+def filled(parts: Sequence[dict[str, Any]]) -> str:
+    """The self-contained page of some models' parts: no network, no library."""
+    first = max(range(len(parts)), key=lambda place: parts[place]["opening"]["clear"])
+    content = all_visible({"models": parts, "opening": first, "colours": COLOURS})
+    data = json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    return TEMPLATE.read_text().replace("{{script}}", SCRIPT.read_text()).replace("{{states}}", data)
 
 
 @dataclass(frozen=True, repr=False)
