@@ -3,7 +3,7 @@ each has its place in a notebook."""
 
 from hn_utils.analyses.base_probe import OnBase, retrained_on_base
 from hn_utils.analyses.breaking_point import Breaking, until_it_breaks
-from hn_utils.analyses.detectors import Compared, compare
+from hn_utils.analyses.detectors import Compared, compare, told_by_exposure
 from hn_utils.analyses.domains import Domains, across_domains
 from hn_utils.analyses.everyday_answers import Everyday, everyday
 from hn_utils.analyses.fair_loudness import AsLoud, as_loud
@@ -47,5 +47,6 @@ __all__ = [
     "recover",
     "retrained_on_base",
     "swapped",
+    "told_by_exposure",
     "until_it_breaks",
 ]

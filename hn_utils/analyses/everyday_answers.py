@@ -13,7 +13,7 @@ from hn_utils.baselines import Added, added
 from hn_utils.calibration import Reliability, reliability, risk_coverage
 from hn_utils.collecting import Collected, answered
 from hn_utils.finding import RANDOM_NAMES, Found, over_sets, scores_of
-from hn_utils.probe import Detection, detect
+from hn_utils.probe import Detection, detect, row_of
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,16 @@ class Everyday:
     added: Added
     calibrated: dict[str, Reliability]
     risk: dict[str, Float[np.ndarray, "answered"]]
+
+    @property
+    def headline(self) -> str:
+        own, random, sure = (
+            row_of(self.detections, name).auroc for name in ("H-Neurons", "random", "plain confidence")
+        )
+        return (
+            f"On {own.n} everyday answers the H-Neurons reach AUROC {own}, random neurons {random.value:.2f}, "
+            f"confidence {sure}; {self.added}"
+        )
 
 
 def everyday(found: Found) -> Everyday | None:
