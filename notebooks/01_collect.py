@@ -44,7 +44,7 @@ import torch
 import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.contributions import contribution
-from hn_utils.course.exercises import check, yours
+from hn_utils.course.exercises import check, debrief, yours
 from hn_utils.judges import judge
 from hn_utils.question_sets import load_questions
 from hn_utils.responses import sample_responses
@@ -237,10 +237,10 @@ prediction = ""
 
 if "exposure" in standard[0].strata:  # hardly any real model's training text has been counted
     display(gallery.publish(plots.exposure(collected), "exposure_and_truth"))
-    print(analyses.told_by_exposure(collected))
+    print(debrief(prediction, analyses.told_by_exposure(collected)))
 
 # %% [markdown]
-# **What came out** is computed above. What a prediction should have considered: a fact that was never stated can still be guessed, from
+# What a prediction should have considered: a fact that was never stated can still be guessed, from
 # what the family or the town has. Hardly any study of a real model has this ground truth.
 #
 # Train, validation and test share no person, or a probe could simply remember names.

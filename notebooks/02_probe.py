@@ -33,7 +33,7 @@ import pandas as pd
 import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.controls import auroc
-from hn_utils.course.exercises import check, yours
+from hn_utils.course.exercises import check, debrief, yours
 from hn_utils.l1_path import pull, violation_of
 from hn_utils.organism import strengths
 from hn_utils.probe import three_vs_one
@@ -135,11 +135,11 @@ recovered = analyses.recover(planted)
 gallery.publish(plots.recovery(planted, recovered), "planted_recovery", planted.study)
 
 # %%
-print(recovered)
+print(debrief(prediction, recovered))
 print(planted.headline)
 
 # %% [markdown]
-# **What came out** is computed above. What a prediction should have considered: L1 pays for every neuron. Neurons that fire together are
+# What a prediction should have considered: L1 pays for every neuron. Neurons that fire together are
 # one piece of evidence; it takes the clearest. So a short list can be *right* (high *precision*) without being *complete* (high
 # *recall*). Would another search find more?
 #
@@ -190,7 +190,7 @@ pd.concat([strengths.shipped(), strengths.shipped("general")], keys=["detective"
 #
 # The bundled model, or the one that HN_STUDY names.
 #
-# > **Predict first.** How many neurons will the rule keep? Will they beat random ones by as much as in the planted model?
+# > **Predict first.** How many neurons will the rule keep?
 
 # %%
 prediction = ""
@@ -199,6 +199,7 @@ collected = hn.collect(hn.load())  # from disk, if notebook 1 has run
 found = hn.find(collected)
 card, probe = found.card, found.probe
 card.save(gallery.folder / "h_neurons.json")
+print(debrief(prediction, f"{card.headline}; {probe.reason}"))
 gallery.publish(plots.l1_path(probe), "path_over_C")
 
 # %% [markdown]
@@ -236,7 +237,7 @@ print(f"you choose C = {probe.path[place].C:.4g}, the package C = {probe.fit.C:.
 # trained on *shuffled* labels; two *dense* probes, on all neurons and on the residual stream; and **how confident the model was** (the
 # log-probability of its answer). The paper stops at random neurons.
 #
-# > **Predict first.** In which order will these six stand?
+# > **Predict first.** In which order will these six stand? Will the H-Neurons beat random ones by as much as in the planted model?
 
 # %%
 prediction = ""
@@ -245,11 +246,11 @@ compared = analyses.compare(found)
 gallery.publish(plots.detection(found, compared.main), "detection")
 
 # %%
-print(found.headline)
+print(debrief(prediction, found.headline))
 print(compared.added)
 
 # %% [markdown]
-# **What came out** is computed above. What a prediction should have considered:
+# What a prediction should have considered:
 #
 # * *Random neurons* need not stand at 0.5: true and made-up answers may differ in what many neurons see. The distance from them is the
 #   finding.
@@ -268,7 +269,7 @@ print(compared.added)
 prediction = ""
 
 day = analyses.everyday(found)
-print(day.headline if day else "too few right or wrong answers")
+print(debrief(prediction, day.headline if day else "too few right or wrong answers"))
 
 # %% [markdown]
 # ## What this does not show

@@ -34,7 +34,7 @@ import numpy as np
 
 import hn_utils as hn
 from hn_utils import analyses
-from hn_utils.course.exercises import check, yours
+from hn_utils.course.exercises import check, debrief, yours
 from hn_utils.curves import CONTROL_ALPHAS, curves_of
 from hn_utils.items import CAPABILITY, behaviour_called
 from hn_utils.question_sets import load_items
@@ -193,13 +193,10 @@ gallery.publish(
 )
 
 # %%
-for behaviour, share in carried.share.items():
-    six = carried.curves[behaviour].slope_beyond_random()
-    told = f"the found ones do {share} of it" if six.low > 0 else "nothing to have a share of"
-    print(f"{behaviour_called(behaviour).title:20} planted {six} points per alpha; {told}")
+print(debrief(prediction, carried))
 
 # %% [markdown]
-# **What came out** is computed above. What a prediction should have considered: learning need not share the work out equally. A list of one
+# What a prediction should have considered: learning need not share the work out equally. A list of one
 # neuron may do all that six do, or a sixth of it. And a behaviour that the planted neurons hardly move, such as copying a claim, may be
 # decided elsewhere: in attention, we suppose.
 #
@@ -229,10 +226,10 @@ for behaviour, verdict in verdicts(intervened.behaviours).items():
     seen = f"a rise of {detectable(curve, len(intervened.behaviours)):.1f} would have been seen"
     print(f"{behaviour_called(behaviour).title:20} {curve.slope_beyond_random()} {verdict.word}; {seen}")
 print(outermost_told(intervened.behaviours))
-print(intervened.headline)
+print(debrief(prediction, intervened.headline))
 
 # %% [markdown]
-# **What came out** is the last line. What a prediction should have considered: the paper's slopes are 2.4 to 3.0 points per unit of alpha,
+# What a prediction should have considered: the paper's slopes are 2.4 to 3.0 points per unit of alpha,
 # without a control. Set them beside the last number of each line: could this study see such a rise? (A slope may lie beyond those of all
 # random sets and yet be no finding, if several are looked at. It is named all the same.)
 #

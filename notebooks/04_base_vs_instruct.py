@@ -34,7 +34,7 @@ from IPython.display import Markdown
 import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.controls import Match, auroc, random_sets
-from hn_utils.course.exercises import check, yours
+from hn_utils.course.exercises import check, debrief, yours
 from hn_utils.organism.seeds import shipped
 from hn_utils.origins import CONTROLS, N_PERMUTATIONS
 from hn_utils.responses import drop_counts
@@ -87,10 +87,10 @@ prediction = ""  # write yours here
 planted = hn.find(hn.collect(hn.load("planted"), n_questions=2_000))  # from disk, if notebook 2 has run
 made = hn.look_back(planted)
 print(f"at home AUROC {planted.detections[1].auroc}, {planted.beyond['random']} beyond random neurons")
-print(made.headline)
+print(debrief(prediction, made.headline))
 
 # %% [markdown]
-# **What came out** is computed above. What a prediction should have considered: a neuron may detect well at home and owe all of it to
+# What a prediction should have considered: a neuron may detect well at home and owe all of it to
 # tuning.
 #
 # ## Now the model studied
@@ -125,7 +125,7 @@ pd.DataFrame(
 )
 
 # %%
-print(origins.transferred)
+print(debrief(prediction, origins.transferred))
 if origins.base.h_neurons:
     fit = found.refitted
     X = base.contributions.at(found.probe.region).columns(fit.neurons)
@@ -209,10 +209,10 @@ print(f"against the same layers: yours p = {mine:.6f}; the package's {drift.p['l
 for match, p in drift.p.items():
     print(f"p = {p:.4f} against {CONTROLS[match]}")
 print(f"mean rank {drift.mean_rank:.2f}, among neurons of the same layer {drift.mean_rank_within:.2f}")
-print(drift.told)
+print(debrief(prediction, drift.told))
 
 # %% [markdown]
-# **What came out** is the last line; it names the control that comes nearest. What a prediction should have considered: a weight that turned
+# The last line names the control that comes nearest. What a prediction should have considered: a weight that turned
 # little is not a neuron that contributes more. That tuning *amplifies* H-Neurons is a common misreading: the paper did not measure it. The
 # figure of both models does.
 #

@@ -1,4 +1,5 @@
-"""The exercises by name: `check` tries an answer on small cases, `yours` carries it into the notebook's real data."""
+"""The exercises by name: `check` tries an answer on small cases, `yours` carries it into the notebook's real data.
+`debrief` sets a prediction beside what came out."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from hn_utils.course.checks.confounds import stratified
 from hn_utils.course.mistakes import YOUR_TURN, Mistake, returning
 from hn_utils.progress import tell
 
-__all__ = ["CHECKS", "PACKAGE", "YOUR_TURN", "Mistake", "check", "stratified", "yours"]
+__all__ = ["CHECKS", "PACKAGE", "YOUR_TURN", "Mistake", "check", "debrief", "stratified", "yours"]
 CHECKS: dict[str, Callable[[Any], None]] = {
     "CETT": collect.check_cett,
     "pooling over the answer": collect.check_pooling,
@@ -65,3 +66,8 @@ def yours(name: str, answer: Callable[..., Any]) -> Callable[..., Any]:
         tell(f"{name}: the package's function is used here. Yours: {error}")
         return PACKAGE[name]
     return answer
+
+
+def debrief(prediction: str, came_out: object) -> str:
+    """A prediction beside the sentence that was computed from the result."""
+    return f"Predicted: {prediction or 'nothing'}\nWhat came out: {came_out}"
