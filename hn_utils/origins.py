@@ -100,9 +100,10 @@ class Drift:
         little = self.mean_rank >= 0.5
         against = self.p if little else {match: p for match, p in self.p.items() if match != "shuffled"}
         nearest = max(against, key=lambda match: against[match])
-        share = f"{'less' if little else 'more'} than {max(self.mean_rank, 1 - self.mean_rank):.0%} of all neurons"
+        share = min(max(self.mean_rank, 1 - self.mean_rank), 0.99)  # nobody moves less than all, itself included
+        moved = f"{'less' if little else 'more'} than {share:.0%} of all neurons"
         verdict = "told apart" if against[nearest] <= LEVEL else "not told apart"
-        return f"tuning moved the H-Neurons {share}; {verdict} from {CONTROLS[nearest]} (p = {against[nearest]:.4f})"
+        return f"tuning moved the H-Neurons {moved}; {verdict} from {CONTROLS[nearest]} (p = {against[nearest]:.4f})"
 
 
 @dataclass(frozen=True)

@@ -92,13 +92,12 @@ check("scaling and undoing it", turned)
 # the block the same, bit for bit?
 
 # %%
-asked = collected.kept[0]
-sentence = [asked.ids]
-plain = subject.logprobs(sentence)[0]
+row = [collected.kept[0].ids]
+plain = subject.logprobs(row)[0]
 with subject.scaled(found.neurons, 3.0):
-    loud = subject.logprobs(sentence)[0]
-again = subject.logprobs(sentence)[0]
-print("changed while scaled:", bool((plain != loud).any()))
+    changed = subject.logprobs(row)[0]
+again = subject.logprobs(row)[0]
+print("changed while scaled:", bool((plain != changed).any()))
 print("the same bits afterwards:", bool((plain == again).all()))
 
 # %% [markdown]

@@ -224,13 +224,9 @@ def ista(X, y, C, penalty=1.0, l2=0.0, free=(), smooth=False, steps=5_000, longe
     return w
 
 
-def by_majority(verdicts):
-    return {i: int(draws.count("wrong") > 5) for i, draws in enumerate(verdicts)}
-
-
-def filtered(keep):
-    """Which questions a wrong filter keeps."""
-    return lambda rows: {i: int("wrong" in draws) for i, draws in enumerate(rows) if keep(set(draws))}
+def filtered(label, keep=lambda words: True):
+    """What a wrong filter keeps; words are those that a question's draws hold."""
+    return lambda rows: {i: int(label(draws)) for i, draws in enumerate(rows) if keep(set(draws))}
 
 
 def hunted(score, ascending=True, shares=lambda hits, k, n: (hits / k, hits / n)):
@@ -330,31 +326,41 @@ X3 = np.concatenate
         ("base transfer", lambda X, y, w, b: 1 - whole(y, X @ w), "below 0.5"),
         ("base transfer", lambda X, y, w, b: whole(y, X @ np.abs(w)), "sign matters"),
         ("base transfer", lambda X, y, *_: refitted(X, y), "fitted anew"),
-        ("the consistency filter", by_majority, "what most draws say"),
         (
             "the consistency filter",
-            lambda rows: {i: int(d[0] != "right") for i, d in enumerate(rows)},
+            filtered(lambda draws: draws.count("wrong") > 5, lambda words: words != {"abstained"}),
+            "what most draws say",
+        ),
+        (
+            "the consistency filter",
+            lambda rows: {i: int(d[0] == "wrong") for i, d in enumerate(rows) if d[0] != "abstained"},
             "first draw alone",
         ),
-        ("the consistency filter", filtered(lambda words: len(words - {"abstained"}) == 1), "drops its question"),
         (
             "the consistency filter",
-            lambda rows: {i: int(d[0] != "right") for i, d in enumerate(rows) if len(set(d)) == 1},
+            filtered(lambda draws: "wrong" in draws, lambda words: len(words - {"abstained"}) == 1),
+            "drops its question",
+        ),
+        (
+            "the consistency filter",
+            filtered(lambda draws: "right" not in draws, lambda words: len(words) == 1),
             "ten abstentions agree",
         ),
         (
             "the consistency filter",
-            lambda rows: {
-                i: int("right" not in d) for i, d in enumerate(rows) if set(d) == {"right"} or "right" not in d
-            },
+            filtered(lambda draws: "right" not in draws, lambda words: words == {"right"} or "right" not in words),
             "to abstain is not to be wrong",
         ),
         (
             "the consistency filter",
-            lambda rows: {i: int("right" in d) for i, d in enumerate(rows) if set(d) in ({"right"}, {"wrong"})},
+            filtered(lambda draws: "right" in draws, lambda words: words in ({"right"}, {"wrong"})),
             "labels are swapped",
         ),
-        ("the consistency filter", lambda rows: {i: int("wrong" in d) for i, d in enumerate(rows)}, "one right draw"),
+        (
+            "the consistency filter",
+            filtered(lambda draws: "wrong" in draws, lambda words: "wrong" in words or words == {"right"}),
+            "one wrong draw",
+        ),
         ("the consistency filter", lambda rows: [0, 1], "expected a dict"),
         ("an L1 fit", lambda X, y, C: ista(X, y, C, penalty=0), "without a penalty"),
         ("an L1 fit", lambda X, y, C: ista(X, y, 1.0), "the optimum for C = 1"),

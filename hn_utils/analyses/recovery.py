@@ -72,9 +72,9 @@ class Carried:
 
     def told(self, behaviour: str) -> str:
         """One behaviour in one sentence. Of a slope that may be 0 there is no share to tell."""
-        slope = self.curves[behaviour].slope_beyond_random()
+        title, slope = behaviour_called(behaviour).title, self.curves[behaviour].slope_beyond_random()
         share = f"the found ones do {self.share[behaviour]} of it" if slope.low > 0 else "nothing to have a share of"
-        return f"{behaviour_called(behaviour).title}: the planted neurons {slope} points per alpha beyond random; {share}"
+        return f"{title}: the planted neurons {slope} points per alpha beyond random; {share}"
 
 
 def planted_or_refuse(found: Found) -> Int[np.ndarray, "p"]:

@@ -70,4 +70,4 @@ def yours(name: str, answer: Callable[..., Any]) -> Callable[..., Any]:
 
 def debrief(prediction: str, came_out: object) -> str:
     """A prediction beside the sentence that was computed from the result."""
-    return f"Predicted: {prediction or 'nothing'}\nWhat came out: {came_out}"
+    return f"Predicted: {prediction or '(nothing written)'}\nWhat came out: {came_out}"

@@ -95,9 +95,21 @@ def two_means(*given: Any) -> np.ndarray:
     return np.stack(parts)
 
 
+LABELS = {"right": 0, "wrong": 1}
+
+
 def package_consistent(verdicts: Sequence[Sequence[str]]) -> dict[int, int]:
-    kept = {"right": 0, "wrong": 1}
-    return {i: kept[draws[0]] for i, draws in enumerate(verdicts) if len(set(draws)) == 1 and draws[0] in kept}
+    return labelled_by(only, verdicts)
+
+
+def only(draws: Sequence[str]) -> str:
+    """The word of all these draws; none if they differ."""
+    return draws[0] if len(set(draws)) == 1 else ""
+
+
+def labelled_by(word: Callable[[Sequence[str]], str], verdicts: Sequence[Sequence[str]]) -> dict[int, int]:
+    """Labels of the questions whose draws are told in a word that has one."""
+    return {i: LABELS[word(draws)] for i, draws in enumerate(verdicts) if word(draws) in LABELS}
 
 
 def check_consistent(answer: Callable[[Sequence[Sequence[str]]], dict[int, int]]) -> None:
@@ -107,41 +119,44 @@ def check_consistent(answer: Callable[[Sequence[Sequence[str]]], dict[int, int]]
         ["right"] * 10,
         ["abstained"] * 10,
         ["right"] * 9 + ["wrong"],
+        ["right"] + ["wrong"] * 9,
         ["wrong"] * 9 + ["abstained"],
-        ["right"] * 9 + ["abstained"],
-        ["wrong"] * 9 + ["right"],
+        ["abstained"] + ["right"] * 9,
         ["right"] * 10,
     ]
-    decided = [[v for v in draws if v != "abstained"] for draws in verdicts]
 
-    def wrong_if(test: Callable[[list[str]], bool]) -> Callable[[Sequence[list[str]]], np.ndarray]:
-        return lambda rows: by_place({i: int(test(draws)) for i, draws in enumerate(rows)})
+    def by(word: Callable[[Sequence[str]], str]) -> Callable[[Sequence[Sequence[str]]], np.ndarray]:
+        return lambda rows: by_place(labelled_by(word, rows))
 
     compare(
         lambda rows: by_place(answer(rows)),
-        [(verdicts,)],
+        [*(([draws],) for draws in verdicts), (verdicts,)],
         lambda rows: by_place(package_consistent(rows)),
         [
-            ("all labels are swapped: 1 means made up", lambda rows: swapped(package_consistent(rows))),
+            (
+                "all labels are swapped: 1 means made up",
+                lambda rows: by_place({i: 1 - label for i, label in package_consistent(rows).items()}),
+            ),
             (
                 "a draw that abstained drops its question, even if the other nine agree",
-                lambda _: by_place(package_consistent([draws or [""] for draws in decided])),
+                by(lambda draws: only([word for word in draws if word != "abstained"])),
             ),
             (
                 "ten abstentions agree, but nothing was made up: that question is dropped",
-                lambda rows: by_place({i: int(d[0] != "right") for i, d in enumerate(rows) if len(set(d)) == 1}),
+                by(lambda draws: only(draws).replace("abstained", "wrong")),
             ),
             (
                 "to abstain is not to be wrong: of a question that is kept all draws are right, or all are wrong",
-                lambda rows: by_place(
-                    {i: int("right" not in d) for i, d in enumerate(rows) if set(d) == {"right"} or "right" not in d}
-                ),
+                by(lambda draws: only(draws) if "right" in draws else "wrong"),
             ),
-            ("that is what most draws say; the filter wants all of them", wrong_if(lambda d: d.count("right") < 5)),
-            ("you read the first draw alone; the filter wants all of them", wrong_if(lambda d: d[0] != "right")),
             (
-                "one right draw is no consistent truth, one wrong draw no consistent error",
-                wrong_if(lambda d: "wrong" in d),
+                "that is what most draws say; the filter wants all of them",
+                by(lambda draws: max(draws, key=draws.count)),
+            ),
+            ("you read the first draw alone; the filter wants all of them", by(lambda draws: draws[0])),
+            (
+                "one wrong draw is no consistent error: all ten have to be wrong",
+                by(lambda draws: "wrong" if "wrong" in draws else only(draws)),
             ),
         ],
     )
@@ -152,7 +167,3 @@ def by_place(kept: Any) -> np.ndarray:
     if not isinstance(kept, dict):
         raise Mistake(f"expected a dict with the label of each question that is kept, by its place, got {kept!r}")
     return np.array(sorted(kept.items()), float).reshape(-1, 2)
-
-
-def swapped(kept: dict[int, int]) -> np.ndarray:
-    return by_place({place: 1 - label for place, label in kept.items()})
