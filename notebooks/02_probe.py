@@ -80,8 +80,8 @@ check("3-vs-1 rows", rows_and_labels)
 # weight nearer to 0 by `step`, and stop at 0. The check tests the certificate.
 #
 # <details><summary>Hint</summary>A step of <code>4 / (C * np.linalg.norm(X, 2) ** 2)</code> never overshoots; thousands of steps are cheap.
-# The second move is <code>np.sign(w) * np.maximum(np.abs(w) - step, 0)</code>. The real rows need more steps than the check; the solution
-# therefore adds some of its last move to each.</details>
+# The second move is <code>np.sign(w) * np.maximum(np.abs(w) - step, 0)</code>. The real rows need more steps: the solution adds some
+# of its last move to each.</details>
 
 
 # %% tags=["exercise"]
@@ -205,7 +205,7 @@ print(debrief(prediction, f"{card.headline}; {probe.reason}"))
 gallery.publish(plots.l1_path(probe), "path_over_C")
 
 # %% [markdown]
-# Your three functions on the real rows: build them, for the neurons that the probe weighs and some others; fit; choose.
+# Your functions on the real rows: build them, for the neurons that the probe weighs and some others; fit; choose.
 
 # %%
 some = np.union1d(probe.fit.neurons, np.linspace(0, card.n_layers * card.d_mlp - 1, 20).astype(int))
@@ -263,8 +263,8 @@ print(compared.added)
 #
 # ## Everyday answers
 #
-# Nobody who uses a detector has ten samples that all agree. So: one sampled answer to each question, as it comes, refusals left out; the
-# same probes and test people.
+# In use nobody has ten samples that agree. So: one sampled answer to each question, as it comes, refusals left out; the same probes and
+# test people.
 #
 # > **Predict first.** Will confidence do worse? Will the H-Neurons?
 
@@ -279,7 +279,7 @@ print(debrief(prediction, day.headline if day else "too few right or wrong answe
 #
 # * **Detection is not cause**, as the general plant shows. Notebook 3 turns the neurons up.
 # * **They are not *the* hallucination neurons**: the list need not hold all, and [need not come back](deeper/found_again.ipynb).
-# * The planted model was made so that the method can succeed. It does not say that anything of the kind is elsewhere.
+# * The planted model was made so that the method can succeed. That says nothing of other models.
 #
 # **What a real model needs:** thousands of consistent answers of each kind, since the path chooses among hundreds of thousands of neurons;
 # entities kept apart; and confidence beside every AUROC. (The paper reports 14 to 20 points over random neurons on TriviaQA, and no
