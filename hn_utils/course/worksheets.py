@@ -22,8 +22,8 @@ from hn_utils.execute import cell_id
 from hn_utils.places import NOTEBOOKS
 
 NOTE = """*This is the copy with gaps. Write each exercise yourself and run its cell: its check says what is not right
-yet. A solution is folded below. Later cells may use what you wrote. [The notebook itself]({notebook}) shows solutions
-and results.*"""
+yet. A solution is folded below. Later cells use your function if its check passes, and else the package's. [The
+notebook itself]({notebook}) shows solutions and results.*"""
 
 
 def sources() -> list[Path]:
