@@ -46,7 +46,7 @@ class Origins(Tabled):
         """Whether what they detect is there in the base model, beside random neurons."""
         base = self.base
         if self.beyond is None:
-            return f"In {base.model} {base.n_right} right and {base.n_wrong} wrong answers are too few to say"
+            return f"{base.model} gives too few consistent answers to say: {base.n_right} right, {base.n_wrong} wrong"
         than = "more than" if self.beyond.low > 0 else "less than" if self.beyond.high < 0 else "no more than"
         return (
             f"In {base.model} the H-Neurons detect {than} random neurons: AUROC {base.h_neurons}, {self.beyond} beyond "

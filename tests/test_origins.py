@@ -152,4 +152,4 @@ def test_what_transfer_tells_by_hand():
     assert "detect no more than random neurons" in told(-0.02, 0.04)
     assert "detect less than random neurons" in told(-0.08, -0.02)
     few = Origins(Transfer("base", 3, 40, None, None, None, np.array([])), None, None, [], None)
-    assert few.transferred == "In base 3 right and 40 wrong answers are too few to say"
+    assert few.transferred == "base gives too few consistent answers to say: 3 right, 40 wrong"

@@ -7,14 +7,18 @@ from typing import Any
 
 import numpy as np
 
+from hn_utils.contributions import Contributions
 from hn_utils.controls import auroc
 from hn_utils.course.mistakes import Mistake, compare
 from hn_utils.l1_path import l1_path, pull, violation_of
+from hn_utils.probe import three_vs_one
 from hn_utils.tall_matrix import TallMatrix
 
 
 def package_rows(at_answer: np.ndarray, elsewhere: np.ndarray, made_up: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return np.concatenate([at_answer, elsewhere]), np.concatenate([made_up, np.zeros_like(made_up)])
+    regions = {"answer": TallMatrix([at_answer]), "other": TallMatrix([elsewhere])}
+    X, y = three_vs_one(Contributions(regions, 1, at_answer.shape[1]), made_up)
+    return X.columns(np.arange(X.shape[1])), y
 
 
 def check_three_vs_one(answer: Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]) -> None:
