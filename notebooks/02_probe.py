@@ -167,8 +167,9 @@ check("find the planted neurons", hunt)
 answers = planted.collected
 train, everyone = answers.training_rows(), np.arange(answers.contributions.at("answer").shape[1])
 X, made_up = answers.contributions[train].at("answer").columns(everyone), answers.labels[train]
+mine = yours("find the planted neurons", hunt)
 for k in (6, 20):
-    _, precision, recall = yours("find the planted neurons", hunt)(X, made_up, recovered.planted, k)
+    _, precision, recall = mine(X, made_up, recovered.planted, k)
     print(f"the best {k}, each alone: precision {precision:.2f}, recall {recall:.2f}")
 print(f"the probe: precision {recovered.precision:.2f}, recall {recovered.recall:.2f}")
 

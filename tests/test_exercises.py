@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import re
 from types import SimpleNamespace
@@ -60,6 +61,23 @@ def test_the_package_s_own_way_passes_and_stands_in_for_one_that_does_not(name, 
     for mistaken in (gap, broken):
         assert yours(name, mistaken) is PACKAGE[name]
         assert f"{name}: the package's function is used here. Yours:" in capsys.readouterr().out
+
+
+def test_later_cells_use_what_a_student_wrote_through_the_switch():
+    """Or a notebook could not be read on by somebody whose function is not right yet."""
+    for source in SOURCES:
+        own: set[str] = set()
+        for cell in (c for c in jupytext.read(source).cells if c.cell_type == "code"):
+            nodes = list(ast.walk(ast.parse(cell.source)))
+            if is_exercise(cell):
+                own |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+                continue
+            calls = [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func) == "yours"]
+            assert all(ast.literal_eval(call.args[0]) in PACKAGE for call in calls)
+            names = [node for node in nodes if isinstance(node, ast.Name)]
+            own -= {name.id for name in names if isinstance(name.ctx, ast.Store)}
+            switched = {call.args[1] for call in calls}
+            assert not [name.id for name in names if name.id in own and name not in switched], source.stem
 
 
 def test_every_notebook_has_at_most_four_exercises_and_adds_up_their_minutes():

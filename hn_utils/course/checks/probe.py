@@ -187,7 +187,7 @@ def check_hunt(answer: Callable[[np.ndarray, np.ndarray, np.ndarray, int], tuple
 
         return named
 
-    def gap(y: np.ndarray, x: np.ndarray) -> float:
+    def difference(y: np.ndarray, x: np.ndarray) -> float:
         return x[y == 1].mean() - x[y == 0].mean()
 
     compare(
@@ -201,7 +201,10 @@ def check_hunt(answer: Callable[[np.ndarray, np.ndarray, np.ndarray, int], tuple
                 by(lambda y, x: abs(auroc(y, x) - 0.5)),
             ),
             ("those are the k that tell least: np.argsort puts the smallest first", by(auroc, last=False)),
-            ("a few very loud answers make a great difference of means: let every pair count alike, by auroc", by(gap)),
+            (
+                "a few very loud answers make a great difference of means: let every pair count alike, by auroc",
+                by(difference),
+            ),
             (
                 "precision and recall are swapped: the share of the named ones that is planted comes first",
                 lambda *case: in_order(package_hunt(*case))[[*range(case[-1]), -1, -2]],
