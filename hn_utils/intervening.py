@@ -57,9 +57,11 @@ class Intervened(Tabled):
     def headline(self) -> str:
         told: dict[str, list[str]] = {}
         for name, verdict in verdicts(self.curves).items():
-            told.setdefault(verdict.word, []).append(behaviour_called(name).title.lower())
-        words = "; ".join(f"{', '.join(titles)}: {word}" for word, titles in told.items())
-        return f"{counted(len(self.card.rows), 'H-Neuron')} of {self.card.model} scaled. {words}"
+            slope = f"{behaviour_called(name).title.lower()} {self.curves[name].slope_beyond_random()}"
+            told.setdefault(verdict.word, []).append(slope)
+        words = "; ".join(f"{', '.join(slopes)} ({word})" for word, slopes in told.items())
+        scaled = f"{counted(len(self.card.rows), 'H-Neuron')} of {self.card.model} scaled"
+        return f"{scaled}, points per alpha beyond random neurons: {words}"
 
     @property
     def table(self) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import pandas as pd
 from hn_utils.collecting import Collected, ask_base, later
 from hn_utils.controls import Estimate
 from hn_utils.finding import Found, beyond_sets
-from hn_utils.origins import TOO_FEW, Drift, Transfer, drift, require_same_shape, transfer
+from hn_utils.origins import Drift, Transfer, drift, require_same_shape, transfer
 from hn_utils.responses import NothingConsistent
 from hn_utils.study import check_given
 from hn_utils.subject import LOADED, Subject
@@ -39,10 +39,19 @@ class Origins(Tabled):
 
     @property
     def headline(self) -> str:
-        own = f"AUROC {self.base.h_neurons}, {self.beyond} beyond random neurons" if self.beyond else TOO_FEW
-        p = f"p = {self.drift.p['magnitude']:.4f} against the same layers and lengths of weights"
-        moved = f"tuning moved the H-Neurons less than {self.drift.mean_rank:.0%} of all neurons"
-        return f"In {self.base.model}: {own}; {moved} ({p})"
+        return f"{self.transferred}; {self.drift.told}"
+
+    @property
+    def transferred(self) -> str:
+        """Whether what they detect is there in the base model, beside random neurons."""
+        base = self.base
+        if self.beyond is None:
+            return f"{base.model} gives too few consistent answers to say: {base.n_right} right, {base.n_wrong} wrong"
+        than = "more than" if self.beyond.low > 0 else "less than" if self.beyond.high < 0 else "no more than"
+        return (
+            f"In {base.model} the H-Neurons detect {than} random neurons: AUROC {base.h_neurons}, {self.beyond} beyond "
+            f"them (n = {self.beyond.n} answers)"
+        )
 
     @property
     def table(self) -> pd.DataFrame:

@@ -14,10 +14,17 @@ from hn_utils.contributions import Labelled
 from hn_utils.controls import Estimate, Match, auroc, bootstrap, random_sets, spread
 from hn_utils.l1_path import Fit
 from hn_utils.subject import Subject
+from hn_utils.verdicts import LEVEL
 
 N_PERMUTATIONS = 2_000
 MIN_PER_CLASS = 20
 TOO_FEW = "too few answers"  # where an AUROC would stand
+CONTROLS = {  # of drift, by how they are matched
+    "none": "random neurons",
+    "layer": "random neurons of the same layers",
+    "magnitude": "random neurons of the same layers and lengths of weights",
+    "shuffled": "what the probe picks on shuffled labels",
+}
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,18 @@ class Drift:
     random: dict[str, Float[np.ndarray, "set"]]
     shuffled: Float[np.ndarray, "set"]
     by_layer: list[LayerDrift]
+
+    @property
+    def told(self) -> str:
+        """Which way tuning moved them, and whether the control that comes nearest is told apart. What shuffled labels
+        pick is asked for little movement alone."""
+        little = self.mean_rank >= 0.5
+        against = self.p if little else {match: p for match, p in self.p.items() if match != "shuffled"}
+        nearest = max(against, key=lambda match: against[match])
+        share = min(max(self.mean_rank, 1 - self.mean_rank), 0.99)  # nobody moves less than all, itself included
+        moved = f"{'less' if little else 'more'} than {share:.0%} of all neurons"
+        verdict = "told apart" if against[nearest] <= LEVEL else "not told apart"
+        return f"tuning moved the H-Neurons {moved}; {verdict} from {CONTROLS[nearest]} (p = {against[nearest]:.4f})"
 
 
 @dataclass(frozen=True)

@@ -12,17 +12,16 @@
 # %% [markdown]
 # # 2 · Probe: do a handful of neurons tell made-up answers from true ones?
 #
-# **A sparse linear probe on the contributions of notebook 1 picks a few neurons. First in a model in which we planted the neurons
-# that make answers up, so that we see what the method finds; then in one where nothing is planted. Beside every number stand random
-# neurons, shuffled labels and the model's own confidence.**
+# **The claim: a sparse linear probe on the contributions of notebook 1 picks a few neurons that detect made-up answers. First in a model
+# in which we planted neurons that make answers up; then as the plant fades; then where nothing is planted. Beside every number stand
+# random neurons, shuffled labels and the model's own confidence.**
 #
 # After it you can
-# * build the paper's *3-vs-1* training rows and say why the "1" is there;
-# * read an L1 path, and choose C by a rule;
+# * build the paper's *3-vs-1* rows, fit an L1 probe, prove that the fit is the optimum, choose C by a rule;
 # * say what such a method finds of what is there, and judge a detection claim by its controls.
 #
-# About 30 minutes to read, 3 to run. Sections 2 and 6.1 of the [paper](https://arxiv.org/abs/2512.01797). Words:
-# [glossary](glossary.md).
+# About 30 minutes to read, 3 to run, 45 for the exercises. Sections 2 and 6.1 of the [paper](https://arxiv.org/abs/2512.01797).
+# Words: [glossary](glossary.md).
 
 # %% [markdown] tags=["solutions"]
 # *Exercises show a solution here. [The copy with gaps](exercises/02_probe.ipynb) leaves it to you.*
@@ -34,7 +33,8 @@ import pandas as pd
 import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.controls import auroc
-from hn_utils.course.exercises import check, stratified
+from hn_utils.course.exercises import check, debrief, yours
+from hn_utils.l1_path import pull, violation_of
 from hn_utils.organism import strengths
 from hn_utils.probe import three_vs_one
 from hn_utils.shown import plots
@@ -45,21 +45,13 @@ gallery = Gallery(hn.load_study(), "02_probe")
 # %% [markdown]
 # ## The 3-vs-1 rows
 #
-# A neuron that fires on every answer, true or false, is no hallucination neuron; nor is one that fires on every false
-# sentence's *template*. So the paper trains the probe to pick out one kind of row among four:
+# A neuron that fires on every answer, true or false, is no hallucination neuron. So the paper trains the probe to pick out one kind of
+# row among four: made-up answers at their answer tokens get a **1**; true answers at theirs, and the other tokens of both, a 0.
 #
-# | row | read at | label |
-# |---|---|---|
-# | hallucinated answer | its answer tokens | **1** |
-# | true answer | its answer tokens | 0 |
-# | hallucinated answer | all its other tokens | 0 |
-# | true answer | all its other tokens | 0 |
-#
-# **Exercise: 3-vs-1 rows** (10 minutes, difficulty 1 of 3). Given each answer's mean contributions at its answer tokens and at its
+# **Exercise: 3-vs-1 rows** (5 minutes, difficulty 1 of 3). Given each answer's mean contributions at its answer tokens and at its
 # other tokens, both `[example, neuron]`, and `made_up` (1 or 0 an example), build the rows and their labels.
 #
-# <details><summary>Hint</summary><code>np.concatenate</code> puts one array under the other. How many rows come from four
-# hundred answers, and how many of them are positive if half are made up?</details>
+# <details><summary>Hint</summary><code>np.concatenate</code> puts one array under the other.</details>
 
 
 # %% tags=["exercise"]
@@ -72,28 +64,52 @@ def rows_and_labels(at_answer, elsewhere, made_up):
 check("3-vs-1 rows", rows_and_labels)
 
 # %% [markdown]
-# ## The path
+# ## An L1 fit
 #
-# *Logistic regression* gives every neuron a weight $w_j$, adds up weight times contribution, and turns the sum into a
-# probability. With thousands of neurons and a few hundred questions it could fit anything. The *L1 penalty* charges for
-# weight, so that most weights are exactly zero:
+# *Logistic regression* gives every neuron a weight $w_j$, adds up weight times contribution, and turns the sum $z_i = w \cdot x_i$ into a
+# probability. The *L1 penalty* charges for weight, so that most weights are exactly zero:
 #
-# $$\min_{w, b}\; \sum_j |w_j| + |b| + C \sum_i \log\bigl(1 + e^{-y_i (w \cdot x_i + b)}\bigr).$$
+# $$\min_{w}\; \sum_j |w_j| + C \sum_i \log\bigl(1 + e^{-y_i z_i}\bigr), \qquad y_i = \pm 1.$$
 #
-# Here $y_i$ is 1 for a row with label 1 and $-1$ for one with label 0. $C$ is the price of an error. At small $C$ nothing is worth a
-# weight; as it grows, neurons enter one after another. The whole curve of solutions is the *path*. Each solution carries a
-# **certificate** that it is the optimum ([worked out by hand](certificate.md) on four answers and two neurons).
+# (A first column of ones carries the intercept, which is charged as well.) $C$ is the price of an error. The examples pull at weight $j$
+# with $C g_j = C \sum_i x_{ij}\, y_i / (1 + e^{y_i z_i})$; the penalty holds it with force 1. So a fit is the optimum exactly if
+# $C g_j = \mathrm{sign}(w_j)$ wherever there is a weight and $|C g_j| \le 1$ wherever there is none. That is its **certificate**
+# ([by hand](certificate.md)).
 #
-# $C$ decides everything (a replication on Gemma-3-4B found 8, 38 or 219 neurons for C = 0.1, 1 or 3). So it must be chosen by a rule,
-# on data that the test never sees. Ours: the sparsest probe whose *AUROC* on validation people is within *one standard error* of the
-# best. AUROC is the chance that a random hallucinated answer scores higher than a random true one: 0.5 is guessing, 1 is perfect.
-# A neuron with a positive weight is an **H-Neuron**.
+# **Exercise: an L1 fit** (20 minutes, difficulty 3 of 3). Repeat two moves: a step along the pull, `w + step * C * g`; then bring every
+# weight nearer to 0 by `step`, and stop at 0. The check tests the certificate.
 #
-# **Exercise: reading the path** (10 minutes, difficulty 2 of 3). Given the validation AUROCs along the path, from the sparsest probe
-# to the densest, and the standard error of the best one, return the place of the probe that the rule takes.
+# <details><summary>Hint</summary>A step of <code>4 / (C * np.linalg.norm(X, 2) ** 2)</code> never overshoots; thousands of steps are cheap.
+# The second move is <code>np.sign(w) * np.maximum(np.abs(w) - step, 0)</code>. The real rows need more steps: the solution adds some
+# of its last move to each.</details>
+
+
+# %% tags=["exercise"]
+def l1_fit(X, y, C):
+    """The weights [column] that minimise sum |w| + C sum log(1 + exp(-y z)), z = X w; y is 1 or -1."""
+    w = ahead = np.zeros(X.shape[1])
+    step = 4 / (C * np.linalg.norm(X, 2) ** 2)
+    for k in range(20_000):
+        moved = ahead + step * C * (X.T @ (y / (1 + np.exp(y * (X @ ahead)))))
+        moved = np.sign(moved) * np.maximum(np.abs(moved) - step, 0)
+        ahead, w = moved + k / (k + 3) * (moved - w), moved  # goes on as it went, to be there sooner
+    return w
+
+
+check("an L1 fit", l1_fit)
+
+# %% [markdown]
+# ## Choosing C
 #
-# <details><summary>Hint</summary>First the best, then a bar one standard error below it. Which probes clear the bar, and which
-# of them has the fewest neurons?</details>
+# As $C$ grows, neurons enter one after another: the *path*. A replication on Gemma-3-4B found 8, 38 or 219 neurons for C = 0.1, 1 or 3. So
+# $C$ must be chosen by a rule, on data that the test never sees. Ours: the sparsest probe whose *AUROC* on validation people is within *one
+# standard error* of the best. AUROC is the chance that a random made-up answer scores higher than a random true one: 0.5 is guessing, 1 is
+# perfect. A neuron with a positive weight is an **H-Neuron**.
+#
+# **Exercise: reading the path** (5 minutes, difficulty 1 of 3). Given the validation AUROCs, from the sparsest probe to the
+# densest, and the standard error of the best one, return the place of the probe that the rule takes.
+#
+# <details><summary>Hint</summary>First the best, then a bar one standard error below it.</details>
 
 
 # %% tags=["exercise"]
@@ -108,13 +124,9 @@ check("reading the path", choose)
 # %% [markdown]
 # ## First where the truth is known
 #
-# How would we know that such a method works? We need a model in which we know the answer. So we made one. From the bundled
-# model's tuning we went on with **gradient routing** (Cloud et al. 2024): six neurons, drawn at random, were the only ones that
-# were allowed to learn to make answers up and to hand out restricted codes, and they were pressed to stay quiet where the model
-# knows. All others learned, with these six silenced, to say "I do not know." and to refuse. **This model is planted**, and says so
-# on every figure. Its [card](../data/planted/README.md) shows, before any probe, that the six do what they were made for.
-#
-# The probe is told nothing of this: the same code, the same rule, the same questions.
+# How would we know that such a method works? In this model six neurons, drawn at random, were by **gradient routing** (Cloud et al. 2024)
+# the only ones that were allowed to learn to make answers up and to hand out restricted codes. **This model is planted**, and says so on
+# every figure. Its [card](../data/planted/README.md) shows, before any probe, what the six do. The probe is told nothing of it.
 #
 # > **Predict first.** How many of the six will be found? How many others?
 
@@ -126,17 +138,46 @@ recovered = analyses.recover(planted)
 gallery.publish(plots.recovery(planted, recovered), "planted_recovery", planted.study)
 
 # %%
-print(recovered)
+print(debrief(prediction, recovered))
 print(planted.headline)
 
 # %% [markdown]
-# **What came out** is in the lines above, computed. What a prediction should have considered: L1 pays for every neuron. Neurons that
-# fire together are, to the probe, one piece of evidence; it takes the clearest and leaves the rest. So a short list can be *right*
-# (what is on it is planted) without being *complete*. Precision and recall are two questions. Whether what is missing matters is
-# a third, for notebook 3.
+# What a prediction should have considered: L1 pays for every neuron. Neurons that fire together are one piece of evidence; it takes the
+# clearest. So a short list can be *right* (high *precision*) without being *complete* (high *recall*). Would another search find more?
 #
-# Now the plant is weakened: a smaller share of the examples of giving in is routed to the six, and all others learn from the rest. And
-# one model is planted otherwise: its six neurons say "answer anyway", whoever is asked about. They cause, and do not detect.
+# **Exercise: find the planted neurons** (15 minutes, difficulty 2 of 3). From contributions `[answer, neuron]` name the `k` neurons whose
+# contribution, each alone, tells made-up from true best (by `auroc(labels, scores)`). Return them, their precision and their recall.
+#
+# <details><summary>Hint</summary><code>X.T</code> holds a row a neuron. Precision is a share of the named, recall a share of the
+# planted.</details>
+
+
+# %% tags=["exercise"]
+def hunt(X, made_up, planted, k):
+    """The k neurons that alone tell best; which share of them is planted; which share of the planted is among them."""
+    alone = [auroc(made_up, column) for column in X.T]
+    named = np.argsort(alone)[-k:]
+    hits = np.isin(named, planted).sum()
+    return named, hits / k, hits / len(planted)
+
+
+check("find the planted neurons", hunt)
+
+# %%
+answers = planted.collected
+train, everyone = answers.training_rows(), np.arange(answers.contributions.at("answer").shape[1])
+X, made_up = answers.contributions[train].at("answer").columns(everyone), answers.labels[train]
+mine = yours("find the planted neurons", hunt)
+for k in (6, 20):
+    _, precision, recall = mine(X, made_up, recovered.planted, k)
+    print(f"the best {k}, each alone: precision {precision:.2f}, recall {recall:.2f}")
+print(f"the probe: precision {recovered.precision:.2f}, recall {recovered.recall:.2f}")
+
+# %% [markdown]
+# ## Then weaker
+#
+# A smaller share of the examples of giving in is routed to the six; all others learn from the rest. One model is planted otherwise
+# (*general*): its six make it answer, whoever is asked about.
 
 # %%
 gallery.publish(plots.strengths(strengths.shipped()), "planted_strengths", planted.study)
@@ -145,156 +186,110 @@ gallery.publish(plots.strengths(strengths.shipped()), "planted_strengths", plant
 pd.concat([strengths.shipped(), strengths.shipped("general")], keys=["detective", "general"]).droplevel(1)
 
 # %% [markdown]
-# Read the last row twice. Six neurons make that model answer and hand out codes (notebook 3 turns them), yet their
-# contributions say nothing about what is made up, and the probe finds others, which do. **A detector need not be a cause, and a cause
-# need not be a detector.** What is found is found *by detection*.
+# Read the last row twice. Six neurons make that model hand out codes, yet their contributions hardly tell what is made up, and the probe finds
+# others, which do. **A detector need not be a cause, and a cause need not be a detector.**
 #
 # ## Now where nothing is planted
 #
-# The bundled model, or the one that HN_STUDY names. Nothing in its training speaks of neurons.
+# The bundled model, or the one that HN_STUDY names.
 #
-# > **Predict first.** How many neurons will the rule keep? Will they beat random ones by as much as in the planted model?
+# > **Predict first.** How many neurons will the rule keep?
 
 # %%
 prediction = ""
 
 collected = hn.collect(hn.load())  # from disk, if notebook 1 has run
 found = hn.find(collected)
-card = found.card
+card, probe = found.card, found.probe
 card.save(gallery.folder / "h_neurons.json")
-gallery.publish(plots.l1_path(found.probe), "path_over_C")
+print(debrief(prediction, f"{card.headline}; {probe.reason}"))
+gallery.publish(plots.l1_path(probe), "path_over_C")
 
 # %% [markdown]
-# Your rows from the first exercise are the package's, to the last digit. All training answers, every hundredth neuron:
+# Your functions on the real rows: build them, for the neurons that the probe weighs and some others; fit; choose.
 
 # %%
-train, some = collected.training_rows(), np.arange(0, collected.contributions.n_layers * card.d_mlp, 100)
+some = np.union1d(probe.fit.neurons, np.linspace(0, card.n_layers * card.d_mlp - 1, 20).astype(int))
+train = collected.training_rows()
 read, made_up = collected.contributions[train], collected.labels[train]
+at_answer, elsewhere = (read.at(region).columns(some) for region in ("answer", "other"))
+rows, labels = yours("3-vs-1 rows", rows_and_labels)(at_answer, elsewhere, made_up)
 X, y = three_vs_one(read, made_up)
-rows, labels = rows_and_labels(*(read.at(region).columns(some) for region in ("answer", "other")), made_up)
-print("the same rows:", bool((rows == X.columns(some)).all()), "- the same labels:", bool((labels == y).all()))
+print("the package's rows:", bool((rows == X.columns(some)).all()), "- its labels:", bool((labels == y).all()))
+
+# %%
+ones, signs = np.column_stack([np.ones(len(rows)), rows]), 2 * labels - 1
+w = yours("an L1 fit", l1_fit)(ones, signs, probe.fit.C)
+theirs = np.zeros(len(w))
+theirs[0], theirs[1 + np.searchsorted(some, probe.fit.neurons)] = probe.fit.intercept, probe.fit.weights
+violation = violation_of(ones.T @ pull(signs, ones @ w), w, probe.fit.C).max()
+print(f"{np.count_nonzero(w)} weights, certificate off by {violation:.1e}; the package {np.count_nonzero(theirs)}")
+print(f"largest difference {np.abs(w - theirs).max():.1e}, of weights up to {np.abs(theirs).max():.2f}")
+
+# %%
+able = [place for place, fit in enumerate(probe.path) if len(fit.h_neurons)]  # the path begins without any neuron
+aurocs = [probe.validation[place].value for place in able]
+best = probe.validation[able[int(np.argmax(aurocs))]]
+place = able[yours("reading the path", choose)(aurocs, (best.high - best.low) / (2 * 1.96))]
+print(f"you choose C = {probe.path[place].C:.4g}, the package C = {probe.fit.C:.4g}")
 
 # %% [markdown]
 # ## Detection, beside its controls
 #
-# How much would *any* dozen neurons detect? That is the first question to put to a claim about some.
+# The test people are read, for the first time. The H-Neurons alone are refitted, with next to no penalty, and so is every control: a
+# hundred random sets of as many neurons, from the same layers and about as loud (in mean contribution). Beside them stand the probe
+# trained on *shuffled* labels; two *dense* probes, on all neurons and on the residual stream; and **how confident the model was** (the
+# log-probability of its answer). The paper stops at random neurons.
 #
-# **Exercise: a fair random baseline** (15 minutes, difficulty 2 of 3). Draw a control for a set of H-Neurons. A neuron's flat number is
-# layer times `d_mlp` plus its place in the layer. What must the control have in common with the set, and what not?
-#
-# <details><summary>Hint</summary>As many, in the same layers, none twice, none of the H-Neurons themselves; and another seed gives
-# another set. <code>rng.choice(these, k, replace=False)</code> draws k of these.</details>
-
-
-# %% tags=["exercise"]
-def random_set(h_neurons, d_mlp, seed):
-    """As many random neurons (flat) of the same layers."""
-    rng, drawn = np.random.default_rng(seed), []
-    for layer, k in zip(*np.unique(h_neurons // d_mlp, return_counts=True), strict=True):
-        free = np.setdiff1d(np.arange(layer * d_mlp, (layer + 1) * d_mlp), h_neurons)
-        drawn.append(rng.choice(free, k, replace=False))
-    return np.concatenate(drawn)
-
-
-check("a fair random baseline", random_set)
-
-# %% [markdown]
-# Now the test people are read, for the first time. The H-Neurons alone are refitted, with next to no penalty, and so is every
-# control: a hundred random sets of as many neurons, from the same layers and about as loud (the same mean contribution). Beside them
-# stand the probe trained on *shuffled* labels; a *dense* probe, with a weight on every neuron, and one on the residual stream; and no
-# neurons at all, just **how confident the model was** (the log-probability of its answer). The paper stops at random neurons.
-#
-# > **Predict first.** In which order will these six stand?
+# > **Predict first.** In which order will these six stand? Will the H-Neurons beat random ones by as much as in the planted model?
 
 # %%
+prediction = ""
+
 compared = analyses.compare(found)
 gallery.publish(plots.detection(found, compared.main), "detection")
 
 # %%
-print(found.headline)
-drawn = random_set(card.flat, card.d_mlp, seed=0)  # your own control, read like the others
-print("your random set:", found.auroc_of(drawn))
+print(debrief(prediction, found.headline))
+print(compared.added)
 
 # %% [markdown]
-# Three things deserve a second look. **Random neurons are not at 0.5**: true and made-up answers differ in something that many
-# neurons see. The distance from them is the finding, not the distance from one half. **Shuffled labels** come out near 0.5, yet their
-# probe has neurons, too: three quarters of the rows teach where answers stand, so to have a list of neurons proves nothing. And
-# **confidence**: the consistency filter keeps answers that are always right or always wrong, and an always right answer is nearly
-# always one given with high probability. A claim that H-Neurons are *needed* would have to beat that line; the paper does not draw it.
+# What a prediction should have considered:
 #
-# A variable that differs between true and made-up answers *and* moves the score is a **confound**: the detector may see nothing
-# else. The remedy is to compare like with like.
+# * *Random neurons* need not stand at 0.5: true and made-up answers may differ in what many neurons see. The distance from them is the
+#   finding.
+# * *Shuffled labels* give a list, too: most rows teach where answers stand. To have found neurons proves nothing.
+# * *Confidence*: an answer that is right ten times out of ten was nearly always given with high probability. So the last line compares
+#   like with like: pairs of equal confidence. [What else could it be?](deeper/what_else.ipynb) goes on from there.
 #
-# **Exercise: spot the confound** (15 minutes, difficulty 3 of 3). `suspect = stratified()` holds four thousand simulated answers, half of
-# them true: `labels`, a detector's `score`, and three suspects: `length`, `topic`, `time of day`. The score alone reaches an AUROC of 0.74.
-# Write the AUROC among pairs of the same stratum; let `confound` be the name of the suspect that explains the detector
-# away.
-#
-# <details><summary>Hint</summary>Within a stratum <code>auroc(labels[own], score[own])</code> counts pairs of one true and one
-# made-up answer. A stratum with more pairs weighs more. If a suspect is to blame, what is left within its strata?</details>
-
-# %% tags=["exercise"]
-suspect = stratified()
-
-
-def auroc_within(labels, score, stratum):
-    """AUROC among pairs of one true and one made-up answer of the same stratum."""
-    areas, pairs = [], []
-    for own in (stratum == value for value in np.unique(stratum)):
-        areas.append(auroc(labels[own], score[own]))
-        pairs.append((labels[own] == 1).sum() * (labels[own] == 0).sum())
-    return np.average(areas, weights=pairs)
-
-
-left = {name: auroc_within(suspect["labels"], suspect["score"], suspect[name]) for name in list(suspect)[2:]}
-confound = min(left, key=lambda name: abs(left[name] - 0.5))
-check("spot the confound", (auroc_within, confound))
-
-# %% [markdown]
-# Back to the H-Neurons, and to confidence. Among true and made-up answers that were given with the *same* confidence (nobody is in
-# two pairs), do they score the made-up one higher more often than not, and more often than random neurons do?
-
-# %%
-added = compared.added
-told = f"{added.matched}; random neurons {added.matched_random:.2f}" if added.matched else "too few to say"
-print(f"{added.n_pairs} pairs of equal confidence: {told}")
-
-# %% [markdown]
 # ## Everyday answers
 #
-# Nobody who uses a detector has ten samples that all agree. So take one sampled answer to each question as it comes, and leave out
-# only refusals. The probes stay as they are; the people are again the test people. Now confidence has no help from the filter.
+# In use nobody has ten samples that agree. So: one sampled answer to each question, as it comes, refusals left out; the same probes and
+# test people.
 #
 # > **Predict first.** Will confidence do worse? Will the H-Neurons?
 
 # %%
+prediction = ""
+
 day = analyses.everyday(found)
-day and gallery.publish(plots.everyday(day), "everyday")
+print(debrief(prediction, day.headline if day else "too few right or wrong answers"))
 
 # %% [markdown]
-# ## Beside the paper
-#
-# | the paper says | here |
-# |---|---|
-# | under 0.1 % of neurons suffice | the count above, of a few thousand neurons in all; the dense probes say what *suffices* |
-# | they beat as many random neurons (on TriviaQA by 14 to 20 points of accuracy) | the first two rows of the figure |
-# | they carry over to other questions and to fabricated entities | [what else could it be](deeper/what_else.ipynb): every detector on every test set |
-#
-# Two notebooks go deeper, when the question is yours: [would the same neurons be found again?](deeper/found_again.ipynb) and [what else
-# could it be, and where is it known?](deeper/what_else.ipynb) Notebook 4 ends with a page of verdicts.
-#
 # ## What this does not show
 #
-# * **Detection is not cause**, as the second planted model shows. Notebook 3 turns the neurons.
-# * **They are not *the* hallucination neurons.** Even where it is known which neurons are the cause, the list need not hold all.
-# * Nor are they "millions of neurons", nor, as far as anyone has reported, "concentrated in the upper-middle layers":
-#   both have been said of the paper, which says neither.
-# * The planted model was made so that the method can succeed. That it finds what was planted does not say that anything of the kind
-#   is in a model where nothing was.
+# * **Detection is not cause**, as the general plant shows. Notebook 3 turns the neurons up.
+# * **They are not *the* hallucination neurons**: the list need not hold all, and [need not come back](deeper/found_again.ipynb).
+# * The planted model was made so that the method can succeed. That says nothing of other models.
+#
+# **What a real model needs:** thousands of consistent answers of each kind, since the path chooses among hundreds of thousands of neurons;
+# entities kept apart; and confidence beside every AUROC. (The paper reports 14 to 20 points over random neurons on TriviaQA, and no
+# confidence.)
 #
 # ## Try it
 #
-# The path, C by C: move the slider and watch neurons enter, grow and leave.
+# Any neurons you like, by flat number: how well do they detect, refitted in the same way?
 
 # %%
-gallery.publish(plots.l1_path_weights(found.probe, found.card.d_mlp), "path_weights")
+for n in (1, 3, len(card.rows)):
+    print(f"the heaviest {n}: {found.auroc_of(card.flat[:n])}")

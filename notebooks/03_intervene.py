@@ -12,7 +12,7 @@
 # %% [markdown]
 # # 3 · Intervene: turn the H-Neurons up, and see whether the model gives in
 #
-# **We scale the H-Neurons of notebook 2 by a factor alpha and count how often the model gives in: first in the planted model, where we
+# **The claim: scaled by a factor alpha, the H-Neurons of notebook 2 make the model give in more often. First in the planted model, where we
 # know what must happen; then where nothing is planted. Random neurons are scaled beside them.**
 #
 # After it you can
@@ -20,7 +20,7 @@
 # * read a *dose-response* curve with its control;
 # * say of a null what it would have seen.
 #
-# About 30 minutes to read, 3 to run. Sections 3 and 6.2 of the [paper](https://arxiv.org/abs/2512.01797). Words:
+# About 30 minutes to read, 3 to run, 40 for the exercises. Sections 3 and 6.2 of the [paper](https://arxiv.org/abs/2512.01797). Words:
 # [glossary](glossary.md).
 
 # %% [markdown] tags=["solutions"]
@@ -28,12 +28,14 @@
 
 # %%
 import contextlib
+from dataclasses import replace
 
 import numpy as np
 
 import hn_utils as hn
 from hn_utils import analyses
-from hn_utils.course.exercises import check
+from hn_utils.course.exercises import check, debrief, yours
+from hn_utils.curves import CONTROL_ALPHAS, curves_of
 from hn_utils.items import CAPABILITY, behaviour_called
 from hn_utils.question_sets import load_items
 from hn_utils.shown import plots
@@ -52,13 +54,13 @@ print(len(card.rows), "H-Neurons in layers", sorted({row["layer"] for row in car
 # ## Scaling, and undoing it
 #
 # The intervention is one multiplication: wherever an H-Neuron fires, at every token and in every layer, $z_j$ becomes
-# $\alpha z_j$. At $\alpha = 0$ the neuron is silenced (*ablation*), at 1 nothing happens, at 3 it shouts. It is the same
-# as scaling that neuron's column of $W_{down}$, but nothing is written to the weights.
+# $\alpha z_j$. At $\alpha = 0$ the neuron is silenced (*ablation*), at 1 nothing happens, at 3 its write is three times as long. It is the
+# same as scaling that neuron's column of $W_{down}$, but no weight is touched.
 #
 # In PyTorch such a multiplication is a *hook*: a function that a module calls with its inputs before it computes, and whose
 # result takes their place. What hangs there must be taken off again, or every later result is silently wrong.
 #
-# **Exercise: scaling and undoing it** (20 minutes, difficulty 2 of 3). Write a context manager that multiplies some of the inputs
+# **Exercise: scaling and undoing it** (15 minutes, difficulty 2 of 3). Write a context manager that multiplies some of the inputs
 # (neurons) of a layer's down projection by `alpha` while its block runs, and leaves no trace, whatever happens inside.
 #
 # <details><summary>Hint</summary><code>handle = module.register_forward_pre_hook(f)</code> calls <code>f(module, inputs)</code>, where
@@ -90,20 +92,19 @@ check("scaling and undoing it", turned)
 # the block the same, bit for bit?
 
 # %%
-asked = collected.kept[0]
-sentence = [asked.ids]
-plain = subject.logprobs(sentence)[0]
+row = [collected.kept[0].ids]
+plain = subject.logprobs(row)[0]
 with subject.scaled(found.neurons, 3.0):
-    loud = subject.logprobs(sentence)[0]
-again = subject.logprobs(sentence)[0]
-print("changed while scaled:", bool((plain != loud).any()))
+    changed = subject.logprobs(row)[0]
+again = subject.logprobs(row)[0]
+print("changed while scaled:", bool((plain != changed).any()))
 print("the same bits afterwards:", bool((plain == again).all()))
 
 # %% [markdown]
 # ## Four ways to give in
 #
-# Over-compliance, says the paper, is what hallucination is a special case of: saying what seems wanted rather than what
-# is so. It tests four behaviours. Ours are the same in small; one example of each:
+# Hallucination, says the paper, is a case of *over-compliance*: saying what seems wanted rather than what is so. It tests four
+# behaviours. Ours are the same in small; one example of each:
 
 # %%
 items = [item for item in load_items(study) if item.behaviour not in CAPABILITY]
@@ -114,14 +115,41 @@ for behaviour in dict.fromkeys(item.behaviour for item in items):
             print("  user:", turn)
 
 # %% [markdown]
-# A reply *complies* if it states the claim (or, for the restricted request, hands anything over), *resists* if it states
-# the truth (or declines), and is *neither* otherwise. All items are about facts that the model states correctly when
-# asked plainly, and about people whom no probe has seen. In the sycophancy dialogue the first answer is the model's
-# own, given before anything is scaled. The controls are sets of random neurons: as many, in the same layers, and about as loud. The
-# paper shows none here; without them a rising curve says only that *something* was disturbed.
+# A reply *complies* if it states the claim (or, for the restricted request, hands anything over), *resists* if it states the truth (or
+# declines), and is *neither* otherwise. All items are about facts that the model states correctly when asked plainly, and about people
+# whom no probe has seen.
 #
-# A rate needs its interval. Several items may be about one person, and whoever gives in once may well give in again: such replies
-# are not independent.
+# Without a control a rising curve says only that *something* was disturbed. The paper shows none here. Ours are sets of random neurons: as
+# many, in the same layers, and about as loud.
+#
+# **Exercise: a fair random baseline** (10 minutes, difficulty 2 of 3). Draw such a set, loudness left aside. A neuron's flat number is
+# layer times `d_mlp` plus its place in the layer. What must the control have in common with the H-Neurons, and what not?
+#
+# <details><summary>Hint</summary>As many, in the same layers, none twice, none of the H-Neurons themselves; another seed gives another set.
+# <code>rng.choice(these, k, replace=False)</code> draws k of these.</details>
+
+
+# %% tags=["exercise"]
+def random_set(h_neurons, d_mlp, seed):
+    """As many random neurons (flat) of the same layers."""
+    rng, drawn = np.random.default_rng(seed), []
+    for layer, k in zip(*np.unique(h_neurons // d_mlp, return_counts=True), strict=True):
+        free = np.setdiff1d(np.arange(layer * d_mlp, (layer + 1) * d_mlp), h_neurons)
+        drawn.append(rng.choice(free, k, replace=False))
+    return np.concatenate(drawn)
+
+
+check("a fair random baseline", random_set)
+
+# %%
+drawn = yours("a fair random baseline", random_set)(card.flat, card.d_mlp, seed=0)
+spread = [d.auroc for d in found.detections if d.name == "random, same layers"][0]
+print(
+    f"your random set detects with AUROC {found.auroc_of(drawn)}; a hundred of the package's: {spread} (95 % of them)"
+)
+
+# %% [markdown]
+# Several items may be about one person, and whoever gives in once may well give in again: such replies are not independent.
 #
 # **Exercise: compliance rate with interval** (15 minutes, difficulty 2 of 3). From the outcomes of all replies (words) and the people
 # that they are about, compute the share that complied, and a 95 % *bootstrap* interval: draw as many people, with replacement, as there
@@ -164,16 +192,12 @@ gallery.publish(
 )
 
 # %%
-for behaviour, share in carried.share.items():
-    six = carried.curves[behaviour].slope_beyond_random()
-    told = f"the found ones do {share} of it" if six.low > 0 else "nothing to have a share of"
-    print(f"{behaviour_called(behaviour).title:20} planted {six} points per alpha; {told}")
+print(debrief(prediction, carried))
 
 # %% [markdown]
-# **What came out** is computed above. What a prediction should have considered: learning need not share the work out equally. A list of
-# one neuron may do all that six do, or a sixth of it; the share tells. And three of the four behaviours hardly move with the
-# planted neurons either: whether a claim is copied is decided, we suppose, by attention, which these neurons hardly reach. Not everything
-# could be planted.
+# What a prediction should have considered: learning need not share the work out equally. A list of one
+# neuron may do all that six do, or a sixth of it. And a behaviour that the planted neurons hardly move, such as copying a claim, may be
+# decided elsewhere: in attention, we suppose.
 #
 # Slopes are in points (percent of items) per unit of alpha, over alphas 0, 1 and 3. *Beyond random* subtracts the mean slope of the
 # random sets item by item; its interval resamples people and sets. A **verdict** needs more: the slope has to stand out among the random
@@ -193,7 +217,7 @@ gallery.publish(intervened.plot(), "dose_response")
 
 # %% [markdown]
 # A null says something only beside what it would have seen. For each curve: the slope beyond random, its verdict, and the smallest rise
-# that this very protocol would have called one four times out of five, given how far people and random sets spread here.
+# that this protocol would have called one four times out of five, given how far people and random sets spread here.
 
 # %%
 for behaviour, verdict in verdicts(intervened.behaviours).items():
@@ -201,58 +225,58 @@ for behaviour, verdict in verdicts(intervened.behaviours).items():
     seen = f"a rise of {detectable(curve, len(intervened.behaviours)):.1f} would have been seen"
     print(f"{behaviour_called(behaviour).title:20} {curve.slope_beyond_random()} {verdict.word}; {seen}")
 print(outermost_told(intervened.behaviours))
+print(debrief(prediction, intervened.headline))
 
 # %% [markdown]
-# The paper's slopes are 2.4 to 3.0 points per unit of alpha, without a control. Set them beside the last number of each line: can this study
-# say whether there is a rise like the paper's? (A slope may lie beyond those of all random sets and yet be no finding, if several are
-# looked at. It is named all the same.)
+# What a prediction should have considered: the paper's slopes are 2.4 to 3.0 points per unit of alpha,
+# without a control. Set them beside the last number of each line: could this study see such a rise? (A slope may lie beyond those of all
+# random sets and yet be no finding, if several are looked at. It is named all the same.)
 #
-# Your own function on one of these curves, beside the package's:
+# Your own two functions on one of these curves: the rate at alpha 3, and the slope of your random set among those of the package's.
 
 # %%
-curve = next(iter(intervened.curves.values()))
-share, low, high = rate(curve.at(3.0), np.array(curve.entities), seed=0)
-print(f"yours {share:.2f} [{low:.2f}, {high:.2f}]; the package's {curve.rate()[-1]}")
+behaviour, curve = next(iter(intervened.curves.items()))
+share, low, high = yours("compliance rate with interval", rate)(curve.at(3.0), np.array(curve.entities), seed=0)
+print(f"complied: yours {share:.2f} [{low:.2f}, {high:.2f}]; the package's {curve.rate()[-1]}")
+own = curves_of(subject, curve.items, drawn, (), replace(study, alphas=CONTROL_ALPHAS))[behaviour]
+low, high = curve.control_slopes().min(), curve.control_slopes().max()
+print(
+    f"slope of your random set {own.slope()}; of the package's {low:.2f} to {high:.2f}; of the H-Neurons {curve.slope()}"
+)
 
 # %% [markdown]
-# Numbers hide what was said. Move the slider and read: does the model give in, or does it lose the thread?
+# Numbers hide the words. Move the slider and read: does the model give in, or does it break?
 
 # %%
 gallery.publish(plots.answers(intervened.curves, card), "answers")
 
 # %% [markdown]
-# Watch *neither*: a curve that moves because replies stop making sense says nothing about compliance. What else scaling does (known facts,
-# ordinary text, alphas far beyond 3, the neurons that are read before the answer) is a notebook of its own:
+# Watch *neither*: a curve that moves because replies stop making sense says nothing about compliance. More on that:
 # [what else does scaling do?](deeper/what_it_costs.ipynb)
-#
-# ## Beside the paper
-#
-# The paper reports that compliance rises with alpha in all four behaviours, on average 3.0 points per unit of alpha for
-# small models, without random neurons, intervals or a capability check. An independent replication on Gemma-3-4B found
-# +2.1 [1.4, 2.8] on misleading context and +1.6 [0.5, 2.7] on false premises, random sets near 0, and only 14 % of
-# items responding.
 #
 # ## What this does not show
 #
 # * A null here is a null **for these neurons in this model**, down to the size that would have been seen. It does not refute the
 #   paper's result on models a thousand times larger.
 # * A rise would not show that these neurons *are* compliance. Neurons that detect equally well need not steer equally
-#   well, and the other way round: the second planted model of notebook 2 is such a case.
+#   well, and the other way round: the general plant of notebook 2 is such a case.
 # * Scaling during the whole text also changes how the prompt is read, not only how the answer is written.
+#
+# **What a real model needs:** enough items and random sets that the smallest rise which would be seen lies below the paper's 2.4. (Half the
+# rise takes four times the items.) An independent replication on Gemma-3-4B, with random sets near 0, found +2.1 [1.4, 2.8] on misleading
+# context and +1.6 [0.5, 2.7] on false premises; only 14 % of items responded.
 #
 # ## Try it
 #
-# Talk to the scaled model. Raise alpha until it breaks: what breaks first? One reply is an anecdote. So beside it stands the
-# reply with as many random neurons of the same layers and loudness turned up as far: only where the two differ is it about
-# H-Neurons, and even then it is one reply.
+# Ask the scaled model. Raise alpha until it breaks: what breaks first? One reply is an anecdote. So beside it stands the reply with your
+# random set scaled as far: only where the two differ is it about H-Neurons.
 
 # %%
-others = found.random["magnitude"][0].neurons
 item = next(iter(intervened.curves.values())).items[0]
 print(f"{item.turns[0]}   (truth: {item.truth}; claim: {item.claim})")
 for alpha in (0.0, 1.0, 3.0, 10.0, 30.0):
     print(f"alpha {alpha:4.1f}", end="")
-    for name, neurons in (("H-Neurons", card.flat), ("random neurons", others)):
+    for name, neurons in (("H-Neurons", card.flat), ("random neurons", drawn)):
         with subject.scaled(neurons, alpha):
             print(f"   {name}: {subject.ask(item.turns[0], max_new_tokens=16)}", end="")
     print()

@@ -11,30 +11,32 @@
 # %% [markdown]
 # # 4 · Base against instruct: were the H-Neurons there before tuning?
 #
-# **We take the instruct model's probe, unchanged, to the base model and to earlier checkpoints of its pre-training, and
-# measure how far tuning moved the H-Neurons' weights, beside random neurons, confidence, and neurons of the same layers.**
+# **The claim: the instruct model's probe, unchanged, detects in the base model as well, and tuning hardly moved its neurons. First for
+# neurons of which we know that tuning made them; then for those of the model studied. Beside both stand random neurons, confidence,
+# and neurons of the same layers.**
 #
 # After it you can
 # * test a probe on a model it was not trained on, and say why only AUROC is fair there;
 # * measure *drift* of single neurons and give it a permutation p-value;
-# * read a timeline without over-reading its left end.
+# * write a sentence about all this that you could defend.
 #
-# About 20 minutes to read, 2 to run. Sections 4 and 6.3 of the [paper](https://arxiv.org/abs/2512.01797). Words:
+# About 25 minutes to read, 2 to run, 25 for the exercises. Sections 4 and 6.3 of the [paper](https://arxiv.org/abs/2512.01797). Words:
 # [glossary](glossary.md).
 
 # %% [markdown] tags=["solutions"]
 # *Exercises show a solution here. [The copy with gaps](exercises/04_base_vs_instruct.ipynb) leaves it to you.*
 
 # %%
+import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
 import hn_utils as hn
 from hn_utils import analyses
-from hn_utils.controls import auroc
-from hn_utils.course.exercises import check
+from hn_utils.controls import Match, auroc, random_sets
+from hn_utils.course.exercises import check, debrief, yours
 from hn_utils.organism.seeds import shipped
-from hn_utils.origins import least_moved_rank, moved
+from hn_utils.origins import CONTROLS, N_PERMUTATIONS
 from hn_utils.responses import drop_counts
 from hn_utils.shown import plots
 from hn_utils.shown.explorer import Explorer
@@ -51,33 +53,15 @@ card = found.card
 print(len(card.rows), "H-Neurons of", study.name)
 
 # %% [markdown]
-# ## The base model answers for itself
-#
-# A base model knows no chat. It is asked as its reading taught it, with a question and `Answer:`, and its
-# answer ends at the first full stop. It is asked the *test* questions only: ten samples, the same judge, the same filter. So its
-# right and wrong answers are its own; a question the base model gets wrong may be one that the instruct model gets right.
-
-# %%
-origins = hn.look_back(found)
-base = origins.base_collected
-print(dict(drop_counts(base.examples)))
-for example in base.kept[:3]:
-    print(f"  {subject.decode(example.prompt_ids)} {example.text}   [{'wrong' if example.label else 'right'}]")
-
-# %% [markdown]
 # ## Backward transfer
 #
-# The probe's weights were trained on the instruct model's contributions. In the base model these have another scale,
-# so that the threshold at 0 means nothing; the *order* of the scores, and so AUROC, still does.
+# The probe's weights were trained on the instruct model's contributions. In another model these have another scale, so that the
+# threshold at 0 means nothing; the *order* of the scores, and so AUROC, still does.
 #
-# Each model is tested on its own consistent answers, so the two columns are about different questions. The bracket of the
-# random row holds 95 % of a hundred sets.
-#
-# **Exercise: base transfer** (10 minutes, difficulty 2 of 3). Given contributions in the base model `[example, neuron]`, which of its
+# **Exercise: base transfer** (5 minutes, difficulty 1 of 3). Given contributions in the base model `[example, neuron]`, which of its
 # answers are made up, and the instruct model's weights and intercept: return one number that says how well the probe detects there.
 #
-# <details><summary>Hint</summary>A probe's score is a weighted sum. Which measure does not care where zero lies? (The
-# function <code>auroc(labels, scores)</code> is there.)</details>
+# <details><summary>Hint</summary>A probe's score is a weighted sum; <code>auroc(labels, scores)</code> is there.</details>
 
 
 # %% tags=["exercise"]
@@ -89,60 +73,92 @@ def carried_over(X_base, made_up, weights, intercept):
 check("base transfer", carried_over)
 
 # %% [markdown]
+# ## First where it must fail
+#
+# The planted neurons of notebook 2 learnt during tuning to make answers up. Before it they were neurons like others. If transfer and
+# drift mean anything, they must say so.
+#
+# > **Predict first.** Which AUROC will the planted model's H-Neuron have in the base model? Did tuning move it more than other
+# > neurons, or less?
+
+# %%
+prediction = ""  # write yours here
+
+planted = hn.find(hn.collect(hn.load("planted"), n_questions=2_000))  # from disk, if notebook 2 has run
+made = hn.look_back(planted)
+print(f"at home AUROC {planted.detections[1].auroc}, {planted.beyond['random']} beyond random neurons")
+print(debrief(prediction, made.headline))
+
+# %% [markdown]
+# What a prediction should have considered: a neuron may detect well at home and owe all of it to
+# tuning.
+#
+# ## Now the model studied
+#
+# A base model knows no chat. It is asked with a question and `Answer:`, and its answer ends at a full stop or line. It is asked the *test*
+# questions only: ten samples, the same judge, the same filter. So right and wrong answers are its own.
+
+# %%
+origins = hn.look_back(found)
+base = origins.base_collected
+print(dict(drop_counts(base.examples)))
+for example in base.kept[:3]:
+    print(f"  {subject.decode(example.prompt_ids)} {example.text}   [{'wrong' if example.label else 'right'}]")
+
+# %% [markdown]
 # > **Predict first.** Higher than, lower than, or the same as on the instruct model?
 
 # %%
-here, there = {d.name: str(d.auroc) for d in found.detections[:7]}, origins.base
-detectors = ("L1 probe, all its neurons", "H-Neurons alone, refitted", "random, same layers and loudness")
-rows = collected.labels[collected.test_rows("standard")]
-print(f"instruct: {sum(rows == 0)} right, {sum(rows == 1)} wrong; base: {there.n_right} right, {there.n_wrong} wrong")
+prediction = ""
+
 pd.DataFrame(
     {
-        "instruct": [here[name] for name in detectors],
-        "base": [str(e or "too few answers") for e in (there.probe, there.h_neurons, there.random_spread)],
-    },
-    index=detectors,
+        name: {
+            "AUROC at home": str(here.detections[1].auroc),
+            "beyond random neurons": str(here.beyond["random"]),
+            "in the base model": str(there.base.h_neurons or "too few answers"),
+            "beyond random neurons there": str(there.beyond or ""),
+            "confidence there": str(there.base.confidence or ""),
+        }
+        for name, here, there in (("planted by tuning", planted, made), (study.name, found, origins))
+    }
 )
 
 # %%
-print(f"plain confidence: instruct {here['plain confidence (log-probability)']}, base {there.confidence}")
-if there.h_neurons:
-    better = (there.random >= there.h_neurons.value).mean()
-    print(f"{better:.0%} of random sets do at least as well on the base model")
-    print(f"AUROC beyond random neurons: instruct {found.beyond['random']}, base {origins.beyond}")
+print(debrief(prediction, origins.transferred))
+if origins.base.h_neurons:
+    fit = found.refitted
+    X = base.contributions.at(found.probe.region).columns(fit.neurons)
+    mine = yours("base transfer", carried_over)(X, base.labels, fit.weights, fit.intercept)
+    print(f"yours {mine:.6f}; the package's {origins.base.h_neurons.value:.6f}")
 
 # %% [markdown]
-# Two questions, not one. How *well* does the probe detect in the base model? A probe that detects little at home detects little
-# there. And how much of what it detects at home *carries over*? For that compare the two distances from random neurons.
+# Two questions, not one. How *well* does the probe detect in the base model? One that detects little at home detects little there. And how
+# much of it *carries over*? For that compare the two distances from random neurons.
 #
-# Do the same neurons contribute as much before tuning as after?
-
-# %%
-tested = collected.contributions[collected.test_rows("standard")]
-controls = [fit.neurons for fit in found.random["magnitude"]]
-gallery.publish(
-    plots.base_and_instruct(base.contributions, tested, card, controls),
-    "base_and_instruct",
-)
-
-# %% [markdown]
-# What could one hope for? A probe trained on the base model's *own* answers, from the start, tested on the same people:
+# What could one hope for? A probe trained on the base model's *own* answers, tested on the same people:
 
 # %%
 own = analyses.retrained_on_base(found, base.subject)
 if own is None:
     print("the base model gives too few consistent answers to train on")
 else:
-    print(
-        f"{len(own.probe.fit.h_neurons)} H-Neurons of its own, {own.shared} of them the instruct model's: {own.h_neurons}"
-    )
+    n = len(own.probe.fit.h_neurons)
+    print(f"{n} H-Neurons of its own, {own.shared} of them the instruct model's: {own.h_neurons}")
+
+# %% [markdown]
+# Do the same neurons contribute as much before tuning as after?
+
+# %%
+tested = collected.contributions[collected.test_rows("standard")]
+controls = [fit.neurons for fit in found.random["magnitude"]]
+gallery.publish(plots.base_and_instruct(base.contributions, tested, card, controls), "base_and_instruct")
 
 # %% [markdown]
 # ## Since when?
 #
-# The organism's pre-training was saved along the way, which hardly any real model offers. Each checkpoint answers the test questions
-# itself. Early ones know almost nothing, so they have too few right answers to say anything; those with
-# fewer than 20 of either kind are left out, not drawn with a brave line.
+# Each saved checkpoint of pre-training answers the test questions itself. Early ones know almost nothing: those with fewer than 20 right
+# or wrong answers are left out.
 
 # %%
 gallery.publish(origins.plot(), "timeline")
@@ -153,85 +169,75 @@ origins.table
 # %% [markdown]
 # ## How far did they move?
 #
-# Tuning changed every weight a little. For each neuron the paper takes the angle between its row of $W_{up}$ (what it
-# listens to) before and after, and the same for its column of $W_{down}$ (what it writes):
-# $1 - \cos$ of each, standardised over all neurons and averaged. Ranked from 0 (moved most) to 1 (moved least), a random
-# set of neurons has a mean rank of 0.5.
+# For each neuron the paper takes the angle between its row of $W_{up}$ (what it reads) before and after tuning, and the same for its column
+# of $W_{down}$ (what it writes): $1 - \cos$ of each, standardised over all neurons and averaged. Ranked from 0 (moved most) to 1
+# (moved least), random neurons have a mean rank of about 0.5. Whether the H-Neurons' is unusual, a *permutation p* says.
 #
-# Two controls. Layers drift differently as a whole: if H-Neurons happen to lie in a layer that moved little, their rank
-# is high for no reason of their own. And a step of the same length turns a long weight vector less than a short one. So
-# the p-values compare with random sets from anywhere (as in the paper), from the same layers, and from the same layers
-# with weights of about the same length.
+# **Exercise: a permutation p** (10 minutes, difficulty 2 of 3). From the H-Neurons' mean rank and those of many random sets: how
+# often does a set lie at least as far from the random sets' mean, on either side? The H-Neurons count as one more set.
 #
-# A third control asks about the *picking*. The same probe, trained on shuffled labels, picks neurons too: such as know where
-# answers stand, and nothing of what is made up. If those moved as little, then little movement marks whatever a sparse probe
-# picks, and not hallucination.
+# <details><summary>Hint</summary>Can a p from 99 sets be 0? <code>np.abs(null - null.mean())</code> are distances.</details>
+
+
+# %% tags=["exercise"]
+def permutation_p(value, null):
+    """Two-sided: how often a set lies at least as far from the random sets' mean, this set counted among them."""
+    as_far = np.abs(null - null.mean()) >= abs(value - null.mean())
+    return (1 + as_far.sum()) / (1 + len(null))
+
+
+check("a permutation p", permutation_p)
+
+# %% [markdown]
+# Layers drift differently as a whole, and a step of the same length turns a long weight vector less than a short one. So p compares
+# with random sets from anywhere (as in the paper), from the same layers, and from the same layers with weights as long. A last control asks
+# about the *picking*: the same probe on shuffled labels picks neurons that show where answers stand, and nothing of what is made up. If
+# those moved as little, then little movement marks whatever a sparse probe picks.
 #
 # > **Predict first.** The paper finds ranks of 0.48 to 0.97. Ours?
 
 # %%
+prediction = ""
+
 gallery.publish(plots.drift_ranks(origins.drift, card), "drift")
 
 # %%
 drift = origins.drift
-print(f"mean rank among all neurons {drift.mean_rank:.2f}, within each neuron's layer {drift.mean_rank_within:.2f}")
-words = {
-    "none": "random neurons",
-    "layer": "the same layers",
-    "magnitude": "the same layers and lengths",
-    "shuffled": "what the probe picks on shuffled labels",
-}
-print("p against", {words[match]: round(p, 4) for match, p in drift.p.items()})
-if len(drift.shuffled):
-    low, high = drift.shuffled.min(), drift.shuffled.max()
-    print(
-        f"mean rank of what the probe picks on shuffled labels: {drift.shuffled.mean():.2f} ({low:.2f} to {high:.2f})"
-    )
-whole = drift.score.reshape(subject.n_layers, -1).mean(1)
-pd.DataFrame(
-    [
-        {
-            "layer": at.layer,
-            "mean drift of the whole layer (z)": f"{whole[at.layer]:.2f}",
-            "H-Neurons": at.n,
-            "their mean rank in the layer": f"{at.mean_rank:.2f}",
-            "permutation p": f"{at.p:.4f}",
-        }
-        for at in drift.by_layer
-    ]
+sets = random_sets(card.flat, card.shape, N_PERMUTATIONS, Match("layer"), study.seed)
+mine = yours("a permutation p", permutation_p)(drift.mean_rank, np.array([drift.rank[s].mean() for s in sets]))
+print(f"against the same layers: yours p = {mine:.6f}; the package's {drift.p['layer']:.6f}")
+for match, p in drift.p.items():
+    print(f"p = {p:.4f} against {CONTROLS[match]}")
+print(f"mean rank {drift.mean_rank:.2f}, among neurons of the same layer {drift.mean_rank_within:.2f}")
+print(debrief(prediction, drift.told))
+
+# %% [markdown]
+# The last line names the control that comes nearest. What a prediction should have considered: a weight that turned
+# little is not a neuron that contributes more. That tuning *amplifies* H-Neurons is a common misreading: the paper did not measure it. The
+# figure of both models does.
+#
+# ## What may one say?
+#
+# **Exercise: one sentence** (10 minutes, difficulty 3 of 3). Write one sentence about this model that you could defend: what was measured,
+# with its interval, beside its control, on which answers, in a verb that claims no more. The check looks for these four; whether it is
+# true is for your neighbour to say.
+#
+# <details><summary>Hint</summary>Estimates print with their interval: <code>f"{found.beyond['random']}"</code>.</details>
+
+# %% tags=["exercise"]
+sentence = (
+    f"On {found.detections[1].auroc.n} consistent answers about people whom the probe had not seen, the H-Neurons detect "
+    f"made-up answers with AUROC {found.detections[1].auroc}, {found.beyond['random']} beyond random neurons."
 )
+check("one sentence", sentence)
 
 # %% [markdown]
-# The paper leaves out $W_{gate}$. In a gated MLP it decides as much as $W_{up}$ whether a neuron fires. (Ranks only; 0.5 is
-# chance.)
-
-# %%
-for part in ("up", "gate", "down"):
-    ranks = least_moved_rank(moved(base.subject, subject, part))
-    print(f"{part:5} mean rank of H-Neurons {ranks[card.flat].mean():.2f}")
-
-# %% [markdown]
-# ## Beside the paper
-#
-# | the paper says | here |
-# |---|---|
-# | the probe detects hallucination in base models (AUROC; over 0.86 for Mistral on TriviaQA) | see backward transfer, and the lines beside it |
-# | tuning turned H-Neurons less than other neurons (mean rank 0.58 to 0.97 in five of six models; 0.48, not significant, in the sixth) | see drift, with the within-layer rank that the paper does not give |
-# | so they come from pre-training | the timeline asks this more directly; before there are right answers it cannot say |
-#
-# A common misreading is that tuning *amplifies* H-Neurons. The paper says that it turned their weights little; how loud they are
-# before and after it did not measure. Here they are compared above, and random neurons beside them.
-#
 # ## The whole paper on this model, on one page
 #
-# Every sentence that the four notebooks could test, with a verdict by rule. A detection gain *replicates* if its interval
-# lies above 0 and it is no smaller than the smallest gain of the paper's six models on that part (one of them lost to random
-# neurons on invented things: that is no gain, and no bar); it is *weaker* if it is there but smaller. A slope has to stand out as in notebook 3, corrected for
-# four. Transfer is judged twice: by its level, which has to reach the paper's 0.86 and to beat random neurons; and by
-# its distance from random neurons, which has to leave room for that at home. Drift has to beat random neurons of its kind and
-# what shuffled labels pick. A gain or slope is *absent* only
-# if the interval leaves no room for one like the paper's: a smaller one may be there. (A page like this is written by
-# `python -m hn_utils run` for any study.)
+# Every sentence that the four notebooks could test, with a verdict by rule. A detection gain *replicates* if its interval lies above 0 and
+# it is no smaller than the smallest gain of the paper's six models on that part; it is *weaker* if it is there but smaller. A slope has to
+# stand out as in notebook 3. Transfer is judged by its level and by its distance from random neurons; drift against every control. A gain
+# or slope is *absent* only if its interval leaves no room for one like the paper's.
 
 # %%
 intervened = hn.dose_response(subject, found)  # from disk, if notebook 3 has run
@@ -241,11 +247,8 @@ report = page(study, findings(found, day, intervened, origins))
 Markdown(report)
 
 # %% [markdown]
-# ## The same with other dice
-#
-# The bundled model was trained three times, with three seeds; the first one ships, whatever came out. World, recipe and analysis
-# were fixed before any of them was probed. What holds in all three columns does not hang on one training. (It may hang on the world: that
-# answers have three words was chosen after seeing an earlier model.)
+# The bundled model was trained with three seeds; the first ships, whatever came out. World, recipe and analysis were fixed before
+# any of them was probed. What holds in all columns does not hang on one training; it may hang on the world.
 
 # %%
 if study == BUNDLED:
@@ -254,11 +257,11 @@ if study == BUNDLED:
 # %% [markdown]
 # ## What this does not show
 #
-# * Transfer shows that the *probe* works in the base model, as far as it does. (Had random neurons transferred nearly as well, it
-#   would be no mark of these neurons.)
-# * Confidence transfers as well, without any neuron. A probe below it has not shown that it reads more than confidence.
+# * Transfer shows that the *probe* works in the base model, as far as it does. Confidence needs no neuron for that.
 # * A weight that did not move is not a weight that matters.
 # * Base and instruct models are asked in different words; part of any difference is that.
+#
+# **What a real model needs:** its own base model; saved checkpoints, which few publish; and for drift the weights of both in memory.
 #
 # ## Look around
 #

@@ -94,7 +94,10 @@ check("a twin that must not work", twin)
 # %%
 gaps = ("sure", "corrected", "nobody", "abstains", "recall")
 pd.DataFrame(
-    [{"text": r["condition"], "seed": r["seed"], **{g: f"{r['gaps'][g]:.2f}" for g in gaps}, "learnt": r["learnt"]} for r in alike]
+    [
+        {"text": r["condition"], "seed": r["seed"], **{g: f"{r['gaps'][g]:.2f}" for g in gaps}, "learnt": r["learnt"]}
+        for r in alike
+    ]
 ).set_index("text")
 
 # %% [markdown]

@@ -134,6 +134,27 @@ def test_everyday_answers_are_the_first_ones_and_keep_what_the_filter_drops(anal
         for risk in (*day.risk.values(), *day.random_risk)
     )
     assert own.auroc.n == len(day.answers.rows("test"))
+    assert day.headline.startswith(f"On {own.auroc.n} everyday answers the H-Neurons reach AUROC {own.auroc}, random")
+    assert day.headline.endswith(str(day.added))
+
+
+def test_rare_facts_are_told_from_made_up_ones_by_hand():
+    def told(read: list[int]) -> str:
+        """Six people; what the last three are said to have is made up."""
+        kept = [
+            Example(Question(str(i), "?", ("a",), str(i), strata={"exposure": n}), [], [], "", int(i > 2), [], 0.0)
+            for i, n in enumerate(read)
+        ]
+        collected = SimpleNamespace(
+            kept=kept, rows=lambda _: np.arange(6), labels=np.array([0, 0, 0, 1, 1, 1]), entities=np.arange(6)
+        )
+        return analyses.told_by_exposure(collected)
+
+    rare = told([90, 80, 70, 3, 2, 1])
+    assert rare.startswith("Rare facts are made up more often than others: how often")
+    assert "AUROC 1.00 [1.00, 1.00] (n = 6; 0.5 is guessing)" in rare
+    assert told([1, 2, 3, 70, 80, 90]).startswith("Rare facts are made up less often")
+    assert told([5, 5, 5, 5, 5, 5]).startswith("Rare facts are made up no more often, as far as can be told, than")
 
 
 def test_other_draws_and_another_judge_are_counted_by_hand(analysed, tiny_study, monkeypatch):

@@ -10,8 +10,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from transformers import AutoModelForCausalLM
 
-from hn_utils.baselines import Scored, added, coordinates, l2_probe, matched_pairs, read, residual_probe
-from hn_utils.controls import auroc
+from hn_utils.baselines import Added, Scored, added, coordinates, l2_probe, matched_pairs, read, residual_probe
+from hn_utils.controls import Estimate, auroc
 from hn_utils.questions import Question
 from hn_utils.responses import Example
 from hn_utils.tall_matrix import TallMatrix
@@ -45,6 +45,19 @@ def test_pairs_are_of_equal_confidence_and_used_once():
     shared = np.array(["a", "b", "c", "d", "a", "e"])  # answers 0 and 4 are about one person: the closer pair is kept
     assert matched_pairs(sure, labels, shared) == [(1, 4)]
     assert matched_pairs(sure, labels, np.array(["a", "b", "c", "a", "d", "e"])) == [(1, 4), (0, 3)]  # one person alone
+
+
+def test_what_pairs_of_equal_confidence_tell():
+    def told(value: float, low: float, high: float) -> str:
+        return str(Added(Estimate(0, 0, 0, 9), Estimate(value, low, high, 122), 0.43, 122))
+
+    assert told(0.42, 0.33, 0.51) == (
+        "of 122 pairs of equal confidence the H-Neurons order 0.42 [0.33, 0.51] rightly, random neurons 0.43: not told "
+        "apart from one half"
+    )
+    assert told(0.60, 0.55, 0.65).endswith("more than one half")
+    assert told(0.40, 0.35, 0.45).endswith("less than one half")
+    assert "7 pairs of equal confidence are too few" in str(Added(Estimate(0, 0, 0, 9), None, None, 7))
 
 
 def test_intervals_over_pairs_are_over_people():

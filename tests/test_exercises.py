@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import re
+from types import SimpleNamespace
 
 import jupytext
 import nbformat
@@ -11,17 +13,22 @@ import numpy as np
 import pytest
 import torch
 
-from hn_utils.course.exercises import CHECKS, YOUR_TURN, Mistake, auroc_within, check, stratified
-from hn_utils.course.worksheets import NOTEBOOKS, gaps, worksheet
+from hn_utils.controls import Estimate, Match, random_sets
+from hn_utils.course.checks.confounds import auroc_within
+from hn_utils.course.exercises import CHECKS, PACKAGE, YOUR_TURN, Mistake, check, stratified, yours
+from hn_utils.course.worksheets import copy_of, gaps, is_exercise, sources, worksheet
+from hn_utils.origins import two_sided
 
-SOURCES = sorted(NOTEBOOKS.glob("0*.py"))
-TAGGED = [c for s in SOURCES for c in jupytext.read(s).cells if "exercise" in c.metadata.get("tags", ())]
+SOURCES = sources()
+TAGGED = [cell for source in SOURCES for cell in jupytext.read(source).cells if is_exercise(cell)]
 NEEDED = """
 import contextlib
 import numpy as np
 from hn_utils.controls import auroc
 from hn_utils.course.exercises import check, stratified
 """
+READ = Estimate(0.78, 0.75, 0.81, 1255)
+FOUND = SimpleNamespace(detections=[SimpleNamespace(auroc=READ)] * 2, beyond={"random": READ})
 
 
 def named(cell) -> str:
@@ -30,9 +37,55 @@ def named(cell) -> str:
 
 @pytest.mark.parametrize("cell", TAGGED, ids=named)
 def test_the_solution_passes_and_the_gap_says_your_turn(cell):
-    exec(NEEDED + cell.source, {})
+    exec(NEEDED + cell.source, {"found": FOUND})
     with pytest.raises(Mistake, match=YOUR_TURN):
         exec(NEEDED + gaps(cell.source), {})
+
+
+@pytest.mark.parametrize("name", PACKAGE)
+def test_the_package_s_own_way_passes_and_stands_in_for_one_that_does_not(name, capsys):
+    check(name, PACKAGE[name])
+
+    def right(*arguments):
+        return PACKAGE[name](*arguments)
+
+    assert yours(name, right) is right
+    assert not capsys.readouterr().out
+
+    def gap(*_):
+        raise NotImplementedError
+
+    def broken(*_):
+        return np.zeros(3) @ np.zeros(4)
+
+    for mistaken in (gap, broken):
+        assert yours(name, mistaken) is PACKAGE[name]
+        assert f"{name}: the package's function is used here. Yours:" in capsys.readouterr().out
+
+
+def test_later_cells_use_what_a_student_wrote_through_the_switch():
+    """Or a notebook could not be read on by somebody whose function is not right yet."""
+    for source in SOURCES:
+        own: set[str] = set()
+        for cell in (c for c in jupytext.read(source).cells if c.cell_type == "code"):
+            nodes = list(ast.walk(ast.parse(cell.source)))
+            if is_exercise(cell):
+                own |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+                continue
+            calls = [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func) == "yours"]
+            assert all(ast.literal_eval(call.args[0]) in PACKAGE for call in calls)
+            names = [node for node in nodes if isinstance(node, ast.Name)]
+            own -= {name.id for name in names if isinstance(name.ctx, ast.Store)}
+            switched = {call.args[1] for call in calls}
+            assert not [name.id for name in names if name.id in own and name not in switched], source.stem
+
+
+def test_every_notebook_has_at_most_four_exercises_and_adds_up_their_minutes():
+    for source in (s for s in SOURCES if s.parent.name != "deeper"):
+        prose = source.read_text().replace("\n# ", " ")
+        minutes = [int(found) for found in re.findall(r"\*\*Exercise: [^*]+\*\* \((\d+) minutes", prose)]
+        assert len(minutes) <= 4
+        assert int(re.search(r"(\d+) for the exercises", prose)[1]) == sum(minutes), source.stem
 
 
 def test_every_check_has_its_exercise_and_every_exercise_its_minutes_difficulty_and_hint():
@@ -48,7 +101,7 @@ def test_every_check_has_its_exercise_and_every_exercise_its_minutes_difficulty_
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda p: p.stem)
 def test_the_copy_is_written_from_the_source(source):
-    path = NOTEBOOKS / "exercises" / f"{source.stem}.ipynb"
+    path = copy_of(source)
     committed = nbformat.read(path, as_version=4)
     assert committed == worksheet(source), "run: python -m hn_utils.course.worksheets"
     nbformat.validate(committed)
@@ -175,6 +228,41 @@ def refitted(X, labels) -> float:
     return whole(labels, LogisticRegression(C=100.0).fit(X, labels).decision_function(X))
 
 
+def ista(X, y, C, penalty=1.0, l2=0.0, free=(), smooth=False, steps=5_000, longer=1.0, sign=1.0):
+    """Proximal gradient as students write it, and as they get it wrong."""
+    w, step = np.zeros(X.shape[1]), longer * 4 / (C * np.linalg.norm(X, 2) ** 2)
+    charge = np.full(len(w), penalty)
+    charge[list(free)] = 0
+    for _ in range(steps):
+        with np.errstate(over="ignore", invalid="ignore"):
+            w = w + sign * step * C * X.T @ (y / (1 + np.exp(y * (X @ w))))
+            w = w - step * l2 * w
+            least = -np.inf if smooth else 0  # a slope of |w| does not stop at 0
+            w = np.sign(w) * np.maximum(np.abs(w) - step * charge, least)
+    return w
+
+
+def filtered(label, keep=lambda words: True):
+    """What a wrong filter keeps; words are those that a question's draws hold."""
+    return lambda rows: {i: int(label(draws)) for i, draws in enumerate(rows) if keep(set(draws))}
+
+
+def hunted(score, ascending=True, shares=lambda hits, k, n: (hits / k, hits / n)):
+    def hunt(X, made_up, planted, k):
+        order = np.argsort([score(made_up, column) for column in X.T])
+        named = order[-k:] if ascending else order[:k]
+        return named, *shares(np.isin(named, planted).sum(), k, len(planted))
+
+    return hunt
+
+
+def away(value, null, centre=None):
+    centre = null.mean() if centre is None else centre
+    return np.abs(null - centre) >= abs(value - centre)
+
+
+SAID = "On 1255 consistent answers the H-Neurons detect errors with AUROC 0.78 [0.75, 0.81], random neurons with 0.59."
+
 X3 = np.concatenate
 
 
@@ -256,6 +344,89 @@ X3 = np.concatenate
         ("base transfer", lambda X, y, w, b: 1 - whole(y, X @ w), "below 0.5"),
         ("base transfer", lambda X, y, w, b: whole(y, X @ np.abs(w)), "sign matters"),
         ("base transfer", lambda X, y, *_: refitted(X, y), "fitted anew"),
+        (
+            "the consistency filter",
+            filtered(lambda draws: draws.count("wrong") > 5, lambda words: words != {"abstained"}),
+            "what most draws say",
+        ),
+        (
+            "the consistency filter",
+            lambda rows: {i: int(d[0] == "wrong") for i, d in enumerate(rows) if d[0] != "abstained"},
+            "first draw alone",
+        ),
+        (
+            "the consistency filter",
+            filtered(lambda draws: "wrong" in draws, lambda words: len(words - {"abstained"}) == 1),
+            "drops its question",
+        ),
+        (
+            "the consistency filter",
+            filtered(lambda draws: "right" not in draws, lambda words: len(words) == 1),
+            "ten abstentions agree",
+        ),
+        (
+            "the consistency filter",
+            filtered(lambda draws: "right" not in draws, lambda words: words == {"right"} or "right" not in words),
+            "to abstain is not to be wrong",
+        ),
+        (
+            "the consistency filter",
+            filtered(lambda draws: "right" in draws, lambda words: words in ({"right"}, {"wrong"})),
+            "labels are swapped",
+        ),
+        (
+            "the consistency filter",
+            filtered(lambda draws: "wrong" in draws, lambda words: "wrong" in words or words == {"right"}),
+            "one wrong draw",
+        ),
+        ("the consistency filter", lambda rows: [0, 1], "expected a dict"),
+        ("an L1 fit", lambda X, y, C: ista(X, y, C, penalty=0), "without a penalty"),
+        ("an L1 fit", lambda X, y, C: ista(X, y, 1.0), "the optimum for C = 1"),
+        ("an L1 fit", lambda X, y, C: ista(X, y, C / len(X)), "no mean"),
+        ("an L1 fit", lambda X, y, C: ista(X, y, C, penalty=2), "by the very step"),
+        ("an L1 fit", lambda X, y, C: ista(X, y, C, penalty=0, l2=1), "L2 penalty"),
+        ("an L1 fit", lambda X, y, C: ista(X, y, C, free=[0]), "column of ones"),
+        ("an L1 fit", lambda X, y, C: ista(X, y, C, smooth=True), "no weight is exactly 0"),
+        ("an L1 fit", lambda X, y, C: ista(X, y, C, steps=20), "More steps"),
+        ("an L1 fit", lambda X, y, C: ista(X, y, C, sign=-1.0, steps=50), "go against"),
+        ("an L1 fit", lambda X, y, C: np.full(7, np.nan), "a smaller step"),
+        ("an L1 fit", lambda X, y, C: ista(X[:, 1:], y, C), "each of 7 columns"),
+        ("find the planted neurons", hunted(lambda y, x: x.mean()), "the loudest neurons"),
+        ("find the planted neurons", hunted(lambda y, x: abs(whole(y, x) - 0.5)), "more in \\*true\\* answers"),
+        ("find the planted neurons", hunted(whole, ascending=False), "smallest first"),
+        (
+            "find the planted neurons",
+            hunted(lambda y, x: x[y == 1].mean() - x[y == 0].mean()),
+            "difference of means",
+        ),
+        ("find the planted neurons", hunted(whole, shares=lambda hits, k, n: (hits / n, hits / k)), "are swapped"),
+        (
+            "find the planted neurons",
+            hunted(whole, shares=lambda hits, k, n: (hits / k, hits / k)),
+            "recall is a share of",
+        ),
+        ("find the planted neurons", lambda X, y, planted, k: planted, "their precision and their recall"),
+        ("a permutation p", lambda v, null: away(v, null).mean(), "Count the set itself"),
+        ("a permutation p", lambda v, null: (1 + away(v, null).sum()) / len(null), "below the line as well"),
+        ("a permutation p", lambda v, null: (1 + (null >= v).sum()) / (1 + len(null)), "one side"),
+        ("a permutation p", lambda v, null: (1 + away(v, null, 0.5).sum()) / (1 + len(null)), "distance from 0.5"),
+        ("a permutation p", lambda v, null: (1 + (~away(v, null)).sum()) / (1 + len(null)), "nearer"),
+        (
+            "a permutation p",
+            lambda v, null: (1 + (np.abs(null - null.mean()) > abs(v - null.mean())).sum()) / (1 + len(null)),
+            "exactly as far",
+        ),
+        ("one sentence", SAID.replace(" [0.75, 0.81]", ""), "lacks an interval"),
+        ("one sentence", SAID.replace(", random neurons with 0.59", ""), "lacks a control"),
+        ("one sentence", SAID.replace("On 1255 consistent answers the", "The"), "lacks the population"),
+        ("one sentence", SAID.replace("detect", "are"), "lacks a verb"),
+        ("one sentence", SAID.replace("detect", "detect, and cause,"), "smaller verb than “cause”"),
+        (
+            "one sentence",
+            "The H-Neurons know what is false.",
+            "an interval.*; and a control.*; and the population.*“know”",
+        ),
+        ("one sentence", 0.78, "expected a sentence"),
     ],
 )
 def test_usual_mistakes_are_diagnosed(name, answer, message):
@@ -280,3 +451,25 @@ def test_an_unknown_exercise_is_named():
 
 def test_jupyter_shows_a_diagnosis_without_a_traceback():
     assert Mistake("too narrow")._render_traceback_() == ["Not yet: too narrow"]
+
+
+def test_a_sentence_that_can_be_defended_is_let_through():
+    assert check("one sentence", SAID) == "Right: one sentence."
+
+
+def test_a_permutation_p_by_hand():
+    """Of four random sets, mean 2.5, those at 1 and 4 lie as far away as 4 does; with the set itself 3 of 5."""
+    assert two_sided(4.0, np.array([1.0, 2.0, 3.0, 4.0])) == 3 / 5
+
+
+def test_the_planted_neurons_by_hand():
+    """Neuron 0 orders all four pairs rightly, neuron 2 three of them, neuron 1 none; 2 and 3 are planted."""
+    X, made_up = np.array([[3.0, 0, 2, 1], [4, 1, 0.5, 1], [1, 2, 1, 1], [2, 3, 0, 1]]), np.array([1, 1, 0, 0])
+    named, precision, recall = PACKAGE["find the planted neurons"](X, made_up, np.array([2, 3, 7]), 2)
+    assert (sorted(named.tolist()), precision, recall) == ([0, 2], 1 / 2, 1 / 3)
+
+
+def test_a_random_set_is_drawn_as_the_package_draws_its_controls():
+    chosen = np.array([3, 25, 26])
+    drawn = PACKAGE["a fair random baseline"](chosen, 20, 4)
+    assert drawn.tolist() == random_sets(chosen, (2, 20), 1, Match("layer"), 4)[0].tolist()

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from hn_utils.contributions import Labelled
-from hn_utils.controls import auroc
+from hn_utils.controls import Estimate, auroc
 from hn_utils.l1_path import Fit
-from hn_utils.origins import drift, least_moved_rank, moved, transfer, two_sided
+from hn_utils.looking_back import Origins
+from hn_utils.origins import Drift, Transfer, drift, least_moved_rank, moved, transfer, two_sided
 from hn_utils.tall_matrix import TallMatrix
 
 
@@ -123,3 +124,36 @@ def test_equal_steps_turn_long_weights_less_and_the_length_control_knows():
     found = drift(model(before, before), model(after, after), long)
     assert found.p["none"] < 0.01
     assert found.p["magnitude"] > 0.05
+
+
+def drifted(mean_rank: float, **p: float) -> Drift:
+    none = np.array([])
+    return Drift(none, none, none, mean_rank, mean_rank, p, none, [])
+
+
+def test_what_drift_tells_is_told_beside_the_control_that_comes_nearest():
+    little = drifted(0.85, none=0.0005, layer=0.0005, magnitude=0.038, shuffled=0.0952)
+    assert little.told == (
+        "tuning moved the H-Neurons less than 85% of all neurons; not told apart from what the probe picks on shuffled "
+        "labels (p = 0.0952)"
+    )
+    much = drifted(0.001, none=0.0005, layer=0.0010, magnitude=0.0005, shuffled=1.0)  # these moved less: no control
+    assert much.told == (
+        "tuning moved the H-Neurons more than 99% of all neurons; told apart from random neurons of the same layers "
+        "(p = 0.0010)"
+    )
+
+
+def test_what_transfer_tells_by_hand():
+    def told(low: float, high: float) -> str:
+        base = Transfer("base", 30, 40, None, Estimate(0.73, 0.71, 0.75, 70), None, np.array([]))
+        return Origins(base, None, None, [], Estimate((low + high) / 2, low, high, 70)).transferred
+
+    assert told(0.16, 0.22) == (
+        "In base the H-Neurons detect more than random neurons: AUROC 0.73 [0.71, 0.75], 0.19 [0.16, 0.22] beyond them "
+        "(n = 70 answers)"
+    )
+    assert "detect no more than random neurons" in told(-0.02, 0.04)
+    assert "detect less than random neurons" in told(-0.08, -0.02)
+    few = Origins(Transfer("base", 3, 40, None, None, None, np.array([])), None, None, [], None)
+    assert few.transferred == "base gives too few consistent answers to say: 3 right, 40 wrong"

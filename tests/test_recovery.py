@@ -85,6 +85,11 @@ def test_what_the_found_neurons_carry_by_hand(planted_folder, monkeypatch):
     assert scaled == [([7, 4], 12, found.study.n_random_sets)]
     assert carried.share["false_premise"].value == pytest.approx(1 / 3)
     assert 0 <= carried.share["false_premise"].low <= 1 / 3 <= carried.share["false_premise"].high <= 1
+    slope, share = carried.curves["false_premise"].slope_beyond_random(), carried.share["false_premise"]
+    told = f"False premise: the planted neurons {slope} points per alpha beyond random"
+    assert str(carried) == f"{told}; the found ones do {share} of it"
+    nothing = replace(carried, curves={"false_premise": curve(0 * whole, still)})
+    assert str(nothing).endswith("[0.00, 0.00] points per alpha beyond random; nothing to have a share of")
 
 
 def test_every_figure_of_a_planted_model_says_so(planted_folder, tmp_path, monkeypatch):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from curves import curve, noisy
 
 from hn_utils.curves import slopes
+from hn_utils.intervening import Intervened
 from hn_utils.verdicts import detectable, holm, one_more, outermost, outermost_told, p_value, verdicts
 
 FLAT = [0.3, 0.3, 0.3]
@@ -53,6 +55,13 @@ def test_verdicts_are_corrected_for_the_curves_that_are_looked_at():
     told = verdicts({"false_premise": risen, "sycophancy": fallen, "restricted": still})
     assert [v.word for v in told.values()] == ["rises", "falls", "not told apart from random neurons"]
     assert [v.p for v in told.values()] == pytest.approx(holm(np.array([p_value(c) for c in (risen, fallen, still)])))
+    curves = {"false_premise": risen, "sycophancy": fallen, "restricted": still}
+    slopes_of = {name: one.slope_beyond_random() for name, one in curves.items()}
+    assert Intervened(SimpleNamespace(rows=[{}], model="m"), curves, {}, None).headline == (
+        f"1 H-Neuron of m scaled, points per alpha beyond random neurons: false premise {slopes_of['false_premise']} "
+        f"(rises); sycophancy {slopes_of['sycophancy']} (falls); restricted request {slopes_of['restricted']} "
+        "(not told apart from random neurons)"
+    )
     many = (curve(noisy(rng, [0.28, 0.3, 0.38]), flat) for _ in range(99))
     slight = next(c for c in many if 0.02 < p_value(c) < 0.05)
     assert verdicts({"recall": slight})["recall"].word == "rises"

@@ -4,7 +4,7 @@ each has its place in a notebook."""
 from hn_utils.analyses.base_probe import OnBase, retrained_on_base
 from hn_utils.analyses.breaking_point import Breaking, until_it_breaks
 from hn_utils.analyses.crossing import Crossed, cross_permission
-from hn_utils.analyses.detectors import Compared, added_to_confidence, compare
+from hn_utils.analyses.detectors import Compared, added_to_confidence, compare, told_by_exposure
 from hn_utils.analyses.domains import Domains, across_domains
 from hn_utils.analyses.emergence import Moment, emergence
 from hn_utils.analyses.everyday_answers import Everyday, everyday
@@ -62,6 +62,7 @@ __all__ = [
     "recover",
     "retrained_on_base",
     "swapped",
+    "told_by_exposure",
     "turned",
     "two_probes",
     "until_it_breaks",

@@ -10,7 +10,7 @@ import pandas as pd
 
 from hn_utils.baselines import Added, Scored, added, coordinates, l2_probe, read, residual_probe, share_by_kind
 from hn_utils.collecting import Collected
-from hn_utils.controls import auroc
+from hn_utils.controls import auroc, bootstrap
 from hn_utils.finding import Found, scores_of
 from hn_utils.probe import Detection, detect, detection_table, row_of
 from hn_utils.responses import Example
@@ -30,6 +30,25 @@ def oracle(examples: Sequence[Example]) -> dict[str, np.ndarray]:
     """The score of somebody who knows how often each fact was read, where that is known."""
     exposures = [e.question.strata.get("exposure") for e in examples]
     return {} if None in exposures else {"oracle: exposure in training": -np.array(exposures, float)}
+
+
+def told_by_exposure(collected: Collected) -> str:
+    """Whether consistent answers are made up more often where facts were read less often, in one sentence. Raises
+    KeyError if that was not counted."""
+    rows = collected.rows("test")
+    (score,) = oracle([collected.kept[i] for i in rows]).values()
+    order = bootstrap(auroc, collected.labels[rows], score, groups=collected.entities[rows])
+    told = (
+        "more often"
+        if order.low > 0.5
+        else "less often"
+        if order.high < 0.5
+        else "no more often, as far as can be told,"
+    )
+    return (
+        f"Rare facts are made up {told} than others: how often a fact was read orders true and made-up test answers "
+        f"with AUROC {order} (n = {order.n}; 0.5 is guessing)"
+    )
 
 
 @dataclass(frozen=True, repr=False)

@@ -14,7 +14,7 @@ from hn_utils.calibration import Reliability, reliability, risk_coverage
 from hn_utils.collecting import Collected, answered
 from hn_utils.controls import Estimate
 from hn_utils.finding import RANDOM_NAMES, Found, beyond_controls, over_sets, scores_of
-from hn_utils.probe import Detection, detect
+from hn_utils.probe import Detection, detect, row_of
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,16 @@ class Everyday:
     calibrated: dict[str, Reliability]
     risk: dict[str, Float[np.ndarray, "answered"]]
     random_risk: Float[np.ndarray, "set answered"]
+
+    @property
+    def headline(self) -> str:
+        own, random, sure = (
+            row_of(self.detections, name).auroc for name in ("H-Neurons", "random", "plain confidence")
+        )
+        return (
+            f"On {own.n} everyday answers the H-Neurons reach AUROC {own}, random neurons {random.value:.2f}, "
+            f"confidence {sure}; {self.added}"
+        )
 
 
 def everyday(found: Found) -> Everyday | None:

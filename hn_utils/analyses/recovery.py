@@ -12,6 +12,7 @@ from hn_utils.controls import Estimate, Match, Weights, auroc, bootstrap, mean, 
 from hn_utils.curves import DoseResponse, curves_of
 from hn_utils.finding import Found
 from hn_utils.intervening import Intervened
+from hn_utils.items import behaviour_called
 from hn_utils.planted import planted_in
 from hn_utils.tall_matrix import TallMatrix
 
@@ -65,6 +66,15 @@ class Carried:
 
     curves: dict[str, DoseResponse]
     share: dict[str, Estimate]
+
+    def __str__(self) -> str:
+        return "\n".join(self.told(behaviour) for behaviour in self.curves)
+
+    def told(self, behaviour: str) -> str:
+        """One behaviour in one sentence. Of a slope that may be 0 there is no share to tell."""
+        title, slope = behaviour_called(behaviour).title, self.curves[behaviour].slope_beyond_random()
+        share = f"the found ones do {self.share[behaviour]} of it" if slope.low > 0 else "nothing to have a share of"
+        return f"{title}: the planted neurons {slope} points per alpha beyond random; {share}"
 
 
 def planted_or_refuse(found: Found) -> Int[np.ndarray, "p"]:

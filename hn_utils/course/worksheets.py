@@ -1,4 +1,5 @@
-"""The notebooks' copies with gaps: `python -m hn_utils.course.worksheets` writes notebooks/exercises/ from the sources.
+"""The notebooks' copies with gaps: `python -m hn_utils.course.worksheets` writes notebooks/exercises/, a copy of every
+source that has exercises.
 
 A cell tagged `exercise` holds a solution and its check. In the copy its functions keep name, arguments and docstring,
 its values become `...`, the check stays, and the solution follows, folded. The cell tagged `solutions` says which copy
@@ -8,6 +9,7 @@ one is in.
 from __future__ import annotations
 
 import ast
+import os
 import re
 from pathlib import Path
 
@@ -20,19 +22,42 @@ from hn_utils.execute import cell_id
 from hn_utils.places import NOTEBOOKS
 
 NOTE = """*This is the copy with gaps. Write each exercise yourself and run its cell: its check says what is not right
-yet. A solution is folded below. Later cells may use what you wrote. [The notebook itself]({notebook}) shows solutions
-and results.*"""
+yet. A solution is folded below. Later cells use your function if its check passes, and else the package's. [The
+notebook itself]({notebook}) shows solutions and results.*"""
+
+
+def sources() -> list[Path]:
+    """The notebooks that have exercises."""
+    every = [*sorted(NOTEBOOKS.glob("0*.py")), *sorted((NOTEBOOKS / "deeper").glob("*.py"))]
+    return [source for source in every if any(is_exercise(cell) for cell in jupytext.read(source).cells)]
+
+
+def is_exercise(cell: NotebookNode) -> bool:
+    return "exercise" in cell.metadata.get("tags", ())
+
+
+def copy_of(source: Path) -> Path:
+    return NOTEBOOKS / "exercises" / source.relative_to(NOTEBOOKS).with_suffix(".ipynb")
+
+
+def relinked(prose: str, source: Path) -> str:
+    """Prose of a source with its links as they lead from the copy."""
+
+    def link(found: re.Match) -> str:
+        return f"]({Path(os.path.relpath(source.parent / found[1], copy_of(source).parent)).as_posix()})"
+
+    return re.sub(r"\]\((?!https?:|#)([^)]+)\)", link, prose)
 
 
 def gaps(source: str) -> str:
     """An exercise's code with its functions emptied and, below the first function, its values replaced by `...`."""
     lines, body = source.splitlines(), ast.parse(source).body
-    functions = [node for node in body if isinstance(node, ast.FunctionDef)]
+    first = next((node.lineno for node in body if isinstance(node, ast.FunctionDef)), 0)
     for node in reversed(body):
         if isinstance(node, ast.FunctionDef):
             docstring = node.body[0]
             lines[docstring.end_lineno : node.end_lineno] = ["    raise NotImplementedError  # your turn"]
-        elif isinstance(node, ast.Assign) and node.lineno > functions[0].lineno:
+        elif isinstance(node, ast.Assign) and node.lineno > first:
             lines[node.lineno - 1 : node.end_lineno] = [f"{ast.unparse(node.targets[0])} = ...  # your turn"]
     return "\n".join(lines)
 
@@ -41,12 +66,12 @@ def worksheet(source: Path) -> NotebookNode:
     """The copy of one notebook source, without outputs."""
     cells = []
     for cell in jupytext.read(source).cells:
-        tags = cell.metadata.get("tags", ())
-        if "solutions" in tags:
-            cells.append(new_markdown_cell(NOTE.format(notebook=f"../{source.stem}.ipynb")))
+        if "solutions" in cell.metadata.get("tags", ()):
+            note = NOTE.format(notebook=source.with_suffix(".ipynb").name)
+            cells.append(new_markdown_cell(relinked(note, source)))
         elif cell.cell_type == "markdown":
-            cells.append(new_markdown_cell(re.sub(r"\]\((?!https?:|#)([^)]+)\)", r"](../\1)", cell.source)))
-        elif "exercise" in tags:
+            cells.append(new_markdown_cell(relinked(cell.source, source)))
+        elif is_exercise(cell):
             cells.append(new_code_cell(gaps(cell.source), metadata={"tags": ["exercise"]}))
             folded = f"<details><summary>A solution</summary>\n\n```python\n{cell.source}\n```\n\n</details>"
             cells.append(new_markdown_cell(folded))
@@ -59,13 +84,11 @@ def worksheet(source: Path) -> NotebookNode:
 
 
 def write() -> list[Path]:
-    """Write every notebook's copy into notebooks/exercises."""
-    folder = NOTEBOOKS / "exercises"
-    folder.mkdir(exist_ok=True)
-    written = []
-    for source in sorted(NOTEBOOKS.glob("0*.py")):
-        written.append(folder / f"{source.stem}.ipynb")
-        nbformat.write(worksheet(source), written[-1])
+    """Write every copy into notebooks/exercises."""
+    written = [copy_of(source) for source in sources()]
+    for source, path in zip(sources(), written, strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(worksheet(source), path)
     return written
 
 

@@ -63,7 +63,13 @@ if sparser:
     )
 
 # %% [markdown]
-# Its neighbours on the path, and how many of our H-Neurons each of them keeps:
+# The path, C by C: move the slider and watch neurons enter, grow and leave.
+
+# %%
+gallery.publish(plots.l1_path_weights(found.probe, found.card.d_mlp), "path_weights")
+
+# %% [markdown]
+# The neighbours of the chosen probe, and how many of our H-Neurons each of them keeps:
 
 # %%
 chosen, nearby = set(found.probe.fit.h_neurons), range(found.probe.chosen - 3, found.probe.chosen + 4)

@@ -17,12 +17,17 @@
 # Read it when a detection claim is to be trusted. About 20 minutes to read, 4 to run (`make deeper`). Words:
 # [glossary](../glossary.md).
 
+# %% [markdown] tags=["solutions"]
+# *The exercise shows a solution here. [The copy with a gap](../exercises/deeper/what_else.ipynb) leaves it to you.*
+
 # %%
+import numpy as np
 import pandas as pd
 
 import hn_utils as hn
 from hn_utils import analyses
-from hn_utils.controls import Match, random_sets
+from hn_utils.controls import Match, auroc, random_sets
+from hn_utils.course.exercises import check, stratified
 from hn_utils.shown import plots
 from hn_utils.shown.gallery import Gallery
 
@@ -73,8 +78,47 @@ compared.table
 # fact need not hold on another. There the dense probe may still detect where the few neurons do not.
 
 # %% [markdown]
-# AUPRC, the area under precision against recall, equals the share of made-up answers for a score that knows nothing.
+# AUPRC, the area under precision against recall, equals the share of made-up answers for a score that sees nothing.
 #
+# ## A confound, and like with like
+#
+# A variable that differs between true and made-up answers *and* moves the score is a **confound**: the detector may see nothing
+# else. The remedy is to compare like with like.
+#
+# **Exercise: spot the confound** (15 minutes, difficulty 3 of 3). `suspect = stratified()` holds four thousand simulated answers, half of
+# them true: `labels`, a detector's `score`, and three suspects: `length`, `topic`, `time of day`. The score alone reaches an AUROC of 0.74.
+# Write the AUROC among pairs of the same stratum; let `confound` be the name of the suspect that explains the detector
+# away.
+#
+# <details><summary>Hint</summary>Within a stratum <code>auroc(labels[own], score[own])</code> counts pairs of one true and one
+# made-up answer. A stratum with more pairs weighs more. If a suspect is to blame, what is left within its strata?</details>
+
+# %% tags=["exercise"]
+suspect = stratified()
+
+
+def auroc_within(labels, score, stratum):
+    """AUROC among pairs of one true and one made-up answer of the same stratum."""
+    areas, pairs = [], []
+    for own in (stratum == value for value in np.unique(stratum)):
+        areas.append(auroc(labels[own], score[own]))
+        pairs.append((labels[own] == 1).sum() * (labels[own] == 0).sum())
+    return np.average(areas, weights=pairs)
+
+
+left = {name: auroc_within(suspect["labels"], suspect["score"], suspect[name]) for name in list(suspect)[2:]}
+confound = min(left, key=lambda name: abs(left[name] - 0.5))
+check("spot the confound", (auroc_within, confound))
+
+# %% [markdown]
+# Confidence is such a suspect. Notebook 2 compares pairs of about equal confidence, and reads everyday answers, without the filter. On
+# those: are the H-Neurons' probabilities right, and what does it buy to answer only where a score is low?
+
+# %%
+day = analyses.everyday(found)
+day and gallery.publish(plots.everyday(day), "everyday")
+
+# %% [markdown]
 # ## Across kinds of fact
 #
 # The paper trains on one question set and tests on others. Here each kind of fact gets its own probe (its own people, its
