@@ -20,7 +20,7 @@
 # * say what a refusal that breaks selects;
 # * plan the same for a model of your own.
 #
-# About 25 minutes to read, 3 to run. Words: [glossary](glossary.md).
+# About 25 minutes to read, 3 to run, 10 for the exercises. Words: [glossary](glossary.md).
 
 # %% [markdown] tags=["solutions"]
 # *Exercises show a solution here. [The copy with gaps](exercises/05_falsehood_or_permission.ipynb) leaves it to you.*
@@ -31,7 +31,7 @@ import numpy as np
 import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.analyses.permission import CONTRASTS, LARGE, least_cases
-from hn_utils.course.exercises import check
+from hn_utils.course.exercises import check, yours
 from hn_utils.planted import planted_in
 from hn_utils.question_sets import CROSSED, load_items
 from hn_utils.shown import plots
@@ -61,7 +61,8 @@ gallery = Gallery(study, "05_falsehood_or_permission")
 # not those of the rest.
 
 # %%
-for question in CROSSED["organism"](hn.load_study("organism"))[:4]:
+crossed_questions = CROSSED["organism"]
+for question in crossed_questions(hn.load_study("organism"))[:4]:
     print("restricted" if question.strata["restricted"] else "allowed   ", question.text)
 
 # %% [markdown]
@@ -163,8 +164,9 @@ crossed and gallery.publish(plots.four_cells(result), "four_cells")
 if crossed:
     print(result.headline)
     means = np.array([e.value for e in result.equally_sure.means]).reshape(2, 2)
-    for name, yours in zip(CONTRASTS, three_effects(means), strict=True):
-        print(f"your {name}: {yours:.2f}; the package's {result.equally_sure.effects[name].own}")
+    mine = yours("two effects and their interaction", three_effects)(means)
+    for name, effect in zip(CONTRASTS, mine, strict=True):
+        print(f"your {name}: {effect:.2f}; the package's {result.equally_sure.effects[name].own}")
 
 # %% [markdown]
 # Read the whole table: before and after matching, beside random sets, and what would have been seen. Its last column is the difference in

@@ -19,8 +19,8 @@
 # * say why a condition that was not learnt is no evidence;
 # * judge hypotheses that were written down before the runs.
 #
-# About 20 minutes to read, less than 1 to run: the models were trained beforehand (some hours), and their numbers are read here. The
-# paper does not ask this; it finds H-Neurons in base models and stops there. Words: [glossary](glossary.md).
+# About 20 minutes to read, less than 1 to run, 10 for the exercises: the models were trained beforehand (some hours), and their numbers are
+# read here. The paper does not ask this; it finds H-Neurons in base models and stops there. Words: [glossary](glossary.md).
 
 # %% [markdown] tags=["solutions"]
 # *Exercises show a solution here. [The copy with gaps](exercises/06_where_from.ipynb) leaves it to you.*

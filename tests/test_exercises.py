@@ -15,6 +15,7 @@ import torch
 
 from hn_utils.controls import Estimate, Match, random_sets
 from hn_utils.course.checks.confounds import auroc_within
+from hn_utils.course.checks.texts import package_twin
 from hn_utils.course.exercises import CHECKS, PACKAGE, YOUR_TURN, Mistake, check, stratified, yours
 from hn_utils.course.worksheets import copy_of, gaps, is_exercise, sources, worksheet
 from hn_utils.origins import two_sided
@@ -427,6 +428,24 @@ X3 = np.concatenate
             "an interval.*; and a control.*; and the population.*“know”",
         ),
         ("one sentence", 0.78, "expected a sentence"),
+        (
+            "two effects and their interaction",
+            lambda m: (m[0, 1] - m[0, 0], m[1, 0] - m[0, 0], m[1, 1] - m[1, 0] - m[0, 1] + m[0, 0]),
+            "from the cell of true, allowed answers alone",
+        ),
+        (
+            "two effects and their interaction",
+            lambda m: ((m[1] - m[0]).mean(), (m[:, 1] - m[:, 0]).mean(), m[1, 1] - m[1, 0] - m[0, 1] + m[0, 0]),
+            "swapped",
+        ),
+        ("a twin that must not work", lambda a, _, __: a, "the very chats that abstained before"),
+        ("a twin that must not work", lambda a, _, seed: np.random.default_rng(seed).permutation(a), "draw people"),
+        ("a twin that must not work", lambda a, people, _: people == people[0], "with another number"),
+        (
+            "a twin that must not work",
+            lambda a, people, _: package_twin(a, people, 5),
+            "different seeds give the same twin",
+        ),
     ],
 )
 def test_usual_mistakes_are_diagnosed(name, answer, message):

@@ -42,6 +42,7 @@ PACKAGE: dict[str, Callable[..., Any]] = {  # what stands in where one's own is 
     "compliance rate with interval": intervene.package_rate,
     "base transfer": origins.package_carried_over,
     "a permutation p": origins.two_sided,
+    "two effects and their interaction": permission.package_effects,
     "a twin that must not work": texts.package_twin,
 }
 

@@ -22,8 +22,8 @@ def check_twin(answer: Twin) -> None:
     drawn = [one.astype(bool) for one in drawn]
     if any(one.sum() != abstained.sum() for one in drawn):
         raise Mistake(
-            f"{drawn[0].sum()} abstentions where there were {abstained.sum()}: with another number, the number could be "
-            "what matters"
+            f"{drawn[0].sum()} abstentions where there were {abstained.sum()}: with another number, that number could "
+            "be what matters"
         )
     if np.array_equal(drawn[0], abstained):
         raise Mistake("these are the very chats that abstained before: the twin must not follow who is known")
@@ -31,6 +31,8 @@ def check_twin(answer: Twin) -> None:
         raise Mistake("most people are met with both: draw people, not chats, or the twin differs in that as well")
     if not np.array_equal(drawn[0], np.asarray(answer(abstained.copy(), people.copy(), 0)).astype(bool)):
         raise Mistake("the same seed gives another twin: make it come out the same when it is run again")
+    if len({one.tobytes() for one in drawn}) < N_SEEDS // 2:
+        raise Mistake("different seeds give the same twin: one lot may happen to follow who is known")
     shared = np.mean([(one & abstained).sum() / abstained.sum() for one in drawn])
     if abs(shared - abstained.mean()) > 0.15:  # some five standard errors over the seeds
         raise Mistake(f"{shared:.0%} of the old abstentions are in the twin; by lot it would be {abstained.mean():.0%}")
