@@ -43,7 +43,7 @@ import torch
 
 import hn_utils as hn
 from hn_utils import analyses
-from hn_utils.contributions import contribution
+from hn_utils.contributions import contribution, token_contributions
 from hn_utils.course.exercises import check, debrief, yours
 from hn_utils.judges import judge
 from hn_utils.question_sets import load_questions
@@ -180,21 +180,20 @@ def pooled(values, answer):
 
 check("pooling over the answer", pooled)
 
+# %% [markdown]
+# At all tokens of a true and of a made-up answer, for the eight neurons that write most at the two (framed):
+
 # %%
-pooled = yours("pooling over the answer", pooled)
-everywhere = torch.cat([contribution(post[i][0], subject.w_out_norm[i], mlp_out[i][0]) for i in post], dim=1)
-at_answer = [len(prompt) + i for i in answer_positions(subject, response.ids)]
-largest = pooled(everywhere, at_answer)[0].topk(12).indices.tolist()
-gallery.publish(
-    plots.token_heat_map(
-        tokens,
-        everywhere.T[largest].cpu().numpy(),
-        [plots.neuron_name(j, subject.d_mlp) for j in largest],
-        at_answer,
-        f"Twelve neurons that write most at the answer to one question: “{question.text}” “{response.text}” (framed; n = 1)",
-    ),
-    "contributions_at_tokens",
-)
+pooled, everyone = yours("pooling over the answer", pooled), np.arange(subject.n_layers * subject.d_mlp)
+drawn, shown = [(q, answer) for q, answers in zip(trio, sampled, strict=True) for answer in answers], []
+for verdict in ("right", "wrong"):
+    asked, said = next((one for one in drawn if one[1].verdict == verdict), drawn[0])
+    begun = subject.chat([{"role": "user", "content": study.chat_prompt.format(question=asked.text)}])
+    (values,) = token_contributions(subject, [begun + said.ids], everyone)
+    words, places = subject.tokenizer.convert_ids_to_tokens(begun + said.ids), answer_positions(subject, said.ids)
+    name = f"“{asked.text}” “{said.text}”"
+    shown.append(plots.AtTokens(name, words, values, [len(begun) + place for place in places]))
+gallery.publish(plots.token_heat_maps(*shown, subject.d_mlp), "contributions_at_tokens")
 
 # %% [markdown]
 # ## Ten answers each, judged and filtered

@@ -26,7 +26,7 @@ import pandas as pd
 
 import hn_utils as hn
 from hn_utils import analyses
-from hn_utils.controls import Match, auroc, random_sets
+from hn_utils.controls import auroc
 from hn_utils.course.exercises import check, stratified
 from hn_utils.shown import plots
 from hn_utils.shown.gallery import Gallery
@@ -123,7 +123,7 @@ day and gallery.publish(plots.everyday(day), "everyday")
 #
 # The paper trains on one question set and tests on others. Here each kind of fact gets its own probe (its own people, its
 # own C), and is tested on every other kind. On the diagonal is what a probe can do at home; beside it, what carries over. Mind the
-# intervals, and how few neurons each set has: the means in the title are of a handful of such cells.
+# intervals, and how few neurons each set has: the means in the caption are of a handful of such cells.
 
 # %%
 crossed = analyses.across_domains(collected)
@@ -180,23 +180,14 @@ for name, curve in curves.items():
     print(f"{name}: told apart from random neurons at {len(told)} of {len(curve)} positions: {', '.join(told)}")
 
 # %% [markdown]
-# ## Louder in made-up answers?
+# ## One by one
 #
-# A positive weight need not mean that a neuron fires more on what is made up. Compare the shares in the title: H-Neurons, and as many
-# random neurons of the same layers, on validation people.
+# A positive weight need not mean that a neuron writes more in what is made up. Each H-Neuron alone, sorted, beside random neurons of the
+# same layers, sorted alike (band). Beyond the band: its 95 % interval lies outside 95 % of the sets, uncorrected for how many are
+# looked at.
 
 # %%
-validation = collected.rows("validation")
-seen, truth = collected.contributions[validation], collected.labels[validation]
-people = collected.entities[validation]
-others = random_sets(card.flat, card.shape, 1, Match("layer"), study.seed)[0]
-gallery.publish(plots.neuron_atlas(seen, truth, card, others, "answer"), "neuron_atlas")
-
-# %%
-gallery.publish(
-    plots.neuron_distributions(seen, truth, people, int(card.flat[0]), card.d_mlp, "answer"),
-    "heaviest_neuron",
-)
+gallery.publish(plots.single_neurons(found), "single_neurons")
 
 # %% [markdown]
 # ## What this does not show
