@@ -39,7 +39,7 @@ from hn_utils.organism.seeds import shipped
 from hn_utils.origins import CONTROLS, N_PERMUTATIONS
 from hn_utils.responses import drop_counts
 from hn_utils.shown import plots
-from hn_utils.shown.explorer import Explorer
+from hn_utils.shown.explorer import Explorer, page_of
 from hn_utils.shown.gallery import Gallery
 from hn_utils.shown.report import findings, page
 from hn_utils.study import BUNDLED
@@ -265,14 +265,19 @@ if study == BUNDLED:
 #
 # ## Look around
 #
-# The explorer shows single answers: known, half-known, never written about, or under pressure; each token coloured by what the
-# probe says of it; who speaks there; each neuron's card; and what the model says as alpha moves, beside random neurons. It is one
-# page that needs nothing else: `figures/explorer.html`. Read the numbers beside the colours. Where random sets colour an answer
-# as well, the colour is not about H-Neurons.
+# The explorer shows single answers: known, half-known, never written about, or under pressure. It shows what the model writes as
+# alpha moves, with the H-Neurons and with random sets; each token coloured by the probe's score; what the H-Neurons contribute to it; and
+# each neuron's card. The bundled page holds three models: one in which nothing is planted, and both planted ones, which say so.
+# It opens on the clearest case, chosen by a rule, and says what to try first. It is one page that needs nothing else:
+# `figures/explorer.html`. Read the numbers beside the colours. Where random sets colour an answer as well, the colour is not about
+# H-Neurons.
 
 # %%
-explorer = Explorer(found, origins.drift)
-path = gallery.keep_page(explorer.page(intervened), "explorer")
+explorers = [Explorer(found, intervened, origins.drift)]
+for specimen in PLANTED if study == BUNDLED else ():
+    known = hn.find(hn.collect(hn.load(specimen), n_questions=2_000))  # as in notebook 2
+    explorers.append(Explorer(known, hn.dose_response(known.subject, known, n_items=40)))  # as in notebook 3
+path = gallery.keep_page(page_of(explorers), "explorer")
 print(f"open {path.parent.name}/{path.name}")
 
 # %% [markdown]
@@ -280,7 +285,7 @@ print(f"open {path.parent.name}/{path.name}")
 
 # %%
 example = next(e for e in collected.kept if e.label == 1 and e.question.split == "test")
-explorer.ask(example.question.text, truth=example.question.aliases[0] if example.question.aliases else "")
+explorers[0].ask(example.question.text, truth=example.question.aliases[0] if example.question.aliases else "")
 
 # %% [markdown]
 # ## Try it
