@@ -42,7 +42,7 @@ from hn_utils.shown import plots
 from hn_utils.shown.explorer import Explorer, page_of
 from hn_utils.shown.gallery import Gallery
 from hn_utils.shown.report import findings, page
-from hn_utils.study import BUNDLED
+from hn_utils.study import BUNDLED, PLANTED
 
 subject = hn.load()
 study = subject.study
