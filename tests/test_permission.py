@@ -96,7 +96,8 @@ def test_the_verdict_is_what_the_neurons_were_made_to_follow(verdict):
     for name in permission.MAIN:
         effect = told.equally_sure.effects[name]
         assert 0 < effect.seen < LARGE
-        assert (f"{effect.seen:.2f} would have been seen" in told.headline) == (not effect.there)
+        null = "" if effect.there else f"; {effect.seen:.2f} would have been seen"
+        assert f"{name} {effect.beyond} beyond random (p = {effect.p:.3f}{null})" in told.headline
     finding = title_of(plots.four_cells(told))
     assert finding.startswith("These follow ")
     assert finding == f"These {plots.permission.FINDINGS[verdict]}"
@@ -109,7 +110,7 @@ def test_neurons_that_are_quieter_do_not_count_as_raised():
 
 
 def test_few_answers_are_no_null():
-    for n in (200, 600):  # one answer in each cell at equal confidence, and a few
+    for n in (100, 150):  # a handful in each cell at equal confidence
         told = analyses.falsehood_or_permission(planted(n=n), Fits(summed(FOLLOW["neither"]), random_pairs()))
         assert 0 < min(told.equally_sure.n) < least_cases()
         assert told.verdict == "cannot tell"
