@@ -99,8 +99,8 @@ class Crossed(Tabled):
         """What is refused, and whom that selects: test questions about entities of which the model's first answer was
         true, or false, when it was allowed. The last two columns are the confidence of those plain answers, for
         questions that were answered at least once and for those never answered."""
-        entities, labels = self.answers.entities, self.answers.labels
-        allowed = [i for i in self.test if not self.restricted[i] and self.known[entities[i]] != labels[i]]
+        entities, labels = self.answers.entities.tolist(), self.answers.labels.tolist()
+        allowed = [i for i in self.test.tolist() if not self.restricted[i] and self.known[entities[i]] != labels[i]]
         plain = {entities[i]: self.sure[i] for i in allowed}
         rows = [
             {
@@ -113,14 +113,18 @@ class Crossed(Tabled):
             for q, draws in zip(self.asked, self.drawn, strict=True)
             if q.split == "test" and q.entity in plain
         ]
-        groups = pd.DataFrame(rows).groupby(["question", "asked plainly"])
+        frame = pd.DataFrame(rows)
+        for name, some in (("answered", ~frame["never"]), ("silent", frame["never"])):
+            frame[name] = frame["sure"].where(some)
+        groups = frame.groupby(["question", "asked plainly"])
+        means = groups[["refused", "answered", "silent"]].mean().round(2)
         return pd.DataFrame(
             {
                 "questions": groups.size(),
-                "draws refused": groups["refused"].mean().round(2),
+                "draws refused": means["refused"],
                 "never answered": groups["never"].sum(),
-                "plain confidence, answered": groups.apply(lambda some: some["sure"][~some["never"]].mean()).round(2),
-                "plain confidence, never": groups.apply(lambda some: some["sure"][some["never"]].mean()).round(2),
+                "plain confidence, answered": means["answered"],
+                "plain confidence, never": means["silent"],
             }
         )
 

@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 from hn_utils.analyses import Permission, Probes
 from hn_utils.analyses.crossing import CELLS
 from hn_utils.analyses.permission import MAIN
-from hn_utils.shown.plots.style import H_NEURON, MATCHED, band, envelope, styled
+from hn_utils.shown.plots.style import H_NEURON, MATCHED, envelope, line, put, styled
 from hn_utils.tabled import counted
 from hn_utils.verdicts import LEVEL
 
@@ -29,9 +29,7 @@ def four_cells(told: Permission) -> go.Figure:
     names = [cell.replace(", ", ",<br>") for cell in CELLS]
     for column, side in enumerate(sides.values(), start=1):
         x = [f"{name}<br>n = {n}" for name, n in zip(names, side.n, strict=True)]
-        envelope(figure, x, side.random_means, column, MATCHED)
-        (line,) = band(x, side.means, H_NEURON, told.name)
-        figure.add_trace(line.update(showlegend=column == 1), row=1, col=column)
+        put(figure, [*envelope(x, side.random_means), line(x, side.means, H_NEURON, told.name)], column)
     hover = "random sets, %{x}: median %{y:.2f}, 95 % from %{customdata[0]:.2f} to %{customdata[1]:.2f}<extra></extra>"
     figure.update_traces(hovertemplate=hover, selector={"legendgroup": "median"})
     figure.update_xaxes(tickangle=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -22,9 +22,9 @@ def what_text(table: pd.DataFrame, raised: Sequence[str]) -> go.Figure:
     heads = ["<br>".join(wrap(title, 24)) for title in titles]
     figure = make_subplots(rows=1, cols=len(titles), subplot_titles=heads, shared_yaxes=True)
     for column, title in enumerate(titles, start=1):
-        panel = table[table["title"] == title]
+        panel = cast(pd.DataFrame, table[table["title"] == title])
         for learnt in (True, False):
-            trace = marks(panel[panel["learnt"] == learnt], texts, learnt)
+            trace = marks(cast(pd.DataFrame, panel[panel["learnt"] == learnt]), texts, learnt)
             figure.add_trace(trace.update(showlegend=column == 1), row=1, col=column)
         reference = [estimate.value for estimate in panel[panel["says"] == texts[0]]["estimate"]]
         for x, dash in ((0, "solid"), *((value, "dot") for value in [np.mean(reference)] if reference)):
@@ -34,9 +34,9 @@ def what_text(table: pd.DataFrame, raised: Sequence[str]) -> go.Figure:
     return styled(
         figure,
         f"Detection rises under: {', '.join(raised)}" if raised else "No property of the text raises detection",
-        620,
         "H-Neurons minus random sets of the same layers and loudness. A mark a seed, with its 95 % interval over "
         f"people; hollow: the model has not learnt its text. Dotted: the mean where {texts[0]}.",
+        620,
     )
 
 
@@ -60,7 +60,7 @@ def marks(panel: pd.DataFrame, texts: Sequence[str], learnt: bool) -> go.Scatter
     )
 
 
-def since_when(rows: Sequence[Row]) -> go.Figure:
+def since_when(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     """Over pre-training and tuning, a line a seed: what is known, and what the H-Neurons detect beyond random sets."""
     figure = make_subplots(rows=1, cols=2, subplot_titles=("Draws that are right", "AUROC beyond random neurons"))
     for number, row in enumerate(rows):
