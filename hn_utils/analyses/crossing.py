@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -117,7 +117,7 @@ class Crossed(Tabled):
         for name, some in (("answered", ~frame["never"]), ("silent", frame["never"])):
             frame[name] = frame["sure"].where(some)
         groups = frame.groupby(["question", "asked plainly"])
-        means = groups[["refused", "answered", "silent"]].mean().round(2)
+        means = cast(pd.DataFrame, groups[["refused", "answered", "silent"]].mean()).round(2)
         return pd.DataFrame(
             {
                 "questions": groups.size(),

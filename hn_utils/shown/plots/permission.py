@@ -83,8 +83,8 @@ def probes_crossed(probes: Probes) -> go.Figure:
     falsehood, restriction = (probes.told[f"{name} probe"] for name in MAIN)
     return styled(
         figure,
-        f"The falsehood probe reads restriction at {falsehood[contrasts[2]].own.value:.2f}, "
-        f"the restriction probe falsehood at {restriction[contrasts[0]].own.value:.2f}",
-        caption="AUROC on test entities; the falsehood probe was trained on the first contrast, the restriction probe "
-        f"on the third. Random: {MATCHED}, fitted alike. Neurons of the two probes: {shared}.",
+        f"The falsehood probe reads restriction at {falsehood[contrasts[2]].own.value:.2f}; "
+        f"the other, falsehood at {restriction[contrasts[0]].own.value:.2f}",
+        caption="AUROC on test entities, with 95 % intervals; the falsehood probe was trained on the first contrast, "
+        f"the restriction probe on the third. Random: {MATCHED}, fitted alike. Neurons of the two probes: {shared}.",
     )
