@@ -124,6 +124,9 @@ gallery.publish(plots.what_text(texts_compared.drawn(alike, measures), texts_com
 texts_compared.judged(rows)
 
 # %%
+texts_compared.every_value(alike)[["seed", "learnt", "H-Neurons", *measures]]
+
+# %%
 texts_compared.hypotheses(rows)
 
 # %% [markdown]
@@ -162,6 +165,8 @@ texts_compared.every_value(sized)[["width", "seed", "H-Neurons", "instruct", "ba
 # * A made-up world of a thousand people is not the internet. What forms here *can* form from such text; that it forms from it elsewhere is
 #   not shown.
 # * Three seeds tell large differences only. "Open" is an answer.
+# * The distance from random neurons hangs on how many the rule keeps: one clear neuron lies far from single random ones, forty lie less far
+#   from forty. Read it with the number of H-Neurons beside it.
 # * Where a property was not learnt, or a behaviour lies at its floor, nothing follows.
 # * Detection is not cause: see notebook 3.
 #
