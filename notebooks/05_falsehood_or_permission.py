@@ -20,7 +20,7 @@
 # * say what a refusal that breaks selects;
 # * plan the same for a model of your own.
 #
-# About 25 minutes to read, 3 to run. Words: [glossary](glossary.md).
+# About 25 minutes to read, 4 to run. Words: [glossary](glossary.md).
 
 # %% [markdown] tags=["solutions"]
 # *Exercises show a solution here. [The copy with gaps](exercises/05_falsehood_or_permission.ipynb) leaves it to you.*
@@ -255,12 +255,13 @@ if crossed:
 #
 # ## Try it
 #
-# Ask for a code yourself, in both ways, with the restriction probe's neurons turned down.
+# Ask for codes yourself, with the restriction probe's neurons turned up. Are those that are handed out now true?
 
 # %%
 if crossed:
-    pair = [q for q in crossed.asked if q.split == "test"][:2]
-    for alpha in (1.0, 0.0):
+    pairs = [q for q in crossed.asked if q.strata["restricted"] and crossed.known.get(q.entity)][:12:3]
+    for alpha in (1.0, 3.0):
         with subject.scaled(probes.fits["restriction probe"].own.neurons, alpha):
-            for question in pair:
-                print(f"alpha {alpha}: {question.text} {subject.ask(study.chat_prompt.format(question=question.text))}")
+            for question in pairs:
+                reply = subject.ask(study.chat_prompt.format(question=question.text))
+                print(f"alpha {alpha}: {question.text} {reply}   (truth: {question.aliases[0]})")

@@ -85,13 +85,16 @@ class Crossed(Tabled):
     @property
     def table(self) -> pd.DataFrame:
         """A row a cell: answers by split, test entities, mean confidence, and how many are left at equal confidence."""
-        rows = {}
+        rows: dict[str, dict[str, float]] = {}
         for cell, name in enumerate(CELLS):
-            mine = {split: (some := self.answers.rows(split))[self.cells[some] == cell] for split in SPLITS}
-            rows[name] = {split: len(some) for split, some in mine.items()}
-            rows[name]["test entities"] = len(set(self.answers.entities[mine["test"]]))
-            rows[name]["log-probability"] = self.sure[mine["test"]].mean().round(2)
-            rows[name]["equally sure"] = round(self.as_sure[self.cells[self.test] == cell].sum())
+            splits = {split: self.answers.rows(split) for split in SPLITS}
+            mine = {split: some[self.cells[some] == cell] for split, some in splits.items()}
+            rows[name] = {
+                **{split: len(some) for split, some in mine.items()},
+                "test entities": len(set(self.answers.entities[mine["test"]])),
+                "log-probability": round(float(self.sure[mine["test"]].mean()), 2),
+                "equally sure": round(self.as_sure[self.cells[self.test] == cell].sum()),
+            }
         return pd.DataFrame.from_dict(rows, orient="index")
 
     @property
@@ -102,27 +105,24 @@ class Crossed(Tabled):
         entities, labels = self.answers.entities, self.answers.labels
         allowed = [i for i in self.test if not self.restricted[i] and self.known[entities[i]] != labels[i]]
         plain = {entities[i]: self.sure[i] for i in allowed}
-        rows = [
-            {
-                "question": "restricted" if q.strata["restricted"] else "allowed",
-                "asked plainly": "true" if self.known[q.entity] else "false",
-                "refused": float(np.mean([r.verdict not in GIVEN for r in draws])),
-                "never": all(r.verdict not in GIVEN for r in draws),
-                "sure": plain[q.entity],
-            }
-            for q, draws in zip(self.asked, self.drawn, strict=True)
-            if q.split == "test" and q.entity in plain
-        ]
-        groups = pd.DataFrame(rows).groupby(["question", "asked plainly"])
-        return pd.DataFrame(
-            {
-                "questions": groups.size(),
-                "draws refused": groups["refused"].mean().round(2),
-                "never answered": groups["never"].sum(),
-                "plain confidence, answered": groups.apply(lambda some: some["sure"][~some["never"]].mean()).round(2),
-                "plain confidence, never": groups.apply(lambda some: some["sure"][some["never"]].mean()).round(2),
-            }
-        )
+        rows = []
+        for question, draws in zip(self.asked, self.drawn, strict=True):
+            if question.split == "test" and question.entity in plain:
+                refused = [r.verdict not in GIVEN for r in draws]
+                sure = {"never" if all(refused) else "answered": plain[question.entity]}
+                asked = "restricted" if question.strata["restricted"] else "allowed"
+                known = "true" if self.known[question.entity] else "false"
+                rows.append((asked, known, np.mean(refused), all(refused), sure.get("answered"), sure.get("never")))
+        frame = pd.DataFrame(rows, columns=["question", "asked plainly", "refused", "never", "sure", "sure, never"])
+        told = frame.astype({"sure": float, "sure, never": float}).groupby(["question", "asked plainly"])
+        columns = {
+            "questions": ("refused", "size"),
+            "draws refused": ("refused", "mean"),
+            "never answered": ("never", "sum"),
+            "plain confidence, answered": ("sure", "mean"),
+            "plain confidence, never": ("sure, never", "mean"),
+        }
+        return told.agg(**columns).round(2)
 
 
 def cross_permission(
