@@ -175,6 +175,12 @@ def refitted(X, labels) -> float:
     return whole(labels, LogisticRegression(C=100.0).fit(X, labels).decision_function(X))
 
 
+def crossed_effects(means, over=np.mean, sign=1):
+    """What one cause does, what the other does, and their interaction, from a table of means."""
+    columns, rows = means[:, 1] - means[:, 0], means[1] - means[0]
+    return over(columns), over(rows), sign * (columns[1] - columns[0])
+
+
 X3 = np.concatenate
 
 
@@ -256,6 +262,10 @@ X3 = np.concatenate
         ("base transfer", lambda X, y, w, b: 1 - whole(y, X @ w), "below 0.5"),
         ("base transfer", lambda X, y, w, b: whole(y, X @ np.abs(w)), "sign matters"),
         ("base transfer", lambda X, y, *_: refitted(X, y), "fitted anew"),
+        ("two effects and their interaction", lambda m: crossed_effects(m.T), "swapped"),
+        ("two effects and their interaction", lambda m: crossed_effects(m, np.sum), "you added them up"),
+        ("two effects and their interaction", lambda m: crossed_effects(m, lambda d: d[0]), "from the cell of true"),
+        ("two effects and their interaction", lambda m: crossed_effects(m, sign=-1), "wrong sign"),
     ],
 )
 def test_usual_mistakes_are_diagnosed(name, answer, message):

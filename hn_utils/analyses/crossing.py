@@ -102,9 +102,11 @@ class Crossed(Tabled):
         """What is refused, and whom that selects: test questions about entities of which the model's first answer was
         true, or false, when it was allowed. The last two columns are the confidence of those plain answers, for
         questions that were answered at least once and for those never answered."""
-        entities, labels = self.answers.entities, self.answers.labels
-        allowed = [i for i in self.test if not self.restricted[i] and self.known[entities[i]] != labels[i]]
-        plain = {entities[i]: self.sure[i] for i in allowed}
+        plain: dict[str, float] = {}
+        for i in self.test:
+            example = self.answers.kept[i]
+            if not self.restricted[i] and self.known[example.question.entity] != example.label:
+                plain[example.question.entity] = float(self.sure[i])
         rows = []
         for question, draws in zip(self.asked, self.drawn, strict=True):
             if question.split == "test" and question.entity in plain:
