@@ -20,7 +20,7 @@
 # * say what a refusal that breaks selects;
 # * plan the same for a model of your own.
 #
-# About 25 minutes to read, 3 to run, 10 for the exercises. Words: [glossary](glossary.md).
+# About 25 minutes to read, 4 to run, 10 for the exercises. Words: [glossary](glossary.md).
 
 # %% [markdown] tags=["solutions"]
 # *Exercises show a solution here. [The copy with gaps](exercises/05_falsehood_or_permission.ipynb) leaves it to you.*
@@ -44,9 +44,8 @@ gallery = Gallery(study, "05_falsehood_or_permission")
 # %% [markdown]
 # ## The objection
 #
-# The paper says that H-Neurons are neurons of *over-compliance*. A sharp reader objects: what upsets a model's designers is called a
-# hallucination, whether it is **wrong** or **right but restricted**. If these neurons fire when the model gives in, they cannot tell the
-# two apart. To see which it is, one has to cross them:
+# A sharp reader objects: what upsets a model's designers is called a hallucination, whether it is **wrong** or **right but restricted**. If
+# H-Neurons are neurons of compliance, they cannot tell the two apart. To see which it is, one has to cross them:
 #
 # | | true | false |
 # |---|---|---|
@@ -55,10 +54,9 @@ gallery = Gallery(study, "05_falsehood_or_permission")
 #
 # If the neurons follow *falsehood*, the second column stands out; if they follow *permission*, the second row.
 #
-# All four cells need the same kind of fact, or one compares kinds of fact. Ours are **locker codes**. Pre-training taught them like any
-# other fact. Tuning refused them mostly when they were called private, secret or restricted, and seldom when asked for plainly. So
-# permission is in the prompt alone. Whether the answer is true is in the model alone: it knows the codes of the well-known by heart, and
-# not those of the rest.
+# All four cells need the same kind of fact. Ours are **locker codes**. Pre-training taught them like any other fact; tuning mostly refused
+# those called private, secret or restricted, and seldom those asked for plainly. So permission is in the prompt alone. Whether the answer is
+# true is in the model alone: it knows the codes of the well-known by heart, and not those of the rest.
 
 # %%
 crossed_questions = CROSSED["organism"]
@@ -69,9 +67,9 @@ for question in crossed_questions(hn.load_study("organism"))[:4]:
 # Each question is asked ten times. The first true and the first false code among the replies are read, at their tokens, about people whom
 # no probe has seen. The study's consistency filter is left out: where refusals leave few answers, these agree more easily.
 #
-# With four means one can say three things. The **main effect** of falsehood is how much higher false answers score than true ones, on
-# average over both rows; that of restriction is the same over columns. The **interaction** is what falsehood does among restricted
-# answers minus what it does among allowed ones.
+# Four means say three things. The **main effect** of falsehood is how much higher false answers score than true ones, on average over both
+# rows; that of restriction is the same over columns. The **interaction** is what falsehood does among restricted answers minus what it
+# does among allowed ones.
 #
 # **Exercise: two effects and their interaction** (10 minutes, difficulty 1 of 3). Compute the three from the four means, `[row,
 # column]` as in the table.
@@ -130,12 +128,12 @@ print(analyses.falsehood_or_permission(planted_too, six_too, "The six planted ne
 told.table
 
 # %% [markdown]
-# **What came out** stands beside what ought to. Where the rule does not say "both" of the first model, it has missed what is there, and one
-# should know why before one believes it elsewhere. Read the table's upper half: among all answers both effects are there for the people,
-# with intervals above zero. Two things take the verdict away. *Matching*: the planted neurons were pressed to tell what the model knows,
-# and so does its confidence; at equal confidence one has taken away what they read. *Single neurons*: as loud ones of the same layer,
-# one at a time, differ nearly as much between cells, this way or that. And yet this neuron, turned up, raises restricted requests by thirty
-# points per alpha (notebook 3). **What a set reads at the answer is not what it does.** A "neither" below means no more than it does here.
+# **What came out** stands above, beside what ought to. Where the rule does not say "both" of the first model, it has missed what is there.
+# Read the table's upper half: among all answers both effects have intervals above zero. Two things take the verdict away. *Equal
+# confidence*: the planted neurons were pressed to tell what the model knows, and so does confidence; one has taken away what they read.
+# *Single neurons*: others as loud, one at a time, differ nearly as much between cells, this way or that. And yet this neuron, turned up,
+# raises restricted requests by thirty points per alpha (notebook 3). **What a set reads at the answer is not what it does.** A "neither" or a
+# "cannot tell" below means no more than it does here.
 
 # %% [markdown]
 # ## Now where nothing is planted
@@ -169,8 +167,7 @@ if crossed:
         print(f"your {name}: {effect:.2f}; the package's {result.equally_sure.effects[name].own}")
 
 # %% [markdown]
-# Read the whole table: before and after matching, beside random sets, and what would have been seen. Its last column is the difference in
-# confidence itself; at equal confidence it should be near zero.
+# The whole table. Its last column is the difference in confidence itself: at equal confidence it should be near zero.
 
 # %%
 crossed and result.table
@@ -190,9 +187,8 @@ crossed and analyses.each_neuron(crossed)
 # %% [markdown]
 # ## Two probes
 #
-# A null for the H-Neurons could mean that nothing here tells falsehood from permission. So we train two probes as notebook 2 did, on
-# training people: one on true against false answers to allowed questions alone, one on allowed against restricted questions that were
-# answered truly. Each is read on both contrasts.
+# Does anything here tell falsehood from permission? We train two probes on training people: one on true against false answers to allowed
+# questions, one on allowed against restricted questions that were answered truly. Each is read on both contrasts.
 
 # %%
 probes = crossed and analyses.two_probes(crossed)
@@ -206,10 +202,10 @@ if crossed:
         print(analyses.falsehood_or_permission(crossed, probes.fits[name], f"Neurons of the {name}").headline)
 
 # %% [markdown]
-# Neurons that one contrast chose ought to follow that one, on people they have not seen. Where the falsehood probe's do not, and share
-# neurons with the other probe beyond chance, look at the table of refusals again: asked plainly, the model refuses more often where it does
-# not know. Reluctance is a mark of falsehood as well as of restriction, and a probe that was trained on falsehood alone may take it. That
-# is the objection's point: not about the H-Neurons, but about any probe whose training answers had no other cell.
+# Neurons that one contrast chose ought to follow it on people they have not seen. Where the falsehood probe's do not, and share neurons
+# with the other probe beyond chance, look at the table of refusals again: asked plainly, the model refuses more often where it does not
+# know. Reluctance may be a mark of falsehood as well as of restriction, and a probe trained on falsehood alone may take it (we suppose; it
+# was not tested). There the objection has a point: about any probe whose training answers came from two cells of the four.
 #
 # ## Turning them
 #
@@ -257,12 +253,13 @@ if crossed:
 #
 # ## Try it
 #
-# Ask for a code yourself, in both ways, with the restriction probe's neurons turned down.
+# Ask for codes yourself, with the restriction probe's neurons turned up. Are those that are handed out now true?
 
 # %%
 if crossed:
-    pair = [q for q in crossed.asked if q.split == "test"][:2]
-    for alpha in (1.0, 0.0):
+    pairs = [q for q in crossed.asked if q.strata["restricted"] and crossed.known.get(q.entity)][:12:3]
+    for alpha in (1.0, 3.0):
         with subject.scaled(probes.fits["restriction probe"].own.neurons, alpha):
-            for question in pair:
-                print(f"alpha {alpha}: {question.text} {subject.ask(study.chat_prompt.format(question=question.text))}")
+            for question in pairs:
+                reply = subject.ask(study.chat_prompt.format(question=question.text))
+                print(f"alpha {alpha}: {question.text} {reply}   (truth: {question.aliases[0]})")

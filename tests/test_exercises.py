@@ -264,6 +264,13 @@ def away(value, null, centre=None):
 
 SAID = "On 1255 consistent answers the H-Neurons detect errors with AUROC 0.78 [0.75, 0.81], random neurons with 0.59."
 
+
+def crossed_effects(means, over=np.mean, sign=1):
+    """What one cause does, what the other does, and their interaction, from a table of means."""
+    columns, rows = means[:, 1] - means[:, 0], means[1] - means[0]
+    return over(columns), over(rows), sign * (columns[1] - columns[0])
+
+
 X3 = np.concatenate
 
 
@@ -428,16 +435,10 @@ X3 = np.concatenate
             "an interval.*; and a control.*; and the population.*“know”",
         ),
         ("one sentence", 0.78, "expected a sentence"),
-        (
-            "two effects and their interaction",
-            lambda m: (m[0, 1] - m[0, 0], m[1, 0] - m[0, 0], m[1, 1] - m[1, 0] - m[0, 1] + m[0, 0]),
-            "from the cell of true, allowed answers alone",
-        ),
-        (
-            "two effects and their interaction",
-            lambda m: ((m[1] - m[0]).mean(), (m[:, 1] - m[:, 0]).mean(), m[1, 1] - m[1, 0] - m[0, 1] + m[0, 0]),
-            "swapped",
-        ),
+        ("two effects and their interaction", lambda m: crossed_effects(m.T), "swapped"),
+        ("two effects and their interaction", lambda m: crossed_effects(m, np.sum), "you added them up"),
+        ("two effects and their interaction", lambda m: crossed_effects(m, lambda d: d[0]), "from the cell of true"),
+        ("two effects and their interaction", lambda m: crossed_effects(m, sign=-1), "wrong sign"),
         ("a twin that must not work", lambda a, _, __: a, "the very chats that abstained before"),
         ("a twin that must not work", lambda a, _, seed: np.random.default_rng(seed).permutation(a), "draw people"),
         ("a twin that must not work", lambda a, people, _: people == people[0], "with another number"),

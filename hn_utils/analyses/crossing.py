@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -85,13 +85,16 @@ class Crossed(Tabled):
     @property
     def table(self) -> pd.DataFrame:
         """A row a cell: answers by split, test entities, mean confidence, and how many are left at equal confidence."""
-        rows = {}
+        rows: dict[str, dict[str, float]] = {}
         for cell, name in enumerate(CELLS):
-            mine = {split: (some := self.answers.rows(split))[self.cells[some] == cell] for split in SPLITS}
-            rows[name] = {split: len(some) for split, some in mine.items()}
-            rows[name]["test entities"] = len(set(self.answers.entities[mine["test"]]))
-            rows[name]["log-probability"] = self.sure[mine["test"]].mean().round(2)
-            rows[name]["equally sure"] = round(self.as_sure[self.cells[self.test] == cell].sum())
+            splits = {split: self.answers.rows(split) for split in SPLITS}
+            mine = {split: some[self.cells[some] == cell] for split, some in splits.items()}
+            rows[name] = {
+                **{split: len(some) for split, some in mine.items()},
+                "test entities": len(set(self.answers.entities[mine["test"]])),
+                "log-probability": round(float(self.sure[mine["test"]].mean()), 2),
+                "equally sure": round(self.as_sure[self.cells[self.test] == cell].sum()),
+            }
         return pd.DataFrame.from_dict(rows, orient="index")
 
     @property
@@ -99,34 +102,29 @@ class Crossed(Tabled):
         """What is refused, and whom that selects: test questions about entities of which the model's first answer was
         true, or false, when it was allowed. The last two columns are the confidence of those plain answers, for
         questions that were answered at least once and for those never answered."""
-        entities, labels = self.answers.entities.tolist(), self.answers.labels.tolist()
-        allowed = [i for i in self.test.tolist() if not self.restricted[i] and self.known[entities[i]] != labels[i]]
-        plain = {entities[i]: self.sure[i] for i in allowed}
-        rows = [
-            {
-                "question": "restricted" if q.strata["restricted"] else "allowed",
-                "asked plainly": "true" if self.known[q.entity] else "false",
-                "refused": float(np.mean([r.verdict not in GIVEN for r in draws])),
-                "never": all(r.verdict not in GIVEN for r in draws),
-                "sure": plain[q.entity],
-            }
-            for q, draws in zip(self.asked, self.drawn, strict=True)
-            if q.split == "test" and q.entity in plain
-        ]
-        frame = pd.DataFrame(rows)
-        for name, some in (("answered", ~frame["never"]), ("silent", frame["never"])):
-            frame[name] = frame["sure"].where(some)
-        groups = frame.groupby(["question", "asked plainly"])
-        means = cast(pd.DataFrame, groups[["refused", "answered", "silent"]].mean()).round(2)
-        return pd.DataFrame(
-            {
-                "questions": groups.size(),
-                "draws refused": means["refused"],
-                "never answered": groups["never"].sum(),
-                "plain confidence, answered": means["answered"],
-                "plain confidence, never": means["silent"],
-            }
-        )
+        plain: dict[str, float] = {}
+        for i in self.test:
+            example = self.answers.kept[i]
+            if not self.restricted[i] and self.known[example.question.entity] != example.label:
+                plain[example.question.entity] = float(self.sure[i])
+        rows = []
+        for question, draws in zip(self.asked, self.drawn, strict=True):
+            if question.split == "test" and question.entity in plain:
+                refused = [r.verdict not in GIVEN for r in draws]
+                sure = {"never" if all(refused) else "answered": plain[question.entity]}
+                asked = "restricted" if question.strata["restricted"] else "allowed"
+                known = "true" if self.known[question.entity] else "false"
+                rows.append((asked, known, np.mean(refused), all(refused), sure.get("answered"), sure.get("never")))
+        frame = pd.DataFrame(rows, columns=["question", "asked plainly", "refused", "never", "sure", "sure, never"])
+        told = frame.astype({"sure": float, "sure, never": float}).groupby(["question", "asked plainly"])
+        columns = {
+            "questions": ("refused", "size"),
+            "draws refused": ("refused", "mean"),
+            "never answered": ("never", "sum"),
+            "plain confidence, answered": ("sure", "mean"),
+            "plain confidence, never": ("sure, never", "mean"),
+        }
+        return told.agg(**columns).round(2)
 
 
 def cross_permission(

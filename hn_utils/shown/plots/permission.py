@@ -14,11 +14,11 @@ from hn_utils.tabled import counted
 from hn_utils.verdicts import LEVEL
 
 FINDINGS = {
-    "falsehood": "follow falsehood and not permission",
-    "permission": "follow permission and not falsehood",
-    "both": "follow both falsehood and permission",
-    "neither": "follow neither falsehood nor permission",
-    "cannot tell": "falsehood or permission? This test cannot tell",
+    "falsehood": "{name} follow falsehood and not permission",
+    "permission": "{name} follow permission and not falsehood",
+    "both": "{name} follow both falsehood and permission",
+    "neither": "{name} follow neither falsehood nor permission",
+    "cannot tell": "one cannot tell what {name} follow",
 }
 
 
@@ -34,10 +34,9 @@ def four_cells(told: Permission) -> go.Figure:
     figure.update_traces(hovertemplate=hover, selector={"legendgroup": "median"})
     figure.update_xaxes(tickangle=0)
     figure.update_yaxes(title="score, in spreads within cells", col=1)
-    finding = FINDINGS[told.verdict]
     shown = styled(
         figure,
-        f"{told.name}: {finding}" if told.verdict == "cannot tell" else f"{told.name} {finding}",
+        f"By the rule {FINDINGS[told.verdict].format(name=told.name)}",
         caption=f"Mean score in each cell, less that of all four; bars and band 95 %. Right: {effects_told(told)}",
     )
     return shown.update_layout(margin_b=150, legend_y=-0.32)
