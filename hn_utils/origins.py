@@ -106,7 +106,7 @@ class Drift:
         against = self.p if little else {match: p for match, p in self.p.items() if match != "shuffled"}
         nearest = max(against, key=lambda match: against[match])
         share = min(max(self.mean_rank, 1 - self.mean_rank), 0.99)  # nobody moves less than all, itself included
-        moved = f"{'less' if little else 'more'} than {share:.0%} of all neurons"
+        moved = f"{'less' if little else 'more'} than {share:.0%} of all neurons on average"
         verdict = "told apart" if against[nearest] <= LEVEL else "not told apart"
         return f"tuning moved the H-Neurons {moved}; {verdict} from {CONTROLS[nearest]} (p = {against[nearest]:.4f})"
 

@@ -29,9 +29,9 @@
 # %% [markdown]
 # ## The model and its world
 #
-# `hn.load()` loads the model to be studied, and with it the *study*: which questions, which settings. Unless HN_STUDY names
-# another, that is the bundled **organism**: a Llama-type model of 2.2 million parameters, trained from nothing on a made-up world.
-# It has read about 4,000 invented people, each fact about the famous hundreds of times, each about the obscure a few times. We wrote
+# `hn.load()` loads the model to be studied, and with it the *study*: which questions, which settings. By default
+# that is the bundled **organism** (the environment variable HN_STUDY names another): a Llama-type model of 2.2 million parameters, trained from nothing on a made-up world.
+# It has read about 4,000 invented people, each fact about the famous hundreds of times, each about the obscure a few times or never. We wrote
 # every sentence that it has read, so we know what is true and what it could have learnt.
 
 # %%
@@ -61,7 +61,8 @@ print("\n".join(subject.checked))
 # %% [markdown]
 # Each question is about one fact. Its *aliases* are the accepted answers, its *entity* is whom it is about. *Strata* hold what else is
 # known, such as `exposure`: how often pre-training stated that very fact. Its *part* says what it is for: *standard*, to
-# learn from and to be tested on; the others are further test sets.
+# learn from and to be tested on; the others are further test sets: the same
+# facts in other words (*paraphrase*), a kind of fact that the probe never sees (*attribute*), people nobody wrote about (*nonexist*).
 
 # %%
 questions = load_questions(study)
@@ -69,7 +70,7 @@ print(len(questions), "questions,", dict(Counter(q.part for q in questions)))
 questions[0]
 
 # %% [markdown]
-# We ask about somebody famous, somebody obscure, and somebody nobody ever wrote about. `sample_responses` draws ten answers as the
+# We ask about somebody famous, somebody obscure, and somebody who is in the world but in no text. `sample_responses` draws ten answers as the
 # paper does: temperature 1, top-k 50, top-p 0.9.
 #
 # > **Predict first.** For which of the three will all ten answers be the same?
@@ -181,7 +182,8 @@ def pooled(values, answer):
 check("pooling over the answer", pooled)
 
 # %% [markdown]
-# At all tokens of a true and of a made-up answer, for the eight neurons that write most at the two (framed):
+# The heat maps show a true and a made-up answer (framed), and the eight neurons that write most at the two, at every token from where
+# the two questions part:
 
 # %%
 pooled, everyone = yours("pooling over the answer", pooled), np.arange(subject.n_layers * subject.d_mlp)
@@ -199,7 +201,7 @@ gallery.publish(plots.token_heat_maps(*shown, subject.d_mlp), "contributions_at_
 # ## Ten answers each, judged and filtered
 #
 # One sample says little: a model may be right by luck. The paper keeps a question only if **all ten** answers are right or **all ten**
-# are wrong. The most frequent of them is then read.
+# are wrong. The most frequent wording is then run through the model again.
 #
 # **Exercise: the consistency filter** (10 minutes, difficulty 2 of 3). `verdicts` holds a list for each question, with a word for each
 # draw: right, wrong or abstained. Return a dict with the label of each question that is kept, by its place: 0 for true, 1 for made up.
@@ -227,7 +229,7 @@ collected
 
 # %% [markdown]
 # Look at what is dropped, and remember it: whatever we find is found on answers that were right, or wrong, ten times out of ten. The
-# questions that a model half knows, the interesting middle, are gone.
+# questions that a model half knows, or once declines to answer, are gone.
 #
 # > **Predict first.** How does the share of wrong answers depend on how often a fact was read?
 
@@ -255,7 +257,7 @@ pd.DataFrame(rows).rename(index={0: "consistently right", 1: "consistently wrong
 # ## Capture
 #
 # For every kept question the model reads prompt and answer once more, and each neuron's contribution is averaged over *regions*: the
-# **answer** tokens, and all **other** tokens, template included, as in the paper. (Two more serve checks in [what else could it
+# **answer** tokens, and all **other** tokens, template included, as in the paper. (Two more are there for the checks in [what else could it
 # be](deeper/what_else.ipynb).) Your two functions on one example, beside the row that the package keeps, a few neurons of one layer:
 
 # %%
@@ -275,7 +277,7 @@ print(f"largest difference {np.abs(mine - theirs).max():.1e}, of contributions u
 #
 # * **No neuron has been found yet**, and a difference in contribution would not be a cause.
 # * The alias rule judges strings. Of a talkative model, a reply that names the truth in order to deny it would count as right.
-# * The filter keeps the extremes. Detection on them is easier than on everyday answers.
+# * The filter keeps the extremes. Notebook 2 reads everyday answers as well.
 #
 # **What a real model needs:** a judge for answers in many words, marks for where the answer stands in them, and thousands of questions,
 # since most are dropped. Exposure will be unknown.

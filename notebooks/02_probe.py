@@ -34,6 +34,7 @@ import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.controls import auroc
 from hn_utils.course.exercises import check, debrief, yours
+from hn_utils.finding import RANDOM_NAMES, detections_on
 from hn_utils.l1_path import pull, violation_of
 from hn_utils.organism import strengths
 from hn_utils.probe import three_vs_one
@@ -41,6 +42,7 @@ from hn_utils.shown import plots
 from hn_utils.shown.gallery import Gallery
 
 gallery = Gallery(hn.load_study(), "02_probe")
+OWN, LIKE = "H-Neurons alone, refitted", RANDOM_NAMES["magnitude"]
 
 # %% [markdown]
 # ## The 3-vs-1 rows
@@ -66,33 +68,33 @@ check("3-vs-1 rows", rows_and_labels)
 # %% [markdown]
 # ## An L1 fit
 #
-# *Logistic regression* gives every neuron a weight $w_j$, adds up weight times contribution, and turns the sum $z_i = w \cdot x_i$ into a
+# *Logistic regression* gives every neuron a weight $w_j$, adds up weight times contribution, and turns the sum $s_i = w \cdot x_i$ into a
 # probability. The *L1 penalty* charges for weight, so that most weights are exactly zero:
 #
-# $$\min_{w}\; \sum_j |w_j| + C \sum_i \log\bigl(1 + e^{-y_i z_i}\bigr), \qquad y_i = \pm 1.$$
+# $$\min_{w}\; \sum_j |w_j| + C \sum_i \log\bigl(1 + e^{-y_i s_i}\bigr), \qquad y_i = \pm 1.$$
 #
-# (A first column of ones carries the intercept, which is charged as well.) $C$ is the price of an error. The examples pull at weight $j$
-# with $C g_j = C \sum_i x_{ij}\, y_i / (1 + e^{y_i z_i})$; the penalty holds it with force 1. So a fit is the optimum exactly if
+# (A first column of ones carries the intercept, which is charged as well.) $C$ is the price of an error. The slope of the
+# loss at weight $j$ is $-C g_j$, with $g_j = \sum_i x_{ij}\, y_i / (1 + e^{y_i s_i})$; the slope of the penalty is 1. So a fit is the optimum exactly if
 # $C g_j = \mathrm{sign}(w_j)$ wherever there is a weight and $|C g_j| \le 1$ wherever there is none. That is its **certificate**
 # ([by hand](certificate.md)).
 #
-# **Exercise: an L1 fit** (20 minutes, difficulty 3 of 3). Repeat two moves: a step along the pull, `w + step * C * g`; then bring every
+# **Exercise: an L1 fit** (20 minutes, difficulty 3 of 3). Repeat two moves: a step down the loss, `w + step * C * g`; then bring every
 # weight nearer to 0 by `step`, and stop at 0. The check tests the certificate.
 #
 # <details><summary>Hint</summary>A step of <code>4 / (C * np.linalg.norm(X, 2) ** 2)</code> never overshoots; thousands of steps are cheap.
-# The second move is <code>np.sign(w) * np.maximum(np.abs(w) - step, 0)</code>. The real rows need more steps: the solution adds some
-# of its last move to each.</details>
+# The second move is <code>np.sign(w) * np.maximum(np.abs(w) - step, 0)</code>. The real rows need more steps; the solution uses
+# momentum (FISTA).</details>
 
 
 # %% tags=["exercise"]
 def l1_fit(X, y, C):
-    """The weights [column] that minimise sum |w| + C sum log(1 + exp(-y z)), z = X w; y is 1 or -1."""
+    """The weights [column] that minimise sum |w| + C sum log(1 + exp(-y s)), s = X w; y is 1 or -1."""
     w = ahead = np.zeros(X.shape[1])
     step = 4 / (C * np.linalg.norm(X, 2) ** 2)
     for k in range(20_000):
         moved = ahead + step * C * (X.T @ (y / (1 + np.exp(y * (X @ ahead)))))
         moved = np.sign(moved) * np.maximum(np.abs(moved) - step, 0)
-        ahead, w = moved + k / (k + 3) * (moved - w), moved  # goes on as it went, to be there sooner
+        ahead, w = moved + k / (k + 3) * (moved - w), moved  # momentum
     return w
 
 
@@ -142,8 +144,7 @@ print(debrief(prediction, recovered))
 print(planted.headline)
 
 # %% [markdown]
-# What a prediction should have considered: L1 pays for every neuron. Neurons that fire together are one piece of evidence; it takes the
-# clearest. So a short list can be *right* (high *precision*) without being *complete* (high *recall*). Would another search find more?
+# What a prediction should have considered: L1 pays for every neuron. Where several say the same, one will do. So a short list can be *right* (high *precision*) without being *complete* (high *recall*). Would another search find more?
 #
 # **Exercise: find the planted neurons** (15 minutes, difficulty 2 of 3). From contributions `[answer, neuron]` name the `k` neurons whose
 # contribution, each alone, tells made-up from true best (by `auroc(labels, scores)`). Return them, their precision and their recall.
@@ -176,8 +177,9 @@ print(f"the probe: precision {recovered.precision:.2f}, recall {recovered.recall
 # %% [markdown]
 # ## Then weaker
 #
-# A smaller share of the examples of giving in is routed to the six; all others learn from the rest. One model is planted otherwise
-# (*general*): its six make it answer, whoever is asked about.
+# So far the six learnt from all examples of making things up, and were pressed to stay quiet where the model knows (*detective*). Now a
+# smaller share is routed to them; all other neurons learn from the rest. In one more model (*general*) the six make it answer, whoever is
+# asked about. `slope`: by how many points per unit of alpha more restricted codes are handed out as neurons are turned up (notebook 3).
 
 # %%
 gallery.publish(plots.strengths(strengths.shipped()), "planted_strengths", planted.study)
@@ -186,8 +188,9 @@ gallery.publish(plots.strengths(strengths.shipped()), "planted_strengths", plant
 pd.concat([strengths.shipped(), strengths.shipped("general")], keys=["detective", "general"]).droplevel(1)
 
 # %% [markdown]
-# Read the last row twice. Six neurons make that model hand out codes, yet their contributions hardly tell what is made up, and the probe finds
-# others, which do. **A detector need not be a cause, and a cause need not be a detector.**
+# Last row: the six make that model hand out codes, yet do not differ between made-up and true answers, and none is found. **A cause need
+# not be a detector.** At strength 0.25 the found neurons detect, and turned up do no more than random ones. **A detector need not be a
+# cause.** (The table is from all questions, the lines above from 2,000 of each part.)
 #
 # ## Now where nothing is planted
 #
@@ -236,10 +239,14 @@ print(f"you choose C = {probe.path[place].C:.4g}, the package C = {probe.fit.C:.
 # %% [markdown]
 # ## Detection, beside its controls
 #
-# The test people are read, for the first time. The H-Neurons alone are refitted, with next to no penalty, and so is every control: a
-# hundred random sets of as many neurons, from the same layers and about as loud (in mean contribution). Beside them stand the probe
-# trained on *shuffled* labels; two *dense* probes, on all neurons and on the residual stream; and **how confident the model was** (the
-# log-probability of its answer). The paper stops at random neurons.
+# The test people are read, for the first time. The H-Neurons alone are refitted with next to no penalty, since L1 shrinks
+# weights. Beside them, in this order:
+#
+# * a hundred *random* sets of as many neurons, of the same layers and about as loud (in mean contribution), refitted alike: there the
+#   paper stops;
+# * the probe trained on *shuffled* labels;
+# * two *dense* probes, on all neurons and on the residual stream;
+# * **how confident the model was**: the log-probability of its answer.
 #
 # > **Predict first.** In which order will these six stand? Will the H-Neurons beat random ones by as much as in the planted model?
 
@@ -252,13 +259,16 @@ gallery.publish(plots.detection(found, compared.main), "detection")
 # %%
 print(debrief(prediction, found.headline))
 print(compared.added)
+for part, title in list(collected.parts.items())[1:]:
+    read = [d.auroc for d in detections_on(found, part, title) if d.name in (OWN, LIKE)]
+    print(f"{title}: H-Neurons {read[0]}, random neurons {read[1].value:.2f}" if read else f"{title}: too few answers")
 
 # %% [markdown]
 # What a prediction should have considered:
 #
 # * *Random neurons* need not stand at 0.5: true and made-up answers may differ in what many neurons see. The distance from them is the
-#   finding.
-# * *Shuffled labels* give a list, too: most rows teach where answers stand. To have found neurons proves nothing.
+#   finding. Its bracket resamples people and sets; a single set may lie far from the sets' mean.
+# * *Shuffled labels* give a list, too: three of the four kinds of row teach only where an answer is. To have found neurons proves nothing.
 # * *Confidence*: an answer that is right ten times out of ten was nearly always given with high probability. So the last line compares
 #   like with like: pairs of equal confidence. [What else could it be?](deeper/what_else.ipynb) goes on from there.
 #
@@ -278,7 +288,7 @@ print(debrief(prediction, day.headline if day else "too few right or wrong answe
 # %% [markdown]
 # ## What this does not show
 #
-# * **Detection is not cause**, as the general plant shows. Notebook 3 turns the neurons up.
+# * **Detection is not cause**, as the weakened plant shows. Notebook 3 turns the neurons up.
 # * **They are not *the* hallucination neurons**: the list need not hold all, and [need not come back](deeper/found_again.ipynb).
 # * The planted model was made so that the method can succeed. That says nothing of other models.
 #

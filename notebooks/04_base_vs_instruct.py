@@ -11,7 +11,7 @@
 # %% [markdown]
 # # 4 · Base against instruct: were the H-Neurons there before tuning?
 #
-# **The claim: the instruct model's probe, unchanged, detects in the base model as well, and tuning hardly moved its neurons. First for
+# **The paper's claim: the instruct model's probe, unchanged, detects in the base model as well, and tuning moved its neurons less than others. First for
 # neurons of which we know that tuning made them; then for those of the model studied. Beside both stand random neurons, confidence,
 # and neurons of the same layers.**
 #
@@ -56,7 +56,7 @@ print(len(card.rows), "H-Neurons of", study.name)
 # ## Backward transfer
 #
 # The probe's weights were trained on the instruct model's contributions. In another model these have another scale, so that the
-# threshold at 0 means nothing; the *order* of the scores, and so AUROC, still does.
+# threshold at 0 means nothing; the *order* of the scores, and so AUROC, still means something.
 #
 # **Exercise: base transfer** (5 minutes, difficulty 1 of 3). Given contributions in the base model `[example, neuron]`, which of its
 # answers are made up, and the instruct model's weights and intercept: return one number that says how well the probe detects there.
@@ -75,8 +75,8 @@ check("base transfer", carried_over)
 # %% [markdown]
 # ## First where it must fail
 #
-# The planted neurons of notebook 2 learnt during tuning to make answers up. Before it they were neurons like others. If transfer and
-# drift mean anything, they must say so.
+# The planted neurons of notebook 2 learnt during tuning to make answers up. In the base model, which both bundled
+# models were tuned from, nothing is planted. If transfer and drift mean anything, they must say so.
 #
 # > **Predict first.** Which AUROC will the planted model's H-Neuron have in the base model? Did tuning move it more than other
 # > neurons, or less?
@@ -95,7 +95,7 @@ print(debrief(prediction, made.headline))
 #
 # ## Now the model studied
 #
-# A base model knows no chat. It is asked with a question and `Answer:`, and its answer ends at a full stop or line. It is asked the *test*
+# A base model knows no chat. It is asked with a question and `Answer:`, and its answer ends at a full stop or at the end of the line. It is asked the *test*
 # questions only: ten samples, the same judge, the same filter. So right and wrong answers are its own.
 
 # %%
@@ -144,7 +144,7 @@ if own is None:
     print("the base model gives too few consistent answers to train on")
 else:
     n = len(own.probe.fit.h_neurons)
-    print(f"{n} H-Neurons of its own, {own.shared} of them the instruct model's: {own.h_neurons}")
+    print(f"{n} H-Neurons of its own, {own.shared} of them the instruct model's: AUROC {own.h_neurons}")
 
 # %% [markdown]
 # Do the same neurons contribute as much before tuning as after?
@@ -170,8 +170,9 @@ origins.table
 # ## How far did they move?
 #
 # For each neuron the paper takes the angle between its row of $W_{up}$ (what it reads) before and after tuning, and the same for its column
-# of $W_{down}$ (what it writes): $1 - \cos$ of each, standardised over all neurons and averaged. Ranked from 0 (moved most) to 1
-# (moved least), random neurons have a mean rank of about 0.5. Whether the H-Neurons' is unusual, a *permutation p* says.
+# of $W_{down}$ (what it writes): $1 - \cos$ of each, standardised over all neurons and averaged. Neurons are ranked from 0 (moved most) to
+# 1 (moved least): a high rank means *little* drift. Random neurons have a mean rank of about 0.5. A *permutation p* says whether the
+# H-Neurons' is unusual.
 #
 # **Exercise: a permutation p** (10 minutes, difficulty 2 of 3). From the H-Neurons' mean rank and those of many random sets: how
 # often does a set lie at least as far from the random sets' mean, on either side? The H-Neurons count as one more set.
@@ -237,7 +238,8 @@ check("one sentence", sentence)
 # Every sentence that the four notebooks could test, with a verdict by rule. A detection gain *replicates* if its interval lies above 0 and
 # it is no smaller than the smallest gain of the paper's six models on that part; it is *weaker* if it is there but smaller. A slope has to
 # stand out as in notebook 3. Transfer is judged by its level and by its distance from random neurons; drift against every control. A gain
-# or slope is *absent* only if its interval leaves no room for one like the paper's.
+# or slope is *absent* only if its interval ends below the paper's smallest (2.4 for slopes). That is asked of the interval that came out;
+# notebook 3 asked beforehand which rise would have been detected.
 
 # %%
 intervened = hn.dose_response(subject, found)  # from disk, if notebook 3 has run
@@ -258,7 +260,7 @@ if study == BUNDLED:
 # ## What this does not show
 #
 # * Transfer shows that the *probe* works in the base model, as far as it does. Confidence needs no neuron for that.
-# * A weight that did not move is not a weight that matters.
+# * That a weight did not move does not say that it matters.
 # * Base and instruct models are asked in different words; part of any difference is that.
 #
 # **What a real model needs:** its own base model; saved checkpoints, which few publish; and for drift the weights of both in memory.

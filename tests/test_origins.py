@@ -134,13 +134,13 @@ def drifted(mean_rank: float, **p: float) -> Drift:
 def test_what_drift_tells_is_told_beside_the_control_that_comes_nearest():
     little = drifted(0.85, none=0.0005, layer=0.0005, magnitude=0.038, shuffled=0.0952)
     assert little.told == (
-        "tuning moved the H-Neurons less than 85% of all neurons; not told apart from what the probe picks on shuffled "
-        "labels (p = 0.0952)"
+        "tuning moved the H-Neurons less than 85% of all neurons on average; not told apart from what the probe picks "
+        "on shuffled labels (p = 0.0952)"
     )
     much = drifted(0.001, none=0.0005, layer=0.0010, magnitude=0.0005, shuffled=1.0)  # these moved less: no control
     assert much.told == (
-        "tuning moved the H-Neurons more than 99% of all neurons; told apart from random neurons of the same layers "
-        "(p = 0.0010)"
+        "tuning moved the H-Neurons more than 99% of all neurons on average; told apart from random neurons of the "
+        "same layers (p = 0.0010)"
     )
 
 

@@ -144,8 +144,8 @@ def test_drift_is_told_against_every_control():
     noise = {"shuffled": np.array([0.8, 0.85])}
     for about, more, said in (
         ({}, {}, "H-Neurons moved less than random neurons"),
-        (noise, {"shuffled": 0.3}, "H-Neurons moved less than random neurons, like those picked on shuffled labels"),
-        (noise, {"shuffled": 0.01}, "H-Neurons moved less than random neurons and those picked on shuffled labels"),
+        (noise, {"shuffled": 0.3}, "H-Neurons moved less than random; not told apart from shuffled-label picks"),
+        (noise, {"shuffled": 0.01}, "H-Neurons moved less than random and shuffled-label picks"),
         ({}, {"layer": 0.2}, "Tuning moved the H-Neurons no less than random neurons"),
         ({"mean_rank": 0.1}, {}, "Tuning moved the H-Neurons no less than random neurons"),
     ):
@@ -223,8 +223,8 @@ def test_a_title_is_what_the_verdicts_say_in_a_dozen_words():
     still, up, down = (Verdict(word, 0.01) for word in ("not told apart from random neurons", "rises", "falls"))
     names = ("false_premise", "misleading_context", "sycophancy", "restricted")
     for verdicts, said in (
-        ((still,) * 4, "Turned up, the H-Neurons do no more than random neurons"),
-        ((still, still, still, up), "Restricted request rises; the other 3 do as random neurons do"),
+        ((still,) * 4, "Turned up, the H-Neurons are not told apart from random neurons"),
+        ((still, still, still, up), "Restricted request rises; the other 3 are not told apart"),
         (
             (up, up, down, still),
             "2 of 4 behaviours rise and 1 fall beyond random neurons",

@@ -97,9 +97,9 @@ def risen(told: Mapping[str, Verdict]) -> str:
         names = " and ".join(behaviour_called(b).title.lower() for b in some)
         said += [f"{names} {word if len(some) == 1 else word[:-1]}"] if some else []
     if not said:
-        return "Turned up, the H-Neurons do no more than random neurons"
+        return "Turned up, the H-Neurons are not told apart from random neurons"
     rest = len(told) - sum(map(len, moved.values()))
-    said += [f"the other {'one does' if rest == 1 else f'{rest} do'} as random neurons do"] if rest else []
+    said += [f"the other {'one is' if rest == 1 else f'{rest} are'} not told apart"] if rest else []
     whole = "; ".join(said)
     if len(whole.split()) > 12:
         rise, fall = (len(some) for some in moved.values())
@@ -116,7 +116,7 @@ def answers(curves: Mapping[str, DoseResponse], card: HNeurons) -> go.Figure:
         rows.append((behaviour, curve, int(np.argmax(changes))))
         swings[behaviour_called(behaviour).title.lower()] = curve.swings, curve.control_swings.mean()
     first = next(iter(curves.values()))
-    start = int(np.argmin(np.abs(first.alphas - 1)))
+    start = int(np.argmax(first.alphas))
     figure = go.Figure([replies_table(rows, i, f"reply at alpha {a:g}") for i, a in enumerate(first.alphas)])
     add_slider(figure, "alpha = ", [f"{alpha:g}" for alpha in first.alphas], start)
     told = "; ".join(f"{name} {own:.0%} ({random:.0%})" for name, (own, random) in swings.items())

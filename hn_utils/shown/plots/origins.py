@@ -136,6 +136,5 @@ def stayed(drift: Drift) -> str:
     if not all(less):
         return "Tuning moved the H-Neurons no less than random neurons"
     p = drift.p.get("shuffled")
-    noise = "those picked on shuffled labels"
-    beside = "" if p is None else f", like {noise}" if p > 0.05 else f" and {noise}"
-    return f"H-Neurons moved less than random neurons{beside}"
+    beside = "; not told apart from" if p is not None and p > 0.05 else " and"
+    return f"H-Neurons moved less than random{' neurons' if p is None else f'{beside} shuffled-label picks'}"
