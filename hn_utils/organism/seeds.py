@@ -27,4 +27,4 @@ def shipped() -> pd.DataFrame:
 def markdown(table: pd.DataFrame) -> str:
     """The table for a README."""
     head = f"| | {' | '.join(table.columns)} |\n|---|{'---|' * len(table.columns)}"
-    return "\n".join([head, *(f"| {line} | {' | '.join(cells)} |" for line, *cells in table.itertuples())])
+    return "\n".join([head, *(f"| {line} | {' | '.join(map(str, cells))} |" for line, *cells in table.itertuples())])
