@@ -233,5 +233,7 @@ def test_the_figure_draws_every_run_and_says_what_rises():
     marks = [trace for trace in figure.data if trace.mode == "markers"]
     assert sum(len(trace.x) for trace in marks) == 2 * len(rows)
     assert sorted(len(trace.x) for trace in marks if trace.marker.symbol == "circle-open") == [1, 1]
-    assert figure.layout.title.text == "No property of the text raises detection"  # a seed of `nothing` does not count
+    assert (
+        figure.layout.title.text == "No property of the text raised detection in all seeds"
+    )  # a seed of `nothing` does not count
     assert plots.what_text(drawn(rows[3:], ["base"]), ["sure"]).layout.title.text == "Detection rises under: sure"

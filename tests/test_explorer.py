@@ -537,7 +537,6 @@ def test_a_question_of_ones_own_is_asked_live(walked, browser, tmp_path):
 def test_the_index_links_it(monkeypatch, tmp_path):
     monkeypatch.setenv("HN_RUNS", str(tmp_path))
     gallery = Gallery(load_study("organism-quick"), "04_base_vs_instruct")
-    gallery.folder.mkdir()
     assert "explorer.html" not in gallery.build_index().read_text()
     gallery.keep_page("<!doctype html>", "explorer")
     assert 'href="explorer.html"' in gallery.build_index().read_text()

@@ -210,7 +210,7 @@ def test_each_document_of_a_row_is_read_as_if_it_stood_alone(world):
 
 
 def test_the_first_pages_are_about_the_most_famous_quarter(world):
-    recipe = Recipe(chunk_steps=20, base_steps=400, warmup_share=0.1, warmup_people=0.25, batch_rows=8)
+    recipe = Recipe(chunk_steps=20, base_steps=400, warmup_share=0.1, warmup_people=0.25, batch_rows=8, checkpoints=())
     corpus = Corpus(world, make_tokenizer(world), recipe)
     early, later = (corpus.base_chunk(chunk).facts for chunk in (1, 2))
     assert max(rank for rank, _ in early) < 1_000 <= max(rank for rank, _ in later)

@@ -128,7 +128,7 @@ def test_equal_steps_turn_long_weights_less_and_the_length_control_knows():
 
 def drifted(mean_rank: float, **p: float) -> Drift:
     none = np.array([])
-    return Drift(none, none, none, mean_rank, mean_rank, p, none, [])
+    return Drift(none, none, none, mean_rank, mean_rank, p, {}, none, [])
 
 
 def test_what_drift_tells_is_told_beside_the_control_that_comes_nearest():

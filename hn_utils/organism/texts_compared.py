@@ -61,12 +61,12 @@ class Measure:
 
 
 MEASURES = {
-    "instruct": Measure("Instruct: AUROC beyond random", partial(beyond_random, model="instruct")),
-    "base": Measure("Base, own probe: AUROC beyond random", partial(beyond_random, model="base")),
+    "instruct": Measure("Instruct model", partial(beyond_random, model="instruct")),
+    "base": Measure("Base, own probe", partial(beyond_random, model="base")),
     "instruct, matched": Measure("Instruct, at equal confidence", partial(at_equal_confidence, model="instruct")),
     "base, matched": Measure("Base, at equal confidence", partial(at_equal_confidence, model="base")),
-    "slope": Measure("Steepest slope beyond random (points per alpha)", steepest, 5),
-    "transfer": Measure("Transfer to the base: AUROC beyond random", transferred),
+    "slope": Measure("Steepest slope, points per alpha", steepest, 5),
+    "transfer": Measure("Transfer to the base", transferred),
 }
 
 

@@ -19,7 +19,7 @@ def what_text(table: pd.DataFrame, raised: Sequence[str]) -> go.Figure:
     """What H-Neurons do after each kind of text, a panel a measure: see `hn_utils.organism.texts_compared.drawn`. The
     first kind of text is the one that the others are compared with; `raised` names those that raise detection."""
     titles, texts = (list(dict.fromkeys(table[column])) for column in ("title", "says"))
-    heads = ["<br>".join(wrap(title, 24)) for title in titles]
+    heads = ["<br>".join(wrap(title, 16)) for title in titles]
     figure = make_subplots(rows=1, cols=len(titles), subplot_titles=heads, shared_yaxes=True)
     for column, title in enumerate(titles, start=1):
         panel = cast(pd.DataFrame, table[table["title"] == title])
@@ -31,11 +31,13 @@ def what_text(table: pd.DataFrame, raised: Sequence[str]) -> go.Figure:
             figure.add_vline(x=x, line={"color": "#333333", "dash": dash, "width": 1}, col=column)  # type: ignore[arg-type]
     ticks = ["<br>".join(wrap(text, 30)) for text in texts]
     figure.update_yaxes(tickvals=list(range(len(texts))), ticktext=ticks, range=[len(texts) - 0.4, -0.6])
+    nothing = "No property of the text raised detection in all seeds"
     return styled(
         figure,
-        f"Detection rises under: {', '.join(raised)}" if raised else "No property of the text raises detection",
-        "H-Neurons minus random sets of the same layers and loudness. A mark a seed, with its 95 % interval over "
-        f"people; hollow: the model has not learnt its text. Dotted: the mean where {texts[0]}.",
+        f"Detection rises under: {', '.join(raised)}" if raised else nothing,
+        "H-Neurons minus random sets of the same layers and loudness: AUROC, or the share of pairs of equal confidence "
+        "in which the made-up answer scores higher. A mark a seed, with its 95 % interval over people; hollow: the "
+        f"model has not learnt its text. Dotted: the mean where {texts[0]}.",
         620,
     )
 
@@ -84,7 +86,7 @@ def since_when(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
         figure,
         title,
         caption="First checkpoint of pre-training at which a set found anew lies above random sets with its whole "
-        f"interval, by seed: {', '.join(name or 'none' for name in first)}.",
+        f"95 % interval, by seed: {', '.join(name or 'none' for name in first)}.",
     )
 
 
