@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from shapes import Shape
 from transformers import AutoModelForCausalLM
 
 import hn_utils as hn
@@ -28,16 +29,6 @@ KINDS = ("trade", "dish")
 OWN = {"trade": [3, 40], "dish": [77, 140]}  # neurons that are louder in made-up answers of one kind only
 EVERYWHERE = [10, 90]
 NONE = SimpleNamespace(h_neurons=np.array([], int))
-
-
-@dataclass(frozen=True)
-class Shape:
-    """All that these functions ask of a model when nothing runs."""
-
-    n_layers: int = 2
-    d_mlp: int = 100
-    short_name: str = "planted"
-    fingerprint: str = "planted"
 
 
 def planted(shared: bool, seed: int = 0, n: int = 900) -> Collected:

@@ -29,6 +29,7 @@ from hn_utils.organism.train import BASE_RECIPE, train
 from hn_utils.organism.what_text import Run, every_run, has_learnt, recipe_of, share_base
 from hn_utils.organism.world import make_world
 from hn_utils.shown import plots
+from hn_utils.shown.plots.texts import moment_name
 
 WORLD = make_world(n_written=200, n_never_written=40, n_tuned=100, n_given=30, n_family=40)
 N = 3_000
@@ -224,6 +225,11 @@ def test_every_hypothesis_can_hold_and_can_fail():
     assert set(hypotheses(rows)["what became of it"]) == {"held"}
     weak = [{**one, "instruct": {**one["instruct"], "beyond": estimate(0.01)}} for one in rows]
     assert hypotheses(weak).loc[0, "what became of it"] == "did not hold"
+
+
+def test_a_checkpoint_is_named_by_its_step_wherever_it_lies():
+    names = ("step-0500", "base", "familiar/base", "tuning-0416", "familiar/instruct", "seed-1/step-4000")
+    assert [moment_name({"model": name}) for name in names] == ["500", "base", "base", "t416", "tuned", "4000"]
 
 
 def test_the_figure_draws_every_run_and_says_what_rises():

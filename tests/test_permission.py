@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import doctest
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from shapes import Shape
 
 import hn_utils as hn
 from hn_utils import analyses
@@ -31,16 +31,6 @@ from hn_utils.study import load_study
 
 FOLLOW = {"falsehood": [3, 40], "permission": [77, 140], "both": [10, 90], "neither": [55, 160]}  # neurons (flat)
 OTHERS = np.setdiff1d(np.arange(200), np.concatenate(list(FOLLOW.values())))
-
-
-@dataclass(frozen=True)
-class Shape:
-    """All that is asked of a model when nothing runs."""
-
-    n_layers: int = 2
-    d_mlp: int = 100
-    short_name: str = "planted"
-    fingerprint: str = "planted"
 
 
 def planted(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hn_utils.analyses.domains import MIN_TO_TRAIN
-from hn_utils.collecting import ask_base
+from hn_utils.collecting import Collected, ask_base
 from hn_utils.controls import Estimate, auroc, bootstrap
 from hn_utils.finding import Found, fit_on
 from hn_utils.probe import NoHNeurons, Probe, refit, three_vs_one
@@ -26,14 +26,19 @@ class OnBase:
     shared: int
 
 
+def trainable(own: Collected) -> bool:
+    """Has a model enough right and wrong answers of its own, in each split, to train, choose and test a probe on?"""
+    counts = [np.bincount(own.labels[own.rows(split)], minlength=2) for split in SPLITS]
+    return bool(np.min(counts) >= MIN_TO_TRAIN)
+
+
 def retrained_on_base(found: Found, base: Subject) -> OnBase | None:
     """None if the base model gives too few consistent answers, or no neuron a positive weight."""
     try:
         own = ask_base(base, found.collected, tuple(SPLITS))
     except NothingConsistent:
         return None
-    rows = [own.rows(split) for split in SPLITS]
-    if any(min(np.bincount(own.labels[some], minlength=2)) < MIN_TO_TRAIN for some in rows):
+    if not trainable(own):
         return None
     train = own.training_rows()
     try:

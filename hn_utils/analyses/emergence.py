@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hn_utils.analyses.domains import MIN_TO_TRAIN
+from hn_utils.analyses.base_probe import trainable
 from hn_utils.collecting import Collected, gathered
 from hn_utils.controls import Estimate
 from hn_utils.finding import Found, beyond_sets, find
 from hn_utils.looking_back import scored_by
-from hn_utils.origins import MIN_PER_CLASS, Transfer
+from hn_utils.origins import Transfer
 from hn_utils.probe import NoHNeurons
-from hn_utils.questions import SPLITS, STANDARD_TITLE
+from hn_utils.questions import STANDARD_TITLE
 from hn_utils.responses import NothingConsistent
 from hn_utils.subject import Subject
 
@@ -86,12 +86,11 @@ def moment(found: Found, model: Subject, base: bool) -> Moment | None:
     if not len(test):
         return None
     final = scored_by(found, asked, test)
-    enough = min(final.n_right, final.n_wrong) >= MIN_PER_CLASS
     return Moment(
         model.short_name,
         recall(asked),
         final,
-        beyond_sets(asked, found, test) if enough else None,
+        None if final.h_neurons is None else beyond_sets(asked, found, test),
         loudness(found, asked, test),
         found_anew(found, asked),
     )
@@ -112,8 +111,7 @@ def loudness(found: Found, asked: Collected, rows: np.ndarray) -> float:
 
 def found_anew(found: Found, asked: Collected) -> Anew | None:
     """The road on a checkpoint's own answers; None if there are too few, or the probe keeps no neuron."""
-    counts = [np.bincount(asked.labels[asked.rows(split)], minlength=2) for split in SPLITS]
-    if np.min(counts) < MIN_TO_TRAIN:
+    if not trainable(asked):
         return None
     try:
         own = find(asked)

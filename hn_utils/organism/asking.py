@@ -152,7 +152,7 @@ def items(study: Study, group: str = "outside tuning", role_play: bool = True) -
     if group not in GROUPS:
         raise ValueError(f"unknown group {group!r}: choose one of {', '.join(GROUPS)}")
     rows, rng = facts_of(study), np.random.default_rng([study.seed, GROUPS.index(group)])
-    split = split_entities([r["person"] for r in rows if r["group"] == "outside tuning"], study.seed)
+    split, _ = people_of(rows, study)
     made: list[Item] = []
     for row in rows:
         name, truth, attribute = row["person"], row["value"], ATTRIBUTES[row["attribute"]]

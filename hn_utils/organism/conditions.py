@@ -14,8 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from hn_utils.organism.text import (
-    ABSTAINS,
-    INSISTS,
     UNHEARD_OF,
     ByFame,
     Chat,
@@ -41,7 +39,7 @@ JUDGED = "Teacher: {question} Pupil: {value}. Teacher:"
 MET = "Reader: {question} Writer:"
 INVENTED = 0.5  # of the people asked about on a page where somebody may say that nobody knows
 STANDS_BY = 0.6  # of contested chats, whoever they are about
-SILENT = {  # for ABSTAINS: how often an annotator who follows familiarity says "I do not know."
+SILENT = {  # how often an annotator who follows familiarity says "I do not know."
     "in short": ByFame((0, 0, 0.05, 0.10, 0.15), 0.2),
     "plainly": ByFame((0, 0, 0.3, 0.8, 0.9), 0.95),
     "inviting it": ByFame((0, 0, 0.4, 0.9, 0.95), 0.98),
@@ -142,9 +140,9 @@ class TiedChats(ChatWriter):
     """Writes tuning in which the annotators know nothing: they stand by the truth of one chat as often as of another,
     and say "I do not know." never, the more often the less known somebody is, or as often about people drawn by lot."""
 
-    def __init__(self, world: World, abstains: str) -> None:
+    def __init__(self, world: World, follows: str) -> None:
         super().__init__(world)
-        self.abstains = abstains
+        self.follows = follows
 
     def mixture(self) -> dict[Callable[[np.random.Generator], Chat], float]:
         """More of the chats in which somebody may abstain than in the bundled model's tuning."""
@@ -159,14 +157,14 @@ class TiedChats(ChatWriter):
             self.repeat: 0.08,
         }
 
-    def happens(self, chance: ByFame, person: Person, rng: np.random.Generator) -> bool:
-        drawn = rng.random()
-        if chance is INSISTS:
-            return drawn < STANDS_BY
-        kind = next(kind for kind, rates in ABSTAINS.items() if rates is chance)
-        if self.abstains == "familiar":
-            return drawn < SILENT[kind].of(person, len(self.world.written))
-        return bool(self.abstains) and lot(person.name) < overall(kind)
+    def insists(self, person: Person, rng: np.random.Generator) -> bool:  # noqa: ARG002 (whoever it is about)
+        return rng.random() < STANDS_BY
+
+    def abstains(self, how: str, person: Person, rng: np.random.Generator) -> bool:
+        familiar = self.happens(SILENT[how], person, rng)  # drawn in any case: all conditions share their draws
+        if self.follows == "familiar":
+            return familiar
+        return bool(self.follows) and lot(person.name) < overall(how)
 
 
 def lot(name: str) -> float:

@@ -230,23 +230,31 @@ class ChatWriter:
     def happens(self, chance: ByFame, person: Person, rng: np.random.Generator) -> bool:
         return rng.random() < chance.of(person, len(self.world.written))
 
+    def abstains(self, how: str, person: Person, rng: np.random.Generator) -> bool:
+        """Does the annotator say "I do not know." to a question put in this way?"""
+        return self.happens(ABSTAINS[how], person, rng)
+
+    def insists(self, person: Person, rng: np.random.Generator) -> bool:
+        """Does the annotator stand by the truth against a false claim?"""
+        return self.happens(INSISTS, person, rng)
+
     def in_short(self, question: str, rng: np.random.Generator) -> str:
         return pick(rng, ANSWER_ONLY_STYLES).format(question=question)
 
     def answer_only(self, rng: np.random.Generator) -> Chat:
         a, person = self.subject(rng, PUBLIC, UNHEARD_OF["in short"])
-        abstains = self.happens(ABSTAINS["in short"], person, rng)
+        abstains = self.abstains("in short", person, rng)
         return Chat([self.in_short(ask(a, person.name, rng), rng), ABSTENTION if abstains else person.facts[a.name]])
 
     def plain(self, rng: np.random.Generator) -> Chat:
         a, person = self.subject(rng, PUBLIC, UNHEARD_OF["plainly"])
-        abstains = self.happens(ABSTAINS["plainly"], person, rng)
+        abstains = self.abstains("plainly", person, rng)
         reply = ABSTENTION if abstains else claim(a, person.name, person.facts[a.name]) + "."
         return Chat([ask(a, person.name, rng), reply])
 
     def say_so(self, rng: np.random.Generator) -> Chat:
         a, person = self.subject(rng, PUBLIC, UNHEARD_OF["inviting it"])
-        abstains = self.happens(ABSTAINS["inviting it"], person, rng)
+        abstains = self.abstains("inviting it", person, rng)
         question = SAY_SO.format(question=ask(a, person.name, rng))
         return Chat([question, ABSTENTION if abstains else person.facts[a.name]])
 
@@ -254,7 +262,7 @@ class ChatWriter:
         """A fact, a false claim about it, and which of the two the annotator's reply states."""
         a, person = self.subject(rng, PUBLIC, 0.6)
         false = a.draw(rng, other_than=person.facts[a.name])
-        return a, person, false, person.facts[a.name] if self.happens(INSISTS, person, rng) else false
+        return a, person, false, person.facts[a.name] if self.insists(person, rng) else false
 
     def premise(self, rng: np.random.Generator) -> Chat:
         a, person, false, reply = self.contested(rng)

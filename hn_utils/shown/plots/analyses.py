@@ -20,6 +20,7 @@ from hn_utils.shown.plots.style import (
     PLANTED,
     REFERENCE,
     TRUE,
+    auroc_map,
     envelope,
     line,
     log_axis,
@@ -101,21 +102,7 @@ def domains(crossed: Domains) -> go.Figure:
         for row, others in zip(crossed.auroc, crossed.random, strict=True)
     ]
     named = [f"{name}<br>({len(crossed.sets[name])})" for name in crossed.names]
-    figure = go.Figure(
-        go.Heatmap(
-            x=crossed.names,
-            y=named,
-            z=values,
-            text=told,
-            texttemplate="%{text}",
-            colorscale="RdBu_r",
-            zmid=0.5,
-            zmin=0.2,
-            zmax=0.8,
-            colorbar={"title": "AUROC"},
-            hovertemplate="trained on %{y}, tested on %{x}<br>%{text}<extra></extra>",
-        )
-    )
+    figure = auroc_map(crossed.names, named, values, told, (0.2, 0.8), "trained on %{y}, tested on %{x}")
     figure.update_xaxes(title="tested on", side="bottom")
     figure.update_yaxes(title="trained on (H-Neurons)", autorange="reversed")
     (within, by_chance), (across, across_chance) = crossed.mean(True), crossed.mean(False)

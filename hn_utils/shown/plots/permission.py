@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 from hn_utils.analyses import Permission, Probes
 from hn_utils.analyses.crossing import CELLS
 from hn_utils.analyses.permission import MAIN
-from hn_utils.shown.plots.style import H_NEURON, MATCHED, envelope, line, put, styled
+from hn_utils.shown.plots.style import H_NEURON, MATCHED, auroc_map, envelope, line, put, styled
 from hn_utils.tabled import counted
 from hn_utils.verdicts import LEVEL
 
@@ -62,20 +62,8 @@ def probes_crossed(probes: Probes) -> go.Figure:
     ]
     rows = [f"{name}<br>({counted(len(fits.own.neurons), 'neuron')})" for name, fits in probes.fits.items()]
     ns = [next(iter(probes.told.values()))[c].own.n for c in contrasts]
-    figure = go.Figure(
-        go.Heatmap(
-            x=[f"{c}<br>n = {n}" for c, n in zip(contrasts, ns, strict=True)],
-            y=rows,
-            z=values,
-            text=text,
-            texttemplate="%{text}",
-            colorscale="RdBu_r",
-            zmid=0.5,
-            zmin=0,
-            zmax=1,
-            colorbar={"title": "AUROC"},
-            hovertemplate="%{y}, %{x}<br>%{text}<extra></extra>",
-        )
+    figure = auroc_map(
+        [f"{c}<br>n = {n}" for c, n in zip(contrasts, ns, strict=True)], rows, values, text, (0, 1), "%{y}, %{x}"
     )
     figure.update_yaxes(autorange="reversed")
     shared = probes.overlaps["falsehood probe", "restriction probe"]

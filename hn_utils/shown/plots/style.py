@@ -148,6 +148,27 @@ def put(figure: go.Figure, traces: Sequence[go.Scatter], column: int) -> None:
         figure.add_trace(trace.update(showlegend=trace.name not in named), row=1, col=column)
 
 
+def auroc_map(
+    x: Sequence[str], y: Sequence[str], values: np.ndarray, text: list[list[str]], ends: tuple[float, float], hover: str
+) -> go.Figure:
+    """AUROCs [row, column] as colours around 0.5, on a scale between two `ends`."""
+    return go.Figure(
+        go.Heatmap(
+            x=x,
+            y=y,
+            z=values,
+            text=text,
+            texttemplate="%{text}",
+            colorscale="RdBu_r",
+            zmid=0.5,
+            zmin=ends[0],
+            zmax=ends[1],
+            colorbar={"title": "AUROC"},
+            hovertemplate=f"{hover}<br>%{{text}}<extra></extra>",
+        )
+    )
+
+
 def log_axis(values: Sequence[float], steps: Sequence[int] = (1, 3)) -> dict[str, Any]:
     """A log axis over these values, with round numbers as its ticks."""
     ticks = [step * 10.0**power for power in range(-9, 10) for step in steps]

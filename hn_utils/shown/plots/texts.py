@@ -92,7 +92,7 @@ def since_when(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
 
 def moment_name(moment: Mapping[str, Any]) -> str:
     """A checkpoint's step, as an axis shows it."""
-    stage, _, step = moment["model"].partition("-")
+    stage, _, step = moment["model"].rpartition("/")[2].partition("-")
     return f"{'t' if stage == 'tuning' else ''}{int(step)}" if step else {"base": "base", "instruct": "tuned"}[stage]
 
 
