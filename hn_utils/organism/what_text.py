@@ -207,7 +207,7 @@ def row_of(run: Run, out: Path) -> dict[str, Any]:
     gaps = learnt(folder)
     row = {**run._asdict(), "learnt": has_learnt(run.condition, gaps), "gaps": gaps, "base": on_the_base(study)}
     row["weights"] = {n: file_digest(folder / n / "model.safetensors") for n in ("base", "instruct")}
-    if run.condition == FOLLOWED and run.width == WIDTHS[0]:
+    if run.condition == FOLLOWED:
         row["when"] = when(study)
     try:
         row["instruct"] = picked(json.loads(take_the_road(study, folder / "run").read_text(encoding="utf-8")))
