@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from killing import STUDY
 from test_sweep import left_by, sweep_file
 
 from hn_utils.__main__ import main
@@ -27,18 +29,22 @@ PATIENCE = 500.0  # seconds; a busy machine takes ten times as long as an idle o
 TRIES = 3
 # A task each, and none of the processes that watch: fewer start within the 15 seconds that Ray gives its own.
 NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_log_monitor": False, "no_monitor": True}
-HOG = 4 * 2**30  # bytes that fill the machine, as Ray is told to see it
+HOG = 4 * 2**30  # bytes that Ray is told the machine may still take
 MORE = 2**29  # bytes beyond that
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory) -> Path:
     """The folder of the sweep as it ends in this process."""
-    folder = tmp_path_factory.mktemp("alone")
+    return ended_here(sweep_file(tmp_path_factory.mktemp("alone")))
+
+
+def ended_here(path: Path) -> Path:
+    """The folder of a sweep that is run in this process, beside its file."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HN_RUNS", str(folder / "runs"))
-        patch.setenv("HN_CACHE", str(folder / "cache"))
-        return run_sweep(read_sweep(sweep_file(folder))).parent
+        patch.setenv("HN_RUNS", str(path.parent / "runs"))
+        patch.setenv("HN_CACHE", str(path.parent / "cache"))
+        return run_sweep(read_sweep(path)).parent
 
 
 def ended(made) -> None:
@@ -75,18 +81,20 @@ class Sweeping:
     """The sweep in a process of its own on a cluster, with an empty cache."""
 
     def __init__(self, folder: Path, path: Path, address: str) -> None:
-        self.folder = folder
+        self.folder, self.log = folder, folder / "said.txt"
         places = {"HN_RUNS": str(folder / "runs"), "HN_CACHE": str(folder / "cache"), "TQDM_DISABLE": "1"}
         command = [sys.executable, "-m", "hn_utils", "sweep", str(path), "--address", address]
-        self.process = subprocess.Popen(
-            command, env={**os.environ, **places}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(command, env={**os.environ, **places}, stdout=log, stderr=log)
+
+    def said(self) -> str:
+        return self.log.read_text()
 
     def wait_for(self, there: Callable[[], object], what: str) -> None:
         until = time.monotonic() + PATIENCE
         while not there():
             assert time.monotonic() < until, f"{what} did not come"
-            assert self.process.poll() is None, self.process.communicate()[0]
+            assert self.process.poll() is None, self.said()
             time.sleep(0.05)
 
     def at_work(self) -> None:
@@ -95,9 +103,8 @@ class Sweeping:
 
     def end(self) -> str:
         """What it said."""
-        said, _ = self.process.communicate(timeout=PATIENCE)
-        assert self.process.returncode == 0, said
-        return said
+        assert self.process.wait(PATIENCE) == 0, self.said()
+        return self.said()
 
 
 def workers() -> list[psutil.Process]:
@@ -139,25 +146,33 @@ def test_a_worker_that_runs_out_of_memory_is_begun_again(cluster, alone, tmp_pat
     memory = psutil.virtual_memory()
     if memory.available < 2 * HOG:
         pytest.skip(f"needs {2 * HOG / 1e9:.0f} GB of free memory to fill half of it")
-    full = (memory.total - memory.available + HOG) / memory.total
-    made, _ = cluster(memory_usage_threshold=full, memory_monitor_refresh_ms=100)
-    sweep = Sweeping(tmp_path, alone.parents[1] / "both.json", made.address)
-    sweep.at_work()
-    before, taken = {p.pid for p in workers()}, []
+    full = memory.total - memory.available + HOG
+    (tmp_path / "here").mkdir()
+    path, taken = sweep_file(tmp_path / "here"), []
+    (path.parent / "small.json").write_text(json.dumps({**STUDY, "n_questions": 1_000}))  # long enough for Ray to look
+    expected = left_by(ended_here(path))
 
-    def died() -> set[int]:
-        """Fill the machine up to where Ray is to act, and again if others on it give memory back."""
+    def fill(upto: float) -> None:
+        """Take memory until the machine holds so much of it."""
         there = psutil.virtual_memory()
-        lacking = int(full * there.total) + MORE - (there.total - there.available)
+        lacking = int(upto) - (there.total - there.available)
         if 0 < lacking < there.available - HOG:
             taken.append(np.ones(lacking // 8))
-        return before - {p.pid for p in workers()}
+
+    made, _ = cluster(memory_usage_threshold=full / memory.total, memory_monitor_refresh_ms=100)
+    sweep = Sweeping(tmp_path, path, made.address)
+    fill(full - HOG / 2)  # the tasks need the rest
+    sweep.at_work()
+
+    def died() -> bool:
+        fill(full + MORE)  # again, if others give memory back
+        return "ran out of memory" in sweep.said()
 
     sweep.wait_for(died, "a death")
     taken.clear()
     said = sweep.end()
     assert re.search(r"small-seed-[01] ran out of memory; it is begun again", said)
-    assert left_by(tmp_path / "runs" / "both") == left_by(alone)
+    assert left_by(tmp_path / "runs" / "both") == expected
 
 
 def test_what_no_node_can_take_is_told_before_it_is_waited_for(cluster, tmp_path, monkeypatch):
