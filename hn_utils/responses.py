@@ -13,7 +13,7 @@ from hn_utils.cache import cached
 from hn_utils.judges import Verdict, chat_verdicts, judge, quoted_answers
 from hn_utils.progress import tell_once
 from hn_utils.questions import Question, check_ids
-from hn_utils.served import served
+from hn_utils.served import Served
 from hn_utils.spans import A_FEW, answer_positions, first_sentence
 from hn_utils.study import Study
 from hn_utils.subject import Subject
@@ -79,11 +79,12 @@ def sample_responses(
     """
     check_ids(questions)
     prompts = [prompt_ids(subject, q, study, base) for q in questions]
+    server = Served(subject, study) if study.served_at and not base else None
 
     def compute(some: list[int]) -> list[dict]:
         asked = [prompts[i] for i in some]
-        if study.served_at and not base:
-            drawn = served(subject, [questions[i] for i in some], asked, study)
+        if server:
+            drawn = server.generate([questions[i] for i in some], asked)
         else:
             drawn = subject.generate(asked, study.sampling, study.seed)
         return [{"ids": [g.ids for g in row], "logprobs": [g.logprobs for g in row]} for row in drawn]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -32,30 +32,39 @@ GREEDY = Sampling(n=1, temperature=0.0)
 HOT = Sampling(n=1, temperature=2.0, top_k=10**6, top_p=1.0)  # the protocol's highest: who samples does not repeat
 
 
-def served(
-    subject: Subject, questions: Sequence[Question], prompts: Sequence[list[int]], study: Study
-) -> list[list[Generated]]:
-    """`study.sampling.n` responses to each prompt, as Subject.generate gives them, drawn at `study.served_at`.
+@dataclass
+class Served:
+    """The server of a study that runs this model: checked when it is first asked, then asked alone."""
 
-    They depend on their prompt, the settings and the seed, not on what else is asked, and are kept as they arrive.
-    Their log-probabilities are those of our own reading. Where the server knows no top-k, its own holds. Raises
-    ValueError, before anything is drawn, if the server runs another model or does not sample; OSError if it cannot be
-    reached.
-    """
-    server, n = Server(study.instruct, study.served_at), study.sampling.n
-    talks = [[{"role": "user", "content": study.chat_prompt.format(question=q.text)}] for q in questions]
-    asked = [Prompt(q.id, ids, subject.rendered(t)) for q, ids, t in zip(questions, prompts, talks, strict=True)]
-    about = {"address": server.address, "model": server.name, "fingerprint": subject.fingerprint, "seed": study.seed}
-    keys = [key_hash({**about, "sampling": study.sampling, "prompt": prompt.ids}) for prompt in asked]
-    by_key, form = dict(zip(keys, asked, strict=True)), None
-    ledger = Ledger("served-draws")
-    try:
-        while missing := {key: prompt for key, prompt in by_key.items() if len(kept(ledger, key)) < n}:
-            form = form or fitting_form(subject, server, list(missing.values()), study)
-            draw(server, form, missing, study, ledger)
-        return [read(subject, by_key[key], kept(ledger, key)[:n]) for key in keys]
-    finally:
-        ledger.close()
+    subject: Subject
+    study: Study
+    form: Form | None = None  # how to ask, once it is checked
+
+    def __post_init__(self) -> None:
+        self.server = Server(self.study.instruct, self.study.served_at)
+
+    def generate(self, questions: Sequence[Question], prompts: Sequence[list[int]]) -> list[list[Generated]]:
+        """`study.sampling.n` responses to each prompt, as Subject.generate gives them, drawn at `study.served_at`.
+
+        They depend on their prompt, the settings and the seed, not on what else is asked, and are kept as they arrive.
+        Their log-probabilities are those of our own reading. Where the server knows no top-k, its own holds. Raises
+        ValueError, before anything is drawn, if the server runs another model or does not sample; OSError if it cannot
+        be reached.
+        """
+        subject, study, server, n = self.subject, self.study, self.server, self.study.sampling.n
+        talks = [[{"role": "user", "content": study.chat_prompt.format(question=q.text)}] for q in questions]
+        asked = [Prompt(q.id, ids, subject.rendered(t)) for q, ids, t in zip(questions, prompts, talks, strict=True)]
+        about = {"address": server.address, "model": server.name, "fingerprint": subject.fingerprint}
+        about |= {"seed": study.seed, "sampling": study.sampling}
+        keys = [key_hash({**about, "prompt": prompt.ids}) for prompt in asked]
+        by_key, ledger = dict(zip(keys, asked, strict=True)), Ledger("served-draws")
+        try:
+            while missing := {key: prompt for key, prompt in by_key.items() if len(kept(ledger, key)) < n}:
+                self.form = self.form or fitting_form(subject, server, list(missing.values()), study)
+                draw(server, self.form, missing, study, ledger)
+            return [read(subject, by_key[key], kept(ledger, key)[:n]) for key in keys]
+        finally:
+            ledger.close()
 
 
 def kept(ledger: Ledger, key: str) -> list[Draw]:

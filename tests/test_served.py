@@ -12,7 +12,7 @@ from completion_server import CompletionServer
 
 from hn_utils.question_sets import load_questions
 from hn_utils.responses import prompt_ids
-from hn_utils.served import N_CHECKED, served
+from hn_utils.served import N_CHECKED, Served
 from hn_utils.study import Sampling
 
 COLD = Sampling(n=2, temperature=0.01, max_new_tokens=4)
@@ -30,7 +30,8 @@ def drawn(subject, study, asked, tmp_path, monkeypatch):
 
     def drawn(server: CompletionServer, sampling: Sampling = COLD, questions=asked, seed: int = 0):
         there = replace(study, served_at=server.url, sampling=sampling, seed=seed)
-        return served(subject, questions, [prompt_ids(subject, q, study, base=False) for q in questions], there)
+        prompts = [prompt_ids(subject, q, study, base=False) for q in questions]
+        return Served(subject, there).generate(questions, prompts)
 
     return drawn
 
@@ -88,6 +89,15 @@ def test_draws_depend_on_their_question_and_the_seed_alone(drawn, study, asked, 
         server.knows_n = True
         assert drawn(server, warm, asked[6:7], seed=1) != together[6:7]
     assert len({r.text for row in together for r in row}) > len(asked)
+
+
+def test_a_server_is_checked_once(subject, study, asked, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HN_CACHE", str(tmp_path))
+    with CompletionServer(study.instruct) as server:
+        serving = Served(subject, replace(study, served_at=server.url, sampling=COLD))
+        for question in asked[:3]:  # as shard by shard
+            serving.generate([question], [prompt_ids(subject, question, study, base=False)])
+    assert capsys.readouterr().out.count("it runs the model that is read here") == 1
 
 
 def test_what_was_drawn_is_kept(drawn, study, asked):
