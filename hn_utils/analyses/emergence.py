@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from hn_utils.analyses.base_probe import trainable
 from hn_utils.collecting import Collected, gathered
@@ -31,6 +30,18 @@ class Anew:
     beyond: Estimate
 
 
+N_GROUPS = 6  # of facts by how often they are stated
+
+
+class Exposed(NamedTuple):
+    """Questions about facts that pre-training states about as often: how often in all of it, on average; the share of
+    draws that are wrong; how many questions."""
+
+    exposure: float
+    made_up: float
+    n: int
+
+
 @dataclass(frozen=True)
 class Moment:
     """One checkpoint, on its own answers to the standard questions; what is tested is tested on test entities.
@@ -38,8 +49,9 @@ class Moment:
     `recall` is the share of all test draws that are right. `final` scores the final model's probe unchanged, `beyond`
     is its AUROC minus the mean of its random sets; None where fewer than 20 answers of a class are consistent. `loud`
     is the mean contribution of the final H-Neurons at an answer over that of as many random neurons of the same layers.
-    `anew` is None where there are too few answers to train on, or no neuron is kept. None of this says that a neuron
-    causes anything.
+    `anew` is None where there are too few answers to train on, or no neuron is kept. `exposed` tells how often it makes
+    answers up by how often facts are stated, of all standard questions; it is empty where that is not known. None of
+    this says that a neuron causes anything.
     """
 
     model: str
@@ -48,6 +60,7 @@ class Moment:
     beyond: Estimate | None
     loud: float
     anew: Anew | None
+    exposed: list[Exposed]
 
     @property
     def row(self) -> dict[str, Any]:
@@ -61,6 +74,7 @@ class Moment:
             "confidence": self.final.confidence and asdict(self.final.confidence),
             "loud": self.loud,
             "anew": self.anew and asdict(self.anew),
+            "exposed": [group._asdict() for group in self.exposed],
         }
 
 
@@ -93,6 +107,7 @@ def moment(found: Found, model: Subject, base: bool) -> Moment | None:
         None if final.h_neurons is None else beyond_sets(asked, found, test),
         loudness(found, asked, test),
         found_anew(found, asked),
+        by_exposure(asked),
     )
 
 
@@ -100,6 +115,20 @@ def recall(asked: Collected) -> float:
     """Share of the draws to test questions that are right."""
     pairs = zip(asked.questions, asked.responses, strict=True)
     return float(np.mean([r.verdict == "right" for q, drawn in pairs if q.split == "test" for r in drawn]))
+
+
+def by_exposure(asked: Collected) -> list[Exposed]:
+    """How often answers are wrong, in groups of about as many questions; facts that are never stated are one of their
+    own."""
+    stated = [q.strata.get("exposure") for q in asked.questions]
+    if None in stated:
+        return []
+    exposure = np.array(stated, float)
+    wrong = np.array([np.mean([r.verdict == "wrong" for r in drawn]) for drawn in asked.responses])
+    order = np.argsort(exposure, kind="stable")
+    never = order[exposure[order] == 0]
+    groups = [never, *np.array_split(order[len(never) :], N_GROUPS)]
+    return [Exposed(float(exposure[g].mean()), float(wrong[g].mean()), len(g)) for g in groups if len(g)]
 
 
 def loudness(found: Found, asked: Collected, rows: np.ndarray) -> float:
@@ -118,21 +147,3 @@ def found_anew(found: Found, asked: Collected) -> Anew | None:
     except NoHNeurons:
         return None
     return Anew(len(own.neurons), len(np.intersect1d(own.neurons, found.neurons)), own.beyond["random"])
-
-
-def told(moments: Iterable[Moment]) -> pd.DataFrame:
-    """A row a checkpoint, for the eye."""
-    return pd.DataFrame(
-        [
-            {
-                "checkpoint": one.model,
-                "draws that are right": f"{one.recall:.2f}",
-                "right, wrong": f"{one.final.n_right}, {one.final.n_wrong}",
-                "final H-Neurons, beyond random": str(one.beyond or "too few answers"),
-                "found anew, beyond random": str(one.anew.beyond) if one.anew else "none",
-                "of these the final ones": f"{one.anew.shared} of {one.anew.n}" if one.anew else "",
-                "confidence": str(one.final.confidence or ""),
-            }
-            for one in moments
-        ]
-    )
