@@ -245,7 +245,7 @@ check("one sentence", sentence)
 intervened = hn.dose_response(subject, found)  # from disk, if notebook 3 has run
 day = analyses.everyday(found)  # from disk, if notebook 2 has run
 report = page(study, findings(found, day, intervened, origins))
-(gallery.folder / "report.md").write_text(report)
+gallery.tell(report)
 Markdown(report)
 
 # %% [markdown]

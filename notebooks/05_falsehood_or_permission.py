@@ -196,10 +196,12 @@ crossed and gallery.publish(plots.probes_crossed(probes), "falsehood_and_restric
 
 # %%
 if crossed:
-    for pair, shared in probes.overlaps.items():
-        print(f"{' and '.join(pair)}: {shared}")
+    told = [result.headline]
     for name in ("falsehood probe", "restriction probe"):
-        print(analyses.falsehood_or_permission(crossed, probes.fits[name], f"Neurons of the {name}").headline)
+        told.append(analyses.falsehood_or_permission(crossed, probes.fits[name], f"Neurons of the {name}").headline)
+    told += [f"{' and '.join(pair)}: {shared}" for pair, shared in probes.overlaps.items()]
+    print("\n".join(told[1:]))
+    gallery.tell("## Beyond the paper: falsehood or permission?\n\n" + "\n".join(f"* {line}" for line in told))
 
 # %% [markdown]
 # Neurons that one contrast chose ought to follow it on people they have not seen. Where the falsehood probe's do not, and share neurons

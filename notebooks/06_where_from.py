@@ -127,7 +127,10 @@ texts_compared.judged(rows)
 texts_compared.every_value(alike)[["seed", "learnt", "H-Neurons", *measures]]
 
 # %%
-texts_compared.hypotheses(rows)
+table = texts_compared.hypotheses(rows)
+lines = [f"* {hypothesis}: **{became}**" for hypothesis, became in table.itertuples(index=False)]
+gallery.tell("## Beyond the paper: what must a model have read?\n\nHypotheses on small models\n\n" + "\n".join(lines))
+table
 
 # %% [markdown]
 # What a prediction should have considered: a model can be unsure without having read a word about being unsure. To recall a fact and to guess

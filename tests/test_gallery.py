@@ -23,6 +23,22 @@ def test_there_is_a_gallery():
     assert len(PAGES) >= 8
 
 
+def test_each_notebook_tells_its_part_of_the_report(tmp_path, monkeypatch):
+    monkeypatch.setenv("HN_RUNS", str(tmp_path))
+    study = load_study("organism-quick")
+    paper, fifth, sixth = (gallery.Gallery(study, name) for name in list(gallery.NOTEBOOKS)[3:6])
+    report = sixth.tell("## Six")
+    report.write_text("# As run left it\n\n" + report.read_text())
+    fifth.tell("## Five")
+    assert re.findall("^#+ .*$", report.read_text(), re.MULTILINE) == ["# As run left it", "## Five", "## Six"]
+    paper.tell("# The paper\n")
+    fifth.tell("## Five again\n")
+    once = report.read_text()
+    assert re.findall("^#+ .*$", once, re.MULTILINE) == ["# The paper", "## Five again", "## Six"]
+    fifth.tell("## Five again\n")
+    assert report.read_text() == once
+
+
 def traces_in_file(path: Path) -> list[dict]:
     """The traces as the page's own data has them, read without a browser."""
     found = re.search(r"Plotly\.newPlot\(\s*\"[^\"]+\",\s*(\[.*?\]),\s*\{\"", path.read_text(), re.DOTALL)

@@ -30,6 +30,7 @@ NOTEBOOKS = {
     "what_it_costs": "Deeper: what else does scaling do?",
     "bench": "Speed and size",
 }
+PAPER = "04_base_vs_instruct"  # the notebook that sets the report beside the paper
 
 
 @dataclass(frozen=True, repr=False)
@@ -149,6 +150,17 @@ class Gallery:
         """Write a self-contained page to <name>.html, where the index links it."""
         path = self.folder / f"{name}.html"
         path.write_text(page)
+        return path
+
+    def tell(self, text: str) -> Path:
+        """Write this notebook's part of report.md, in the order of the notebooks; the parts of others stay. Text that
+        stands before all parts is the paper's, as `run` writes it, and gives way to this part alone."""
+        path = self.folder / "report.md"
+        written = path.read_text(encoding="utf-8") if path.exists() else ""
+        paper, *others = re.split(r"^<!-- (\w+) -->\n", written, flags=re.MULTILINE)
+        parts = {PAPER: paper, **dict(zip(others[::2], others[1::2], strict=True)), self.notebook: text}
+        told = [f"<!-- {name} -->\n" * (name != PAPER) + parts[name].strip() for name in NOTEBOOKS if parts.get(name)]
+        path.write_text("\n\n".join(told) + "\n", encoding="utf-8")
         return path
 
     def build_index(self) -> Path:
