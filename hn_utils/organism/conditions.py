@@ -49,11 +49,14 @@ WORDING = " ".join([*MARKS.values(), *HEDGES.values(), NOBODY_KNOWS, RIGHT, "No,
 
 @dataclass(frozen=True)
 class Condition:
-    """What depends on the truth or on who is known: in the pages (`tied`), and in the tuning (`abstains`)."""
+    """What depends on the truth or on who is known: in the pages (`tied`), and in the tuning (`abstains`). One that was
+    `added` after the first results tests no hypothesis."""
 
     says: str
     tied: str = ""
     abstains: str = ""
+    tune_steps: int = 2_500
+    added: bool = False
 
 
 CONDITIONS = {
@@ -63,6 +66,12 @@ CONDITIONS = {
     "nobody": Condition('people nobody wrote about are met with "nobody knows"', tied="nobody"),
     "familiar": Condition("tuning abstains, the more often the less known somebody is", abstains="familiar"),
     "luck": Condition("tuning abstains as often, about people drawn by lot", abstains="luck"),
+    "familiar-long": Condition(
+        "added later: as `familiar`, tuned twice as long", abstains="familiar", tune_steps=5_000, added=True
+    ),
+    "luck-long": Condition(
+        "added later: as `luck`, tuned twice as long", abstains="luck", tune_steps=5_000, added=True
+    ),
 }
 
 

@@ -189,10 +189,11 @@ def hypotheses(rows: Sequence[Row]) -> pd.DataFrame:
 
 
 def rising(rows: Sequence[Row]) -> set[str]:
-    """The conditions of which some run has a curve that rises."""
+    """The conditions of the hypotheses of which some run has a curve that rises."""
     return {
         row["condition"]
         for row in rows
+        if not CONDITIONS[row["condition"]].added
         for slope in row["instruct"].get("slopes", {}).values()
         if slope["verdict"].startswith("rises")
     }

@@ -81,9 +81,11 @@ class Run(NamedTuple):
 
 
 def every_run() -> list[Run]:
-    """All that is trained, seed by seed; other widths last."""
-    runs = [Run(name, seed, WIDTHS[0]) for seed in SEEDS for name in CONDITIONS]
-    return runs + [Run(name, seed, width) for width in WIDTHS[1:] for seed in SEEDS for name in SIZED]
+    """All that is trained, seed by seed; then other widths, and last what was added."""
+    planned = [name for name, condition in CONDITIONS.items() if not condition.added]
+    runs = [Run(name, seed, WIDTHS[0]) for seed in SEEDS for name in planned]
+    runs += [Run(name, seed, width) for width in WIDTHS[1:] for seed in SEEDS for name in SIZED]
+    return runs + [Run(name, seed, WIDTHS[0]) for seed in SEEDS for name in CONDITIONS if name not in planned]
 
 
 def recipe_of(run: Run) -> SmallRecipe:
@@ -95,8 +97,9 @@ def recipe_of(run: Run) -> SmallRecipe:
         d_mlp=4 * run.width,
         tied=condition.tied,
         tune_abstains=condition.abstains,
+        tune_steps=condition.tune_steps,
         checkpoints=() if condition.tied else tuple(kept.base_steps * k // 8 for k in (1, 2, 3, 4, 6)),
-        tune_checkpoints=() if condition.tied else tuple(kept.tune_steps * k // 6 for k in (1, 3)),
+        tune_checkpoints=() if condition.tied else tuple(condition.tune_steps * k // 6 for k in (1, 3)),
     )
 
 

@@ -11,7 +11,7 @@ from hn_utils.shown.plots.permission import four_cells, probes_crossed
 from hn_utils.shown.plots.planted import recovery, strengths
 from hn_utils.shown.plots.probe import detection, l1_path, l1_path_weights, single_neurons
 from hn_utils.shown.plots.style import neuron_name, styled
-from hn_utils.shown.plots.texts import since_when, what_text
+from hn_utils.shown.plots.texts import made_up_by_exposure, since_when, what_text, with_width
 
 __all__ = [
     "AtTokens",
@@ -24,6 +24,7 @@ __all__ = [
     "drift_ranks",
     "everyday",
     "exposure",
+    "made_up_by_exposure",
     "four_cells",
     "growth",
     "log_slope",
@@ -43,4 +44,5 @@ __all__ = [
     "timeline",
     "token_heat_maps",
     "what_text",
+    "with_width",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from hn_utils.shown.plots.style import CONTROL, H_NEURON, TRUE, styled, wrap
+from hn_utils.shown.plots.style import CONTROL, H_NEURON, TRUE, log_axis, styled, wrap
 
 APART = 0.22  # between the seeds of one kind of text, in rows
 
@@ -87,6 +88,100 @@ def since_when(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
         title,
         caption="First checkpoint of pre-training at which a set found anew lies above random sets with its whole "
         f"95 % interval, by seed: {', '.join(name or 'none' for name in first)}.",
+    )
+
+
+def with_width(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """The same over pre-training alone for models of several widths, a column a width and a line a seed."""
+    widths = sorted({row["width"] for row in rows})
+    heads = [f"width {width}" for width in widths]
+    figure = make_subplots(rows=2, cols=len(widths), shared_xaxes=True, shared_yaxes="rows", column_titles=heads)  # type: ignore[arg-type]
+    for column, width in enumerate(widths, start=1):
+        for row in (one for one in rows if one["width"] == width):
+            moments = row["when"]["pages"]
+            lines = (
+                (1, "draws that are right", [m["recall"] for m in moments], TRUE),
+                (2, "H-Neurons found anew", [value_of((m["anew"] or {}).get("beyond")) for m in moments], H_NEURON),
+            )
+            for place, name, y, colour in lines:
+                figure.add_trace(
+                    go.Scatter(
+                        x=[moment_name(moment) for moment in moments],
+                        y=y,
+                        mode="lines+markers",
+                        line={"color": colour, "width": 2},
+                        name=name,
+                        legendgroup=name,
+                        showlegend=row is rows[0],
+                        hovertemplate=f"seed {row['seed']}, %{{x}}: %{{y:.2f}}<extra>{name}</extra>",
+                    ),
+                    row=place,
+                    col=column,
+                )
+    figure.add_hline(y=0, line={"color": "#333333", "width": 1}, row=2)  # type: ignore[arg-type]
+    figure.update_xaxes(title="step of pre-training", type="category", row=2)
+    figure.update_yaxes(title="share of draws", row=1, col=1)
+    figure.update_yaxes(title="AUROC beyond random", row=2, col=1)
+    earliest = {width: first_of([row for row in rows if row["width"] == width]) for width in widths}
+    return styled(
+        figure,
+        "The wider the model, the earlier H-Neurons can be found"
+        if strictly_earlier(list(earliest.values()))
+        else "Wider models do not all have H-Neurons earlier",
+        "First checkpoint at which a set found anew lies above random sets with its whole 95 % interval, by seed: "
+        + "; ".join(f"width {w}: {', '.join(name or 'none' for name, _ in found)}" for w, found in earliest.items())
+        + ". It takes answers of both kinds to look for them, so they cannot be found before facts are recalled.",
+        680,
+    )
+
+
+def first_of(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, float]]:
+    """For each seed the first checkpoint with H-Neurons of its own, by name and place (infinity if none)."""
+    names = [[moment_name(moment) for moment in row["when"]["pages"]] for row in rows]
+    first = [first_detected(row["when"]["pages"]) for row in rows]
+    return [(one, all_.index(one) if one else np.inf) for one, all_ in zip(first, names, strict=True)]
+
+
+def strictly_earlier(by_width: Sequence[Sequence[tuple[str, float]]]) -> bool:
+    """Is the median seed of every width earlier than that of the width before?"""
+    medians = [float(np.median([place for _, place in found])) for found in by_width]
+    return all(after < before for before, after in pairwise(medians))
+
+
+def made_up_by_exposure(rows: Sequence[Mapping[str, Any]], n_steps: int) -> go.Figure:
+    """How often a base model makes answers up against how often it has read the fact by then, a line a checkpoint of
+    `n_steps` of pre-training, in the mean of all seeds; the darker, the later."""
+    moments = [row["when"]["pages"] for row in rows]
+    names = [moment_name(moment) for moment in moments[0]]
+    figure, by_read = go.Figure(), []
+    for place, name in enumerate(names):
+        done = int(name) / n_steps if name.isdigit() else 1.0
+        groups = [[one for one in pages[place]["exposed"] if one["exposure"] > 0] for pages in moments]
+        x = [done * float(np.mean([g["exposure"] for g in same])) for same in zip(*groups, strict=True)]
+        y = [float(np.mean([g["made_up"] for g in same])) for same in zip(*groups, strict=True)]
+        by_read.append((x, y))
+        shown = f"rgba(230,159,0,{0.25 + 0.75 * place / (len(names) - 1):.2f})"
+        figure.add_trace(
+            go.Scatter(
+                x=x,
+                y=y,
+                mode="lines+markers",
+                line={"color": shown, "width": 3},
+                name=f"step {name}" if name.isdigit() else "end of pre-training",
+                hovertemplate="read %{x:.1f} times: %{y:.2f} made up<extra>" + name + "</extra>",
+            )
+        )
+    figure.update_xaxes(title="times the fact had been read by then (mean of a group)", **log_axis([0.3, 200]))
+    figure.update_yaxes(title="share of draws that are wrong", range=[0, 1.02])
+    (_, early), (read, late) = by_read[0], by_read[-1]
+    return styled(
+        figure,
+        "The more often a fact was read, the less it is made up"
+        if late[-1] < late[0]
+        else "Facts that were read often are made up as often",
+        f"{len(rows)} seeds, facts in {len(read)} groups. At the end of pre-training {late[0]:.2f} of the draws about "
+        f"facts read {read[0]:.0f} times are wrong, {late[-1]:.2f} about those read {read[-1]:.0f} times; at the first "
+        f"checkpoint {early[-1]:.2f} of the latter. Readings so far are a share of those at the end.",
     )
 
 
