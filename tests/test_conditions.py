@@ -223,6 +223,9 @@ def test_every_hypothesis_can_hold_and_can_fail():
         other = row("nothing", 1, beyond, width=width)
         rows.append({**other, "instruct": {**other["instruct"], "per_mille": share}})
     assert set(hypotheses(rows)["what became of it"]) == {"held"}
+    added = row("familiar-long", 1, 0.1)
+    added["instruct"]["slopes"]["restricted"]["verdict"] = "rises"
+    assert set(hypotheses([*rows, added])["what became of it"]) == {"held"}  # what was added later tests nothing
     weak = [{**one, "instruct": {**one["instruct"], "beyond": estimate(0.01)}} for one in rows]
     assert hypotheses(weak).loc[0, "what became of it"] == "did not hold"
 
@@ -243,3 +246,34 @@ def test_the_figure_draws_every_run_and_says_what_rises():
         figure.layout.title.text == "No property of the text raised detection in all seeds"
     )  # a seed of `nothing` does not count
     assert plots.what_text(drawn(rows[3:], ["base"]), ["sure"]).layout.title.text == "Detection rises under: sure"
+
+
+def page(step: str, recall: float, beyond: float | None, made_up: tuple[float, float] = (0.9, 0.9)) -> dict:
+    """A checkpoint, with a group of facts never read, one read 4 times by the end and one read 40 times."""
+    exposed = [{"exposure": e, "made_up": m, "n": 9} for e, m in zip((0.0, 4.0, 40.0), (1.0, *made_up), strict=True)]
+    anew = beyond and {"n": 3, "shared": 0, "beyond": estimate(beyond, 0.05)}
+    return {"model": step, "recall": recall, "anew": anew, "exposed": exposed}
+
+
+def test_the_figure_of_widths_names_the_first_checkpoint_that_stands_out():
+    early = [page("step-0500", 0.1, 0.1), page("base", 0.4, 0.2)]
+    late = [page("step-0500", 0.1, 0.04), page("base", 0.4, 0.2)]
+    never = [page("step-0500", 0.1, None), page("base", 0.4, 0.03)]
+    rows = [{"width": w, "seed": 1, "when": {"pages": p}} for w, p in ((32, late), (96, early))]
+    figure = plots.with_width(rows)
+    assert "width 32: base; width 96: 500" in figure.layout.title.subtitle.text.replace("<br>", " ")
+    assert figure.layout.title.text == "The wider the model, the earlier H-Neurons can be found"
+    assert [list(trace.y) for trace in figure.data] == [[0.1, 0.4], [0.04, 0.2], [0.1, 0.4], [0.1, 0.2]]
+    rows[0]["when"]["pages"], rows[1]["when"]["pages"] = early, never
+    figure = plots.with_width(rows)
+    assert "width 96: none" in figure.layout.title.subtitle.text
+    assert figure.layout.title.text == "Wider models do not all have H-Neurons earlier"
+
+
+def test_what_was_read_by_then_is_a_share_of_what_is_read_in_all():
+    pages = [page("step-0500", 0, None, (0.9, 0.8)), page("base", 0, None, (0.7, 0.1))]
+    figure = plots.made_up_by_exposure([{"when": {"pages": pages}}] * 2, 2_000)
+    early, late = figure.data
+    assert (list(early.x), list(early.y)) == ([1.0, 10.0], [0.9, 0.8])  # a quarter; facts never read have no place
+    assert (list(late.x), list(late.y)) == ([4.0, 40.0], [0.7, 0.1])
+    assert figure.layout.title.text == "The more often a fact was read, the less it is made up"
