@@ -172,10 +172,10 @@ def matched_pairs(sure: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> l
     """
     right, wrong = np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)
     gaps = np.abs(sure[right][:, None] - sure[wrong][None])
-    pairs, taken = [], set()
+    pairs, taken, widest = [], set(), CALIPER * sure.std()
     for flat in np.argsort(gaps, axis=None):
         i, j = divmod(int(flat), len(wrong))
-        if gaps[i, j] > CALIPER * sure.std():
+        if gaps[i, j] > widest:
             break
         pair = int(right[i]), int(wrong[j])
         if taken.isdisjoint(groups[list(pair)]):

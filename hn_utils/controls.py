@@ -70,12 +70,17 @@ def scored(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarr
 def auroc(labels: np.ndarray, scores: np.ndarray, weights: Weights | None = None) -> Any:
     """Chance that a random positive scores above a random negative, ties counting half; nan if a class is missing."""
     labels, scores = scored(labels, scores)
-    drawn = np.ones((1, len(labels))) if weights is None else weights
-    positive, negative = summed_by_score(scores, drawn * (labels == 1), drawn * (labels != 1))
-    up_to = negative.cumsum(1)
-    area = (positive * (up_to - negative / 2)).sum(1)
+    drawn = np.ones((len(labels), 1)) if weights is None else weights.T
+    positive, order = drawn[labels == 1], np.argsort(scores, kind="stable")
+    order = order[labels[order] != 1]  # the negatives, from the lowest score to the highest
+    up_to = np.zeros((len(order) + 1, drawn.shape[1]))
+    np.cumsum(drawn[order], axis=0, out=up_to[1:])
+    below, not_above = (np.searchsorted(scores[order], scores[labels == 1], side) for side in ("left", "right"))
+    area = np.einsum("pd,pd->d", positive, up_to[below])
+    if (below != not_above).any():
+        area = (area + np.einsum("pd,pd->d", positive, up_to[not_above])) / 2
     with np.errstate(invalid="ignore"):
-        return over_draws(area / (positive.sum(1) * up_to[:, -1]), weights)
+        return over_draws(area / (positive.sum(0) * up_to[-1]), weights)
 
 
 def average_precision(labels: np.ndarray, scores: np.ndarray, weights: Weights | None = None) -> Any:
@@ -121,7 +126,8 @@ def resampled(
     rng, n_groups = np.random.default_rng(seed), int(member.max()) + 1
     chosen = rng.integers(n_groups, size=(n, n_groups)) + n_groups * np.arange(n)[:, None]  # each draw in its own row
     drawn = np.bincount(chosen.ravel(), minlength=n * n_groups).astype(float).reshape(n, n_groups)
-    return statistic(*columns, weights=drawn[:, member])
+    by_row = np.ascontiguousarray(drawn.T)[member]  # laid out so that statistics may sort rows at little cost
+    return statistic(*columns, weights=by_row.T)
 
 
 def bootstrap(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from statistics import median
 
@@ -98,16 +98,15 @@ def sample_responses(
         kept = until_stop(subject, list(ids), study.base_stop) if base else len(ids)
         return kept, subject.decode(ids[:kept]).strip()
 
-    def read(question: Question, ids: list[int], logprobs: list[float]) -> Response:
-        n, text = written(tuple(ids))
-        return Response(question.id, ids[:n], logprobs[:n], text)
-
     drawn = [
-        [read(q, ids, logprobs) for ids, logprobs in zip(row["ids"], row["logprobs"], strict=True)]
-        for q, row in zip(questions, kept.records(), strict=True)
+        [(ids, logprobs, *written(tuple(ids))) for ids, logprobs in zip(row["ids"], row["logprobs"], strict=True)]
+        for row in kept.records()
     ]
-    verdicts = iter(judged([(q, r.text) for q, row in zip(questions, drawn, strict=True) for r in row], study))
-    return [[replace(r, verdict=next(verdicts)) for r in row] for row in drawn]
+    verdicts = iter(judged([(q, text) for q, row in zip(questions, drawn, strict=True) for *_, text in row], study))
+    return [
+        [Response(q.id, ids[:n], logprobs[:n], text, next(verdicts)) for ids, logprobs, n, text in row]
+        for q, row in zip(questions, drawn, strict=True)
+    ]
 
 
 def judged(answers: Sequence[tuple[Question, str]], study: Study) -> list[Verdict]:
