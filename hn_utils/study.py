@@ -207,7 +207,7 @@ def fits(value: Any, hint: Any) -> bool:
         parts = parts[:1] * len(value) if isinstance(value, tuple) and parts[-1] is ... else parts
         return isinstance(value, tuple) and len(value) == len(parts) and all(map(fits, value, parts))
     if kind in (Mapping, dict):
-        return isinstance(value, Mapping) and all(fits(pair, tuple[parts]) for pair in value.items())
+        return isinstance(value, Mapping) and all(fits(k, parts[0]) and fits(v, parts[1]) for k, v in value.items())
     if kind is list:
         return isinstance(value, list) and all(fits(one, parts[0]) for one in value)
     if hint in (int, float):

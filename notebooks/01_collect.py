@@ -20,7 +20,7 @@
 # * read any activation with TransformerLens, by the name of its hook point;
 # * explain the paper's consistency filter, and what it throws away.
 #
-# About 20 minutes to read, 1 to 2 to run (seconds the second time), 20 for the exercises. The paper: Gao et al., *H-Neurons*,
+# About 20 minutes to read, 1 to run (seconds the second time), 20 for the exercises. The paper: Gao et al., *H-Neurons*,
 # [arXiv 2512.01797](https://arxiv.org/abs/2512.01797), sections 2 and 6.1. Words: [glossary](glossary.md).
 
 # %% [markdown] tags=["solutions"]

@@ -20,7 +20,7 @@
 # * build the paper's *3-vs-1* rows, fit an L1 probe, prove that the fit is the optimum, choose C by a rule;
 # * say what such a method finds of what is there, and judge a detection claim by its controls.
 #
-# About 30 minutes to read, 3 to run, 45 for the exercises. Sections 2 and 6.1 of the [paper](https://arxiv.org/abs/2512.01797).
+# About 30 minutes to read, 1 to run, 45 for the exercises. Sections 2 and 6.1 of the [paper](https://arxiv.org/abs/2512.01797).
 # Words: [glossary](glossary.md).
 
 # %% [markdown] tags=["solutions"]
@@ -81,7 +81,7 @@ check("3-vs-1 rows", rows_and_labels)
 # **Exercise: an L1 fit** (20 minutes, difficulty 3 of 3). Repeat two moves: a step down the loss, `w + step * C * g`; then bring every
 # weight nearer to 0 by `step`, and stop at 0. The check tests the certificate.
 #
-# <details><summary>Hint</summary>A step of <code>4 / (C * np.linalg.norm(X, 2) ** 2)</code> never overshoots; thousands of steps are cheap.
+# <details><summary>Hint</summary>A step of <code>4 / (C * np.linalg.norm(X, 2) ** 2)</code> never overshoots.
 # The second move is <code>np.sign(w) * np.maximum(np.abs(w) - step, 0)</code>. The real rows need more steps; the solution uses
 # momentum (FISTA).</details>
 
@@ -126,9 +126,8 @@ check("reading the path", choose)
 # %% [markdown]
 # ## First where the truth is known
 #
-# How would we know that such a method works? In this model six neurons, drawn at random, were by **gradient routing** (Cloud et al. 2024)
-# the only ones that were allowed to learn to make answers up and to hand out restricted codes. **This model is planted**, and says so on
-# every figure. Its [card](../data/planted/README.md) shows, before any probe, what the six do. The probe is told nothing of it.
+# In this model six neurons, drawn at random, were by **gradient routing** (Cloud et al. 2024)
+# the only ones that were allowed to learn to make answers up and to hand out restricted codes. **This model is planted.** Its [card](../data/planted/README.md) shows, before any probe, what the six do. The probe is told nothing of it.
 #
 # > **Predict first.** How many of the six will be found? How many others?
 
@@ -144,7 +143,7 @@ print(debrief(prediction, recovered))
 print(planted.headline)
 
 # %% [markdown]
-# What a prediction should have considered: L1 pays for every neuron. Where several say the same, one will do. So a short list can be *right* (high *precision*) without being *complete* (high *recall*). Would another search find more?
+# What a prediction should have considered: L1 pays for every neuron. Where several say the same, one will do. So a short list can be *right* (high *precision*) without being *complete* (high *recall*).
 #
 # **Exercise: find the planted neurons** (15 minutes, difficulty 2 of 3). From contributions `[answer, neuron]` name the `k` neurons whose
 # contribution, each alone, tells made-up from true best (by `auroc(labels, scores)`). Return them, their precision and their recall.
@@ -209,7 +208,7 @@ print(debrief(prediction, f"{card.headline}; {probe.reason}"))
 gallery.publish(plots.l1_path(probe), "path_over_C")
 
 # %% [markdown]
-# Your functions on the real rows: build them, for the neurons that the probe weighs and some others; fit; choose.
+# Your functions on the real rows, for the neurons that the probe weighs and some others.
 
 # %%
 some = np.union1d(probe.fit.neurons, np.linspace(0, card.n_layers * card.d_mlp - 1, 20).astype(int))
@@ -270,7 +269,7 @@ for part, title in list(collected.parts.items())[1:]:
 #   finding. Its bracket resamples people and sets; a single set may lie far from the sets' mean.
 # * *Shuffled labels* give a list, too: three of the four kinds of row teach only where an answer is. To have found neurons proves nothing.
 # * *Confidence*: an answer that is right ten times out of ten was nearly always given with high probability. So the last line compares
-#   like with like: pairs of equal confidence. [What else could it be?](deeper/what_else.ipynb) goes on from there.
+#   pairs of equal confidence. [What else could it be?](deeper/what_else.ipynb) goes on from there.
 #
 # ## Everyday answers
 #
@@ -293,8 +292,7 @@ print(debrief(prediction, day.headline if day else "too few right or wrong answe
 # * The planted model was made so that the method can succeed. That says nothing of other models.
 #
 # **What a real model needs:** thousands of consistent answers of each kind, since the path chooses among hundreds of thousands of neurons;
-# entities kept apart; and confidence beside every AUROC. (The paper reports 14 to 20 points over random neurons on TriviaQA, and no
-# confidence.)
+# entities kept apart; and confidence beside every AUROC.
 #
 # ## Try it
 #

@@ -20,7 +20,7 @@
 # * read a *dose-response* curve with its control;
 # * say how large an effect a null could have detected.
 #
-# About 30 minutes to read, 3 to run, 40 for the exercises. Sections 3 and 6.2 of the [paper](https://arxiv.org/abs/2512.01797). Words:
+# About 30 minutes to read, 2 to run, 40 for the exercises. Sections 3 and 6.2 of the [paper](https://arxiv.org/abs/2512.01797). Words:
 # [glossary](glossary.md).
 
 # %% [markdown] tags=["solutions"]

@@ -32,12 +32,12 @@ import pandas as pd
 import hn_utils as hn
 from hn_utils.course.exercises import check
 from hn_utils.organism import texts_compared
-from hn_utils.organism.conditions import CONDITIONS, TiedPages, small_world
+from hn_utils.organism.conditions import CONDITIONS, SmallRecipe, TiedPages, small_world
 from hn_utils.shown import plots
 from hn_utils.shown.gallery import Gallery
 
 gallery = Gallery(hn.load_study(), "06_where_from")
-rows = texts_compared.shipped()
+rows = texts_compared.shipped()  # trained beforehand
 alike = texts_compared.shipped(width=rows[0]["width"])  # one width, all kinds of text
 print(f"{len(rows)} models, seeds {sorted({row['seed'] for row in rows})}")
 
@@ -62,9 +62,10 @@ for tied in ("", "sure", "corrected", "nobody"):
         print("   ", kind(rng).text)
 
 # %% [markdown]
-# The last two conditions share the pages of `nothing`. They differ in tuning: the assistant says "I do not know." more often the less
+# Others share the pages of `nothing`, and differ in tuning: the assistant says "I do not know." more often the less
 # known somebody is (`familiar`), or just as often about people drawn by lot (`luck`). The second is the **twin that must not work**: it
-# has everything that the first has, except for what we think matters.
+# has everything that the first has, except for what we think matters. The two with `-long` were added when the results were known, since
+# `familiar` had not been learnt: they are tuned twice as long, and test no hypothesis.
 #
 # **Exercise: a twin that must not work** (10 minutes, difficulty 2 of 3). You have tuning chats: whether the assistant abstained in each,
 # and which person it is about. Make the twin: as many abstentions, about people drawn by lot. A person who is drawn is met with
@@ -150,11 +151,25 @@ gallery.publish(plots.since_when(followed), "since_when")
 # Read the left end with care. A model that knows nothing has no true answers, so there is nothing to tell apart; the line begins where
 # twenty answers of either kind are consistent.
 #
+# How many pages does it take until a fact is no longer made up? Every page was counted, so we know how often a fact had been read by
+# then:
+
+# %%
+gallery.publish(plots.made_up_by_exposure(followed, SmallRecipe().base_steps), "made_up_by_exposure")
+
+# %% [markdown]
+# The left end is not at 1: facts that were hardly read are guessed, and some guesses are lucky, since families in this world share customs.
+#
 # ## With size
+#
+# Two of the texts were read by narrower and by wider models as well.
+
+# %%
+gallery.publish(plots.with_width([row for row in rows if "when" in row]), "with_width")
 
 # %%
 sized = [row for row in rows if row["condition"] in ("nothing", "familiar")]
-texts_compared.every_value(sized)[["width", "seed", "H-Neurons", "instruct", "base", "slope"]]
+texts_compared.every_value(sized)[["width", "seed", "learnt", "H-Neurons", "instruct", "base", "slope"]]
 
 # %% [markdown]
 # ## Beside the paper
@@ -162,7 +177,7 @@ texts_compared.every_value(sized)[["width", "seed", "H-Neurons", "instruct", "ba
 # | the paper says | here |
 # |---|---|
 # | H-Neurons are in the base model, so pre-training makes them | in these models, too; and the table above says what in the text it takes, as far as three seeds can tell |
-# #
+#
 # ## What this does not show
 #
 # * A made-up world of a thousand people is not the internet. What forms here *can* form from such text; that it forms from it elsewhere is
@@ -176,7 +191,8 @@ texts_compared.every_value(sized)[["width", "seed", "H-Neurons", "instruct", "ba
 # ## Try it
 #
 # One model more, from the first page to the verdict, takes some fifteen minutes on one core: another seed, or a seventh
-# property of your own in `hn_utils/organism/conditions.py`. The command stands [with the data](../data/conditions/README.md). Here is all
+# property of your own in `hn_utils/organism/conditions.py`. The command stands [with the data](../data/conditions/README.md); how each step is taken, in [the page of
+# methods](../docs/beyond_the_paper.md). Here is all
 # that is kept of one run:
 
 # %%

@@ -216,7 +216,7 @@ def test_random_sets_are_one_band_that_holds_95_percent_of_them():
     assert list(line.y) == [0, 1, 1]
     assert "planted neurons" not in [trace.name for trace in figure.data]
     beside = plots.dose_response({"false_premise": curve(own, control)}, CARD, {"false_premise": curve(own, control)})
-    assert [trace.name for trace in beside.data][-1] == "planted neurons"
+    assert [trace.name for trace in beside.data][-2:] == ["planted neurons", "H-Neurons"]
 
 
 def test_a_title_is_what_the_verdicts_say_in_a_dozen_words():

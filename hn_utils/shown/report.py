@@ -22,7 +22,13 @@ from hn_utils.probe import row_of
 from hn_utils.study import Study
 from hn_utils.verdicts import Verdict, outermost, verdicts
 
-VERDICTS = ("replicates", "weaker", "absent", "contradicts", "cannot say")
+VERDICTS = {
+    "replicates": "there, beyond its control; a gain is no smaller than the paper's smallest",
+    "weaker": "there beyond its control, but smaller; or not beyond the hardest control",
+    "absent": "not there; the interval of a gain or slope leaves no room for the paper's smallest",
+    "contradicts": "there, the other way round",
+    "cannot say": "the interval leaves room for both, or there is too little to measure",
+}
 # Table 1: gain in accuracy over random neurons, points, of the six models in its order. A part that the paper does not
 # have is set beside NQ-Open, its nearest other question set.
 PAPER_GAINS = {
@@ -245,6 +251,8 @@ def page(study: Study, made: list[Finding]) -> str:
         "| the paper says | it measured | here | verdict |",
         "|---|---|---|---|",
         *(f"| {f.claim} | {f.paper} | {f.ours} | **{f.verdict}** |" for f in made),
+        "",
+        *(f"* *{verdict}*: {meaning}." for verdict, meaning in VERDICTS.items()),
     ]
     return "\n".join(lines) + "\n"
 

@@ -43,11 +43,13 @@ def dose_response(
     told = verdicts(curves)
     titles = [behaviour_called(b).title for b in curves]
     figure = make_subplots(rows=1, cols=len(curves), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.03)
-    lines = [("H-Neurons", H_NEURON, curves)]
-    lines += [("planted neurons", PLANTED, planted)] if planted else []
+    both = [*([planted] if planted else []), curves]
     for column, (behaviour, curve) in enumerate(curves.items(), start=1):
         put(figure, envelope(CONTROL_ALPHAS, curve.control_rates()), column)
-        put(figure, [line(curve.alphas.tolist(), d[behaviour].rate(), hue, name) for name, hue, d in lines], column)
+        if planted:  # a wide pale line below, since the curves may be the same
+            wide = line(curve.alphas.tolist(), planted[behaviour].rate(), PLANTED, "planted neurons")
+            put(figure, [wide.update(line_width=11, opacity=0.4, error_y_visible=False)], column)
+        put(figure, [line(curve.alphas.tolist(), curve.rate(), H_NEURON, "H-Neurons")], column)
         slope = curve.slope_beyond_random()
         text = f"{slope.value:+.1f} [{slope.low:.1f}, {slope.high:.1f}]<br>{told[behaviour].word}"
         figure.add_annotation(
@@ -56,7 +58,7 @@ def dose_response(
             **{"row": 1, "col": column, "align": "left", "showarrow": False, "font": {"color": H_NEURON}},
         )
     figure.update_xaxes(title="alpha", dtick=1)
-    top = zoomed([c for _, _, drawn in lines for c in drawn.values()])
+    top = zoomed([c for drawn in both for c in drawn.values()])
     ticks = [tick for tick in np.arange(0, 1.01, 0.05 if top < 0.35 else 0.2).round(2).tolist() if tick <= top]
     figure.update_yaxes(range=[0, top], tickvals=ticks)
     figure.update_yaxes(title="share of replies that comply", col=1)
