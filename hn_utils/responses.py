@@ -80,16 +80,17 @@ def sample_responses(
     check_ids(questions)
     prompts = [prompt_ids(subject, q, study, base) for q in questions]
     server = Served(subject, study) if study.served_at and not base else None
+    only_base = {"stop": study.base_stop} if base else {}
 
     def compute(some: list[int]) -> list[dict]:
         asked = [prompts[i] for i in some]
         if server:
             drawn = server.generate([questions[i] for i in some], asked)
         else:
-            drawn = subject.generate(asked, study.sampling, study.seed)
+            drawn = subject.generate(asked, study.sampling, study.seed, **only_base)
         return [{"ids": [g.ids for g in row], "logprobs": [g.logprobs for g in row]} for row in drawn]
 
-    settings = subject.key(VERSION, sampling=study.sampling, seed=study.seed, served_at=study.served_at)
+    settings = subject.key(VERSION, sampling=study.sampling, seed=study.seed, served_at=study.served_at, **only_base)
     kept = cached("responses", settings, prompts, compute, max(1, study.batch_rows // study.sampling.n))
 
     @cache  # answers are often the same

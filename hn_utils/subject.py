@@ -133,6 +133,7 @@ class Subject:
         self.n_layers, self.d_mlp = bridge.cfg.n_layers, cast(int, bridge.cfg.d_mlp)
         self.device = next(self.model.parameters()).device
         self.packed_norms: dict[int, Tensor] = {}
+        self.held: dict[str, set[int]] = {}
         keep_freed_memory()
         self.checked = self.inspect()
         self.own_hooks = self.hooks()
@@ -417,8 +418,11 @@ class Subject:
             yield streams, self.logits(out.last_hidden_state[i, list(at)]).log_softmax(-1)
 
     @torch.inference_mode()
-    def generate(self, prompts: Sequence[Sequence[int]], sampling: Sampling, seed: int = 0) -> list[list[Generated]]:
+    def generate(
+        self, prompts: Sequence[Sequence[int]], sampling: Sampling, seed: int = 0, stop: str = ""
+    ) -> list[list[Generated]]:
         """Draw `sampling.n` responses to each prompt, all in one batch; the prompt is read once and its cache repeated.
+        A response ends with its end of turn, or with a token that holds `stop`.
 
         A draw depends on its own prompt and number, on the settings and on `seed`: not on the others in the batch (but
         for rounding), nor on anything that ran before.
@@ -432,10 +436,11 @@ class Subject:
         processors: list[LogitsProcessor] = [recorder]
         if sampling.temperature > 0:
             processors.append(Draw(sampling, np.concatenate([own_numbers(p, sampling, seed) for p in prompts])))
+        ends = self.stop_ids | self.holding(stop)
         settings = GenerationConfig(
             max_new_tokens=sampling.max_new_tokens,
             do_sample=False,
-            eos_token_id=sorted(self.stop_ids),
+            eos_token_id=sorted(ends),
             pad_token_id=self.pad_id,
         )
         own, self.model.generation_config = self.model.generation_config, GenerationConfig()  # some ship penalties
@@ -452,7 +457,7 @@ class Subject:
         recorder.settle(written[:, -1])
         rows = written[:, ids.shape[1] :].tolist()
         logprobs = torch.stack(recorder.chosen, 1).tolist()
-        flat = [self.finished(row, lp) for row, lp in zip(rows, logprobs, strict=True)]
+        flat = [self.finished(row, lp, ends) for row, lp in zip(rows, logprobs, strict=True)]
         return [flat[i : i + sampling.n] for i in range(0, len(flat), sampling.n)]
 
     def read_prompts(self, ids: Tensor, mask: Tensor) -> DynamicCache:
@@ -479,9 +484,17 @@ class Subject:
         config = self.model.generation_config.eos_token_id
         return {self.tokenizer.eos_token_id, *(config if isinstance(config, list) else [config])} - {None}
 
-    def finished(self, ids: list[int], logprobs: list[float]) -> Generated:
-        """Cut a row after its first end-of-turn token; what follows is padding."""
-        end = next((i + 1 for i, token in enumerate(ids) if token in self.stop_ids), len(ids))
+    def holding(self, stop: str) -> set[int]:
+        """The tokens whose text holds `stop`; one that is spread over several tokens is in none."""
+        if stop and stop not in self.held:
+            ids = range(len(self.tokenizer))
+            texts = self.tokenizer.batch_decode([[i] for i in ids], clean_up_tokenization_spaces=False)
+            self.held[stop] = {i for i, text in zip(ids, texts, strict=True) if stop in text}
+        return self.held.get(stop, set())
+
+    def finished(self, ids: list[int], logprobs: list[float], ends: set[int]) -> Generated:
+        """Cut a row after the first token that ends it; what follows is padding."""
+        end = next((i + 1 for i, token in enumerate(ids) if token in ends), len(ids))
         return Generated(ids[:end], logprobs[:end], self.decode(ids[:end]).strip())
 
     def scaled(self, neurons: Int[np.ndarray, "k"], by: float | Sequence[float]) -> AbstractContextManager[None]:
@@ -503,7 +516,8 @@ class Subject:
             prompt, stop = self.chat([{"role": "user", "content": text}]), ""
         else:
             prompt, stop = self.text(self.study.base_prompt.format(question=text)), self.study.base_stop
-        ((reply,),) = self.generate([prompt], Sampling(n=1, temperature=0.0, max_new_tokens=max_new_tokens))
+        settings = Sampling(n=1, temperature=0.0, max_new_tokens=max_new_tokens)
+        ((reply,),) = self.generate([prompt], settings, stop=stop)
         return reply.text.partition(stop)[0].strip() if stop else reply.text
 
     # --- weights ---------------------------------------------------------------------------------------------------

@@ -79,3 +79,26 @@ def test_one_more_question_draws_and_captures_no_other_again(subject, study, tmp
     doses = [Dose(np.array([3]), 0.0), Dose(np.array([4]), 2.0), UNSCALED]
     assert replies_at(subject, [item], doses, study)[0][::2] == first[0]
     assert sum(asked) == 3  # a set of neurons more costs its own replies alone
+
+
+def test_a_base_model_stops_where_its_answer_ends(study, tmp_path, monkeypatch):
+    """The same responses as if it had gone on to the limit, which another writes and then cuts; and fewer passes."""
+    monkeypatch.setenv("HN_CACHE", str(tmp_path))
+    there = replace(study, sampling=replace(study.sampling, n=2, max_new_tokens=12))
+    base, asked = Subject.load(study.base, there), [q for q in load_questions(study) if q.part == "standard"][:6]
+    passes: list[int] = []
+    base.model.base_model.register_forward_pre_hook(lambda *_: passes.append(1))
+    base.own_hooks = base.hooks()
+    stopped = sample_responses(base, asked, there, base=True)
+    n_stopped = len(passes)
+    monkeypatch.setenv("HN_CACHE", str(tmp_path / "on"))
+    monkeypatch.setattr(Subject, "holding", lambda *_: set())
+    went_on = sample_responses(base, asked, there, base=True)
+    assert n_stopped < len(passes) - n_stopped
+    assert [[(r.ids, r.text, r.verdict) for r in row] for row in stopped] == [
+        [(r.ids, r.text, r.verdict) for r in row] for row in went_on
+    ]
+    assert np.allclose(
+        *([x for row in some for r in row for x in r.logprobs] for some in (stopped, went_on)), atol=1e-5
+    )
+    assert all(r.ids[-1] == base.tokenizer.convert_tokens_to_ids(".") for row in stopped for r in row if "." in r.text)
