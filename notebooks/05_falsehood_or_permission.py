@@ -89,9 +89,9 @@ check("two effects and their interaction", three_effects)
 # %% [markdown]
 # ## The rule
 #
-# It was written, and committed, before any of this was run. An effect is in units of the spread within cells. It is *there* if it stands
-# out from random sets of the same layers and loudness, and from zero, with p at most 0.05 after correction for the two; and if it is
-# positive. It is *not there* if it is not told apart although a difference of half a spread would have been seen. Else it is *open*, and
+# It was written, and committed, before any of this was run. An effect is in units of the spread within cells. It is *there* if it
+# stands out from random sets of the same layers and loudness with p at most 0.05, after correction for the two, and lies above them. It is
+# *not there* if it is not told apart although a difference of half a spread would have been seen. Else it is *open*, and
 # so is the verdict. And all this **at equal confidence**: in every narrow range of log-probability each cell counts as much as the others.
 # A made-up code is a guess; without this one would compare confidence.
 
@@ -128,7 +128,8 @@ print(analyses.falsehood_or_permission(planted_too, six_too, "The six planted ne
 told.table
 
 # %% [markdown]
-# **What came out** stands above, beside what ought to. Where the rule does not say "both" of the first model, it has missed what is there.
+# **What came out** stands above, beside what ought to. Where the rule does not say "both" of the first model, or "falsehood" of what
+# is found in the second, it has missed what is there. As committed here, one verdict of four is right.
 # Read the table's upper half: among all answers both effects have intervals above zero. Two things take the verdict away. *Equal
 # confidence*: the planted neurons were pressed to tell what the model knows, and so does confidence; one has taken away what they read.
 # *Single neurons*: others as loud, one at a time, differ nearly as much between cells, this way or that. And yet this neuron, turned up,
@@ -177,7 +178,8 @@ crossed and result.table
 # moved. With one answer a question, 28 in each cell, it was "cannot tell". With two, and as many of each cell drawn at random, ten draws
 # said "neither" four times, "permission" four times and "cannot tell" twice. Weights are the mean of all such draws: they give what you
 # see. If it names an effect, compare the upper half of the table: restricted and allowed answers differ little in confidence anyway, so
-# what is there at equal confidence should be there among all. What moves with such choices is a hint, not a finding.
+# what is there at equal confidence should be there among all; on the bundled model it is not. And look at the random sets: part of a
+# distance from them may be theirs. What moves with such choices is a hint, not a finding. [All steps](../docs/beyond_the_paper.md).
 #
 # One score can hide that neurons pull apart. Each H-Neuron's own contribution:
 
@@ -188,7 +190,8 @@ crossed and analyses.each_neuron(crossed)
 # ## Two probes
 #
 # Does anything here tell falsehood from permission? We train two probes on training people: one on true against false answers to allowed
-# questions, one on allowed against restricted questions that were answered truly. Each is read on both contrasts.
+# questions, one on allowed against restricted questions that were answered truly. Each is read on falsehood among allowed and among restricted
+# answers, and on restriction among true and among false ones.
 
 # %%
 probes = crossed and analyses.two_probes(crossed)

@@ -32,7 +32,7 @@ import pandas as pd
 import hn_utils as hn
 from hn_utils.course.exercises import check
 from hn_utils.organism import texts_compared
-from hn_utils.organism.conditions import CONDITIONS, SmallRecipe, TiedPages, small_world
+from hn_utils.organism.conditions import CONDITIONS, TiedPages, small_world
 from hn_utils.shown import plots
 from hn_utils.shown.gallery import Gallery
 
@@ -48,8 +48,8 @@ print(f"{len(rows)} models, seeds {sorted({row['seed'] for row in rows})}")
 # knows there is nothing to read. Which of these does a model need, so that a few neurons tell its made-up answers from its true ones?
 # No one can take them out of the internet. In a made-up world we can.
 #
-# All models read about the same people, in the same kinds of sentence, at the same rates, from the same seeds. What differs is what a
-# mark, a hedge, a correction or a "nobody knows" *depends on*. Under `nothing` they fall by chance.
+# All models read about the same people, in the same kinds of sentence, at the same rates, from the same seeds. In four texts it differs
+# what a mark, a hedge, a correction or a "nobody knows" *depends on*. Under `nothing` they fall by chance.
 
 # %%
 pd.DataFrame({name: condition.says for name, condition in CONDITIONS.items()}.items(), columns=["condition", "text"])
@@ -118,8 +118,8 @@ gallery.publish(plots.what_text(texts_compared.drawn(alike, measures), texts_com
 
 # %% [markdown]
 # **What came out**, by the rule: a condition *raises* a number if it lies above `nothing` in each of three seeds, and by 0.05 on average
-# (5 points for slopes); it *leaves* it if all three differences lie within that; else the matter is *open*. The brackets hold the
-# differences, seed by seed.
+# (5 points for slopes), and *lowers* it likewise; it *leaves* it if all three differences are smaller than that; else the matter is
+# *open*. A run that has not learnt its text does not count. The brackets hold the differences, seed by seed.
 
 # %%
 texts_compared.judged(rows)
@@ -140,29 +140,30 @@ table
 #
 # ## Since when?
 #
-# The same models were kept along the way. At each checkpoint two questions: what do the *final* H-Neurons detect in its answers, and what
-# would have been found *anew* there?
+# The models of `familiar` were kept along the way (its pages are those of `nothing`; its tuning was learnt in no seed, and left one or two
+# H-Neurons). At each checkpoint two questions: what do the *final* H-Neurons detect in its answers, and what would have been found *anew*
+# there?
 
 # %%
 followed = [row for row in alike if "when" in row]
 gallery.publish(plots.since_when(followed), "since_when")
 
 # %% [markdown]
-# Read the left end with care. A model that knows nothing has no true answers, so there is nothing to tell apart; the line begins where
-# twenty answers of either kind are consistent.
+# Read the left end with care. A model that knows nothing has no true answers, so there is nothing to tell apart: lines begin where there
+# are enough consistent answers of either kind. And base models are asked as plain text, tuned ones by the chat template.
 #
-# How many pages does it take until a fact is no longer made up? Every page was counted, so we know how often a fact had been read by
-# then:
+# How often must a fact be stated until it is no longer made up? Statements were counted:
 
 # %%
-gallery.publish(plots.made_up_by_exposure(followed, SmallRecipe().base_steps), "made_up_by_exposure")
+gallery.publish(plots.made_up_by_exposure(followed), "made_up_by_exposure")
 
 # %% [markdown]
-# The left end is not at 1: facts that were hardly read are guessed, and some guesses are lucky, since families in this world share customs.
+# At the left end not all is wrong: facts that were hardly read are guessed, and some guesses are lucky, since families in this world
+# share customs.
 #
 # ## With size
 #
-# Two of the texts were read by narrower and by wider models as well.
+# `nothing` and `familiar` were read by narrower and by wider models as well. First the checkpoints of these pages:
 
 # %%
 gallery.publish(plots.with_width([row for row in rows if "when" in row]), "with_width")
@@ -190,7 +191,7 @@ texts_compared.every_value(sized)[["width", "seed", "learnt", "H-Neurons", "inst
 #
 # ## Try it
 #
-# One model more, from the first page to the verdict, takes some fifteen minutes on one core: another seed, or a seventh
+# One model more, from the first page to the verdict, takes some five minutes on one core: another seed, or a seventh
 # property of your own in `hn_utils/organism/conditions.py`. The command stands [with the data](../data/conditions/README.md); how each step is taken, in [the page of
 # methods](../docs/beyond_the_paper.md). Here is all
 # that is kept of one run:

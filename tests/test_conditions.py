@@ -226,6 +226,9 @@ def test_every_hypothesis_can_hold_and_can_fail():
     added = row("familiar-long", 1, 0.1)
     added["instruct"]["slopes"]["restricted"]["verdict"] = "rises"
     assert set(hypotheses([*rows, added])["what became of it"]) == {"held"}  # what was added later tests nothing
+    unlearnt = [{**one, "learnt": one["condition"] != "familiar"} for one in rows]
+    became = hypotheses(unlearnt)["what became of it"].tolist()
+    assert [became[place] for place in (3, 4, 5)] == ["open"] * 3  # a run that has not learnt its text does not count
     weak = [{**one, "instruct": {**one["instruct"], "beyond": estimate(0.01)}} for one in rows]
     assert hypotheses(weak).loc[0, "what became of it"] == "did not hold"
 
@@ -270,10 +273,11 @@ def test_the_figure_of_widths_names_the_first_checkpoint_that_stands_out():
     assert figure.layout.title.text == "Wider models do not all have H-Neurons earlier"
 
 
-def test_what_was_read_by_then_is_a_share_of_what_is_read_in_all():
-    pages = [page("step-0500", 0, None, (0.9, 0.8)), page("base", 0, None, (0.7, 0.1))]
-    figure = plots.made_up_by_exposure([{"when": {"pages": pages}}] * 2, 2_000)
+def test_a_line_a_checkpoint_in_the_mean_of_the_seeds():
+    one = [page("step-0500", 0, None, (0.9, 0.8)), page("base", 0, None, (0.7, 0.1))]
+    other = [page("step-0500", 0, None, (1.0, 0.8)), page("base", 0, None, (0.7, 0.3))]
+    figure = plots.made_up_by_exposure([{"when": {"pages": pages}} for pages in (one, other)])
     early, late = figure.data
-    assert (list(early.x), list(early.y)) == ([1.0, 10.0], [0.9, 0.8])  # a quarter; facts never read have no place
-    assert (list(late.x), list(late.y)) == ([4.0, 40.0], [0.7, 0.1])
-    assert figure.layout.title.text == "The more often a fact was read, the less it is made up"
+    assert (list(early.x), list(early.y)) == ([4.0, 40.0], pytest.approx([0.95, 0.8]))  # never stated: no place
+    assert (list(late.x), list(late.y)) == ([4.0, 40.0], pytest.approx([0.7, 0.2]))
+    assert figure.layout.title.text == "The more often a fact is read, the less it is made up"

@@ -165,11 +165,9 @@ def hypotheses(rows: Sequence[Row]) -> pd.DataFrame:
             return "held"
         return "open" if any(told.startswith(("open", "only")) for told, _ in said) else "did not hold"
 
-    def held(true: bool) -> str:
-        return "held" if true else "did not hold"
-
-    no_higher = not str(table.loc["familiar", "transfer"]).startswith("raises")
-    carries = all_above_none("transfer", PAGES)
+    carries, higher = all_above_none("transfer", PAGES), str(table.loc["familiar", "transfer"])
+    if carries == "held" and higher.startswith(("raises", "only")):
+        carries = "open" if higher.startswith("only") else "did not hold"
     outcomes = {
         "1. H-Neurons form where nothing depends on the truth": all_above_none("instruct", [REFERENCE]),
         "2. sure and corrected raise detection in the base model": all_said(
@@ -181,29 +179,35 @@ def hypotheses(rows: Sequence[Row]) -> pd.DataFrame:
         "4. nobody raises it in the base, familiar in the instruct model, luck leaves it": all_said(
             ("nobody", "base", "raises"), ("familiar", "instruct", "raises"), ("luck", "instruct", "leaves")
         ),
-        "5. a curve rises under familiar, and there alone": held(rising(own_width) == {"familiar"}),
-        "6. transfer is above 0 after all pages, and no higher under familiar": carries if no_higher else held(False),
+        "5. a curve rises under familiar, and there alone": under_familiar_alone(own_width),
+        "6. transfer is above 0 after all pages, and no higher under familiar": carries,
         "7. with width the share of neurons falls, and detection rises": by_width(rows),
     }
     return pd.DataFrame({"hypothesis": list(outcomes), "what became of it": list(outcomes.values())})
 
 
-def rising(rows: Sequence[Row]) -> set[str]:
-    """The conditions of the hypotheses of which some run has a curve that rises."""
-    return {
+def under_familiar_alone(rows: Sequence[Row]) -> str:
+    """Does a curve rise in a run of `familiar`, and in none of another condition? Open as long as none rises elsewhere,
+    and `familiar` was not learnt."""
+    counted = [row for row in rows if row["learnt"] and not CONDITIONS[row["condition"]].added]
+    rising = {
         row["condition"]
-        for row in rows
-        if not CONDITIONS[row["condition"]].added
+        for row in counted
         for slope in row["instruct"].get("slopes", {}).values()
         if slope["verdict"].startswith("rises")
     }
+    if rising - {"familiar"}:
+        return "did not hold"
+    if not any(row["condition"] == "familiar" for row in counted):
+        return "open"
+    return "held" if rising else "did not hold"
 
 
 def by_width(rows: Sequence[Row]) -> str:
     """Over the widths of `nothing`, in the mean of its seeds: does the share of neurons fall, and detection rise?"""
     means = []
     for width in sorted({row["width"] for row in rows}):
-        some = [row for row in rows if row["width"] == width and row["condition"] == REFERENCE]
+        some = [row for row in rows if row["width"] == width and row["condition"] == REFERENCE and row["learnt"]]
         detected = [estimate.value for row in some if (estimate := beyond_random(row, "instruct")) is not None]
         means.append((np.mean([row["instruct"].get("per_mille", 0) for row in some]), np.mean(detected)))
     shares, detections = np.array(means).T

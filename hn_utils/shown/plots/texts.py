@@ -148,19 +148,18 @@ def strictly_earlier(by_width: Sequence[Sequence[tuple[str, float]]]) -> bool:
     return all(after < before for before, after in pairwise(medians))
 
 
-def made_up_by_exposure(rows: Sequence[Mapping[str, Any]], n_steps: int) -> go.Figure:
-    """How often a base model makes answers up against how often it has read the fact by then, a line a checkpoint of
-    `n_steps` of pre-training, in the mean of all seeds; the darker, the later."""
+def made_up_by_exposure(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """How often a base model makes answers up against how often pre-training states the fact in all, a line a
+    checkpoint, in the mean of all seeds; the darker, the later."""
     moments = [row["when"]["pages"] for row in rows]
-    names = [moment_name(moment) for moment in moments[0]]
-    figure, by_read = go.Figure(), []
-    for place, name in enumerate(names):
-        done = int(name) / n_steps if name.isdigit() else 1.0
+    figure, drawn = go.Figure(), []
+    for place, moment in enumerate(moments[0]):
+        name = moment_name(moment)
         groups = [[one for one in pages[place]["exposed"] if one["exposure"] > 0] for pages in moments]
-        x = [done * float(np.mean([g["exposure"] for g in same])) for same in zip(*groups, strict=True)]
+        x = [float(np.mean([g["exposure"] for g in same])) for same in zip(*groups, strict=True)]
         y = [float(np.mean([g["made_up"] for g in same])) for same in zip(*groups, strict=True)]
-        by_read.append((x, y))
-        shown = f"rgba(230,159,0,{0.25 + 0.75 * place / (len(names) - 1):.2f})"
+        drawn.append(y)
+        shown = f"rgba(230,159,0,{0.25 + 0.75 * place / (len(moments[0]) - 1):.2f})"
         figure.add_trace(
             go.Scatter(
                 x=x,
@@ -168,20 +167,20 @@ def made_up_by_exposure(rows: Sequence[Mapping[str, Any]], n_steps: int) -> go.F
                 mode="lines+markers",
                 line={"color": shown, "width": 3},
                 name=f"step {name}" if name.isdigit() else "end of pre-training",
-                hovertemplate="read %{x:.1f} times: %{y:.2f} made up<extra>" + name + "</extra>",
+                hovertemplate="stated %{x:.1f} times in all: %{y:.2f} wrong<extra>" + name + "</extra>",
             )
         )
-    figure.update_xaxes(title="times the fact had been read by then (mean of a group)", **log_axis([0.3, 200]))
+    figure.update_xaxes(title="times the fact is stated in all of pre-training (mean of a group)", **log_axis(x))
     figure.update_yaxes(title="share of draws that are wrong", range=[0, 1.02])
-    (_, early), (read, late) = by_read[0], by_read[-1]
+    early, late = drawn[0], drawn[-1]
     return styled(
         figure,
-        "The more often a fact was read, the less it is made up"
+        "The more often a fact is read, the less it is made up"
         if late[-1] < late[0]
-        else "Facts that were read often are made up as often",
-        f"{len(rows)} seeds, facts in {len(read)} groups. At the end of pre-training {late[0]:.2f} of the draws about "
-        f"facts read {read[0]:.0f} times are wrong, {late[-1]:.2f} about those read {read[-1]:.0f} times; at the first "
-        f"checkpoint {early[-1]:.2f} of the latter. Readings so far are a share of those at the end.",
+        else "Facts that are read often are made up as often",
+        f"{len(rows)} seeds, {len(x)} groups of facts. At the end {late[0]:.2f} of the draws about facts "
+        f"stated {x[0]:.0f} times are wrong, {late[-1]:.2f} about those stated {x[-1]:.0f} times; at the first "
+        f"checkpoint {early[0]:.2f} and {early[-1]:.2f}.",
     )
 
 
