@@ -148,9 +148,13 @@ table
 followed = [row for row in alike if "when" in row]
 gallery.publish(plots.since_when(followed), "since_when")
 
+# %%
+texts_compared.along(followed)
+
 # %% [markdown]
 # Read the left end with care. A model that knows nothing has no true answers, so there is nothing to tell apart: lines begin where there
-# are enough consistent answers of either kind. And base models are asked as plain text, tuned ones by the chat template.
+# are enough consistent answers of either kind. Base models are asked as plain text, tuned ones by the chat template. Confidence
+# (an AUROC, not a distance) is at 0.88 or more wherever there are answers enough.
 #
 # How often must a fact be stated until it is no longer made up? Statements were counted:
 

@@ -23,7 +23,7 @@ from hn_utils.organism.conditions import (
     overall,
 )
 from hn_utils.organism.text import ABSTENTION
-from hn_utils.organism.texts_compared import beyond_random, drawn, hypotheses, judged, raised
+from hn_utils.organism.texts_compared import along, beyond_random, drawn, hypotheses, judged, raised
 from hn_utils.organism.tokenizer import UNKNOWN
 from hn_utils.organism.train import BASE_RECIPE, train
 from hn_utils.organism.what_text import Run, every_run, has_learnt, recipe_of, share_base
@@ -281,3 +281,15 @@ def test_a_line_a_checkpoint_in_the_mean_of_the_seeds():
     assert (list(early.x), list(early.y)) == ([4.0, 40.0], pytest.approx([0.95, 0.8]))  # never stated: no place
     assert (list(late.x), list(late.y)) == ([4.0, 40.0], pytest.approx([0.7, 0.2]))
     assert figure.layout.title.text == "The more often a fact is read, the less it is made up"
+
+
+def test_a_row_a_checkpoint_tells_what_is_there_and_leaves_out_what_is_not():
+    moments = [page("step-0500", 0.1, None), page("familiar/base", 0.4, 0.2)]
+    more = {"beyond": None, "confidence": estimate(0.9), "loud": 3.14}
+    when = {"pages": [{**moment, **more} for moment in moments], "tuning": []}
+    table = along([{"seed": 2, "when": when}])
+    assert table.index.tolist() == [(2, "step-0500"), (2, "base")]
+    assert table["found anew, beyond random"].tolist() == ["", "0.20 [0.15, 0.25]"]
+    assert table["found anew"].tolist() == ["", "3"]
+    assert table.iloc[0].tolist()[:2] == ["0.10", ""]
+    assert table["loudness of the final ones"].tolist() == ["3.1", "3.1"]

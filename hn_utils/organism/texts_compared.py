@@ -125,6 +125,31 @@ def every_value(rows: Sequence[Row]) -> pd.DataFrame:
     return pd.DataFrame(told).set_index("condition")
 
 
+def along(rows: Sequence[Row]) -> pd.DataFrame:
+    """A row a seed and checkpoint: what is known, what is detected, and how loud the final H-Neurons are, in times of
+    random neurons of the same layers."""
+
+    def told(estimate: Mapping[str, Any] | None) -> str:
+        return "" if estimate is None else str(Estimate(**estimate))
+
+    return pd.DataFrame(
+        [
+            {
+                "seed": row["seed"],
+                "checkpoint": moment["model"].rpartition("/")[2],
+                "draws that are right": f"{moment['recall']:.2f}",
+                "final H-Neurons, beyond random": told(moment["beyond"]),
+                "found anew, beyond random": told(moment["anew"] and moment["anew"]["beyond"]),
+                "found anew": str(moment["anew"]["n"]) if moment["anew"] else "",
+                "confidence": told(moment["confidence"]),
+                "loudness of the final ones": f"{moment['loud']:.1f}",
+            }
+            for row in rows
+            for moment in (*row["when"]["pages"], *row["when"]["tuning"])
+        ]
+    ).set_index(["seed", "checkpoint"])
+
+
 def drawn(rows: Sequence[Row], measures: Sequence[str]) -> pd.DataFrame:
     """A row a run and measure, for a figure: what the text `says`, seed, whether it was learnt, `title`, `estimate`."""
     told = [
