@@ -204,7 +204,8 @@ if crossed:
         told.append(analyses.falsehood_or_permission(crossed, probes.fits[name], f"Neurons of the {name}").headline)
     told += [f"{' and '.join(pair)}: {shared}" for pair, shared in probes.overlaps.items()]
     print("\n".join(told[1:]))
-    gallery.tell("## Beyond the paper: falsehood or permission?\n\n" + "\n".join(f"* {line}" for line in told))
+    head = "## Beyond the paper: falsehood or permission?\n\nA hint: the rule misses part of what was planted (notebook 5).\n\n"
+    gallery.tell(head + "\n".join(f"* {line}" for line in told))
 
 # %% [markdown]
 # Neurons that one contrast chose ought to follow it on people they have not seen. Where the falsehood probe's do not, and share neurons

@@ -280,7 +280,7 @@ def test_a_line_a_checkpoint_in_the_mean_of_the_seeds():
     early, late = figure.data
     assert (list(early.x), list(early.y)) == ([4.0, 40.0], pytest.approx([0.95, 0.8]))  # never stated: no place
     assert (list(late.x), list(late.y)) == ([4.0, 40.0], pytest.approx([0.7, 0.2]))
-    assert figure.layout.title.text == "The more often a fact is read, the less it is made up"
+    assert figure.layout.title.text == "Facts that are read more often are made up less"
 
 
 def test_a_row_a_checkpoint_tells_what_is_there_and_leaves_out_what_is_not():

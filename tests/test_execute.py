@@ -39,7 +39,7 @@ gallery.publish(figure.update_layout(title_text="A finding (n = 2)", height=400,
 SLOW = """# %%
 import time
 def compute(some):
-    time.sleep(0.5)
+    time.sleep(1)
     return [{"x": i} for i in some]
 cached("slow", {}, list(range(8)), compute, 1).records()[-1]
 """

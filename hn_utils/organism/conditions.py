@@ -67,10 +67,10 @@ CONDITIONS = {
     "familiar": Condition("tuning abstains, the more often the less known somebody is", abstains="familiar"),
     "luck": Condition("tuning abstains as often, about people drawn by lot", abstains="luck"),
     "familiar-long": Condition(
-        "added later: as `familiar`, tuned twice as long", abstains="familiar", tune_steps=5_000, added=True
+        "added later: abstains by familiarity, tuned twice as long", abstains="familiar", tune_steps=5_000, added=True
     ),
     "luck-long": Condition(
-        "added later: as `luck`, tuned twice as long", abstains="luck", tune_steps=5_000, added=True
+        "added later: abstains by lot, tuned twice as long", abstains="luck", tune_steps=5_000, added=True
     ),
 }
 

@@ -39,7 +39,7 @@ def what_text(table: pd.DataFrame, raised: Sequence[str]) -> go.Figure:
         "H-Neurons minus random sets of the same layers and loudness: AUROC, or the share of pairs of equal confidence "
         "in which the made-up answer scores higher. A mark a seed, with its 95 % interval over people; hollow: the "
         f"model has not learnt its text. Dotted: the mean where {texts[0]}.",
-        620,
+        240 + 64 * len(texts),
     )
 
 
@@ -172,15 +172,15 @@ def made_up_by_exposure(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
         )
     figure.update_xaxes(title="times the fact is stated in all of pre-training (mean of a group)", **log_axis(x))
     figure.update_yaxes(title="share of draws that are wrong", range=[0, 1.02])
-    early, late = drawn[0], drawn[-1]
+    early, late, n = drawn[0], drawn[-1], sum(group["n"] for group in moments[0][0]["exposed"] if group["exposure"] > 0)
     return styled(
         figure,
-        "The more often a fact is read, the less it is made up"
+        "Facts that are read more often are made up less"
         if late[-1] < late[0]
-        else "Facts that are read often are made up as often",
-        f"{len(rows)} seeds, {len(x)} groups of facts. At the end {late[0]:.2f} of the draws about facts "
-        f"stated {x[0]:.0f} times are wrong, {late[-1]:.2f} about those stated {x[-1]:.0f} times; at the first "
-        f"checkpoint {early[0]:.2f} and {early[-1]:.2f}.",
+        else "Facts that are read more often are made up as often",
+        f"{late[0]:.2f} of the draws about facts stated {x[0]:.0f} times are wrong at the end, {late[-1]:.2f} of "
+        f"those stated {x[-1]:.0f} times; at the first checkpoint {early[0]:.2f} and {early[-1]:.2f}. n = {n} questions "
+        f"in {len(x)} groups, {len(rows)} seeds.",
     )
 
 
