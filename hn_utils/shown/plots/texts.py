@@ -179,8 +179,8 @@ def made_up_by_exposure(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
         if late[-1] < late[0]
         else "Facts that are read more often are made up as often",
         f"{late[0]:.2f} of the draws about facts stated {x[0]:.0f} times are wrong at the end, {late[-1]:.2f} of "
-        f"those stated {x[-1]:.0f} times; at the first checkpoint {early[0]:.2f} and {early[-1]:.2f}. n = {n} questions "
-        f"in {len(x)} groups, {len(rows)} seeds.",
+        f"those stated {x[-1]:.0f} times; at the first checkpoint {early[0]:.2f} and {early[-1]:.2f}. n = {n} "
+        f"questions in {len(x)} groups, {len(rows)} seeds.",
     )
 
 
