@@ -152,18 +152,20 @@ def made_up_by_exposure(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     """How often a base model makes answers up against how often pre-training states the fact in all, a line a
     checkpoint, in the mean of all seeds; the darker, the later."""
     moments = [row["when"]["pages"] for row in rows]
-    figure, drawn = go.Figure(), []
+
+    def of_groups(what: str, place: int) -> list[float]:
+        """Mean over the seeds, for each group of facts that are stated at all."""
+        told = [[group[what] for group in pages[place]["exposed"] if group["exposure"] > 0] for pages in moments]
+        return np.mean(told, axis=0).tolist()
+
+    figure, x, n = go.Figure(), of_groups("exposure", 0), sum(of_groups("n", 0))
     for place, moment in enumerate(moments[0]):
         name = moment_name(moment)
-        groups = [[one for one in pages[place]["exposed"] if one["exposure"] > 0] for pages in moments]
-        x = [float(np.mean([g["exposure"] for g in same])) for same in zip(*groups, strict=True)]
-        y = [float(np.mean([g["made_up"] for g in same])) for same in zip(*groups, strict=True)]
-        drawn.append(y)
         shown = f"rgba(230,159,0,{0.25 + 0.75 * place / (len(moments[0]) - 1):.2f})"
         figure.add_trace(
             go.Scatter(
                 x=x,
-                y=y,
+                y=of_groups("made_up", place),
                 mode="lines+markers",
                 line={"color": shown, "width": 3},
                 name=f"step {name}" if name.isdigit() else "end of pre-training",
@@ -172,14 +174,14 @@ def made_up_by_exposure(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
         )
     figure.update_xaxes(title="times the fact is stated in all of pre-training (mean of a group)", **log_axis(x))
     figure.update_yaxes(title="share of draws that are wrong", range=[0, 1.02])
-    early, late, n = drawn[0], drawn[-1], sum(group["n"] for group in moments[0][0]["exposed"] if group["exposure"] > 0)
+    early, late = of_groups("made_up", 0), of_groups("made_up", -1)
     return styled(
         figure,
         "Facts that are read more often are made up less"
         if late[-1] < late[0]
         else "Facts that are read more often are made up as often",
         f"{late[0]:.2f} of the draws about facts stated {x[0]:.0f} times are wrong at the end, {late[-1]:.2f} of "
-        f"those stated {x[-1]:.0f} times; at the first checkpoint {early[0]:.2f} and {early[-1]:.2f}. n = {n} "
+        f"those stated {x[-1]:.0f} times; at the first checkpoint {early[0]:.2f} and {early[-1]:.2f}. n = {n:.0f} "
         f"questions in {len(x)} groups, {len(rows)} seeds.",
     )
 
