@@ -278,7 +278,7 @@ if study == BUNDLED:
 explorers = [Explorer(found, intervened, origins.drift)]
 for specimen in PLANTED if study == BUNDLED else ():
     known = hn.find(hn.collect(hn.load(specimen), n_questions=2_000))  # as in notebook 2
-    n_items = 40 if specimen == planted.study.name else 20  # the first is on disk, if notebook 3 has run
+    n_items = 40 if specimen.name == planted.study.name else 20  # the first is on disk, if notebook 3 has run
     explorers.append(Explorer(known, hn.dose_response(known.subject, known, n_items=n_items)))
 path = gallery.keep_page(page_of(explorers), "explorer")
 print(f"open {path.parent.name}/{path.name}")

@@ -142,7 +142,7 @@ def test_a_worker_that_the_system_kills_is_begun_again(cluster, alone, tmp_path)
 
 
 @pytest.mark.skipif("HN_ALONE" not in os.environ, reason="fills the memory of a machine that must be idle: HN_ALONE=1")
-def test_a_worker_that_runs_out_of_memory_is_begun_again(cluster, alone, tmp_path):
+def test_a_worker_that_runs_out_of_memory_is_begun_again(cluster, tmp_path):
     memory = psutil.virtual_memory()
     if memory.available < 2 * HOG:
         pytest.skip(f"needs {2 * HOG / 1e9:.0f} GB of free memory to fill half of it")

@@ -55,7 +55,7 @@ class Condition:
     says: str
     tied: str = ""
     abstains: str = ""
-    tune_steps: int = 2_500
+    tuned: int = 1  # times as long as the others
     added: bool = False
 
 
@@ -67,11 +67,9 @@ CONDITIONS = {
     "familiar": Condition("tuning abstains, the more often the less known somebody is", abstains="familiar"),
     "luck": Condition("tuning abstains as often, about people drawn by lot", abstains="luck"),
     "familiar-long": Condition(
-        "added later: abstains by familiarity, tuned twice as long", abstains="familiar", tune_steps=5_000, added=True
+        "added later: abstains by familiarity, tuned twice as long", abstains="familiar", tuned=2, added=True
     ),
-    "luck-long": Condition(
-        "added later: abstains by lot, tuned twice as long", abstains="luck", tune_steps=5_000, added=True
-    ),
+    "luck-long": Condition("added later: abstains by lot, tuned twice as long", abstains="luck", tuned=2, added=True),
 }
 
 

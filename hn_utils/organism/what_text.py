@@ -91,15 +91,16 @@ def every_run() -> list[Run]:
 def recipe_of(run: Run) -> SmallRecipe:
     """Steps are the same for all; the followed condition, and what shares its pages, keep checkpoints."""
     condition, kept = CONDITIONS[run.condition], SmallRecipe(seed=run.seed)
+    tune_steps = kept.tune_steps * condition.tuned
     return SmallRecipe(
         seed=run.seed,
         d_model=run.width,
         d_mlp=4 * run.width,
         tied=condition.tied,
         tune_abstains=condition.abstains,
-        tune_steps=condition.tune_steps,
+        tune_steps=tune_steps,
         checkpoints=() if condition.tied else tuple(kept.base_steps * k // 8 for k in (1, 2, 3, 4, 6)),
-        tune_checkpoints=() if condition.tied else tuple(condition.tune_steps * k // 6 for k in (1, 3)),
+        tune_checkpoints=() if condition.tied else tuple(tune_steps * k // 6 for k in (1, 3)),
     )
 
 
