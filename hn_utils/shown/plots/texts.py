@@ -68,17 +68,13 @@ def since_when(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     figure = make_subplots(rows=1, cols=2, subplot_titles=("Draws that are right", "AUROC beyond random neurons"))
     for number, row in enumerate(rows):
         moments = [*row["when"]["pages"], *row["when"]["tuning"]]
-        x = [moment_name(moment) for moment in moments]
         lines = (
             (1, "recall", [m["recall"] for m in moments], TRUE, "solid"),
             (2, "the final H-Neurons, unchanged", [value_of(m["beyond"]) for m in moments], H_NEURON, "solid"),
-            (2, "H-Neurons found anew", [value_of((m["anew"] or {}).get("beyond")) for m in moments], H_NEURON, "dot"),
+            (2, "H-Neurons found anew", anew_beyond(moments), H_NEURON, "dot"),
         )
         for column, name, y, colour, dash in lines:
-            style = {"color": colour, "dash": dash, "width": 2}
-            line = go.Scatter(x=x, y=y, mode="lines+markers", line=style, name=name, legendgroup=name)
-            seed = f"seed {row['seed']}, %{{x}}: %{{y:.2f}}<extra>{name}</extra>"
-            figure.add_trace(line.update(showlegend=number == 0, hovertemplate=seed), row=1, col=column)
+            figure.add_trace(seed_line(row, moments, y, name, colour, dash, number == 0), row=1, col=column)
     figure.add_hline(y=0, line={"color": "#333333", "width": 1}, col=2)  # type: ignore[arg-type]
     figure.update_xaxes(title="step of pre-training, then of tuning", type="category")
     first = [first_detected(row["when"]["pages"]) for row in rows]
@@ -91,6 +87,33 @@ def since_when(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     )
 
 
+def seed_line(
+    row: Mapping[str, Any],
+    moments: Sequence[Mapping[str, Any]],
+    y: Sequence[float | None],
+    name: str,
+    colour: str,
+    dash: str | None,
+    in_legend: bool,
+) -> go.Scatter:
+    """One run's line over its checkpoints."""
+    return go.Scatter(
+        x=[moment_name(moment) for moment in moments],
+        y=y,
+        mode="lines+markers",
+        line={"color": colour, "dash": dash, "width": 2},
+        name=name,
+        legendgroup=name,
+        showlegend=in_legend,
+        hovertemplate=f"seed {row['seed']}, %{{x}}: %{{y:.2f}}<extra>{name}</extra>",
+    )
+
+
+def anew_beyond(moments: Sequence[Mapping[str, Any]]) -> list[float | None]:
+    """What the sets found anew detect beyond random; None where there is none."""
+    return [value_of((moment["anew"] or {}).get("beyond")) for moment in moments]
+
+
 def with_width(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     """The same over pre-training alone for models of several widths, a column a width and a line a seed."""
     widths = sorted({row["width"] for row in rows})
@@ -101,23 +124,11 @@ def with_width(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
             moments = row["when"]["pages"]
             lines = (
                 (1, "draws that are right", [m["recall"] for m in moments], TRUE),
-                (2, "H-Neurons found anew", [value_of((m["anew"] or {}).get("beyond")) for m in moments], H_NEURON),
+                (2, "H-Neurons found anew", anew_beyond(moments), H_NEURON),
             )
             for place, name, y, colour in lines:
-                figure.add_trace(
-                    go.Scatter(
-                        x=[moment_name(moment) for moment in moments],
-                        y=y,
-                        mode="lines+markers",
-                        line={"color": colour, "width": 2},
-                        name=name,
-                        legendgroup=name,
-                        showlegend=row is rows[0],
-                        hovertemplate=f"seed {row['seed']}, %{{x}}: %{{y:.2f}}<extra>{name}</extra>",
-                    ),
-                    row=place,
-                    col=column,
-                )
+                line = seed_line(row, moments, y, name, colour, None, row is rows[0])
+                figure.add_trace(line, row=place, col=column)
     figure.add_hline(y=0, line={"color": "#333333", "width": 1}, row=2)  # type: ignore[arg-type]
     figure.update_xaxes(title="step of pre-training", type="category", row=2)
     figure.update_yaxes(title="share of draws", row=1, col=1)
