@@ -48,7 +48,7 @@ from hn_utils.planning.plan import plan
 from hn_utils.question_sets import load_questions, question_set
 from hn_utils.questions import Question
 from hn_utils.replies import replies_at
-from hn_utils.responses import Example, prompt_ids
+from hn_utils.responses import Example, prompts_of
 from hn_utils.shown import plots
 from hn_utils.shown.gallery import Gallery
 from hn_utils.shown.pictures import draw
@@ -361,7 +361,7 @@ def bench_large(name: str, n: int, p: int, aim: str, most_s: float, most_mb: flo
 def bench_sampling() -> list[Row]:
     study = load_study("organism")
     subject = Subject.load(study.instruct, study)
-    prompts = [prompt_ids(subject, q, study, False) for q in load_questions(study)[:48]]
+    prompts = prompts_of(subject, load_questions(study)[:48], study)
     once = replace(study.sampling, n=1)
 
     def separately() -> None:

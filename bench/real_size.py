@@ -21,7 +21,7 @@ from hn_utils.contributions import mean_contributions
 from hn_utils.intervene import Dose, dosed
 from hn_utils.origins import drift
 from hn_utils.question_sets import load_questions
-from hn_utils.responses import Example, prompt_ids
+from hn_utils.responses import Example, prompts_of
 from hn_utils.study import ORGANISM, Sampling, Study, load_study
 from hn_utils.subject import Subject
 
@@ -92,7 +92,7 @@ def make(shape: Shape, folder: Path, seed: int, device: str, dtype: str) -> str:
 def questions_file(subject: Subject, study: Study, folder: Path) -> str:
     """The bundled questions in PopQA's format; every other one accepts what this model answers, the rest nothing."""
     bundled = [q for q in load_questions(load_study("organism")) if q.part == "standard"][:N_QUESTIONS]
-    said = subject.generate([prompt_ids(subject, q, study, base=False) for q in bundled], study.sampling)
+    said = subject.generate(prompts_of(subject, bundled, study), study.sampling)
     rows = []
     for i, (question, drawn) in enumerate(zip(bundled, said, strict=True)):
         accepted = json.dumps([f"truth {i}", *[drawn[0].text] * (i % 2)])
@@ -122,7 +122,7 @@ def walk(name: str, device: str, dtype: str, n_timed: int = 3) -> Walked:
         study = Study("real", **names, **asking, device=device, dtype=dtype)
         subject = timed("load", lambda: Subject.load(study.instruct, study))
         study = replace(study, sources={"popqa": questions_file(subject, study, folder)}, n_grid=6)
-        asked = [prompt_ids(subject, q, study, base=False) for q in load_questions(study)]
+        asked = prompts_of(subject, load_questions(study), study)
         ten = Sampling(n=10, max_new_tokens=NEW)
         timed("sample 10", lambda: subject.generate(asked[:6], ten))
         collected = timed("capture", lambda: hn.collect(subject, sources=study.sources, n_grid=study.n_grid))

@@ -57,8 +57,8 @@ def read(subject: Subject, examples: Sequence[Example], study: Study) -> Reading
             rows["margin"].append(float((best[:, 0] - best[:, 1]).mean()))
         return {name: np.array(values, np.float32) for name, values in rows.items()}
 
-    keys = [(e.ids, e.answer) for e in examples]
-    kept = cached("readings", subject.key(VERSION), keys, compute, min(256, study.batch_rows))
+    keys, lengths = [(e.ids, e.answer) for e in examples], [len(e.ids) for e in examples]
+    kept = cached("readings", subject.key(VERSION), keys, compute, min(256, study.batch_rows), lengths)
     length = np.array([len(e.answer) for e in examples], float)
     return Readings(kept.array("residual"), kept.array("entropy"), kept.array("margin"), length)
 

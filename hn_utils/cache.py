@@ -10,6 +10,7 @@ appear under their name only when complete; two processes that compute the same 
 from __future__ import annotations
 
 import errno
+import gc
 import hashlib
 import json
 import os
@@ -147,6 +148,19 @@ class NotKept(LookupError):
         self.stage, self.missing, self.kept = stage, missing, kept
 
 
+@contextmanager
+def gc_paused() -> Iterator[None]:
+    """Within the block, or a function so decorated, Python looks for no cycles. Where many small objects are made to
+    stay it would look again and again, each time through all that PyTorch imported, and take as long as the work."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 LOOKING = ContextVar("looking", default=False)
 
 
@@ -246,12 +260,14 @@ def cached(
     keys: Sequence[Any],
     compute: Callable[[list[int]], Arrays | Records],
     shard_size: int,
+    lengths: Sequence[int] = (),
 ) -> Kept:
     """The result of each item, read where it is on disk and computed where it is not.
 
     `keys[i]` holds all that determines item i besides the settings; equal items are computed once. `compute` takes the
     indices of at most `shard_size` items and returns a row for each, as arrays or as records; a shard is written at
-    once, so an interrupted run keeps what it did. `compute` must depend on nothing but settings and keys.
+    once, so an interrupted run keeps what it did. `compute` must depend on nothing but settings and keys. With
+    `lengths` the longest items come first: what does not fit into memory fails at once, and little is padded.
     """
     stage, hashes = Stage(name, settings), [key_hash(key) for key in keys]
     shards: list[Any] = []
@@ -262,13 +278,16 @@ def cached(
             places.setdefault(item, (len(shards), row))
         shards.append(content)
 
-    for path, items in stage.holding(set(hashes)).items():
-        content = stage.read(path)
-        if content is not None:
-            add(content, items)
+    with gc_paused():
+        for path, items in stage.holding(set(hashes)).items():
+            content = stage.read(path)
+            if content is not None:
+                add(content, items)
     missing = list({item: i for i, item in enumerate(hashes) if item not in places}.values())
     if missing and LOOKING.get():
         raise NotKept(name, missing, sum(item in places for item in hashes))
+    if lengths:
+        missing.sort(key=lambda i: -lengths[i])
     with progress(name, len(missing)) as bar:
         for start in range(0, len(missing), shard_size):
             group = missing[start : start + shard_size]

@@ -148,15 +148,11 @@ def capture(subject: Subject, examples: Sequence[Example], study: Study) -> Cont
             )
 
     def compute(some: list[int]) -> dict[str, np.ndarray]:
-        order = sorted(range(len(some)), key=lambda row: len(examples[some[row]].ids))
-        values = np.empty((len(some), len(REGIONS), subject.n_layers * subject.d_mlp), np.float16)
-        for start in range(0, len(order), study.batch_rows):
-            batch = order[start : start + study.batch_rows]
-            pooled = mean_contributions(subject, [examples[some[row]] for row in batch])
-            values[batch] = pooled.flatten(2).cpu().numpy().astype(np.float16)
-        return {"values": values}
+        batches = [some[start : start + study.batch_rows] for start in range(0, len(some), study.batch_rows)]
+        pooled = [mean_contributions(subject, [examples[i] for i in batch]).flatten(2) for batch in batches]
+        return {"values": np.concatenate([values.cpu().numpy().astype(np.float16) for values in pooled])}
 
-    keys = [(e.ids, e.answer) for e in examples]
-    kept = cached("contributions", subject.key(VERSION), keys, compute, EXAMPLES_PER_SHARD)
+    keys, lengths = [(e.ids, e.answer) for e in examples], [len(e.ids) for e in examples]
+    kept = cached("contributions", subject.key(VERSION), keys, compute, EXAMPLES_PER_SHARD, lengths)
     regions = by_region([shard["values"] for shard in kept.shards], kept.where)
     return Contributions(regions, subject.n_layers, subject.d_mlp)

@@ -29,9 +29,9 @@ UNSCALED = Dose(np.array([], dtype=int), 1.0)
 def dosed(subject: Subject, doses: Sequence[Dose]) -> Iterator[None]:
     """Give each row of the batch its own dose while the block runs, so that one batch holds many curves and controls.
 
-    One dose serves all rows; with several, generation that draws n samples repeats each row n times, and so each dose.
-    The weights are never touched; the effect is that of scaling columns of W_down. Raises ValueError for a neuron the
-    model does not have, an alpha that is negative or not finite, or a batch that the doses do not fit.
+    One dose serves all rows; of several, what is generated from a prompt has that prompt's. The weights are never
+    touched; the effect is that of scaling columns of W_down. Raises ValueError for a neuron the model does not have, an
+    alpha that is negative or not finite, or a batch that the doses do not fit.
     """
     if not doses:
         raise ValueError("doses=[] scales nothing: give one dose for all rows, or one for each")
@@ -50,12 +50,13 @@ def dosed(subject: Subject, doses: Sequence[Dose]) -> Iterator[None]:
     def turn(layer: int, post: Tensor) -> Tensor | None:
         if layer not in factors:
             return None
-        if len(post) % len(doses):
+        columns, factor = (part.to(post.device) for part in factors[layer])
+        if len(doses) > 1 and subject.prompt_of_row is not None:
+            factor = factor[subject.prompt_of_row.to(post.device)]
+        elif len(doses) not in (1, len(post)):
             raise ValueError(f"{len(doses)} alphas do not fit a batch of {len(post)} rows: give one, or one per row")
-        columns, factor = factors[layer]
-        each = factor.repeat_interleave(len(post) // len(doses), 0).to(post)
         post = post.clone()
-        post[..., columns.to(post.device)] *= each[:, None]
+        post[..., columns] *= factor.to(post.dtype)[:, None]
         return post
 
     with subject.hooked(post=turn):

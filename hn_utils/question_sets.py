@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from hn_utils import published
-from hn_utils.cache import file_digest
+from hn_utils.cache import file_digest, gc_paused
 from hn_utils.items import Item, own_items, recall_items
 from hn_utils.judges import normalise
 from hn_utils.organism import asking as organism
@@ -91,6 +91,7 @@ def load_items(study: Study) -> list[Item]:
     return [*recall_items(own.questions(study), study), *given]
 
 
+@gc_paused()
 def load_questions(study: Study) -> list[Question]:
     """All questions of the study, or at most `study.n_questions` of each part, at random.
 

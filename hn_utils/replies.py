@@ -25,7 +25,7 @@ def conversation(subject: Subject, items: Sequence[Item], study: Study) -> list[
         going_on = [(item, talk) for item, talk in zip(items, talks, strict=True) if len(item.turns) > turn]
         for length in sorted({item.max_new_tokens for item, _ in going_on}):
             some = [(item, talk) for item, talk in going_on if item.max_new_tokens == length]
-            sampling, prompts = replace(GREEDY, max_new_tokens=length), [subject.chat(talk) for _, talk in some]
+            sampling, prompts = replace(GREEDY, max_new_tokens=length), subject.chats([talk for _, talk in some])
             replies = written_at(subject, prompts, [UNSCALED], sampling, study)
             for (item, talk), (reply,) in zip(some, replies, strict=True):
                 talk.append({"role": "assistant", "content": reply.text})
@@ -43,7 +43,7 @@ def replies_at(subject: Subject, items: Sequence[Item], doses: Sequence[Dose], s
         raise ValueError(f"replies_at needs items of one behaviour, got {sorted(kinds) or 'none'}")
     behaviour, length = kinds.pop()
     sampling = replace(behaviour_called(behaviour).sampling, max_new_tokens=length)
-    prompts = [subject.chat(talk) for talk in conversation(subject, items, study)]
+    prompts = subject.chats(conversation(subject, items, study))
     return written_at(subject, prompts, doses, sampling, study)
 
 
@@ -60,8 +60,8 @@ def written_at(
             drawn = subject.generate([prompt for prompt, _ in group], sampling, study.seed)
         return [{"text": r.text, "cut": r.ids[-1] not in subject.stop_ids, "ids": r.ids} for (r,) in drawn]
 
-    settings = subject.key(VERSION, sampling=sampling, seed=study.seed)
-    kept = cached("replies", settings, by_dose(prompts, doses), compute, study.batch_rows)
+    settings, lengths = subject.key(VERSION, sampling=sampling, seed=study.seed), [len(prompt) for prompt, _ in cells]
+    kept = cached("replies", settings, by_dose(prompts, doses), compute, study.batch_rows, lengths)
     replies = [Reply(row["text"], row["cut"], tuple(row["ids"])) for row in kept.records()]
     return [replies[i : i + len(doses)] for i in range(0, len(cells), len(doses))]
 
@@ -93,14 +93,16 @@ def known_items(subject: Subject, items: Sequence[Item], study: Study) -> list[I
 
 def text_loss(subject: Subject, texts: Sequence[str], doses: Sequence[Dose], study: Study) -> np.ndarray:
     """Mean loss of ordinary text, nats per token, [text, dose]: what scaling costs where nobody asks. Cached."""
-    if short := [text for text in texts if len(subject.text(text)) < 2]:
+    rows = subject.texts(texts)
+    if short := [text for text, row in zip(texts, rows, strict=True) if len(row) < 2]:
         raise ValueError(f"text {short[0]!r} has no token that another predicts: leave it out")
-    cells = [(text, dose) for text in texts for dose in doses]
+    cells = [(row, dose) for row in rows for dose in doses]
 
     def compute(some: list[int]) -> dict[str, np.ndarray]:
         with dosed(subject, [cells[i][1] for i in some]):
-            rows = subject.logprobs([subject.text(cells[i][0]) for i in some])
-        return {"loss": np.array([-float(row.mean()) for row in rows])}
+            read = subject.logprobs([cells[i][0] for i in some])
+        return {"loss": np.array([-float(row.mean()) for row in read])}
 
-    kept = cached("text-loss", subject.key(VERSION), by_dose(texts, doses), compute, study.batch_rows)
+    keys, lengths = by_dose(texts, doses), [len(row) for row, _ in cells]
+    kept = cached("text-loss", subject.key(VERSION), keys, compute, study.batch_rows, lengths)
     return kept.array("loss").reshape(len(texts), len(doses))

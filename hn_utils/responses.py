@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from statistics import median
 
-from hn_utils.cache import cached
+from hn_utils.cache import cached, gc_paused
 from hn_utils.judges import Verdict, chat_verdicts, judge, quoted_answers
 from hn_utils.progress import tell_once
 from hn_utils.questions import Question, check_ids
@@ -58,11 +58,12 @@ class Example:
         return self.prompt_ids + self.response_ids
 
 
-def prompt_ids(subject: Subject, question: Question, study: Study, base: bool) -> list[int]:
-    """How a question is put: by chat template in the study's words, or to a base model as plain text."""
+@gc_paused()
+def prompts_of(subject: Subject, questions: Sequence[Question], study: Study, base: bool = False) -> list[list[int]]:
+    """How questions are put: by chat template in the study's words, or to a base model as plain text."""
     if base:
-        return subject.text(study.base_prompt.format(question=question.text))
-    return subject.chat([{"role": "user", "content": study.chat_prompt.format(question=question.text)}])
+        return subject.texts([study.base_prompt.format(question=q.text) for q in questions])
+    return subject.asked([study.chat_prompt.format(question=q.text) for q in questions])
 
 
 def until_stop(subject: Subject, ids: list[int], stop: str) -> int:
@@ -78,7 +79,7 @@ def sample_responses(
     Raises ValueError if several questions share an id.
     """
     check_ids(questions)
-    prompts = [prompt_ids(subject, q, study, base) for q in questions]
+    prompts = prompts_of(subject, questions, study, base)
     server = Served(subject, study) if study.served_at and not base else None
     only_base = {"stop": study.base_stop} if base else {}
 
@@ -91,23 +92,31 @@ def sample_responses(
         return [{"ids": [g.ids for g in row], "logprobs": [g.logprobs for g in row]} for row in drawn]
 
     settings = subject.key(VERSION, sampling=study.sampling, seed=study.seed, served_at=study.served_at, **only_base)
-    kept = cached("responses", settings, prompts, compute, max(1, study.batch_rows // study.sampling.n))
+    at_once = max(1, study.batch_rows // study.sampling.n)
+    kept = cached("responses", settings, prompts, compute, at_once, [len(prompt) for prompt in prompts])
 
     @cache  # answers are often the same
     def written(ids: tuple[int, ...]) -> tuple[int, str]:
         """How many of the tokens count (a base model's, up to its stop), and their text."""
-        kept = until_stop(subject, list(ids), study.base_stop) if base else len(ids)
-        return kept, subject.decode(ids[:kept]).strip()
+        n = until_stop(subject, list(ids), study.base_stop) if base else len(ids)
+        return n, subject.decode(ids[:n]).strip()
 
-    drawn = [
-        [(ids, logprobs, *written(tuple(ids))) for ids, logprobs in zip(row["ids"], row["logprobs"], strict=True)]
-        for row in kept.records()
-    ]
-    verdicts = iter(judged([(q, text) for q, row in zip(questions, drawn, strict=True) for *_, text in row], study))
-    return [
-        [Response(q.id, ids[:n], logprobs[:n], text, next(verdicts)) for ids, logprobs, n, text in row]
-        for q, row in zip(questions, drawn, strict=True)
-    ]
+    with gc_paused():
+        rows = kept.records()
+        said = [(q, written(tuple(ids))[1]) for q, row in zip(questions, rows, strict=True) for ids in row["ids"]]
+    verdicts = iter(judged(said, study))
+
+    def response(question: Question, ids: list[int], logprobs: list[float]) -> Response:
+        n, text = written(tuple(ids))
+        if n < len(ids):
+            ids, logprobs = ids[:n], logprobs[:n]
+        return Response(question.id, ids, logprobs, text, next(verdicts))
+
+    with gc_paused():
+        return [
+            [response(q, ids, logprobs) for ids, logprobs in zip(row["ids"], row["logprobs"], strict=True)]
+            for q, row in zip(questions, rows, strict=True)
+        ]
 
 
 def judged(answers: Sequence[tuple[Question, str]], study: Study) -> list[Verdict]:
@@ -127,9 +136,8 @@ def representative(responses: Sequence[Response]) -> Response:
 def build_example(
     subject: Subject,
     question: Question,
+    prompt: list[int],
     responses: Sequence[Response],
-    study: Study,
-    base: bool = False,
     quoted: str | None = None,
 ) -> Example:
     """The paper's consistency filter: all right or all wrong, never an abstention; else dropped with its reason.
@@ -137,7 +145,6 @@ def build_example(
     `quoted` are the words that state the answer; without them the whole response is the answer.
     """
     verdicts, chosen = Counter(r.verdict for r in responses), representative(responses)
-    prompt = prompt_ids(subject, question, study, base)
     within = answer_positions(subject, chosen.ids, None if quoted is None else [quoted])
     dropped = None
     if verdicts["unjudged"]:
@@ -162,10 +169,12 @@ def build_examples(
     base: bool = False,
 ) -> list[Example]:
     """One example a question, in order. Raises NothingConsistent if none got a label."""
-    examples = [
-        build_example(subject, q, r, study, base, answer)
-        for q, r, answer in zip(questions, responses, stated(subject, questions, responses, study), strict=True)
-    ]
+    prompts, answers = prompts_of(subject, questions, study, base), stated(subject, questions, responses, study)
+    with gc_paused():
+        examples = [
+            build_example(subject, q, prompt, r, answer)
+            for q, prompt, r, answer in zip(questions, prompts, responses, answers, strict=True)
+        ]
     if all(e.label is None for e in examples):
         counts = dict(drop_counts(examples))
         raise NothingConsistent(f"none of {len(examples)} questions was answered consistently: {counts}")

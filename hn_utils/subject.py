@@ -29,7 +29,6 @@ from transformers import (
     AutoTokenizer,
     BitsAndBytesConfig,
     DynamicCache,
-    GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
     PreTrainedModel,
@@ -63,40 +62,28 @@ class Generated:
     text: str
 
 
-class LogProbRecorder(LogitsProcessor):
-    """Keeps the log-probability of every chosen token, before temperature and truncation reshape it."""
-
-    def __init__(self) -> None:
-        self.pending: Tensor | None = None
-        self.chosen: list[Tensor] = []
-
-    def settle(self, last_tokens: Int[Tensor, "batch"]) -> None:
-        if self.pending is not None:
-            self.chosen.append(self.pending.gather(1, last_tokens[:, None])[:, 0])
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # type: ignore[override]
-        self.settle(input_ids[:, -1])
-        self.pending = scores.float().log_softmax(-1)
-        return scores
+def reshaped(logits: Float[Tensor, "row vocab"], sampling: Sampling) -> Float[Tensor, "row vocab"]:
+    """What temperature, top-k and top-p make of logits, by the steps of Transformers' own sampler."""
+    steps: list[LogitsProcessor] = [TemperatureLogitsWarper(float(sampling.temperature))]
+    if sampling.top_k:
+        steps.append(TopKLogitsWarper(sampling.top_k))
+    if sampling.top_p < 1:
+        steps.append(TopPLogitsWarper(sampling.top_p))
+    return LogitsProcessorList(steps)(cast(torch.LongTensor, None), cast(torch.FloatTensor, logits))
 
 
-class Draw(LogitsProcessor):
-    """Draws each row's next token by temperature, top-k and top-p, with a random number that is the row's own."""
-
-    def __init__(self, sampling: Sampling, uniform: Float[np.ndarray, "batch step"]) -> None:
-        steps: list[LogitsProcessor] = [TemperatureLogitsWarper(float(sampling.temperature))]
-        if sampling.top_k:
-            steps.append(TopKLogitsWarper(sampling.top_k))
-        if sampling.top_p < 1:
-            steps.append(TopPLogitsWarper(sampling.top_p))
-        self.reshape, self.uniform, self.step = LogitsProcessorList(steps), torch.from_numpy(uniform), 0
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # type: ignore[override]
-        up_to = self.reshape(input_ids, scores.float()).softmax(-1).cumsum(-1)  # type: ignore[arg-type]
-        number = self.uniform[:, [self.step]].to(up_to) * up_to[:, -1:]
-        chosen = (up_to <= number).sum(-1, keepdim=True)  # the first token with more than that share up to it
-        self.step += 1
-        return torch.full_like(scores, -torch.inf).scatter(1, chosen, 0.0)
+def chosen(
+    logits: Float[Tensor, "row vocab"],
+    row: Int[Tensor, "draw"],
+    sampling: Sampling,
+    numbers: Float[Tensor, "draw"] | None,
+) -> Int[Tensor, "draw"]:
+    """Each draw's next token: the one on which its random number falls, or the likeliest if there are none."""
+    if numbers is None:
+        return logits.argmax(-1)[row]
+    up_to = reshaped(logits, sampling).softmax(-1).cumsum(-1)[row]
+    number = numbers.to(up_to)[:, None] * up_to[:, -1:]
+    return (up_to <= number).sum(-1)  # the first token with more than that share up to it
 
 
 def own_numbers(prompt: Sequence[int], sampling: Sampling, seed: int) -> Float[np.ndarray, "draw step"]:
@@ -134,6 +121,7 @@ class Subject:
         self.device = next(self.model.parameters()).device
         self.packed_norms: dict[int, Tensor] = {}
         self.held: dict[str, set[int]] = {}
+        self.prompt_of_row: Int[Tensor, "row"] | None = None  # while `generate` writes: which prompt a row goes on from
         keep_freed_memory()
         self.checked = self.inspect()
         self.own_hooks = self.hooks()
@@ -249,7 +237,7 @@ class Subject:
         """Does the chat template begin a prompt, and once?"""
         if not self.tokenizer.chat_template:
             return "no chat template: asked as a base model"
-        begin, prompt = self.tokenizer.bos_token_id, self.chat([{"role": "user", "content": "a"}])
+        begin, prompt = self.tokenizer.bos_token_id, self.asked(["a"])[0]
         if begin is not None and prompt[:2] == [begin, begin]:
             raise ValueError(f"{self.name}: its chat template begins a prompt twice; expected once")
         return f"chat template present, begins a prompt with {self.tokenizer.decode(prompt[:1])!r}, once"
@@ -332,15 +320,28 @@ class Subject:
             enable_thinking=False,  # a template that knows no thinking ignores this
         )
 
-    def chat(self, messages: list[dict[str, str]]) -> list[int]:
-        """Token ids of `rendered`."""
-        return self.tokenizer(self.rendered(messages), add_special_tokens=False)["input_ids"]
+    def chats(self, talks: Sequence[list[dict[str, str]]]) -> list[list[int]]:
+        """Token ids of each conversation, `rendered`."""
+        return self.tokenized([self.rendered(messages) for messages in talks])
 
-    def text(self, text: str) -> list[int]:
-        """Token ids of plain text, begun with a begin-of-text token if the tokenizer itself begins texts so."""
+    def chat(self, messages: list[dict[str, str]]) -> list[int]:
+        return self.chats([messages])[0]
+
+    def asked(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of conversations of which each begins with one of these texts, said by the user."""
+        return self.chats([[{"role": "user", "content": text}] for text in texts])
+
+    def texts(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of plain texts, begun with a begin-of-text token if the tokenizer itself begins texts so."""
         own = self.tokenizer("")["input_ids"][:1]
         begin = own if own == [self.tokenizer.bos_token_id] else []
-        return begin + self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return [begin + ids for ids in self.tokenized(texts)]
+
+    def text(self, text: str) -> list[int]:
+        return self.texts([text])[0]
+
+    def tokenized(self, texts: Sequence[str]) -> list[list[int]]:
+        return self.tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
 
     def decode(self, ids: Sequence[int]) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
@@ -421,57 +422,57 @@ class Subject:
     def generate(
         self, prompts: Sequence[Sequence[int]], sampling: Sampling, seed: int = 0, stop: str = ""
     ) -> list[list[Generated]]:
-        """Draw `sampling.n` responses to each prompt, all in one batch; the prompt is read once and its cache repeated.
-        A response ends with its end of turn, or with a token that holds `stop`.
+        """Draw `sampling.n` responses to each prompt, all in one batch. A response ends with its end of turn, or with a
+        token that holds `stop`.
 
+        A prompt is read once. Draws that have written the same so far share a row, and those that have ended have none.
         A draw depends on its own prompt and number, on the settings and on `seed`: not on the others in the batch (but
         for rounding), nor on anything that ran before.
         """
-        if short := [p for p in prompts if len(p) < 2]:
-            raise ValueError(f"prompt {short[0]} must be at least two tokens long: put the question into a sentence")
         ids, mask = self.padded(prompts, "left")
-        cache = self.read_prompts(ids, mask)
-        cache.batch_repeat_interleave(sampling.n)
-        recorder = LogProbRecorder()
-        processors: list[LogitsProcessor] = [recorder]
+        cache = DynamicCache(config=self.model.config.get_text_config())
+        ends = torch.tensor(sorted(self.stop_ids | self.holding(stop)), dtype=torch.long, device=self.device)
+        draw = torch.arange(len(prompts) * sampling.n, device=self.device)  # those that have not ended
+        row = draw // sampling.n  # the row of the batch that each of them goes on from
+        numbers = None
         if sampling.temperature > 0:
-            processors.append(Draw(sampling, np.concatenate([own_numbers(p, sampling, seed) for p in prompts])))
-        ends = self.stop_ids | self.holding(stop)
-        settings = GenerationConfig(
-            max_new_tokens=sampling.max_new_tokens,
-            do_sample=False,
-            eos_token_id=sorted(ends),
-            pad_token_id=self.pad_id,
-        )
-        own, self.model.generation_config = self.model.generation_config, GenerationConfig()  # some ship penalties
+            numbers = np.concatenate([own_numbers(p, sampling, seed) for p in prompts])
+            numbers = torch.from_numpy(numbers).to(self.device)
+        written: list[list[tuple[int, float]]] = [[] for _ in draw]
+        hidden = self.read_on(ids, mask, cache)
+        prompt_of_row = torch.arange(len(prompts), device=self.device)
         try:
-            written = self.model.generate(  # type: ignore[operator]
-                ids.repeat_interleave(sampling.n, 0),
-                attention_mask=mask.repeat_interleave(sampling.n, 0),
-                past_key_values=cache,
-                generation_config=settings,
-                logits_processor=processors,
-            )
+            for step in range(sampling.max_new_tokens):
+                logits = self.logits(hidden).to(self.device)
+                token = chosen(logits, row, sampling, None if numbers is None else numbers[draw, step])
+                logprob = logits.log_softmax(-1)[row, token]
+                for i, *last in zip(draw.tolist(), token.tolist(), logprob.tolist(), strict=True):
+                    written[i].append(tuple(last))
+                on = ~torch.isin(token, ends)
+                if step + 1 == sampling.max_new_tokens or not on.any():
+                    break
+                draw = draw[on]
+                beginnings, row = torch.stack([row[on], token[on]], 1).unique(dim=0, return_inverse=True)
+                before, ids = beginnings[:, 0], beginnings[:, 1:]
+                cache.batch_select_indices(before)
+                mask = torch.cat([mask[before], torch.ones_like(ids)], 1)
+                self.prompt_of_row = prompt_of_row = prompt_of_row[before]
+                hidden = self.read_on(ids, mask, cache)
         finally:
-            self.model.generation_config = own
-        recorder.settle(written[:, -1])
-        rows = written[:, ids.shape[1] :].tolist()
-        logprobs = torch.stack(recorder.chosen, 1).tolist()
-        flat = [self.finished(row, lp, ends) for row, lp in zip(rows, logprobs, strict=True)]
+            self.prompt_of_row = None
+        flat = [self.finished(*zip(*pairs, strict=True)) for pairs in written]
         return [flat[i : i + sampling.n] for i in range(0, len(flat), sampling.n)]
 
-    def read_prompts(self, ids: Tensor, mask: Tensor) -> DynamicCache:
-        """Keys and values of left-padded prompts, all but their last token."""
-        cache = DynamicCache(config=self.model.config.get_text_config())
-        places = (mask.cumsum(1) - 1).clamp(min=0)
-        self.model.base_model(
-            input_ids=ids[:, :-1],
-            attention_mask=mask[:, :-1],
-            position_ids=places[:, :-1],
-            past_key_values=cache,
-            use_cache=True,
+    def read_on(self, ids: Int[Tensor, "row pos"], mask: Tensor, cache: DynamicCache) -> Float[Tensor, "row d_model"]:
+        """The final hidden state of each row's last token, read behind what `cache` holds, which takes these in."""
+        places = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        out = self.model.base_model(
+            input_ids=ids, attention_mask=mask, position_ids=places, past_key_values=cache, use_cache=True
         )
-        return cache
+        return out.last_hidden_state[:, -1]
+
+    def finished(self, ids: tuple[int, ...], logprobs: tuple[float, ...]) -> Generated:
+        return Generated(list(ids), list(logprobs), self.decode(ids).strip())
 
     @property
     def pad_id(self) -> int:
@@ -492,11 +493,6 @@ class Subject:
             self.held[stop] = {i for i, text in zip(ids, texts, strict=True) if stop in text}
         return self.held.get(stop, set())
 
-    def finished(self, ids: list[int], logprobs: list[float], ends: set[int]) -> Generated:
-        """Cut a row after the first token that ends it; what follows is padding."""
-        end = next((i + 1 for i, token in enumerate(ids) if token in ends), len(ids))
-        return Generated(ids[:end], logprobs[:end], self.decode(ids[:end]).strip())
-
     def scaled(self, neurons: Int[np.ndarray, "k"], by: float | Sequence[float]) -> AbstractContextManager[None]:
         """Multiply what these neurons (flat indices) write by `by` while a `with` block runs: one number, or one for
         each row of the batch. 0 ablates, 1 changes nothing.
@@ -513,7 +509,7 @@ class Subject:
     def ask(self, text: str, max_new_tokens: int = 64) -> str:
         """The likeliest reply to what a user says; a model without a chat template continues it as a base model."""
         if self.tokenizer.chat_template:
-            prompt, stop = self.chat([{"role": "user", "content": text}]), ""
+            prompt, stop = self.asked([text])[0], ""
         else:
             prompt, stop = self.text(self.study.base_prompt.format(question=text)), self.study.base_stop
         settings = Sampling(n=1, temperature=0.0, max_new_tokens=max_new_tokens)

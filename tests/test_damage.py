@@ -27,7 +27,7 @@ from hn_utils.l1_path import c_grid, cached_l1_path
 from hn_utils.ledger import Ledger
 from hn_utils.probe import HNeurons, refits
 from hn_utils.question_sets import load_questions
-from hn_utils.responses import build_example, sample_responses
+from hn_utils.responses import build_example, prompts_of, sample_responses
 from hn_utils.study import Sampling
 from hn_utils.tall_matrix import TallMatrix
 
@@ -234,8 +234,8 @@ def walk(subject, study) -> None:
     """A little of every stage that reads a model, and then of those that read what these left."""
     questions = [q for q in load_questions(study) if q.part == "standard"][:3]
     drawn = sample_responses(subject, questions, replace(study, sampling=Sampling(n=2, max_new_tokens=2)))
-    made = [build_example(subject, q, r, study) for q, r in zip(questions, drawn, strict=True)]
-    examples = [replace(e, label=0) for e in made]
+    asked = zip(questions, prompts_of(subject, questions, study), drawn, strict=True)
+    examples = [replace(build_example(subject, *each), label=0) for each in asked]
     rows = capture(subject, examples, study).at("answer")
     baselines.read(subject, examples, study)
     replies.written_at(subject, [examples[0].prompt_ids], [UNSCALED], Sampling(1, 0.0, max_new_tokens=2), study)

@@ -14,7 +14,7 @@ from hn_utils.intervene import UNSCALED, Dose, dosed
 from hn_utils.items import Item
 from hn_utils.question_sets import load_questions
 from hn_utils.replies import replies_at, text_loss
-from hn_utils.responses import build_example, sample_responses
+from hn_utils.responses import build_example, prompts_of, sample_responses
 from hn_utils.study import Sampling
 
 ROWS = [[1, 9, 12, 40, 33, 7, 21], [1, 5, 6, 7, 8, 9, 10]]
@@ -78,21 +78,33 @@ def test_a_set_of_neurons_for_each_row(subject):
     assert not torch.equal(together[1], together[2])
 
 
-def test_an_alpha_for_each_row_holds_through_generation(subject):
-    prompts, many = [ROWS[0], ROWS[1]], np.arange(0, 6 * 768, 3)
-    greedy = Sampling(n=1, temperature=0.0, max_new_tokens=5)
-    with subject.scaled(many, by=[0.0, 3.0]):
-        together = [g[0].ids for g in subject.generate(prompts, greedy)]
-    for i, alpha in enumerate([0.0, 3.0]):
+@pytest.mark.parametrize(
+    "sampling", [Sampling(n=1, temperature=0.0, max_new_tokens=5), Sampling(n=4, max_new_tokens=9)]
+)
+def test_an_alpha_for_each_prompt_holds_through_generation(subject, sampling):
+    prompts, many = [ROWS[0], ROWS[1], ROWS[0]], np.arange(0, 6 * 768, 3)
+    alphas = [0.0, 1.0, 3.0]
+    with subject.scaled(many, by=alphas):
+        together = [[r.ids for r in drawn] for drawn in subject.generate(prompts, sampling, seed=1)]
+    assert together[0] != together[2]  # the same prompt, at another alpha
+    for prompt, alpha, drawn in zip(prompts, alphas, together, strict=True):
         with subject.scaled(many, by=alpha):
-            assert subject.generate([prompts[i]], greedy)[0][0].ids == together[i]
+            assert [r.ids for r in subject.generate([prompt], sampling, seed=1)[0]] == drawn
+
+
+def test_alphas_that_do_not_fit_the_prompts_are_refused_and_leave_nothing_behind(subject):
+    with pytest.raises(ValueError, match="2 alphas do not fit a batch of 3"), subject.scaled(NEURONS, by=[1.0, 2.0]):
+        subject.generate([ROWS[0]] * 3, Sampling(n=2, max_new_tokens=3))
+    with subject.scaled(NEURONS, by=[1.0, 2.0]):
+        assert logits(subject, [ROWS[0]] * 2).shape[0] == 2
 
 
 def test_nothing_is_kept_or_read_under_the_clean_key_while_neurons_are_scaled(subject, study, tmp_path, monkeypatch):
     monkeypatch.setenv("HN_CACHE", str(tmp_path))
     question = load_questions(study)[0]
     answers = sample_responses(subject, [question], study)
-    example = replace(build_example(subject, question, answers[0], study), label=1)
+    (prompt,) = prompts_of(subject, [question], study)
+    example = replace(build_example(subject, question, prompt, answers[0]), label=1)
     item = Item("1", "recall", ("Where was Kriskel Govstad born?",))
     stages = {
         "sample": lambda: sample_responses(subject, [question], study),

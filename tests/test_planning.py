@@ -24,7 +24,7 @@ from hn_utils.planning.pace import seconds
 from hn_utils.planning.plan import plan
 from hn_utils.published.asking import READERS
 from hn_utils.question_sets import load_questions
-from hn_utils.responses import build_examples, prompt_ids, sample_responses
+from hn_utils.responses import build_examples, prompts_of, sample_responses
 from hn_utils.study import JUDGED_SETS, PRESETS, Sampling, Study
 from hn_utils.subject import Subject
 
@@ -87,10 +87,14 @@ def test_what_was_planned_is_what_is_then_done(asked, counted, paced, monkeypatc
     before = plan(study)
     answers = step(before, "answers")
     questions = load_questions(study)
-    prompts = {tuple(prompt_ids(model, q, study, base=False)) for q in questions}
+    prompts = set(map(tuple, prompts_of(model, questions, study)))
     assert (answers.n, answers.kept) == (len(prompts), 0)  # names that this vocabulary does not know are all the same
     responses = sample_responses(model, questions, study)
-    assert (answers.passes, answers.tokens) == done()
+    draws = {tuple(prompt): row for prompt, row in zip(prompts_of(model, questions, study), responses, strict=True)}
+    rows = study.sampling.n * (study.sampling.max_new_tokens - 1)
+    shared = sum(rows - len({tuple(r.ids[:k]) for r in row for k in range(1, len(r.ids))}) for row in draws.values())
+    assert 0 < shared < answers.tokens  # draws that begin alike, which no plan can know
+    assert (answers.passes, answers.tokens - shared) == done()
 
     planned = plan(study)
     answers, contributions, readings = (step(planned, name) for name in ("answers", "contributions", "readings"))

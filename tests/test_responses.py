@@ -12,7 +12,7 @@ from hn_utils.intervene import UNSCALED, Dose
 from hn_utils.items import Item
 from hn_utils.question_sets import load_questions
 from hn_utils.replies import replies_at
-from hn_utils.responses import Response, build_example, sample_responses
+from hn_utils.responses import Response, build_example, prompts_of, sample_responses
 from hn_utils.study import Sampling
 from hn_utils.subject import Subject
 
@@ -33,7 +33,8 @@ def responses(subject, *verdicts: str) -> list[Response]:
 )
 def test_consistency_filter(subject, study, verdicts, label, dropped):
     question = load_questions(study)[0]
-    example = build_example(subject, question, responses(subject, *verdicts), study)
+    (prompt,) = prompts_of(subject, [question], study)
+    example = build_example(subject, question, prompt, responses(subject, *verdicts))
     assert (example.label, example.dropped) == (label, dropped)
     assert example.answer == [len(example.prompt_ids), len(example.prompt_ids) + 1]
     assert example.confidence == pytest.approx(-0.15)
@@ -64,7 +65,8 @@ def test_one_more_question_draws_and_captures_no_other_again(subject, study, tmp
 
     def walk(some):
         drawn = sample_responses(subject, some, study)
-        made = [build_example(subject, q, r, study) for q, r in zip(some, drawn, strict=True)]
+        prompts = prompts_of(subject, some, study)
+        made = [build_example(subject, *each) for each in zip(some, prompts, drawn, strict=True)]
         return drawn, contributions.capture(subject, [replace(e, label=0) for e in made], study)
 
     few, before = walk(questions[:4])

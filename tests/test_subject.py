@@ -66,6 +66,19 @@ def test_a_draw_depends_on_its_own_prompt_and_not_on_the_others(subject):
     assert [r.ids for r in few] == [r.ids for r in together[0][:2]]
 
 
+def test_draws_that_begin_alike_share_a_row_and_those_that_have_ended_have_none(subject):
+    rows: list[int] = []
+    hook = subject.model.base_model.register_forward_pre_hook(
+        lambda _, __, given: rows.append(len(given["input_ids"])), with_kwargs=True
+    )
+    drawn = subject.generate(PROMPTS, Sampling(n=20, max_new_tokens=12), seed=3)
+    hook.remove()
+    ids = [[tuple(r.ids) for r in some] for some in drawn]
+    begun = [sum(len({d[:k] for d in some if len(d) > k}) for some in ids) for k in range(1, 12)]
+    assert rows == [len(PROMPTS), *(n for n in begun if n)]
+    assert max(begun) < 20 * len(PROMPTS)
+
+
 def test_tokens_are_drawn_as_often_as_temperature_top_k_and_top_p_say(subject, study):
     sampling = Sampling(n=4_000, temperature=1.3, top_k=6, top_p=0.8, max_new_tokens=1)
     drawn = [r.ids[0] for r in subject.generate([PROMPTS[1]], sampling, seed=2)[0]]

@@ -49,11 +49,9 @@ def recall(subject: Subject, study: Study, base: bool = False) -> list[tuple[dic
     for start in range(0, len(rows), 512):
         part = slice(start, start + 512)
         if base:
-            prompts = [subject.text(study.base_prompt.format(question=t)) for t in texts[part]]
+            prompts = subject.texts([study.base_prompt.format(question=t) for t in texts[part]])
         else:
-            prompts = [
-                subject.chat([{"role": "user", "content": study.chat_prompt.format(question=t)}]) for t in texts[part]
-            ]
+            prompts = subject.asked([study.chat_prompt.format(question=t) for t in texts[part]])
         for row, (reply,) in zip(rows[part], subject.generate(prompts, short), strict=True):
             results.append((row, contains(reply.text, row["value"])))
     return results
@@ -192,7 +190,7 @@ def invited(subject: Subject, study: Study, rows: list[dict]) -> tuple[float, fl
     rng = np.random.default_rng(0)
     asked = [rows[i] for i in rng.permutation(len(rows))[:N_INVITED]]
     texts = [SAY_SO.format(question=ask(ATTRIBUTES[r["attribute"]], r["person"], rng)) for r in asked]
-    replies = subject.generate([subject.chat([{"role": "user", "content": t}]) for t in texts], study.sampling)
+    replies = subject.generate(subject.asked(texts), study.sampling)
     said = [judge(one.text, (row["value"],)) for row, drawn in zip(asked, replies, strict=True) for one in drawn]
     return said.count("abstained") / len(said), said.count("wrong") / len(said)
 

@@ -132,7 +132,7 @@ def study_of(folder: Path) -> Study:
 
 def next_word(subject: Subject, texts: Sequence[str], word: str) -> float:
     """Mean probability of a word after each of these texts."""
-    rows, (token,) = [subject.text(text) for text in texts], subject.text(word)[1:]
+    rows, (token,) = subject.texts(texts), subject.text(word)[1:]
     places = [[len(row) - 1] for row in rows]
     return float(np.mean([after[0, token].exp().item() for _, after in subject.predictions(rows, places)]))
 
@@ -147,7 +147,7 @@ def learnt(folder: Path) -> dict[str, float]:
     never = [row for row in public if row["rank"] is None]
     known, unknown = ([Asked.of(rows[i], rng) for i in rng.permutation(len(rows))[:N_ASKED]] for rows in (head, never))
     silent, rarely = (invited(instruct, study, [r for r in rows if not r["tuned"]])[0] for rows in (never, head))
-    plain = [base.text(study.base_prompt.format(question=one.text)) for one in known]
+    plain = base.texts([study.base_prompt.format(question=one.text) for one in known])
     replies = base.generate(plain, replace(GREEDY, max_new_tokens=4))
     recalled = [contains(reply.text, one.true) for one, (reply,) in zip(known, replies, strict=True)]
 

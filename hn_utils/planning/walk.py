@@ -17,7 +17,7 @@ from hn_utils.planning.absent import Absent
 from hn_utils.planning.work import Work, reading, writing
 from hn_utils.question_sets import load_items, question_set
 from hn_utils.questions import Question
-from hn_utils.responses import Example, NothingConsistent, build_examples, prompt_ids, sample_responses
+from hn_utils.responses import Example, NothingConsistent, build_examples, prompts_of, sample_responses
 from hn_utils.study import Study
 
 ANSWER = 4  # tokens of a plain answer and its end: the median of published ones (Gemma, Llama, Mistral)
@@ -47,7 +47,7 @@ class Asked:
 
 def asked_of(model: Absent, study: Study, questions: list[Question], base: bool) -> Asked:
     """Answers, contributions and, of the instruct model, readings and everyday answers."""
-    prompts, n = [len(prompt_ids(model, q, study, base)) for q in questions], study.sampling.n
+    prompts, n = [len(prompt) for prompt in prompts_of(model, questions, study, base)], study.sampling.n
     drawn, missing, there = looked_up(
         "responses", lambda: sample_responses(model, questions, study, base), len(questions)
     )
@@ -125,7 +125,7 @@ def pressed(model: Absent, study: Study, collected: Collected | None) -> tuple[l
             cells = [length for length in lengths for _ in range(doses)]
             works.append(writing("replies", cells, study.batch_rows, 1, longest(kind[1]), scaled=True))
     replies = total("replies", works)
-    lengths = [len(model.text(text)) for text, _ in texts]
+    lengths = [len(row) for row in model.texts([text for text, _ in texts])]
     losses = [
         reading("ordinary text", [n for n in lengths for _ in range(doses)], study.batch_rows, study.batch_rows)
         for doses in (len(study.alphas), 2 * study.n_random_sets)

@@ -45,24 +45,26 @@ class Work:
 
 
 def in_batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
-    for start in range(0, len(lengths), size):
-        yield list(lengths[start : start + size])
+    """From the longest to the shortest, as they are computed."""
+    ordered = sorted(lengths, reverse=True)
+    for start in range(0, len(ordered), size):
+        yield ordered[start : start + size]
 
 
 def reading(step: str, lengths: Sequence[int], shard: int, size: int) -> Work:
-    """Texts of these lengths read in shards, each from the shortest to the longest in batches of `size`."""
+    """Texts of these lengths read in shards, each in batches of `size`."""
     done = Work(step, n=len(lengths))
     for some in in_batches(lengths, shard):
-        for batch in in_batches(sorted(some), size):
+        for batch in in_batches(some, size):
             done += Work("", reads=1, read=len(batch) * max(batch), rows=len(batch), width=max(batch))
     return done
 
 
 def writing(step: str, prompts: Sequence[int], size: int, draws: int, new: int, scaled: bool = False) -> Work:
-    """`draws` texts of `new` tokens after each prompt: the prompt is read but for its last token, then written on."""
+    """`draws` texts of `new` tokens after each prompt, no two of which begin alike: then they would share rows."""
     done = Work(step, n=len(prompts), scaled=scaled)
     for batch in in_batches(prompts, size):
         rows, width = len(batch) * draws, max(batch)
-        once = Work("", reads=1, read=len(batch) * (width - 1), writes=new, written=new * rows)
+        once = Work("", reads=1, read=len(batch) * width, writes=new - 1, written=(new - 1) * rows)
         done += replace(once, rows=rows, width=width, new=new)
     return done

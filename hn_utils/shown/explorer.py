@@ -121,7 +121,7 @@ class Explorer:
         entry: dict[str, Any] = {"id": "live", "text": text, "truth": truth}
         items = [plain_item(question, self.study)]
         answers = self.turn(items, [entry], ASKED)
-        self.read([self.collected.subject.chat(talk) for talk in self.talks(items)], answers, [entry])
+        self.read(self.collected.subject.chats(self.talks(items)), answers, [entry])
         group = {"id": "live", "title": "Your question", **PLAIN, "items": [entry]}
         return Shown(filled([self.content([group])]))
 
@@ -206,7 +206,7 @@ class Explorer:
                 for item in items
             ]
             answers = self.turn(items, entries, PRESSED)
-            self.read([self.collected.subject.chat(talk) for talk in self.talks(items)], answers, entries)
+            self.read(self.collected.subject.chats(self.talks(items)), answers, entries)
             slope, word = curve.slope_beyond_random(), told[behaviour].word
             groups.append(
                 {
