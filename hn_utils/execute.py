@@ -7,6 +7,7 @@ the folder of its results. Images of figures are drawn here, after each notebook
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import re
@@ -38,6 +39,8 @@ from hn_utils.visible import visible
 MAIN_LINE = ("01_collect", "02_probe", "03_intervene", "04_base_vs_instruct")
 BEYOND = ("05_falsehood_or_permission", "06_where_from")
 DEEPER = ("deeper/found_again", "deeper/what_else", "deeper/what_it_costs")
+IMPORTS = ["__import__('hn_utils.analyses')"]  # leaves no name behind
+STARTUP = 600  # seconds: the very first import on a machine compiles all that it reads
 PLOTLY = "application/vnd.plotly.v1+json"
 OURS = ("ValueError", "OSError", "NothingConsistent", "NoHNeurons")  # errors that say what to do, in one sentence
 
@@ -60,16 +63,20 @@ def read_source(path: Path) -> NotebookNode:
 
 
 class Run:
-    """One notebook being executed in a thread of its own, so that this one can watch and be interrupted."""
+    """One notebook being executed in a thread of its own, so that this one can watch and be interrupted.
+
+    Its process starts at once, and imports what every notebook begins with; the first cell waits for `go`.
+    """
 
     def __init__(self, source: Path, told: Path) -> None:
         self.notebook, self.told = read_source(source), told
         self.cell, self.error = 0, None
+        self.go, self.wanted = threading.Event(), True
         self.n_cells = sum(cell.cell_type == "code" for cell in self.notebook.cells)
         self.kernel = AsyncKernelManager(
             kernel_name="python3",
             transport="ipc" if os.name == "posix" else "tcp",  # sockets that only this user can reach
-            connection_file=str(told / f"{source.stem}.json"),
+            connection_file=str(told / "kernel.json"),
         )
         self.client = NotebookClient(
             self.notebook,
@@ -77,9 +84,19 @@ class Run:
             resources={"metadata": {"path": source.parent}},
             record_timing=False,
             coalesce_streams=True,  # or where printed text is cut would hang on the clock
+            extra_arguments=[f"--IPKernelApp.exec_lines={IMPORTS}"],
+            startup_timeout=STARTUP,
+            shutdown_kernel="immediate",  # whatever is kept has been written
+            on_notebook_start=self.wait,
             on_cell_start=self.started,
         )
         self.thread = threading.Thread(target=self.execute, daemon=True)
+        self.thread.start()
+
+    def wait(self, **_: Any) -> None:
+        self.go.wait()
+        if not self.wanted:
+            raise Interrupted
 
     def started(self, cell: NotebookNode, **_: Any) -> None:
         self.cell += cell.cell_type == "code"
@@ -87,7 +104,7 @@ class Run:
     def execute(self) -> None:
         try:
             with (self.told / "kernel.log").open("w") as log:  # what a kernel says of itself is for nobody
-                self.client.execute(cleanup_kc=True, stdout=log, stderr=log)
+                self.client.execute(cleanup_kc=True, env=os.environ | environment(self.told), stdout=log, stderr=log)
         except BaseException as error:  # told in the thread that watches
             self.error = error
 
@@ -102,14 +119,16 @@ class Run:
         return f"{at} · {state['step']} {state['done']} of {state['total']}{left}"
 
     def kill(self) -> None:
+        self.wanted = False
         pid = getattr(self.kernel.provisioner, "pid", None)
         if pid and self.thread.is_alive():
             os.kill(pid, signal.SIGKILL)
+        self.go.set()
         self.thread.join(10)
 
 
 def watch(run: Run, screen: Screen, title: str) -> None:
-    """Start a notebook and wait until it has ended. Raises Interrupted, or what went wrong in it."""
+    """Let a notebook go and wait until it has ended. Raises Interrupted, or what went wrong in it."""
     start, notes = time.monotonic(), run.told / "notes.txt"
     heard = 0
 
@@ -120,7 +139,7 @@ def watch(run: Run, screen: Screen, title: str) -> None:
         return len(lines)
 
     try:
-        run.thread.start()
+        run.go.set()
         while run.thread.is_alive():
             run.thread.join(0.3)
             heard = listen()
@@ -185,10 +204,19 @@ def execute(names: Sequence[str]) -> None:
     own_home(study)
     screen.say(f"notebooks on {study.name}: {len(names)}; what is computed is kept, and read again the next time")
     without: list[str] = []
-    with tempfile.TemporaryDirectory() as told:
-        os.environ.update(environment(Path(told)))
+    with tempfile.TemporaryDirectory() as told, contextlib.ExitStack() as running:
+
+        def run_of(name: str) -> Run:
+            own = Path(told, str(names.index(name)))  # short: the path of a socket may not have many letters
+            own.mkdir()
+            run = Run(NOTEBOOKS / f"{name}.py", own)
+            running.callback(run.kill)
+            return run
+
+        runs = [run_of(names[0])]
         for number, name in enumerate(names, start=1):
-            gallery, run = Gallery(study, name), Run(NOTEBOOKS / f"{name}.py", Path(told))
+            runs += [run_of(name) for name in names[number : number + 1]]  # gets ready meanwhile
+            gallery, run = Gallery(study, name), runs.pop(0)
             title = f"{number} of {len(names)} {name}"
             watch(run, screen, title)
             screen.show(f"{title} · images")

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 
 from hn_utils.execute import cell_id, place_of
@@ -51,7 +52,7 @@ import sys
 from pathlib import Path
 import hn_utils.execute as execute
 execute.NOTEBOOKS = Path(sys.argv[1])
-execute.main(["tiny"])
+execute.main(sys.argv[2:])
 """
 
 
@@ -63,9 +64,11 @@ def start(tmp_path, monkeypatch):
     monkeypatch.setenv("HN_STUDY", "organism-quick")
     monkeypatch.setenv("BROWSER_PATH", str(tmp_path / "nowhere"))
 
-    def run(source: str) -> subprocess.Popen:
-        (tmp_path / "tiny.py").write_text(source)
-        command = [sys.executable, "-c", COMMAND, str(tmp_path)]
+    def run(*sources: str) -> subprocess.Popen:
+        names = [("tiny", "tiny2")[place] for place in range(len(sources))]
+        for name, source in zip(names, sources, strict=True):
+            (tmp_path / f"{name}.py").write_text(source)
+        command = [sys.executable, "-c", COMMAND, str(tmp_path), *names]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     return run
@@ -128,6 +131,24 @@ def test_interrupted_it_ends_in_one_sentence_and_goes_on_where_it_was(start, tmp
     assert run.communicate(timeout=60)[1] == ""
     assert shards() == 8
     assert all(p.stat().st_mtime_ns == then for p, then in before.items())
+
+
+def test_the_next_notebook_gets_ready_meanwhile_and_is_not_left_behind(start):
+    begins = "# %%\nimport os\nassert 'hn_utils' not in globals()\n"
+    run = start(HEAD + FIGURE, begins)
+    out, err = run.communicate(timeout=120)
+    assert (run.returncode, err) == (0, "")
+    assert out.count("a remark for the terminal") == 1
+    assert "2 of 2 tiny2" in out
+    run = start(HEAD + "# %%\nimport time\ntime.sleep(600)\n", begins)
+    kernels, deadline = [], time.monotonic() + 60
+    while len(kernels) < 2 and time.monotonic() < deadline:
+        kernels = psutil.Process(run.pid).children()
+        time.sleep(0.1)
+    assert len(kernels) == 2
+    run.send_signal(signal.SIGINT)
+    assert "interrupted in 1 of 2 tiny" in run.communicate(timeout=60)[1]
+    assert not psutil.wait_procs(kernels, timeout=30)[1]
 
 
 def test_an_error_is_one_sentence_and_a_fault_of_our_own_a_traceback(start):
