@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from statistics import median
 
 from hn_utils.cache import cached, gc_paused
@@ -53,7 +53,7 @@ class Example:
     confidence: float
     dropped: str | None = None
 
-    @property
+    @cached_property
     def ids(self) -> list[int]:
         return self.prompt_ids + self.response_ids
 
@@ -134,18 +134,13 @@ def representative(responses: Sequence[Response]) -> Response:
 
 
 def build_example(
-    subject: Subject,
-    question: Question,
-    prompt: list[int],
-    responses: Sequence[Response],
-    quoted: str | None = None,
+    question: Question, prompt: list[int], responses: Sequence[Response], within: Sequence[int]
 ) -> Example:
     """The paper's consistency filter: all right or all wrong, never an abstention; else dropped with its reason.
 
-    `quoted` are the words that state the answer; without them the whole response is the answer.
+    `within` are the tokens that state the answer, by their places in the representative response.
     """
     verdicts, chosen = Counter(r.verdict for r in responses), representative(responses)
-    within = answer_positions(subject, chosen.ids, None if quoted is None else [quoted])
     dropped = None
     if verdicts["unjudged"]:
         dropped = "the judge gave no verdict"
@@ -169,12 +164,15 @@ def build_examples(
     base: bool = False,
 ) -> list[Example]:
     """One example a question, in order. Raises NothingConsistent if none got a label."""
-    prompts, answers = prompts_of(subject, questions, study, base), stated(subject, questions, responses, study)
+    prompts, chosen = prompts_of(subject, questions, study, base), [representative(r) for r in responses]
+
+    @cache  # answers are often the same
+    def within(ids: tuple[int, ...], answer: str | None) -> list[int]:
+        return answer_positions(subject, ids, None if answer is None else [answer])
+
+    places = [within(tuple(c.ids), a) for c, a in zip(chosen, stated(subject, questions, chosen, study), strict=True)]
     with gc_paused():
-        examples = [
-            build_example(subject, q, prompt, r, answer)
-            for q, prompt, r, answer in zip(questions, prompts, responses, answers, strict=True)
-        ]
+        examples = list(map(build_example, questions, prompts, responses, places))
     if all(e.label is None for e in examples):
         counts = dict(drop_counts(examples))
         raise NothingConsistent(f"none of {len(examples)} questions was answered consistently: {counts}")
@@ -182,14 +180,13 @@ def build_examples(
 
 
 def stated(
-    subject: Subject, questions: Sequence[Question], responses: Sequence[Sequence[Response]], study: Study
+    subject: Subject, questions: Sequence[Question], chosen: Sequence[Response], study: Study
 ) -> list[str | None]:
     """The words of each question's representative response that state its answer, None for all of them.
 
     A chat model marks them if the study has one do so. Else all are read where half of the responses have no more than
     A_FEW tokens, as when a model answers only; and the first sentence where they have more, which is said once.
     """
-    chosen = [representative(r) for r in responses]
     if study.judge_spans:
         asked = [(q.text, r.text) for q, r in zip(questions, chosen, strict=True)]
         return [found or "" for found in quoted_answers(asked, study)]

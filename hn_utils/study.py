@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache
@@ -189,30 +189,46 @@ types_of = cache(get_type_hints)
 
 def check_types(record: Any) -> None:
     """Raises ValueError that names the first field of a dataclass whose value is not of its type."""
-    for name, hint in types_of(type(record)).items():
-        if not fits(getattr(record, name), hint):
+    for name, fits in fitting(type(record)).items():
+        if not fits(getattr(record, name)):
             raise ValueError(f"{name}={getattr(record, name)!r} must be of type {type(record).__annotations__[name]}")
 
 
-def fits(value: Any, hint: Any) -> bool:
-    """Is a value of a type? An int passes for a float, a bool for neither."""
-    if hint in (str, bool):  # most fields
-        return isinstance(value, hint)
+@cache
+def fitting(kind: type) -> dict[str, Callable[[Any], bool]]:
+    """For each field of a dataclass: is a value of its type?"""
+    return {name: of_type(hint) for name, hint in types_of(kind).items()}
+
+
+def of_type(hint: Any) -> Callable[[Any], bool]:
+    """Is a value of a type? An int passes for a float, a bool for neither. Made once, since questions are many."""
     kind, parts = get_origin(hint), get_args(hint)
     if hint is Any:
-        return True
+        return lambda _: True
     if kind in (Union, types.UnionType):
-        return any(fits(value, part) for part in parts)
+        of_any = [of_type(part) for part in parts]
+        return lambda value: any(fits(value) for fits in of_any)
+    if kind is tuple and parts[-1] is ...:
+        of_each = of_type(parts[0])
+        return lambda value: isinstance(value, tuple) and all(map(of_each, value))
     if kind is tuple:
-        parts = parts[:1] * len(value) if isinstance(value, tuple) and parts[-1] is ... else parts
-        return isinstance(value, tuple) and len(value) == len(parts) and all(map(fits, value, parts))
+        of_places = [of_type(part) for part in parts]
+        return lambda value: (
+            isinstance(value, tuple)
+            and len(value) == len(of_places)
+            and all(fits(one) for fits, one in zip(of_places, value, strict=True))
+        )
     if kind in (Mapping, dict):
-        return isinstance(value, Mapping) and all(fits(k, parts[0]) and fits(v, parts[1]) for k, v in value.items())
+        of_key, of_value = map(of_type, parts)
+        return lambda value: (
+            isinstance(value, Mapping) and all(map(of_key, value)) and all(map(of_value, value.values()))
+        )
     if kind is list:
-        return isinstance(value, list) and all(fits(one, parts[0]) for one in value)
+        of_each = of_type(parts[0])
+        return lambda value: isinstance(value, list) and all(map(of_each, value))
     if hint in (int, float):
-        return isinstance(value, (int, hint)) and not isinstance(value, bool)
-    return isinstance(value, hint)
+        return lambda value: isinstance(value, (int, hint)) and not isinstance(value, bool)
+    return lambda value: isinstance(value, hint)
 
 
 JUDGED_SETS = ("falseqa", "forbidden")

@@ -42,7 +42,7 @@ from hn_utils.shown import plots
 from hn_utils.shown.explorer import Explorer, page_of
 from hn_utils.shown.gallery import Gallery
 from hn_utils.shown.report import findings, page
-from hn_utils.study import BUNDLED, PLANTED
+from hn_utils.study import BUNDLED
 
 subject = hn.load()
 study = subject.study
@@ -276,10 +276,10 @@ if study == BUNDLED:
 
 # %%
 explorers = [Explorer(found, intervened, origins.drift)]
-for specimen in PLANTED if study == BUNDLED else ():
-    known = hn.find(hn.collect(hn.load(specimen), n_questions=2_000))  # as in notebook 2
-    n_items = 40 if specimen.name == planted.study.name else 20  # the first is on disk, if notebook 3 has run
-    explorers.append(Explorer(known, hn.dose_response(known.subject, known, n_items=n_items)))
+if study == BUNDLED:
+    general = hn.find(hn.collect(hn.load("planted-general"), n_questions=2_000))
+    for known, n_items in ((planted, 40), (general, 20)):  # the first is on disk, if notebook 3 has run
+        explorers.append(Explorer(known, hn.dose_response(known.subject, known, n_items=n_items)))
 path = gallery.keep_page(page_of(explorers), "explorer")
 print(f"open {path.parent.name}/{path.name}")
 

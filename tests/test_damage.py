@@ -234,8 +234,8 @@ def walk(subject, study) -> None:
     """A little of every stage that reads a model, and then of those that read what these left."""
     questions = [q for q in load_questions(study) if q.part == "standard"][:3]
     drawn = sample_responses(subject, questions, replace(study, sampling=Sampling(n=2, max_new_tokens=2)))
-    asked = zip(questions, prompts_of(subject, questions, study), drawn, strict=True)
-    examples = [replace(build_example(subject, *each), label=0) for each in asked]
+    made = map(build_example, questions, prompts_of(subject, questions, study), drawn, [[0]] * len(questions))
+    examples = [replace(e, label=0) for e in made]
     rows = capture(subject, examples, study).at("answer")
     baselines.read(subject, examples, study)
     replies.written_at(subject, [examples[0].prompt_ids], [UNSCALED], Sampling(1, 0.0, max_new_tokens=2), study)

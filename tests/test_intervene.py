@@ -104,7 +104,7 @@ def test_nothing_is_kept_or_read_under_the_clean_key_while_neurons_are_scaled(su
     question = load_questions(study)[0]
     answers = sample_responses(subject, [question], study)
     (prompt,) = prompts_of(subject, [question], study)
-    example = replace(build_example(subject, question, prompt, answers[0]), label=1)
+    example = replace(build_example(question, prompt, answers[0], [0]), label=1)
     item = Item("1", "recall", ("Where was Kriskel Govstad born?",))
     stages = {
         "sample": lambda: sample_responses(subject, [question], study),

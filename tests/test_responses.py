@@ -34,7 +34,7 @@ def responses(subject, *verdicts: str) -> list[Response]:
 def test_consistency_filter(subject, study, verdicts, label, dropped):
     question = load_questions(study)[0]
     (prompt,) = prompts_of(subject, [question], study)
-    example = build_example(subject, question, prompt, responses(subject, *verdicts))
+    example = build_example(question, prompt, responses(subject, *verdicts), [0, 1])
     assert (example.label, example.dropped) == (label, dropped)
     assert example.answer == [len(example.prompt_ids), len(example.prompt_ids) + 1]
     assert example.confidence == pytest.approx(-0.15)
@@ -66,7 +66,7 @@ def test_one_more_question_draws_and_captures_no_other_again(subject, study, tmp
     def walk(some):
         drawn = sample_responses(subject, some, study)
         prompts = prompts_of(subject, some, study)
-        made = [build_example(subject, *each) for each in zip(some, prompts, drawn, strict=True)]
+        made = map(build_example, some, prompts, drawn, [[0]] * len(some))
         return drawn, contributions.capture(subject, [replace(e, label=0) for e in made], study)
 
     few, before = walk(questions[:4])
