@@ -39,7 +39,7 @@ from hn_utils.visible import visible
 MAIN_LINE = ("01_collect", "02_probe", "03_intervene", "04_base_vs_instruct")
 BEYOND = ("05_falsehood_or_permission", "06_where_from")
 DEEPER = ("deeper/found_again", "deeper/what_else", "deeper/what_it_costs")
-IMPORTS = ["__import__('hn_utils.analyses')"]  # leaves no name behind
+READY = ["__import__('hn_utils.analyses')", "__import__('gc').freeze()"]  # and leave no name behind
 STARTUP = 600  # seconds: the very first import on a machine compiles all that it reads
 PLOTLY = "application/vnd.plotly.v1+json"
 OURS = ("ValueError", "OSError", "NothingConsistent", "NoHNeurons")  # errors that say what to do, in one sentence
@@ -65,7 +65,8 @@ def read_source(path: Path) -> NotebookNode:
 class Run:
     """One notebook being executed in a thread of its own, so that this one can watch and be interrupted.
 
-    Its process starts at once, and imports what every notebook begins with; the first cell waits for `go`.
+    Its process starts at once and imports what every notebook begins with, which Python need not search for cycles
+    again and again; the first cell waits for `go`.
     """
 
     def __init__(self, source: Path, told: Path) -> None:
@@ -84,7 +85,7 @@ class Run:
             resources={"metadata": {"path": source.parent}},
             record_timing=False,
             coalesce_streams=True,  # or where printed text is cut would hang on the clock
-            extra_arguments=[f"--IPKernelApp.exec_lines={IMPORTS}"],
+            extra_arguments=[f"--IPKernelApp.exec_lines={READY}"],
             startup_timeout=STARTUP,
             shutdown_kernel="immediate",  # whatever is kept has been written
             on_notebook_start=self.wait,

@@ -34,7 +34,7 @@ import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.controls import auroc
 from hn_utils.course.exercises import check, debrief, yours
-from hn_utils.finding import RANDOM_NAMES, detections_on
+from hn_utils.finding import RANDOM_NAMES
 from hn_utils.l1_path import pull, violation_of
 from hn_utils.organism import strengths
 from hn_utils.probe import three_vs_one
@@ -258,8 +258,8 @@ gallery.publish(plots.detection(found, compared.main), "detection")
 # %%
 print(debrief(prediction, found.headline))
 print(compared.added)
-for part, title in list(collected.parts.items())[1:]:
-    read = [d.auroc for d in detections_on(found, part, title) if d.name in (OWN, LIKE)]
+for title in list(collected.parts.values())[1:]:
+    read = [d.auroc for d in found.detections if d.test_set == title and d.name in (OWN, LIKE)]
     print(f"{title}: H-Neurons {read[0]}, random neurons {read[1].value:.2f}" if read else f"{title}: too few answers")
 
 # %% [markdown]
