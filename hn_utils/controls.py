@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 
 N_BOOTSTRAP = 1_000
@@ -74,7 +75,7 @@ def auroc(labels: np.ndarray, scores: np.ndarray, weights: Weights | None = None
     positive, order = drawn[labels == 1], np.argsort(scores, kind="stable")
     order = order[labels[order] != 1]  # the negatives, from the lowest score to the highest
     up_to = np.zeros((len(order) + 1, drawn.shape[1]))
-    np.cumsum(drawn[order], axis=0, out=up_to[1:])
+    torch.cumsum(torch.from_numpy(drawn[order]), 0, out=torch.from_numpy(up_to[1:]))  # numpy's takes five times as long
     below, not_above = (np.searchsorted(scores[order], scores[labels == 1], side) for side in ("left", "right"))
     area = np.einsum("pd,pd->d", positive, up_to[below])
     if (below != not_above).any():

@@ -122,7 +122,8 @@ def sample_responses(
 def judged(answers: Sequence[tuple[Question, str]], study: Study) -> list[Verdict]:
     """A verdict on each response: the alias rule's, or the chat model's that the study names."""
     if not study.judge:
-        return [judge(text, question.aliases) for question, text in answers]
+        by_rule = cache(judge)  # answers to a question are often the same
+        return [by_rule(text, question.aliases) for question, text in answers]
     materials = [{"question": q.text, "accepted answers": list(q.aliases), "response": text} for q, text in answers]
     return [v or "unjudged" for v in chat_verdicts("answer", materials, study)]  # type: ignore[misc]
 
