@@ -378,7 +378,7 @@ def bench_doses() -> list[Row]:
     subject = Subject.load(study.instruct, study)
     items = few_of_each(question_set(study).items(study), 0, 20)
     groups = [[i for i in items if i.behaviour == b] for b in BEHAVIOURS]
-    doses = [Dose(np.arange(0, 6_000, 200), alpha) for alpha in study.alphas]
+    doses = [Dose(np.arange(0, subject.n_layers * subject.d_mlp, 200), alpha) for alpha in study.alphas]
 
     def together() -> None:
         with empty_cache():

@@ -446,21 +446,22 @@ class Subject:
                 logits = self.logits(hidden).to(self.device)
                 token = chosen(logits, row, sampling, None if numbers is None else numbers[draw, step])
                 logprob = logits.log_softmax(-1)[row, token]
-                for i, *last in zip(draw.tolist(), token.tolist(), logprob.tolist(), strict=True):
-                    written[i].append(tuple(last))
+                for i, chose, at in zip(draw.tolist(), token.tolist(), logprob.tolist(), strict=True):
+                    written[i].append((chose, at))
                 on = ~torch.isin(token, ends)
                 if step + 1 == sampling.max_new_tokens or not on.any():
                     break
-                draw = draw[on]
-                beginnings, row = torch.stack([row[on], token[on]], 1).unique(dim=0, return_inverse=True)
-                before, ids = beginnings[:, 0], beginnings[:, 1:]
-                cache.batch_select_indices(before)
+                draw, size = draw[on], logits.shape[-1]
+                pairs, row = (row[on] * size + token[on]).unique(return_inverse=True)
+                before, ids = pairs // size, (pairs % size)[:, None]
+                if before.tolist() != list(range(len(mask))):
+                    cache.batch_select_indices(before.cpu())  # layers may lie on several devices
                 mask = torch.cat([mask[before], torch.ones_like(ids)], 1)
                 self.prompt_of_row = prompt_of_row = prompt_of_row[before]
                 hidden = self.read_on(ids, mask, cache)
         finally:
             self.prompt_of_row = None
-        flat = [self.finished(*zip(*pairs, strict=True)) for pairs in written]
+        flat = [self.finished(*zip(*some, strict=True)) for some in written]
         return [flat[i : i + sampling.n] for i in range(0, len(flat), sampling.n)]
 
     def read_on(self, ids: Int[Tensor, "row pos"], mask: Tensor, cache: DynamicCache) -> Float[Tensor, "row d_model"]:
