@@ -143,7 +143,7 @@ def watched(place: Place, trap: Trap | None) -> None:
         if trap is not None and trap.springs(moment, stages[-1]):
             trap.does()
 
-    def cached(name, settings, keys, compute, shard_size):
+    def cached(name, settings, keys, compute, shard_size, lengths=()):
         def compute_and_tell(some: list[int]):
             batch = f"{name}/{cache.key_hash([settings, [keys[i] for i in some]])}"
             stages.append(name)
@@ -153,7 +153,7 @@ def watched(place: Place, trap: Trap | None) -> None:
             pending.append(batch)
             return result
 
-        return original(name, settings, keys, compute_and_tell, shard_size)
+        return original(name, settings, keys, compute_and_tell, shard_size, lengths)
 
     pending: list[str] = []
     stages = [""]
