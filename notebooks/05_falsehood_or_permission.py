@@ -20,7 +20,7 @@
 # * say what a refusal that breaks selects;
 # * plan the same for a model of your own.
 #
-# About 25 minutes to read, 4 to run, 10 for the exercises. Words: [glossary](glossary.md).
+# About 25 minutes to read, 2 to run, 10 for the exercises. Words: [glossary](glossary.md).
 
 # %% [markdown] tags=["solutions"]
 # *Exercises show a solution here. [The copy with gaps](exercises/05_falsehood_or_permission.ipynb) leaves it to you.*

@@ -14,7 +14,7 @@
 # **Notebook 2 found a list of neurons. Another rule for C, other people, other draws of the same answers, another judge: does
 # the list come back? And would it, if the truth were known?**
 #
-# Read it when a list of neurons is to be trusted one by one. About 20 minutes to read, 2 to run (`make deeper`). Words:
+# Read it when a list of neurons is to be trusted one by one. About 20 minutes to read, 1 to run (`make deeper`). Words:
 # [glossary](../glossary.md).
 
 # %%

@@ -14,7 +14,7 @@
 # **Loudness, the kind of fact, the place where one reads: each could explain what the H-Neurons of notebook 2 detect. Each is
 # held against random neurons again.**
 #
-# Read it when a detection claim is to be trusted. About 20 minutes to read, 4 to run (`make deeper`). Words:
+# Read it when a detection claim is to be trusted. About 20 minutes to read, 2 to run (`make deeper`). Words:
 # [glossary](../glossary.md).
 
 # %% [markdown] tags=["solutions"]

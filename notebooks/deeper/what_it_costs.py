@@ -14,7 +14,7 @@
 # **Notebook 3 turned the H-Neurons and counted how often the model gave in. What does it forget, how does it write, when does it
 # break? And do the neurons that are read before the answer move it?**
 #
-# Read it when a curve has risen, or failed to. About 20 minutes to read, 2 to run (`make deeper`). Words: [glossary](../glossary.md).
+# Read it when a curve has risen, or failed to. About 20 minutes to read, 1 to run (`make deeper`). Words: [glossary](../glossary.md).
 
 # %%
 import numpy as np
