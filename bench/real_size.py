@@ -124,7 +124,7 @@ def walk(name: str, device: str, dtype: str, n_timed: int = 3) -> Walked:
         study = replace(study, sources={"popqa": questions_file(subject, study, folder)}, n_grid=6)
         asked = prompts_of(subject, load_questions(study), study)
         ten = Sampling(n=10, max_new_tokens=NEW)
-        timed("sample 10", lambda: subject.generate(asked[:6], ten))
+        drawn = timed("sample 10", lambda: subject.generate(asked[:6], ten))
         collected = timed("capture", lambda: hn.collect(subject, sources=study.sources, n_grid=study.n_grid))
         found = timed("probe", lambda: hn.find(collected))
         with dosed(subject, [Dose(found.card.flat, alpha) for alpha in study.alphas]):
@@ -136,7 +136,7 @@ def walk(name: str, device: str, dtype: str, n_timed: int = 3) -> Walked:
             took,
             peak_host(),
             torch.cuda.max_memory_allocated() / 1e9 if device == "cuda" else None,
-            6 * 10 * NEW / took["sample 10"],
+            sum(len(one.ids) for some in drawn for one in some) / took["sample 10"],
             [capture_ratio(subject, collected.kept[:32], device) for _ in range(n_timed)],
             [sampling_ratio(subject, asked[:2], ten, device) for _ in range(n_timed)],
         )

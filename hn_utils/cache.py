@@ -286,7 +286,7 @@ def cached(
     missing = list({item: i for i, item in enumerate(hashes) if item not in places}.values())
     if missing and LOOKING.get():
         raise NotKept(name, missing, sum(item in places for item in hashes))
-    if lengths:
+    if len(lengths):
         missing.sort(key=lambda i: -lengths[i])
     with progress(name, len(missing)) as bar:
         for start in range(0, len(missing), shard_size):

@@ -149,7 +149,7 @@ def capture(subject: Subject, examples: Sequence[Example], study: Study) -> Cont
 
     def compute(some: list[int]) -> dict[str, np.ndarray]:
         batches = [some[start : start + study.batch_rows] for start in range(0, len(some), study.batch_rows)]
-        pooled = [mean_contributions(subject, [examples[i] for i in batch]).flatten(2) for batch in batches]
+        pooled = (mean_contributions(subject, [examples[i] for i in batch]).flatten(2) for batch in batches)
         return {"values": np.concatenate([values.cpu().numpy().astype(np.float16) for values in pooled])}
 
     keys, lengths = [(e.ids, e.answer) for e in examples], [len(e.ids) for e in examples]

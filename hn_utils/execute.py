@@ -6,12 +6,12 @@ the folder of its results. Images of figures are drawn here, after each notebook
 
 from __future__ import annotations
 
+import atexit
 import base64
 import contextlib
 import json
 import os
 import re
-import signal
 import sys
 import tempfile
 import threading
@@ -39,7 +39,7 @@ from hn_utils.visible import visible
 MAIN_LINE = ("01_collect", "02_probe", "03_intervene", "04_base_vs_instruct")
 BEYOND = ("05_falsehood_or_permission", "06_where_from")
 DEEPER = ("deeper/found_again", "deeper/what_else", "deeper/what_it_costs")
-READY = ["__import__('hn_utils.analyses')", "__import__('gc').freeze()"]  # and leave no name behind
+READY = ["__import__('hn_utils.analyses') and None", "__import__('gc').freeze()"]  # which leave no name behind
 STARTUP = 600  # seconds: the very first import on a machine compiles all that it reads
 PLOTLY = "application/vnd.plotly.v1+json"
 OURS = ("ValueError", "OSError", "NothingConsistent", "NoHNeurons")  # errors that say what to do, in one sentence
@@ -72,7 +72,7 @@ class Run:
     def __init__(self, source: Path, told: Path) -> None:
         self.notebook, self.told = read_source(source), told
         self.cell, self.error = 0, None
-        self.go, self.wanted = threading.Event(), True
+        self.go, self.ended, self.wanted = threading.Event(), threading.Event(), True
         self.n_cells = sum(cell.cell_type == "code" for cell in self.notebook.cells)
         self.kernel = AsyncKernelManager(
             kernel_name="python3",
@@ -91,8 +91,7 @@ class Run:
             on_notebook_start=self.wait,
             on_cell_start=self.started,
         )
-        self.thread = threading.Thread(target=self.execute, daemon=True)
-        self.thread.start()
+        threading.Thread(target=self.execute, daemon=True).start()
 
     def wait(self, **_: Any) -> None:
         self.go.wait()
@@ -107,7 +106,11 @@ class Run:
             with (self.told / "kernel.log").open("w") as log:  # what a kernel says of itself is for nobody
                 self.client.execute(cleanup_kc=True, env=os.environ | environment(self.told), stdout=log, stderr=log)
         except BaseException as error:  # told in the thread that watches
-            self.error = error
+            died = type(error) is RuntimeError and "Kernel died" in str(error)  # while it started
+            self.error = DeadKernelError(str(error)) if died else error
+        finally:
+            atexit.unregister(self.client._cleanup_kernel)  # nbclient leaves it there if a process dies while it starts
+            self.ended.set()
 
     def step(self) -> str:
         """The cell, and the step that it is at."""
@@ -120,12 +123,16 @@ class Run:
         return f"{at} · {state['step']} {state['done']} of {state['total']}{left}"
 
     def kill(self) -> None:
+        """End the process, wherever it is, even if it is only about to start."""
         self.wanted = False
-        pid = getattr(self.kernel.provisioner, "pid", None)
-        if pid and self.thread.is_alive():
-            os.kill(pid, signal.SIGKILL)
         self.go.set()
-        self.thread.join(10)
+        for _ in range(100):
+            over = self.ended.wait(0.1)
+            process = getattr(self.kernel.provisioner, "process", None)
+            if process is not None and process.poll() is None:
+                process.kill()
+            if over:
+                break
 
 
 def watch(run: Run, screen: Screen, title: str) -> None:
@@ -141,8 +148,7 @@ def watch(run: Run, screen: Screen, title: str) -> None:
 
     try:
         run.go.set()
-        while run.thread.is_alive():
-            run.thread.join(0.3)
+        while not run.ended.wait(0.3):
             heard = listen()
             screen.show(f"{title} · {run.step()} · {clock(time.monotonic() - start)}")
     except KeyboardInterrupt:
@@ -232,8 +238,9 @@ def main(names: Sequence[str] = MAIN_LINE) -> None:
     """`execute` for the command line: every way to end is one sentence, but for faults of our own."""
     try:
         execute(names)
-    except Interrupted as where:
-        told = f"\ninterrupted in {where}; what was computed is kept: the same command goes on there\n"
+    except (Interrupted, KeyboardInterrupt) as where:
+        at = f" in {where}" if str(where) else ""
+        told = f"\ninterrupted{at}; what was computed is kept: the same command goes on there\n"
         sys.stderr.write(told)
         sys.stderr.flush()
         os._exit(1)  # the thread that listened to the kernel may still wait on its socket, which an ordinary exit cuts

@@ -54,7 +54,7 @@ def dosed(subject: Subject, doses: Sequence[Dose]) -> Iterator[None]:
         if len(doses) > 1 and subject.prompt_of_row is not None:
             factor = factor[subject.prompt_of_row.to(post.device)]
         elif len(doses) not in (1, len(post)):
-            raise ValueError(f"{len(doses)} alphas do not fit a batch of {len(post)} rows: give one, or one per row")
+            raise ValueError(f"{len(doses)} alphas do not fit a batch of {len(post)} rows: give one, or one for each")
         post = post.clone()
         post[..., columns] *= factor.to(post.dtype)[:, None]
         return post

@@ -58,7 +58,6 @@ class Example:
         return self.prompt_ids + self.response_ids
 
 
-@gc_paused()
 def prompts_of(subject: Subject, questions: Sequence[Question], study: Study, base: bool = False) -> list[list[int]]:
     """How questions are put: by chat template in the study's words, or to a base model as plain text."""
     if base:
@@ -93,7 +92,8 @@ def sample_responses(
 
     settings = subject.key(VERSION, sampling=study.sampling, seed=study.seed, served_at=study.served_at, **only_base)
     at_once = max(1, study.batch_rows // study.sampling.n)
-    kept = cached("responses", settings, prompts, compute, at_once, [len(prompt) for prompt in prompts])
+    lengths = [] if server else [len(prompt) for prompt in prompts]  # nothing is padded there
+    kept = cached("responses", settings, prompts, compute, at_once, lengths)
 
     @cache  # answers are often the same
     def written(ids: tuple[int, ...]) -> tuple[int, str]:
@@ -173,7 +173,7 @@ def build_examples(
 
     places = [within(tuple(c.ids), a) for c, a in zip(chosen, stated(subject, questions, chosen, study), strict=True)]
     with gc_paused():
-        examples = list(map(build_example, questions, prompts, responses, places))
+        examples = [build_example(*one) for one in zip(questions, prompts, responses, places, strict=True)]
     if all(e.label is None for e in examples):
         counts = dict(drop_counts(examples))
         raise NothingConsistent(f"none of {len(examples)} questions was answered consistently: {counts}")

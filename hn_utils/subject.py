@@ -455,7 +455,7 @@ class Subject:
                 pairs, row = (row[on] * size + token[on]).unique(return_inverse=True)
                 before, ids = pairs // size, (pairs % size)[:, None]
                 if before.tolist() != list(range(len(mask))):
-                    cache.batch_select_indices(before.cpu())  # layers may lie on several devices
+                    cache.reorder_cache(cast(torch.LongTensor, before))
                 mask = torch.cat([mask[before], torch.ones_like(ids)], 1)
                 self.prompt_of_row = prompt_of_row = prompt_of_row[before]
                 hidden = self.read_on(ids, mask, cache)
@@ -496,7 +496,7 @@ class Subject:
 
     def scaled(self, neurons: Int[np.ndarray, "k"], by: float | Sequence[float]) -> AbstractContextManager[None]:
         """Multiply what these neurons (flat indices) write by `by` while a `with` block runs: one number, or one for
-        each row of the batch. 0 ablates, 1 changes nothing.
+        each row of the batch, each prompt of `generate`. 0 ablates, 1 changes nothing.
 
         The weights are never touched. Raises ValueError for a neuron that the model does not have, or a `by` that is
         negative or not finite.

@@ -65,7 +65,7 @@ def start(tmp_path, monkeypatch):
     monkeypatch.setenv("BROWSER_PATH", str(tmp_path / "nowhere"))
 
     def run(*sources: str) -> subprocess.Popen:
-        names = [("tiny", "tiny2")[place] for place in range(len(sources))]
+        names = [("tiny", "tiny2", "tiny3")[place] for place in range(len(sources))]
         for name, source in zip(names, sources, strict=True):
             (tmp_path / f"{name}.py").write_text(source)
         command = [sys.executable, "-c", COMMAND, str(tmp_path), *names]
@@ -134,7 +134,7 @@ def test_interrupted_it_ends_in_one_sentence_and_goes_on_where_it_was(start, tmp
 
 
 def test_the_next_notebook_gets_ready_meanwhile_and_is_not_left_behind(start):
-    begins = "# %%\nimport os\nassert 'hn_utils' not in globals()\n"
+    begins = "# %%\nassert not [name for name, one in dict(globals()).items() if 'hn_utils' in repr(one)[:40]]\n"
     run = start(HEAD + FIGURE, begins)
     out, err = run.communicate(timeout=120)
     assert (run.returncode, err) == (0, "")
@@ -148,7 +148,21 @@ def test_the_next_notebook_gets_ready_meanwhile_and_is_not_left_behind(start):
     assert len(kernels) == 2
     run.send_signal(signal.SIGINT)
     assert "interrupted in 1 of 2 tiny" in run.communicate(timeout=60)[1]
-    assert not psutil.wait_procs(kernels, timeout=30)[1]
+    assert not psutil.wait_procs(kernels, timeout=0.2)[1]  # ended by us, not by themselves when we are gone
+
+
+def test_whatever_the_next_notebook_is_at_an_end_is_one_sentence(start):
+    nothing = "# %%\n1 + 1\n"
+    _, err = start(nothing, WRONG, nothing).communicate(timeout=120)
+    assert err.strip() == "error: alphas=(0,) must include 1: give it"
+    run = start("# %%\nimport time\ntime.sleep(8)\n", nothing)
+    kernels, deadline = [], time.monotonic() + 60
+    while len(kernels) < 2 and time.monotonic() < deadline:
+        kernels = psutil.Process(run.pid).children()
+    max(kernels, key=lambda one: one.create_time()).kill()  # the second, while it starts
+    _, err = run.communicate(timeout=120)
+    assert err.strip().startswith("error: the notebook's process was ended from outside")
+    assert "Traceback" not in err
 
 
 def test_an_error_is_one_sentence_and_a_fault_of_our_own_a_traceback(start):

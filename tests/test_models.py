@@ -121,6 +121,15 @@ def test_greedy_generation_is_hugging_face_s_in_any_batch(model, folder):
         assert both[0].ids == both[1].ids == expected[0, len(prompt) :].tolist()[: len(both[0].ids)]
 
 
+def test_draws_that_part_on_the_way_are_each_read_as_they_were_written(model):
+    prompts = [e.prompt_ids for e in examples(model)]
+    for prompt, drawn in zip(prompts, model.generate(prompts, Sampling(n=8, max_new_tokens=12), seed=1), strict=True):
+        assert len({tuple(r.ids) for r in drawn}) > 1
+        again = model.logprobs([prompt + r.ids for r in drawn])
+        for response, row in zip(drawn, again, strict=True):
+            torch.testing.assert_close(torch.tensor(response.logprobs), row[len(prompt) - 1 :], rtol=1e-4, atol=1e-4)
+
+
 def test_what_was_checked_is_told(model, family):
     text = " ".join(model.checked)
     assert f"{model.n_layers} layers of {model.d_mlp} gated neurons" in text

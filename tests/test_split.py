@@ -60,9 +60,11 @@ def test_contributions_and_scaling_are_those_of_the_whole_model(both):
     assert (split.logprobs([ROW.ids])[0] == plain).all()
 
 
-def test_generation_is_that_of_the_whole_model(both):
-    greedy = Sampling(n=2, temperature=0.0, max_new_tokens=6)
-    whole, split = (model.generate([ROW.prompt_ids, ROW.ids], greedy) for model in both)
+@pytest.mark.parametrize(
+    "sampling", [Sampling(n=2, temperature=0.0, max_new_tokens=6), Sampling(n=6, max_new_tokens=6)]
+)
+def test_generation_is_that_of_the_whole_model(both, sampling):
+    whole, split = (model.generate([ROW.prompt_ids, ROW.ids], sampling) for model in both)
     assert [[one.ids for one in row] for row in whole] == [[one.ids for one in row] for row in split]
 
 

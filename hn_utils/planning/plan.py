@@ -2,7 +2,8 @@
 
 Prompts are counted exactly, from the questions and the tokenizer; the model's shape is read from its configuration.
 What an earlier run left on disk is found by the same keys and not counted. What only the run will show is counted at
-its most: every question gives an example, a long reply runs to its limit. Only how long plain answers are is assumed.
+its most: every question gives an example, no two draws begin alike, a long reply runs to its limit. Only how long plain
+answers are is assumed.
 """
 
 from __future__ import annotations
