@@ -440,7 +440,7 @@ class Subject:
             numbers = torch.from_numpy(numbers).to(self.device)
         written: list[list[tuple[int, float]]] = [[] for _ in draw]
         hidden = self.read_on(ids, mask, cache)
-        prompt_of_row = torch.arange(len(prompts), device=self.device)
+        self.prompt_of_row = torch.arange(len(prompts), device=self.device)
         try:
             for step in range(sampling.max_new_tokens):
                 logits = self.logits(hidden).to(self.device)
@@ -457,7 +457,7 @@ class Subject:
                 if before.tolist() != list(range(len(mask))):
                     cache.reorder_cache(cast(torch.LongTensor, before))
                 mask = torch.cat([mask[before], torch.ones_like(ids)], 1)
-                self.prompt_of_row = prompt_of_row = prompt_of_row[before]
+                self.prompt_of_row = self.prompt_of_row[before]
                 hidden = self.read_on(ids, mask, cache)
         finally:
             self.prompt_of_row = None
