@@ -9,12 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from hn_utils.cache import cached
 from hn_utils.controls import Estimate, auroc, auroc_difference, bootstrap, mean
+from hn_utils.judges import normalise
 from hn_utils.responses import Example
 from hn_utils.study import Study
 from hn_utils.subject import Subject
@@ -95,6 +97,23 @@ def l2_probe(
         scores = model.decision_function(features)
         best = max(best, (auroc(labels[validation], scores[validation]), scores), key=lambda pair: pair[0])
     return best
+
+
+def words_probe(
+    texts: Sequence[str], labels: np.ndarray, train: np.ndarray, validation: np.ndarray
+) -> Float[np.ndarray, "example"]:
+    """What the words of an answer tell, without any neuron: a dense linear probe on which words stand in it.
+
+    Words are those of training answers, in the canonical form in which answers are compared; its strength is chosen on
+    validation. Log-odds that each answer is made up.
+    """
+    counter = CountVectorizer(binary=True, preprocessor=normalise, tokenizer=str.split, token_pattern=None)
+    try:
+        counter.fit([texts[i] for i in train])
+    except ValueError:  # not one word in any answer
+        return np.zeros(len(texts))
+    present = counter.transform(texts).toarray().astype(float)
+    return l2_probe(present, labels, train, validation)[1]
 
 
 def residual_probe(

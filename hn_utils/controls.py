@@ -282,6 +282,80 @@ def one_of_each(
     return np.sort(drawn)
 
 
+# --- as loud as the neurons under study -----------------------------------------------------------------------------
+
+EQUAL = 0.1  # sets whose summed mean contributions differ by no more than this share of them count as equally loud
+LOUDER = 20.0  # times as far from 1 as the studied neurons' alpha may a quieter set's be
+
+
+def loud_sets(
+    chosen: Int[np.ndarray, "k"],
+    shape: tuple[int, int],
+    magnitude: Float[np.ndarray, "layer_neuron"],
+    n_sets: int,
+    seed: int = 0,
+) -> list[Int[np.ndarray, "m"]]:
+    """Random sets of other neurons that are together as loud as `chosen` (flat indices), layer by layer.
+
+    L1 picks neurons that are louder than nearly all others, so that as many random ones are far quieter. Here each set
+    takes neurons of a layer, in random order, until their summed `magnitude` (mean contribution) comes nearest to that
+    of the chosen ones of this layer: it holds more neurons than there are chosen ones. Where all others of a layer are
+    quieter together than its chosen ones it takes them all; `disturbance` then says so. At least one neuron a layer.
+    """
+    rng, d_mlp = np.random.default_rng(seed), shape[1]
+    chosen = np.asarray(chosen)
+    return [np.sort(np.concatenate(_loud_set(chosen, d_mlp, magnitude, rng))) for _ in range(n_sets)]
+
+
+def _loud_set(
+    chosen: Int[np.ndarray, "k"], d_mlp: int, magnitude: Float[np.ndarray, "layer_neuron"], rng: np.random.Generator
+) -> list[Int[np.ndarray, "some"]]:
+    """One random set, layer by layer."""
+    drawn = []
+    for layer in np.unique(chosen // d_mlp):
+        of_layer = np.arange(layer * d_mlp, (layer + 1) * d_mlp)
+        order = rng.permutation(np.setdiff1d(of_layer, chosen))
+        wanted = magnitude[chosen[chosen // d_mlp == layer]].sum()
+        so_far = np.cumsum(magnitude[order], dtype=float)
+        nearest = int(np.argmin(np.abs(so_far - wanted)))
+        drawn.append(order[: nearest + 1])
+    return drawn
+
+
+@dataclass(frozen=True)
+class Control:
+    """A set of neurons (flat) that is scaled beside those under study, and what it is multiplied by in their place.
+
+    `loudness` is its summed mean contribution over that of the neurons under study. `alphas` are by their alpha; away
+    from 1 each is chosen such that the set changes as much of its layers' writes, on average, as they do at theirs.
+    """
+
+    neurons: Int[np.ndarray, "m"]
+    loudness: float
+
+    def alpha(self, of_studied: float) -> float:
+        """What this set is multiplied by where the neurons under study are multiplied by `of_studied`.
+
+        Equally loud sets get the same. Others are turned further, or less far; but never below 0, and LOUDER times as
+        far at most.
+        """
+        if abs(self.loudness - 1) <= EQUAL:
+            return of_studied
+        further = min(1 / max(self.loudness, 1e-9), LOUDER)
+        return max(0.0, 1 + (of_studied - 1) * further)
+
+    def disturbance(self, of_studied: float) -> float:
+        """How much this set changes over what the neurons under study change at that alpha: 1 is as much."""
+        return abs(self.alpha(of_studied) - 1) * self.loudness / abs(of_studied - 1)
+
+
+def control_of(
+    neurons: Int[np.ndarray, "m"], studied: Int[np.ndarray, "k"], magnitude: Float[np.ndarray, "layer_neuron"]
+) -> Control:
+    """A set of neurons as a control of those under study, both flat. `magnitude` is their mean contribution."""
+    return Control(np.asarray(neurons), float(magnitude[neurons].sum() / magnitude[studied].sum()))
+
+
 def shuffled(labels: np.ndarray, seed: int) -> np.ndarray:
     """The same labels in random order: whatever a method finds on these, it finds in noise."""
     return np.random.default_rng(seed).permutation(labels)

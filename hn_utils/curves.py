@@ -1,38 +1,48 @@
-"""Dose-response: how often the model gives in against alpha, for one set of neurons and for random ones beside it."""
+"""Dose-response: how often the model gives in against alpha, for one set of neurons and for control sets beside it."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from hn_utils.controls import Estimate, beyond_random, beyond_random_p, bootstrap, mean
+from hn_utils.controls import Control, Estimate, bootstrap, mean
+from hn_utils.graded import log_odds
 from hn_utils.intervene import Dose
 from hn_utils.items import Item, Outcome, Reply, outcomes
+from hn_utils.rank_test import ENOUGH
 from hn_utils.replies import replies_at
+from hn_utils.slopes import CONTROL_ALPHAS, Sloped
 from hn_utils.study import Study
 from hn_utils.subject import Subject
 
-ABLATION, AMPLIFICATION = slice(0, 2), slice(1, 3)  # of the alphas that follow
-CONTROL_ALPHAS = (0.0, 1.0, 3.0)  # a study must have them; 1 is a no-op and needs no run of its own
-
-
-def slopes(rates: Float[np.ndarray, "item alpha"], alphas: Sequence[float] | np.ndarray) -> Float[np.ndarray, "item"]:
-    """Each item's least-squares slope, in points (percent) per unit of alpha; their mean is the slope of the mean."""
-    centred = np.asarray(alphas) - np.mean(alphas)
-    return 100 * rates @ centred / (centred @ centred)
+AT_ONCE = 2 * ENOUGH  # control sets between two looks at whether the rank is settled
 
 
 @dataclass(frozen=True)
-class DoseResponse:
-    """One behaviour against alpha for one set of neurons, with the same for random sets beside it.
+class ControlSource:
+    """Where control sets come from: `draw(first, last)` gives those of these numbers, of `n` at most. They are drawn as
+    far as they are needed."""
+
+    draw: Callable[[int, int], list[Control]]
+    n: int
+
+
+NO_CONTROLS = ControlSource(lambda first, last: [], 0)
+
+
+@dataclass(frozen=True)
+class DoseResponse(Sloped):
+    """One behaviour against alpha for one set of neurons, with the same for control sets beside it.
 
     `outcomes` [item, alpha] and `control_outcomes` [set, item, control alpha] hold words. Slopes are in points (percent
-    of items) per unit of alpha, over the alphas that the controls have too. How often an outcome is `neither` matters:
-    where that grows, the curve speaks of breakage, not of compliance.
+    of items) per unit of alpha, over the alphas that the controls have too. A broken reply's outcome is `neither`:
+    where that grows, the curve speaks of breakage, not of compliance. `controls` are the sets of `control_outcomes`, what
+    the same procedure picks on shuffled labels; `control_broken` [set, control alpha] is the share of their replies
+    that are broken. `loud` is the same curve beside random sets that are as loud together.
     """
 
     behaviour: str
@@ -41,19 +51,38 @@ class DoseResponse:
     replies: list[list[Reply]]
     outcomes: np.ndarray
     control_outcomes: np.ndarray
+    controls: Sequence[Control] = ()
+    control_broken: Float[np.ndarray, "set alpha"] | None = None
+    loud: DoseResponse | None = None
+
+    unit = "points"
 
     @property
-    def entities(self) -> list[str]:
+    def entities(self) -> list[str]:  # type: ignore[override]
         return [item.entity for item in self.items]
 
+    @property
+    def values(self) -> Float[np.ndarray, "item alpha"]:  # type: ignore[override]
+        """100 where the item complied, [item, control alpha]."""
+        return 100.0 * np.stack([self.at(alpha) == "complied" for alpha in CONTROL_ALPHAS], 1)
+
+    @property
+    def control_values(self) -> Float[np.ndarray, "set item alpha"]:  # type: ignore[override]
+        return 100.0 * (self.control_outcomes == "complied")
+
     def at(self, alpha: float) -> np.ndarray:
-        """Outcomes of all items at one alpha."""
-        return self.outcomes[:, int(np.argmin(np.abs(self.alphas - alpha)))]
+        """Outcomes of all items at one alpha. Raises ValueError for an alpha that was not measured."""
+        return self.outcomes[:, place_of(alpha, self.alphas)]
 
     def cut(self, alpha: float) -> float:
         """Share of replies at one alpha that ran into their length limit."""
-        column = int(np.argmin(np.abs(self.alphas - alpha)))
-        return float(np.mean([row[column].cut for row in self.replies]))
+        place = place_of(alpha, self.alphas)
+        return float(np.mean([row[place].cut for row in self.replies]))
+
+    def broken(self, alpha: float) -> float:
+        """Share of replies at one alpha that are broken."""
+        place = place_of(alpha, self.alphas)
+        return float(np.mean([row[place].broken for row in self.replies]))
 
     def rate(self, outcome: Outcome = "complied") -> list[Estimate]:
         """Share of items with this outcome at each alpha, with intervals over entities."""
@@ -74,65 +103,159 @@ class DoseResponse:
         """The same share for each control set."""
         return (self.control_outcomes != self.control_outcomes[..., [1]]).any(2).mean(1)
 
-    def complied(self) -> np.ndarray:
-        """1 where the item complied, [item, control alpha]."""
-        return np.stack([self.at(a) == "complied" for a in CONTROL_ALPHAS], 1).astype(float)
+    @property
+    def loudness(self) -> float:
+        """Mean over the control sets of their summed mean contribution over that of the neurons under study."""
+        return float(np.mean([control.loudness for control in self.controls])) if self.controls else float("nan")
 
-    def slope(self) -> Estimate:
-        """Slope of the neurons under study."""
-        return bootstrap(mean, slopes(self.complied(), CONTROL_ALPHAS), groups=self.entities)
+    def disturbance(self, alpha: float) -> float:
+        """Mean over the control sets of how much they change over what the neurons under study change at this alpha."""
+        return float(np.mean([c.disturbance(alpha) for c in self.controls])) if self.controls else float("nan")
 
-    def control_slopes(self) -> np.ndarray:
-        return np.array([slopes(o == "complied", CONTROL_ALPHAS).mean() for o in self.control_outcomes])
 
-    def item_slopes(
-        self, among: slice = slice(None)
-    ) -> tuple[Float[np.ndarray, "item"], Float[np.ndarray, "item set"]]:
-        """Each item's slope over `among` of the CONTROL_ALPHAS, with the neurons under study and with each set."""
-        alphas = CONTROL_ALPHAS[among]
-        own = slopes(self.complied()[:, among], alphas)
-        random = np.array([slopes(o[:, among] == "complied", alphas) for o in self.control_outcomes])
-        return own, random.reshape(-1, len(own)).T
+@dataclass(frozen=True)
+class GradedResponse(Sloped):
+    """How much likelier the claim is than the truth against alpha: log-odds in nats, without a reply or a judge.
 
-    def slope_beyond_random(self, among: slice = slice(None)) -> Estimate:
-        """Slope minus the mean slope of the random sets, paired item by item, over `among` of the CONTROL_ALPHAS.
+    `log_odds` [item, alpha] are of the neurons under study, `control_values` [set, item, control alpha] of the control
+    sets; slopes are in nats per unit of alpha. `loud` is as in DoseResponse.
+    """
 
-        The interval speaks of other people and other random sets of this kind, and of this curve alone; whether the
-        neurons stand out among such sets, and among as many curves as were looked at, is for `verdicts` to say.
-        """
-        return beyond_random(mean, *self.item_slopes(among), self.entities)
+    behaviour: str
+    items: list[Item]
+    alphas: np.ndarray
+    log_odds: Float[np.ndarray, "item alpha"]
+    control_values: Float[np.ndarray, "set item alpha"]
+    loud: GradedResponse | None = None
 
-    def p_beyond_random(self) -> float:
-        """Two-sided bootstrap p of that difference, uncorrected."""
-        return beyond_random_p(mean, *self.item_slopes(), self.entities)
+    unit = "nats"
 
-    def rank_p(self, sign: int = 1) -> float:
-        """One-sided permutation p: share of sets, this one included, with a slope as large (sign -1: as small). It
-        cannot fall below 1 in as many sets as there are."""
-        own = self.slope().value
-        return float((1 + (sign * self.control_slopes() >= sign * own).sum()) / (1 + len(self.control_outcomes)))
+    @property
+    def entities(self) -> list[str]:  # type: ignore[override]
+        return [item.entity for item in self.items]
+
+    @property
+    def values(self) -> Float[np.ndarray, "item alpha"]:  # type: ignore[override]
+        """Log-odds at the control alphas."""
+        places = [place_of(alpha, self.alphas) for alpha in CONTROL_ALPHAS]
+        return self.log_odds[:, places]
+
+
+def place_of(alpha: float, alphas: Sequence[float] | np.ndarray) -> int:
+    """Where an alpha stands among those that were measured. Raises ValueError if it was not."""
+    places = np.flatnonzero(np.isclose(alphas, alpha, atol=1e-9))
+    if not len(places):
+        raise ValueError(f"alpha={alpha:g} was not measured: choose one of {', '.join(f'{a:g}' for a in alphas)}")
+    return int(places[0])
+
+
+def by_behaviour(items: Sequence[Item]) -> dict[str, list[Item]]:
+    groups: Mapping[str, list[Item]] = defaultdict(list)
+    for item in items:
+        groups[item.behaviour].append(item)
+    return dict(groups)
 
 
 def curves_of(
     subject: Subject,
     items: Sequence[Item],
     neurons: Int[np.ndarray, "k"],
-    controls: Sequence[Int[np.ndarray, "k"]],
     study: Study,
+    selected: ControlSource = NO_CONTROLS,
+    loud: ControlSource = NO_CONTROLS,
 ) -> dict[str, DoseResponse]:
-    """Every behaviour among the items against alpha, for `neurons` and, at CONTROL_ALPHAS, for each control set."""
-    by_behaviour: Mapping[str, list[Item]] = defaultdict(list)
-    for item in items:
-        by_behaviour[item.behaviour].append(item)
-    others = [Dose(other, a) for other in controls for a in CONTROL_ALPHAS if a != 1]
-    curves = {}
-    for behaviour, group in by_behaviour.items():
-        replies = replies_at(subject, group, [Dose(neurons, a) for a in study.alphas], study)
-        own, alphas = outcomes(group, replies, study), np.array(study.alphas)
-        control = np.empty((len(controls), len(group), len(CONTROL_ALPHAS)), own.dtype)
-        control[..., 1] = own[:, study.alphas.index(1.0)]
-        if controls:
-            low_and_high = outcomes(group, replies_at(subject, group, others, study), study)
-            control[..., [0, 2]] = low_and_high.reshape(len(group), len(controls), 2).swapaxes(0, 1)
-        curves[behaviour] = DoseResponse(behaviour, group, alphas, replies, own, control)
-    return curves
+    """Every behaviour among the items against alpha, for `neurons` and, at CONTROL_ALPHAS, for control sets: what the
+    same procedure picks on shuffled labels, and random sets that are as loud together.
+
+    Of both as many are drawn as the rank of the neurons' slope needs: some twenty where it lies among theirs.
+    """
+    return {
+        name: _curve_of(subject, name, group, neurons, study, selected, loud)
+        for name, group in by_behaviour(items).items()
+    }
+
+
+def _curve_of(
+    subject: Subject,
+    behaviour: str,
+    items: list[Item],
+    neurons: Int[np.ndarray, "k"],
+    study: Study,
+    selected: ControlSource,
+    loud: ControlSource,
+) -> DoseResponse:
+    alphas = np.array(study.alphas)
+    replies = replies_at(subject, items, [Dose(neurons, alpha) for alpha in study.alphas], study)
+    own = outcomes(items, replies, study)
+    none = np.empty((0, len(items), len(CONTROL_ALPHAS)), own.dtype)
+    bare = DoseResponse(behaviour, items, alphas, replies, own, none, (), np.empty((0, len(CONTROL_ALPHAS))))
+
+    def drawn_on(curve: DoseResponse, controls: Sequence[Control]) -> DoseResponse:
+        doses = [Dose(control.neurons, control.alpha(a)) for control in controls for a in CONTROL_ALPHAS]
+        written = replies_at(subject, items, doses, study)
+        shape = (len(items), len(controls), len(CONTROL_ALPHAS))
+        words = outcomes(items, written, study).reshape(shape).swapaxes(0, 1)
+        broken = np.array([[reply.broken for reply in row] for row in written]).reshape(shape).mean(0)
+        return replace(
+            curve,
+            control_outcomes=np.concatenate([curve.control_outcomes, words]),
+            controls=(*curve.controls, *controls),
+            control_broken=np.concatenate([curve.control_broken, broken]),
+        )
+
+    curve, beside = _drawn_until_settled(bare, bare, drawn_on, selected, loud)
+    return replace(curve, loud=beside if loud.n else None)
+
+
+def graded_curves_of(
+    subject: Subject,
+    items: Sequence[Item],
+    neurons: Int[np.ndarray, "k"],
+    study: Study,
+    selected: ControlSource = NO_CONTROLS,
+    loud: ControlSource = NO_CONTROLS,
+) -> dict[str, GradedResponse]:
+    """The graded outcome of every behaviour whose items have a truth and a claim, beside the same control sets."""
+    able = [item for item in items if item.truth and item.claim]
+    return {
+        name: _graded_curve_of(subject, name, group, neurons, study, selected, loud)
+        for name, group in by_behaviour(able).items()
+    }
+
+
+def _graded_curve_of(
+    subject: Subject,
+    behaviour: str,
+    items: list[Item],
+    neurons: Int[np.ndarray, "k"],
+    study: Study,
+    selected: ControlSource,
+    loud: ControlSource,
+) -> GradedResponse:
+    own = log_odds(subject, items, [Dose(neurons, alpha) for alpha in study.alphas], study)
+    none = np.empty((0, len(items), len(CONTROL_ALPHAS)))
+    bare = GradedResponse(behaviour, items, np.array(study.alphas), own, none)
+
+    def drawn_on(curve: GradedResponse, controls: Sequence[Control]) -> GradedResponse:
+        doses = [Dose(control.neurons, control.alpha(a)) for control in controls for a in CONTROL_ALPHAS]
+        odds = log_odds(subject, items, doses, study).reshape(len(items), len(controls), len(CONTROL_ALPHAS))
+        return replace(curve, control_values=np.concatenate([curve.control_values, odds.swapaxes(0, 1)]))
+
+    curve, beside = _drawn_until_settled(bare, bare, drawn_on, selected, loud)
+    return replace(curve, loud=beside if loud.n else None)
+
+
+def _drawn_until_settled(curve, beside, drawn_on, selected: ControlSource, loud: ControlSource):
+    """Both curves with as many control sets as they need: a few more of each kind, as long as there are any, until the
+    rank among either kind is settled. Then the neurons under study are not told apart, whatever the others say."""
+    n_drawn = 0
+    while n_drawn < max(selected.n, loud.n):
+        last = n_drawn + AT_ONCE
+        if some := selected.draw(n_drawn, min(last, selected.n)):
+            curve = drawn_on(curve, some)
+        if some := loud.draw(n_drawn, min(last, loud.n)):
+            beside = drawn_on(beside, some)
+        n_drawn = last
+        if curve.is_settled or beside.is_settled:
+            break
+    return curve, beside

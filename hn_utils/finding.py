@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from hn_utils.baselines import words_probe
 from hn_utils.collecting import Collected, later
+from hn_utils.contributions import Labelled
 from hn_utils.controls import (
     Estimate,
     Match,
@@ -21,11 +23,12 @@ from hn_utils.controls import (
     average_precision,
     beyond_random,
     bootstrap,
+    loud_sets,
     random_sets,
-    shuffled,
     spread,
 )
-from hn_utils.l1_path import Fit, cached_l1_path
+from hn_utils.judges import normalise
+from hn_utils.l1_path import Fit
 from hn_utils.probe import (
     Detection,
     HNeurons,
@@ -38,6 +41,8 @@ from hn_utils.probe import (
     refits,
     three_vs_one,
 )
+from hn_utils.rank_test import two_sided_rank_p
+from hn_utils.selected import Selection
 from hn_utils.study import Study, check_given
 from hn_utils.subject import Subject
 from hn_utils.tabled import Tabled
@@ -47,20 +52,30 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 N_RANDOM_PROBES = 100
-N_SHUFFLED = 20
-RANDOM_NAMES = {
+N_SELECTED = 100  # shuffles of the labels, in either form
+H_NEURONS = "H-Neurons alone, refitted"
+WORDS = "words of the answer, no neuron"
+CONFIDENCE = "plain confidence (log-probability)"
+RANDOM_NAMES = {  # the easy controls, by how they are matched
     "none": "random neurons",
     "layer": "random, same layers",
-    "magnitude": "random, same layers and loudness",
+    "loud": "random, same layers, as loud in sum",
 }
+SELECTED_NAMES = {  # the hardest control, in its two forms
+    "any": "picked on shuffled labels",
+    "others": "picked on shuffled labels, H-Neurons left out",
+}
+UNSEEN = "answers not given in training"
 
 
 @dataclass(frozen=True, repr=False)
 class Found(Tabled):
     """The probe, its H-Neurons, control probes trained the same way, and what they detect.
 
-    `random` holds refitted random sets by how they match the H-Neurons: none, layer, magnitude (layer and mean
-    contribution). `magnitude` is that mean contribution, on training answers. `card` is the portable table of the
+    `random` holds refitted random sets by how they match the H-Neurons: none, layer, loud (same layers, and more
+    neurons, so that their summed mean contribution is the same). `selected` holds the hardest control, what the same
+    procedure picks on shuffled labels, refitted on the true ones: among any neurons, and with the H-Neurons left out
+    (others). `magnitude` is every neuron's mean contribution, on training answers. `card` is the portable table of the
     H-Neurons, which saves and reads itself as JSON.
     """
 
@@ -69,7 +84,7 @@ class Found(Tabled):
     card: HNeurons
     refitted: Fit
     random: dict[str, list[Fit]]
-    shuffled: list[Fit]
+    selected: dict[str, list[Fit]]
     magnitude: np.ndarray
 
     @property
@@ -86,24 +101,57 @@ class Found(Tabled):
         return self.card.flat
 
     @cached_property
+    def training_data(self) -> tuple[TallMatrix, np.ndarray]:
+        """The rows that the probe was trained on, and their labels."""
+        train = self.collected.training_rows()
+        read, labels = self.collected.contributions[train], self.collected.labels[train]
+        return three_vs_one(read, labels, self.probe.region, self.probe.other)
+
+    def selection(self, form: str, size: int | None = None) -> Selection:
+        """The procedure that picked the H-Neurons, to be put to shuffled labels, in one of the two forms of the
+        hardest control; it picks as many neurons as there are H-Neurons, or `size`."""
+        X, _ = self.training_data
+        labels = self.collected.labels[self.collected.training_rows()]
+        never = {"any": self.neurons[:0], "others": np.sort(self.neurons)}[form]
+        return Selection(X, labels, self.study.n_grid, size or len(self.neurons), self.study.seed, never)
+
+    @cached_property
+    def test_sets(self) -> dict[str, np.ndarray]:
+        """Rows of each test set, by its title: one for each part, and the standard answers that nobody gave in
+        training. Those that lack right or wrong answers are left out."""
+        collected = self.collected
+        sets = {title: collected.test_rows(part) for part, title in collected.parts.items()}
+        sets[UNSEEN] = unseen(collected)
+        return {title: rows for title, rows in sets.items() if len(set(collected.labels[rows])) == 2}
+
+    @cached_property
     def detections(self) -> list[Detection]:
-        """Every detector on every test set that has right and wrong answers."""
-        rows = []
-        for part, title in self.collected.parts.items():
-            rows += detections_on(self, part, title)
-        return rows
+        """Every detector on every test set."""
+        return [row for title, rows in self.test_sets.items() for row in detections_on(self, rows, title)]
+
+    @cached_property
+    def words(self) -> Float[np.ndarray, "example"]:
+        """What the words of each kept answer tell, without any neuron: log-odds that it is made up."""
+        collected = self.collected
+        train, validation = collected.training_rows(), collected.rows("validation")
+        return words_probe([e.text for e in collected.kept], collected.labels, train, validation)
 
     @cached_property
     def beyond(self) -> dict[str, Estimate]:
         """What the H-Neurons detect on the standard test set beyond each of their controls."""
         return beyond_controls(self.collected, self, self.collected.test_rows("standard"))
 
+    @cached_property
+    def p(self) -> dict[str, float]:
+        """Two-sided rank p of the H-Neurons' AUROC on the standard test set among both forms of the selected null."""
+        read = self.collected.labelled(self.collected.test_rows("standard"), self.probe.region)
+        own = auroc(read.labels, self.refitted.score(read.X))
+        return {form: two_sided_rank_p(own, aurocs(fits, read)) for form, fits in self.selected.items()}
+
     def refit_on(self, neurons: Int[np.ndarray, "k"]) -> Fit:
         """A probe on any set of neurons (flat), trained as the one on the H-Neurons alone is."""
         self.subject.require_neurons(neurons)
-        train = self.collected.training_rows()
-        contributions, labels = self.collected.contributions[train], self.collected.labels[train]
-        return refit(*three_vs_one(contributions, labels, self.probe.region, self.probe.other), np.sort(neurons))
+        return refit(*self.training_data, np.sort(neurons))
 
     def auroc_of(self, neurons: Int[np.ndarray, "k"]) -> Estimate:
         """What any set of neurons (flat) detects on the standard test set, refitted as the H-Neurons are."""
@@ -113,8 +161,8 @@ class Found(Tabled):
     @property
     def headline(self) -> str:
         return (
-            f"{self.card.headline}, AUROC {self.detections[1].auroc}: {self.beyond['random']} beyond random neurons, "
-            f"{self.beyond['confidence']} beyond confidence; {self.read_on}"
+            f"{self.card.headline}, AUROC {self.detections[1].auroc}: {self.beyond['any']} beyond what shuffled labels "
+            f"pick (p = {self.p['any']:.3f}), {self.beyond['confidence']} beyond confidence; {self.read_on}"
         )
 
     @property
@@ -144,7 +192,7 @@ class Found(Tabled):
 
 def find(answers: Collected, region: str = "answer", other: str | None = "other", **settings: Any) -> Found:
     """Fit the probe on train, choose C on validation, read every test set; the same for random sets of neurons and for
-    shuffled labels.
+    what the procedure picks on shuffled labels.
 
     `region` is read at answers, `other` against them (None: right against wrong answers alone); see
     `hn_utils.contributions.Contributions` for their names. Settings are those of `Study`, such as `n_grid` or `seed`.
@@ -163,16 +211,26 @@ def find(answers: Collected, region: str = "answer", other: str | None = "other"
     require_both_kinds(collected)
     train = collected.training_rows()
     probe = fit_on(collected, train, collected.rows("validation"), region, other)
-    shape = (subject.n_layers, subject.d_mlp)
     card = h_neurons(probe, subject, study)
     X, y = three_vs_one(collected.contributions[train], collected.labels[train], region, other)
     magnitude = collected.contributions[train].at(region).mean()
-    random = {}
-    for match in RANDOM_NAMES:
-        sets = random_sets(card.flat, shape, N_RANDOM_PROBES, Match(match, magnitude), study.seed)
-        random[match] = refits(X, y, sets)
-    noise = [shuffled_fit(X, collected.labels[train], probe.fit.C, seed) for seed in range(N_SHUFFLED)]
-    return Found(collected, probe, card, refit(X, y, card.flat), random, noise, magnitude)
+    random = {match: refits(X, y, random_like(card, match, magnitude, study.seed)) for match in RANDOM_NAMES}
+    found = Found(collected, probe, card, refit(X, y, card.flat), random, {}, magnitude)
+    selected = {form: refits(X, y, found.selection(form).sets(0, N_SELECTED)) for form in SELECTED_NAMES}
+    return replace(found, selected=selected)
+
+
+def random_like(card: HNeurons, match: str, magnitude: np.ndarray, seed: int) -> list[Int[np.ndarray, "m"]]:
+    """Random sets beside the H-Neurons, by one of RANDOM_NAMES."""
+    if match == "loud":
+        return loud_sets(card.flat, card.shape, magnitude, N_RANDOM_PROBES, seed)
+    return random_sets(card.flat, card.shape, N_RANDOM_PROBES, Match(match), seed)
+
+
+def unseen(collected: Collected) -> np.ndarray:
+    """The standard test answers whose text no training answer has: what is known of them is not the answer itself."""
+    given = {normalise(collected.kept[i].text) for i in collected.training_rows()}
+    return np.array([i for i in collected.test_rows("standard") if normalise(collected.kept[i].text) not in given], int)
 
 
 def require_both_kinds(collected: Collected) -> None:
@@ -201,13 +259,6 @@ def fit_on(
     return fit_probe(rows, labels, there, collected.study.n_grid, region, other)
 
 
-def shuffled_fit(X: TallMatrix, labels: np.ndarray, C: float, seed: int) -> Fit:
-    """The probe at the chosen C after right and wrong were shuffled among the training answers, the first rows of X."""
-    y = np.zeros(len(X), labels.dtype)
-    y[: len(labels)] = shuffled(labels, seed)
-    return cached_l1_path(X, y, np.array([C]))[0]
-
-
 def over_sets(name: str, title: str, fits: Sequence[Fit], X: TallMatrix, labels: np.ndarray) -> Detection:
     """Mean AUROC, AUPRC and accuracy of control probes; the ranges hold 95 % of them."""
     size = int(np.mean([len(f.neurons) for f in fits]))
@@ -217,38 +268,50 @@ def over_sets(name: str, title: str, fits: Sequence[Fit], X: TallMatrix, labels:
     return Detection(name, title, size, *spreads)
 
 
-def detections_on(found: Found, part: str, title: str) -> list[Detection]:
-    """Every detector on one test set; empty if it lacks right or wrong answers."""
-    collected, rows = found.collected, found.collected.test_rows(part)
-    if len(set(collected.labels[rows])) < 2:
-        return []
+def detections_on(found: Found, rows: np.ndarray, title: str) -> list[Detection]:
+    """Every detector on one test set, some of the kept answers."""
+    collected = found.collected
     read = collected.labelled(rows, found.probe.region)
-    fit, k = found.probe.fit, len(found.card.rows)
+    return [
+        *probe_rows(found, read, title),
+        detect(WORDS, title, read, found.words[rows]),
+        detect(CONFIDENCE, title, read, -collected.confidence[rows]),
+    ]
+
+
+def probe_rows(found: Found, read: Labelled, title: str) -> list[Detection]:
+    """The probe, its H-Neurons and their controls, on any answers."""
+    fit = found.probe.fit
+    controls = {name: found.random[match] for match, name in RANDOM_NAMES.items()}
+    controls |= {name: found.selected[form] for form, name in SELECTED_NAMES.items()}
     return [
         detect("L1 probe, all its neurons", title, read, fit.score(read.X), len(fit.neurons)),
-        detect("H-Neurons alone, refitted", title, read, found.refitted.score(read.X), k),
-        *(over_sets(name, title, found.random[match], read.X, read.labels) for match, name in RANDOM_NAMES.items()),
-        over_sets("L1 probe on shuffled labels", title, found.shuffled, read.X, read.labels),
-        detect("plain confidence (log-probability)", title, read, -collected.confidence[rows]),
+        detect(H_NEURONS, title, read, found.refitted.score(read.X), len(found.neurons)),
+        *(over_sets(name, title, fits, read.X, read.labels) for name, fits in controls.items()),
     ]
 
 
 def beyond_controls(collected: Collected, found: Found, rows: np.ndarray) -> dict[str, Estimate]:
-    """Paired differences of AUROC on some answers: H-Neurons minus the mean of the random sets matched in magnitude,
-    and minus confidence. Both are read on the same resampled questions."""
-    X, labels, groups = collected.labelled(rows, found.probe.region)
-    own, sure = found.refitted.score(X), collected.confidence[rows]
+    """Paired differences of AUROC on some answers: H-Neurons minus the mean of each kind of control set, by the names
+    of RANDOM_NAMES and SELECTED_NAMES, and minus confidence. All are read on the same resampled questions."""
+    read = collected.labelled(rows, found.probe.region)
+    own, confidence = found.refitted.score(read.X), collected.confidence[rows]
+    controls = {**found.selected, **found.random}
     return {
-        "random": beyond_sets(collected, found, rows),
-        "confidence": auroc_difference(labels, own, -sure, groups),
+        **{name: beyond_fits(found, fits, read) for name, fits in controls.items()},
+        "confidence": auroc_difference(read.labels, own, -confidence, read.groups),
     }
 
 
-def beyond_sets(collected: Collected, found: Found, rows: np.ndarray) -> Estimate:
-    """AUROC of the H-Neurons on some answers minus the mean of the random sets matched in loudness."""
-    X, labels, groups = collected.labelled(rows, found.probe.region)
-    own, random = found.refitted.score(X), scores_of(found.random["magnitude"], X)
-    return beyond_random(auroc, own, random, groups, labels)
+def beyond_fits(found: Found, fits: Sequence[Fit], read: Labelled) -> Estimate:
+    """AUROC of the H-Neurons on some answers minus the mean of control sets."""
+    own, others = found.refitted.score(read.X), scores_of(fits, read.X)
+    return beyond_random(auroc, own, others, read.groups, read.labels)
+
+
+def aurocs(fits: Sequence[Fit], read: Labelled) -> Float[np.ndarray, "set"]:
+    """AUROC of each control set on some answers."""
+    return np.array([auroc(read.labels, column) for column in scores_of(fits, read.X).T])
 
 
 def scores_of(fits: Sequence[Fit], X: TallMatrix) -> Float[np.ndarray, "example set"]:

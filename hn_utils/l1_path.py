@@ -44,6 +44,7 @@ ROUGH = 0.1  # and first, to see whether they suffice
 GRID_SPAN = 300.0  # the path runs from the C at which the first neuron enters to this many times it
 SWEEPS = 20  # of coordinate descent, between two looks at the loss
 FIRST_GUESS = 400  # columns
+FEWEST = 60  # of a path that is asked for its first few neurons
 CROWDED = 1 / 3  # share of the guessed columns with a weight, beyond which more are brought in first:
 WIDER = 1  # times as many
 EXPLAINED = 0.99  # of the deviance: beyond it the path only makes certain answers more certain
@@ -206,68 +207,112 @@ def onwards(w: np.ndarray, earlier: np.ndarray) -> np.ndarray:
     return np.where((earlier != 0) & (np.sign(ahead) == np.sign(w)), ahead, w)
 
 
-def first_forces(X: TallMatrix, y: np.ndarray, alone: np.ndarray) -> Float[np.ndarray, "column"]:
-    """How hard the examples pull at each weight while none has one.
+NOBODY = np.array([], dtype=int)
+
+
+def first_forces(
+    X: TallMatrix, labels: Int[np.ndarray, "problem row"], never: Int[np.ndarray, "m"]
+) -> Float[np.ndarray, "problem column"]:
+    """How hard the examples pull at each weight while none has one; 0 at the columns that are `never` to have one.
 
     Raises ValueError if a value is not finite, since no search would end, or if nothing pulls at all.
     """
-    force = np.abs(X.times_transposed(pull(y, alone)[:, None])[0])
-    if not np.isfinite(force).all():
+    alone = [pull(*before_any(own)) for own in labels]
+    forces = np.abs(X.times_transposed(np.column_stack(alone)))
+    forces[:, never] = 0
+    if not np.isfinite(forces).all():
         raise ValueError(
-            f"column {int(np.flatnonzero(~np.isfinite(force))[0])} of the contributions holds NaN or infinity: leave "
-            "out the examples that have them"
+            f"column {int(np.flatnonzero(~np.isfinite(forces).all(0))[0])} of the contributions holds NaN or infinity: "
+            "leave out the examples that have them"
         )
-    if not force.any():
+    if not forces.any(1).all():
         raise ValueError("no contribution differs between the two labels: there is nothing to fit")
-    return force
+    return forces
 
 
 class Search:
-    """The path so far, and the columns on which it is solved.
+    """One path so far, and the columns on which it is solved.
 
     `A` holds these columns, the first of them the intercept's; `crowded` says that the last solution used too large a
-    share of them to be trusted.
+    share of them to be trusted; `force` is how hard every other column pulls, in units of its penalty, and `n_wanted`
+    how many of them are brought in next. The columns `never` stay without a weight, and `n_positive` positive weights
+    are enough.
     """
 
-    def __init__(self, X: TallMatrix, y: np.ndarray, alone: np.ndarray) -> None:
-        self.X, self.y = X, y
-        self.null = np.logaddexp(0, -y * alone).sum()
+    def __init__(
+        self,
+        X: TallMatrix,
+        labels: np.ndarray,
+        force: Float[np.ndarray, "column"],
+        grid: Sequence[float],
+        n_positive: float = np.inf,
+        never: Int[np.ndarray, "m"] = NOBODY,
+        n_wanted: int = FIRST_GUESS,
+    ) -> None:
+        self.X, self.grid, self.force, self.n_wanted = X, grid, force, n_wanted
+        self.n_positive, self.never = n_positive, never
+        self.y, alone = before_any(labels)
+        self.null = np.logaddexp(0, -self.y * alone).sum()
         self.columns, self.A, self.w = np.array([], dtype=int), np.ones((len(X), 1)), np.zeros(1)
         self.guesses: dict[float, np.ndarray] = {}
         self.path: list[Fit] = []
-        self.crowded = False
+        self.crowded = self.ended = False
 
-    def bring_in(self, force: np.ndarray, n: int) -> None:
-        """Add the `n` columns that pull hardest."""
-        wanted = np.argsort(-force, kind="stable")[: min(n, self.X.shape[1] - len(self.columns))]
+    @property
+    def ahead(self) -> Sequence[float]:
+        """The C that are left to fit."""
+        return self.grid[len(self.path) :]
+
+    @property
+    def n_free(self) -> int:
+        """How many columns may have a weight."""
+        return self.X.shape[1] - len(self.never)
+
+    def bring_in(self) -> None:
+        """Add the columns that pull hardest."""
+        n = min(self.n_wanted, self.n_free - len(self.columns))
+        wanted = np.argsort(-self.force, kind="stable")[:n]
         self.columns, self.A = np.append(self.columns, wanted), beside(self.A, self.X.columns(wanted))
+
+    def enough(self, w: np.ndarray) -> bool:
+        """Is this as far as the path is asked for?"""
+        return np.count_nonzero(w[1:] > 0) >= self.n_positive or self.explained(w) > EXPLAINED
 
     def explained(self, w: np.ndarray) -> float:
         return float(1 - np.logaddexp(0, -self.y * (self.A @ w)).sum() / self.null)
 
-    def solve(self, grid: Sequence[float]) -> list[np.ndarray]:
-        """Solutions on these columns for the first C of the grid, as far along it as they can be trusted."""
+    def solve(self) -> list[np.ndarray]:
+        """Solutions on these columns for the next C, as far along the grid as they can be trusted."""
         tried, earlier = [], np.zeros(0)
-        for C in grid:
+        for C in self.ahead:
             start = self.guesses.get(C, onwards(self.w, earlier))
             earlier = self.w
             w = solve_on(self.A, self.y, C, np.pad(start, (0, self.A.shape[1] - len(start))), ROUGH)
-            few, all_in = len(self.columns), len(self.columns) == self.X.shape[1]
+            few, all_in = len(self.columns), len(self.columns) == self.n_free
             self.crowded = np.count_nonzero(w) > CROWDED * few and not all_in
             self.w = self.guesses[C] = w if self.crowded else solve_on(self.A, self.y, C, w, EXACT)
             tried.append(self.w)
-            if self.crowded or self.explained(self.w) > EXPLAINED:
+            if self.crowded or self.enough(self.w):
                 break
         return tried
 
-    def accept(self, grid: Sequence[float], tried: Sequence[np.ndarray]) -> Float[np.ndarray, "column"]:
-        """Test all columns at the C of each solution and keep those that pass, up to the first that does not. Returns
-        how hard every column that is not brought in yet pulls, in units of its penalty: the most, over these C."""
-        residuals = pull(self.y[:, None], self.A @ np.column_stack(tried))
-        forces = self.X.times_transposed(residuals)
+    def residuals(self, tried: Sequence[np.ndarray]) -> Float[np.ndarray, "row solution"]:
+        """How hard each example still pulls under each solution."""
+        return pull(self.y[:, None], self.A @ np.column_stack(tried))
+
+    def accept(
+        self,
+        tried: Sequence[np.ndarray],
+        residuals: Float[np.ndarray, "row solution"],
+        forces: Float[np.ndarray, "solution column"],
+    ) -> None:
+        """Test all columns at the C of each solution and keep those that pass, up to the first that does not; `forces`
+        are those of the residuals on every column."""
+        grid = self.ahead[: len(tried)]
         np.abs(forces, out=forces)
         forces *= np.array(grid)[:, None].astype(forces.dtype)
         forces[:, self.columns] = 0
+        forces[:, self.never] = 0
         for C, w, r, outside in zip(grid, tried, residuals.T, forces.max(1), strict=True):
             if outside > 1 + TOLERANCE or (self.crowded and w is tried[-1]):
                 break
@@ -276,9 +321,32 @@ class Search:
             kept = kept[np.argsort(self.columns[kept])]
             neurons, weights = self.columns[kept], w[1:][kept]
             self.path.append(Fit(C, neurons, weights, float(w[0]), float(violation), self.explained(w)))
-            if self.path[-1].deviance_explained > EXPLAINED:
+            self.ended = self.enough(w) or len(self.path) == len(self.grid)
+            if self.ended:
                 break
-        return forces.max(0)
+        self.force = forces.max(0)
+        hardest = int(np.count_nonzero(self.force > 1 + TOLERANCE))
+        self.n_wanted = WIDER * len(self.columns) if self.crowded else hardest
+
+
+def advance(X: TallMatrix, searches: Sequence[Search]) -> None:
+    """Take every path as far as its columns carry it, and test all of them by one pass over the data."""
+    tried = []
+    for search in searches:
+        search.bring_in()
+        tried.append(search.solve())
+    residuals = [search.residuals(some) for search, some in zip(searches, tried, strict=True)]
+    forces = X.times_transposed(np.column_stack(residuals))
+    start = 0
+    for search, some, left in zip(searches, tried, residuals, strict=True):
+        search.accept(some, left, forces[start : start + len(some)])
+        start += len(some)
+
+
+def search_to_the_end(X: TallMatrix, searches: Sequence[Search]) -> None:
+    """Advance until every path has ended."""
+    while going := [search for search in searches if not search.ended]:
+        advance(X, going)
 
 
 @ThreadpoolController().wrap(limits=1, user_api="blas")  # several libraries' threads would wait for each other, busily
@@ -291,18 +359,31 @@ def l1_path(X: TallMatrix, labels: np.ndarray, grid: Sequence[float] | np.ndarra
     check_labels(labels, len(X))
     if not len(grid) or not all(0 < C < np.inf for C in grid):
         raise ValueError(f"grid={list(grid)} must hold values of C above 0, and finite")
-    y, alone = before_any(labels)
-    every, search = sorted(float(C) for C in grid), Search(X, y, alone)
-    force, n_wanted = first_forces(X, y, alone), FIRST_GUESS
-    while len(search.path) < len(every):
-        search.bring_in(force, n_wanted)
-        ahead = every[len(search.path) :]
-        tried = search.solve(ahead)
-        force = search.accept(ahead[: len(tried)], tried)
-        if search.path and search.path[-1].deviance_explained > EXPLAINED:
-            break
-        n_wanted = WIDER * len(search.columns) if search.crowded else int(np.count_nonzero(force > 1 + TOLERANCE))
+    (force,) = first_forces(X, labels[None], NOBODY)
+    search = Search(X, labels, force, sorted(float(C) for C in grid))
+    search_to_the_end(X, [search])
     return search.path
+
+
+@ThreadpoolController().wrap(limits=1, user_api="blas")
+def short_paths(
+    X: TallMatrix, labels: Int[np.ndarray, "problem row"], n_grid: int, n_positive: int, never: Int[np.ndarray, "m"]
+) -> list[list[Fit]]:
+    """Several paths over the same rows, each with labels of its own, on a grid of its own (`c_grid`), as far as the
+    first C at which `n_positive` neurons have a positive weight. The neurons `never` (flat) get none, as if they were not
+    there. Each pass over the data serves all of them.
+
+    Raises ValueError as `l1_path` does.
+    """
+    for own in labels:
+        check_labels(own, len(X))
+    forces, few = first_forces(X, labels, never), max(FEWEST, 8 * n_positive)
+    searches = [
+        Search(X, own, force, grid_from(force, n_grid).tolist(), n_positive, never, few)
+        for own, force in zip(labels, forces, strict=True)
+    ]
+    search_to_the_end(X, searches)
+    return [search.path for search in searches]
 
 
 def cached_l1_path(X: TallMatrix, labels: np.ndarray, grid: np.ndarray) -> list[Fit]:
@@ -326,5 +407,10 @@ def cached_l1_path(X: TallMatrix, labels: np.ndarray, grid: np.ndarray) -> list[
 
 def c_grid(X: TallMatrix, labels: np.ndarray, n: int) -> np.ndarray:
     """`n` values of C, evenly spaced in the logarithm, from where the first neuron enters."""
-    first = 1 / first_forces(X, *before_any(np.asarray(labels))).max()
+    return grid_from(first_forces(X, np.asarray(labels)[None], NOBODY)[0], n)
+
+
+def grid_from(force: Float[np.ndarray, "column"], n: int) -> np.ndarray:
+    """The grid of `c_grid`, from how hard the examples pull at each weight while none has one."""
+    first = 1 / force.max()
     return np.geomspace(first, first * GRID_SPAN, n)

@@ -1,4 +1,9 @@
-"""Which dose-response curves stand out from random neurons? Verdicts on a family of curves, corrected for its size."""
+"""Which dose-response curves stand out from their controls? Verdicts on a family of curves, corrected for its size.
+
+A verdict is given against the hardest controls: what the same procedure picks on shuffled labels, and random sets that
+are as loud together; both are turned such that they disturb as much. The slope must stand out among either by its rank,
+whatever the distribution of theirs, and beyond either over people.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +17,18 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from hn_utils.controls import Estimate
-from hn_utils.curves import DoseResponse
+from hn_utils.curves import DoseResponse, GradedResponse
 from hn_utils.items import behaviour_called
+from hn_utils.rank_test import LEVEL, holm, least_p
 
-N_SETS_FOR_A_VERDICT = 19
-LEVEL = 0.05
 POWER = 0.8
-Word = Literal["rises", "falls", "not told apart from random neurons", "too few random sets to say"]
+Word = Literal["rises", "falls", "not told apart", "too few control sets to say"]
+Curve = DoseResponse | GradedResponse
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What may be said of one curve; `p` is two-sided and corrected for its family, None with too few random sets."""
+    """What may be said of one curve; `p` is two-sided and corrected for its family, None with too few control sets."""
 
     word: Word
     p: float | None
@@ -32,98 +37,89 @@ class Verdict:
         return self.word if self.p is None else f"{self.word} (corrected p = {self.p:.3f})"
 
 
-def holm(p: Float[np.ndarray, "*family test"]) -> Float[np.ndarray, "*family test"]:
-    """P-values corrected for the size of their family: the smallest times the number of tests, the next times one
-    fewer, and so on, none below the one before (Holm 1979).
+def compared(curve: Curve) -> list[Curve]:
+    """The curve beside each kind of control that was drawn."""
+    both = [curve] if curve.loud is None else [curve, curve.loud]
+    return [one for one in both if len(one.control_values)]
 
-    Below 0.05 the chance of any false alarm in the family is at most 0.05, however the tests depend on each other.
+
+def p_value(curve: Curve) -> float:
+    """Two-sided p of one curve, uncorrected: the largest of several, so that it is small only if all are.
+
+    Beside each kind of control there are two: that of the slope's rank, and the bootstrap's, for the slope beyond the
+    control over people and sets. 1 if there is no control.
     """
-    order, n = np.argsort(p, axis=-1), p.shape[-1]
-    raised = np.maximum.accumulate(np.take_along_axis(p, order, -1) * np.arange(n, 0, -1), axis=-1)
-    return np.minimum(1, np.take_along_axis(raised, np.argsort(order, axis=-1), -1))
+    return max([1.0] * (not compared(curve)) + [max(one.p_of_rank(), one.p_of_people()) for one in compared(curve)])
 
 
-def one_more(own: Float[np.ndarray, "*curve"], sets: Float[np.ndarray, "*curve set"]) -> Float[np.ndarray, "*curve"]:
-    """Two-sided p of a slope as one more draw among those of random sets: Student's t for a new observation,
-    t = (own - mean) / (sd * sqrt(1 + 1/n)), n - 1 degrees of freedom.
+def enough_sets(curve: Curve, n_curves: int) -> bool:
+    """Could this curve be told apart, or is it settled that it is not?
 
-    Exact if slopes of random sets are about normal. Unlike a rank it can fall below 1/(n + 1), so that it can be
-    corrected for several curves; it leans on the normal tails for that.
+    A rank among few sets cannot be small enough once it is corrected for `n_curves`; but ENOUGH sets as far out on
+    either side settle that a curve is not told apart.
     """
-    n = sets.shape[-1]
-    away, scale = np.abs(own - sets.mean(-1)), scale_of_one_more(sets)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.where(away == 0, 0, away / scale)  # sets that do not differ at all: only their very slope is usual
-    return 2 * student.sf(t, n - 1)
+    kinds = compared(curve)
+    if any(one.is_settled for one in kinds):
+        return True
+    return bool(kinds) and all(least_p(len(one.control_values)) * n_curves <= LEVEL for one in kinds)
 
 
-def scale_of_one_more(sets: Float[np.ndarray, "*curve set"]) -> Float[np.ndarray, "*curve"]:
-    """How far a new observation lies from the mean of those before it, in units of Student's t."""
-    return sets.std(-1, ddof=1) * np.sqrt(1 + 1 / sets.shape[-1])
-
-
-def p_value(curve: DoseResponse) -> float:
-    """Two-sided p of one curve, uncorrected: the larger of two, so that it is small only if both are.
-
-    One is the bootstrap's, for the slope beyond random over people and sets; the other that of `one_more`.
-    """
-    return max(curve.p_beyond_random(), float(one_more(np.array(curve.slope().value), curve.control_slopes())))
-
-
-def verdicts(curves: Mapping[str, DoseResponse]) -> dict[str, Verdict]:
+def verdicts(curves: Mapping[str, Curve]) -> dict[str, Verdict]:
     """Rises or falls only if the curve's p, corrected by Holm over all these curves, is at most LEVEL.
 
     The curves are one family: the over-compliance behaviours of one set of neurons, or its capability checks. Those
-    with fewer than N_SETS_FOR_A_VERDICT sets get no verdict: with so few, how slopes of random sets are spread is
-    hardly known.
+    with too few control sets get no verdict.
     """
-    able = [name for name, curve in curves.items() if len(curve.control_outcomes) >= N_SETS_FOR_A_VERDICT]
+    able = [name for name, curve in curves.items() if enough_sets(curve, len(curves))]
     corrected = dict(zip(able, holm(np.array([p_value(curves[name]) for name in able])).tolist(), strict=True))
 
-    def verdict(name: str, curve: DoseResponse) -> Verdict:
+    def verdict(name: str, curve: Curve) -> Verdict:
         if name not in corrected:
-            return Verdict("too few random sets to say", None)
+            return Verdict("too few control sets to say", None)
         if corrected[name] > LEVEL:
-            return Verdict("not told apart from random neurons", corrected[name])
-        return Verdict("rises" if curve.slope_beyond_random().value > 0 else "falls", corrected[name])
+            return Verdict("not told apart", corrected[name])
+        return Verdict("rises" if curve.slope_beyond_control().value > 0 else "falls", corrected[name])
 
     return {name: verdict(name, curve) for name, curve in curves.items()}
 
 
-def detectable(curve: DoseResponse, n_curves: int = 1) -> float:
-    """The smallest slope beyond random, in points per unit of alpha, that a verdict would have called a rise in a share
-    POWER of all samples of people, given how far random sets and people spread here: a null leaves open what is below.
+def detectable(curve: Curve, n_curves: int = 1) -> float:
+    """The smallest slope beyond its controls, per unit of alpha, that a verdict would have called a rise in a share
+    POWER of all samples of people, given how far control sets and people spread here: a null leaves open what is below.
 
-    `n_curves` share the verdict, the others with nothing in them (so Holm multiplies by their number). nan with too few
-    random sets for a verdict.
+    `n_curves` share the verdict, the others with nothing in them (so Holm multiplies by their number). A null stops
+    after few sets, so how far the outermost of many would lie is read off a normal distribution of theirs: where a few
+    sets do much and most do nothing, more would be needed. nan with too few sets.
     """
-    return smallest_seen(curve.slope_beyond_random(), curve.control_slopes(), n_curves)
+    if not enough_sets(curve, n_curves):
+        return float("nan")
+    return max(smallest_seen(one.slope_beyond_control(), one.control_slopes(), n_curves) for one in compared(curve))
 
 
 def smallest_seen(beyond: Estimate, sets: Float[np.ndarray, "set"], n_tests: int) -> float:
-    """`detectable` for any difference `beyond` random sets, whose own values are `sets`, and `n_tests` that share the
+    """`detectable` for any difference `beyond` control sets, whose own values are `sets`, and `n_tests` that share the
     verdict."""
-    if len(sets) < N_SETS_FOR_A_VERDICT:
-        return float("nan")
     level, error = LEVEL / n_tests, (beyond.high - beyond.low) / (2 * norm.isf(LEVEL / 2))
-    one_more_set = student.isf(level / 2, len(sets) - 1) * scale_of_one_more(sets)
-    return float(max(one_more_set, norm.isf(level / 2) * error) + norm.isf(1 - POWER) * error)
+    outermost_set = student.isf(level / 2, len(sets) - 1) * sets.std(ddof=1) * np.sqrt(1 + 1 / len(sets))
+    furthest = max(float(outermost_set), float(np.abs(sets - sets.mean()).max()))
+    return float(max(furthest, norm.isf(level / 2) * error) + norm.isf(1 - POWER) * error)
 
 
-def outermost(curve: DoseResponse) -> str | None:
-    """Whether the slope is the highest, or the lowest, of all sets, its own included."""
-    n = 1 + len(curve.control_outcomes)
-    for sign, word in ((1, "highest"), (-1, "lowest")):
-        if round(curve.rank_p(sign) * n) == 1:
-            return f"{word} of {n}"
+def outermost(curve: Curve) -> str | None:
+    """Whether the slope is the highest, or the lowest, of all control sets' and its own."""
+    own, sets = curve.slope_value, curve.control_slopes()
+    if len(sets) and own > sets.max() + 1e-9:
+        return f"highest of {1 + len(sets)}"
+    if len(sets) and own < sets.min() - 1e-9:
+        return f"lowest of {1 + len(sets)}"
     return None
 
 
-def outermost_told(curves: Mapping[str, DoseResponse]) -> str:
-    """A sentence that names every curve whose slope lies beyond those of all random sets, whatever its verdict, and
-    says how many such curves there would be by chance."""
+def outermost_told(curves: Mapping[str, Curve]) -> str:
+    """A sentence that names every curve whose slope lies beyond those of all its control sets, whatever its verdict,
+    and says how many such curves there would be by chance."""
     places = {name: outermost(curve) for name, curve in curves.items()}
     found = [f"{behaviour_called(name).title.lower()} ({place})" for name, place in places.items() if place]
-    chance = sum(2 / (1 + len(curve.control_outcomes)) for curve in curves.values())
+    chance = sum(2 / (1 + len(curve.control_values)) for curve in curves.values())
     told = ", ".join(found) or "none"
-    return f"Slopes beyond those of all random sets: {told}. By chance {chance:.1f} of {len(curves)} would be."
+    return f"Slopes beyond those of all control sets: {told}. By chance {chance:.1f} of {len(curves)} would be."

@@ -1,0 +1,54 @@
+"""How far out does one value lie among those of control sets? A sequential rank test, and Holm's correction.
+
+Under the null the set under study is one more draw of the procedure that made the control sets, so that every rank is
+equally likely, whatever the values' distribution. Control sets are drawn one after another: a tail is settled as soon
+as ENOUGH of them lie as far out (Besag & Clifford 1991, *Sequential Monte Carlo p-values*). So a null is settled by
+some twenty sets, and only what may be an effect goes on to as many as there are.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+LEVEL = 0.05
+ENOUGH = 10  # control sets as far out settle a tail
+ROUNDING = 1e-9  # values closer than this are equal
+
+
+def tail_p(own: float, sets: Float[np.ndarray, "set"]) -> float:
+    """One-sided p of a value as large, control sets in the order in which they were drawn: ENOUGH over the number of
+    sets up to the last of ENOUGH that are as large; if there are fewer, their share, the value itself included."""
+    as_large = np.cumsum(np.asarray(sets) >= own - ROUNDING)
+    if len(as_large) and as_large[-1] >= ENOUGH:
+        return ENOUGH / (1 + int(np.argmax(as_large >= ENOUGH)))
+    return (1 + int(as_large[-1] if len(as_large) else 0)) / (1 + len(as_large))
+
+
+def two_sided_rank_p(own: float, sets: Float[np.ndarray, "set"]) -> float:
+    """Twice the smaller of the p of both tails, at most 1."""
+    return min(1.0, 2 * min(tail_p(own, sets), tail_p(-own, -np.asarray(sets))))
+
+
+def settled(own: float, sets: Float[np.ndarray, "set"]) -> bool:
+    """Do ENOUGH sets lie as far out on either side, so that no further set can change the p?"""
+    sets = np.asarray(sets)
+    above = int((sets >= own - ROUNDING).sum())
+    below = int((sets <= own + ROUNDING).sum())
+    return min(above, below) >= ENOUGH
+
+
+def least_p(n_sets: int) -> float:
+    """The smallest two-sided p that so many sets can give."""
+    return min(1.0, 2 / (1 + n_sets))
+
+
+def holm(p: Float[np.ndarray, "*family test"]) -> Float[np.ndarray, "*family test"]:
+    """P-values corrected for the size of their family: the smallest times the number of tests, the next times one
+    fewer, and so on, none below the one before (Holm 1979).
+
+    Below 0.05 the chance of any false alarm in the family is at most 0.05, however the tests depend on each other.
+    """
+    order, n = np.argsort(p, axis=-1), p.shape[-1]
+    raised = np.maximum.accumulate(np.take_along_axis(p, order, -1) * np.arange(n, 0, -1), axis=-1)
+    return np.minimum(1, np.take_along_axis(raised, np.argsort(order, axis=-1), -1))

@@ -1,0 +1,72 @@
+"""Slopes against alpha, of one set of neurons and of control sets beside it, whatever is measured at each alpha."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from hn_utils.controls import Estimate, beyond_random, beyond_random_p, bootstrap, mean
+from hn_utils.rank_test import settled, two_sided_rank_p
+
+ABLATION, AMPLIFICATION = slice(0, 2), slice(1, 3)  # of the alphas that follow
+CONTROL_ALPHAS = (0.0, 1.0, 3.0)  # a study must have them; 1 is a no-op and needs no run of its own
+
+
+def slopes(values: Float[np.ndarray, "item alpha"], alphas: Sequence[float] | np.ndarray) -> Float[np.ndarray, "item"]:
+    """Each item's least-squares slope, per unit of alpha; their mean is the slope of the mean."""
+    centred = np.asarray(alphas) - np.mean(alphas)
+    return values @ centred / (centred @ centred)
+
+
+class Sloped:
+    """What dose-response curves of any kind have in common: a value of each item at each of CONTROL_ALPHAS, `values`
+    [item, alpha] for the neurons under study and `control_values` [set, item, alpha] for each control set, in the order
+    in which these were drawn; and `entities`, what the items are about."""
+
+    values: Float[np.ndarray, "item alpha"]
+    control_values: Float[np.ndarray, "set item alpha"]
+    entities: list[str]
+
+    def slope(self) -> Estimate:
+        """Slope of the neurons under study."""
+        return bootstrap(mean, slopes(self.values, CONTROL_ALPHAS), groups=self.entities)
+
+    def control_slopes(self) -> Float[np.ndarray, "set"]:
+        """Slope of each control set."""
+        return np.array([slopes(values, CONTROL_ALPHAS).mean() for values in self.control_values])
+
+    def item_slopes(
+        self, among: slice = slice(None)
+    ) -> tuple[Float[np.ndarray, "item"], Float[np.ndarray, "item set"]]:
+        """Each item's slope over `among` of the CONTROL_ALPHAS, with the neurons under study and with each set."""
+        alphas = CONTROL_ALPHAS[among]
+        own = slopes(self.values[:, among], alphas)
+        controls = np.array([slopes(values[:, among], alphas) for values in self.control_values])
+        return own, controls.reshape(-1, len(own)).T
+
+    def slope_beyond_control(self, among: slice = slice(None)) -> Estimate:
+        """Slope minus the mean slope of the control sets, paired item by item, over `among` of the CONTROL_ALPHAS.
+
+        The interval speaks of other people and other sets of this kind, and of this curve alone; whether the neurons
+        stand out among such sets, and among as many curves as were looked at, is for `verdicts` to say.
+        """
+        return beyond_random(mean, *self.item_slopes(among), self.entities)
+
+    def p_of_people(self) -> float:
+        """Two-sided bootstrap p of that difference, over people and sets; uncorrected."""
+        return beyond_random_p(mean, *self.item_slopes(), self.entities)
+
+    def p_of_rank(self) -> float:
+        """Two-sided p of the slope's rank among those of the control sets; uncorrected."""
+        return two_sided_rank_p(self.slope_value, self.control_slopes())
+
+    @property
+    def slope_value(self) -> float:
+        return float(slopes(self.values, CONTROL_ALPHAS).mean())
+
+    @property
+    def is_settled(self) -> bool:
+        """Have enough control sets been drawn that no further one can change the rank's p?"""
+        return settled(self.slope_value, self.control_slopes())
