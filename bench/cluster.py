@@ -15,7 +15,7 @@ from pathlib import Path
 from hn_utils.sweep import read_sweep
 from hn_utils.sweeping import run_sweep
 
-STUDY = {"like": "organism-quick", "n_questions": 200, "n_items": 10, "n_random_sets": 2, "checkpoints": []}
+STUDY = {"like": "organism-quick", "n_questions": 200, "n_items": 10, "n_control_sets": 2, "checkpoints": []}
 NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_log_monitor": False, "no_monitor": True}
 
 

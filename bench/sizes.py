@@ -56,7 +56,7 @@ SIZES = {
 
 def works_of(model: Absent, study: Study, n: int, limits: Sequence[int]) -> list[Work]:
     """The steps of a study whose prompts all have the assumed lengths."""
-    per_batch, doses = max(1, study.batch_rows // study.sampling.n), len(study.alphas) + 2 * study.n_random_sets
+    per_batch, doses = max(1, study.batch_rows // study.sampling.n), len(study.alphas) + 2 * study.n_control_sets
     works = []
     for asked, base in ((n, False), (int(0.4 * min(n, 5_000)), True)):
         works.append(writing("answers", [QUESTION] * asked, per_batch, study.sampling.n, 8))
@@ -87,7 +87,7 @@ def row(name: str, preset: str, config: PretrainedConfig) -> str:
         for kind in ("", "-smoke"):
             own = replace(PRESETS.get(preset + kind, study), dtype="bfloat16")
             if kind and preset + kind not in PRESETS:
-                own = replace(own, n_items=10, n_random_sets=4, alphas=(0.0, 1.0, 3.0))
+                own = replace(own, n_items=10, n_control_sets=4, alphas=(0.0, 1.0, 3.0))
             works = works_of(model, own, N_QUESTIONS[kind], REPLIES[kind])
             device, host = memory(model, works, N_QUESTIONS[kind], 2)
             cells.append(clock(seconds(model, works)))

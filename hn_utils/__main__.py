@@ -51,8 +51,8 @@ def run(study: Study, out: Path) -> Path:
     intervened = hn.dose_response(model, found)
     for curves in (intervened.behaviours, intervened.capability):
         for behaviour, verdict in verdicts(curves).items():
-            own, beyond = curves[behaviour].slope(), curves[behaviour].slope_beyond_random()
-            print(f"  {behaviour:20} {own} points per alpha, beyond random {beyond}: {verdict}")
+            own, beyond = curves[behaviour].slope(), curves[behaviour].slope_beyond_control()
+            print(f"  {behaviour:20} {own} points per alpha, beyond its control {beyond}: {verdict}")
         print(f"  {outermost_told(curves)}")
     origins = hn.look_back(found)
     for t in origins.timeline:

@@ -140,13 +140,13 @@ class Added:
 
     `beyond` is the AUROC of both together minus that of confidence alone, the two fitted on validation and read on the
     test set. `matched` is about pairs of a true and a made-up answer that were given with about the same confidence: in
-    which share of them do the H-Neurons score the made-up one higher (ties count half)? `matched_random` is the mean of
-    that share over random sets. None if there are fewer than 20 such pairs; `n_pairs` counts them.
+    which share of them do the H-Neurons score the made-up one higher (ties count half)? `matched_control` is the mean of
+    that share over sets picked on shuffled labels. None if there are fewer than 20 such pairs; `n_pairs` counts them.
     """
 
     beyond: Estimate
     matched: Estimate | None
-    matched_random: float | None
+    matched_control: float | None
     n_pairs: int
 
     def __str__(self) -> str:
@@ -156,8 +156,8 @@ class Added:
             "more than" if self.matched.low > 0.5 else "less than" if self.matched.high < 0.5 else "not told apart from"
         )
         return (
-            f"of {self.n_pairs} pairs of equal confidence the H-Neurons order {self.matched} rightly, random neurons "
-            f"{self.matched_random:.2f}: {told} one half"
+            f"of {self.n_pairs} pairs of equal confidence the H-Neurons order {self.matched} rightly, picks on shuffled labels "
+            f"{self.matched_control:.2f}: {told} one half"
         )
 
 
@@ -170,8 +170,8 @@ class Scored(NamedTuple):
     groups: np.ndarray
 
 
-def added(validation: Scored, test: Scored, random: Float[np.ndarray, "example set"]) -> Added:
-    """Compare nested models; `random` are scores of random sets on the test answers. Intervals are over entities."""
+def added(validation: Scored, test: Scored, control: Float[np.ndarray, "example set"]) -> Added:
+    """Compare nested models; `control` are scores of control sets on the test answers. Intervals are over entities."""
     model = make_pipeline(StandardScaler(), LogisticRegression(C=1.0))
     model.fit(np.column_stack([validation.own, validation.sure]), validation.labels)
     both = model.decision_function(np.column_stack([test.own, test.sure]))
@@ -180,7 +180,7 @@ def added(validation: Scored, test: Scored, random: Float[np.ndarray, "example s
     if len(pairs) < 20:
         return Added(beyond, None, None, len(pairs))
     right, wrong = np.array(pairs).T
-    wins = [(np.sign(scores[wrong] - scores[right]) + 1) / 2 for scores in (test.own, *random.T)]
+    wins = [(np.sign(scores[wrong] - scores[right]) + 1) / 2 for scores in (test.own, *control.T)]
     return Added(beyond, bootstrap(mean, wins[0]), float(np.mean(wins[1:])), len(pairs))
 
 

@@ -31,7 +31,7 @@ class ControlSource:
     n: int
 
 
-NO_CONTROLS = ControlSource(lambda first, last: [], 0)
+NO_CONTROLS = ControlSource(lambda *_: [], 0)
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class DoseResponse(Sloped):
 
     `outcomes` [item, alpha] and `control_outcomes` [set, item, control alpha] hold words. Slopes are in points (percent
     of items) per unit of alpha, over the alphas that the controls have too. A broken reply's outcome is `neither`:
-    where that grows, the curve speaks of breakage, not of compliance. `controls` are the sets of `control_outcomes`, what
-    the same procedure picks on shuffled labels; `control_broken` [set, control alpha] is the share of their replies
-    that are broken. `loud` is the same curve beside random sets that are as loud together.
+    where that grows, the curve speaks of breakage, not of compliance. `controls` are the sets of `control_outcomes`:
+    what the same procedure picks on shuffled labels; `control_broken` [set, control alpha] is the share of their
+    replies that are broken. `loud` is the same curve beside random sets that are as loud together.
     """
 
     behaviour: str

@@ -96,6 +96,11 @@ class Found(Tabled):
         return self.collected.study
 
     @property
+    def control(self) -> list[Fit]:
+        """The hardest control: what the same procedure picks on shuffled labels, among any neurons."""
+        return self.selected["any"]
+
+    @property
     def neurons(self) -> Int[np.ndarray, "h"]:
         """The H-Neurons, heaviest first, as flat indices: layer * d_mlp + neuron."""
         return self.card.flat

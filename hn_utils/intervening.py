@@ -11,8 +11,8 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from hn_utils.collecting import later
-from hn_utils.controls import Match, random_sets
-from hn_utils.curves import CONTROL_ALPHAS, DoseResponse, curves_of
+from hn_utils.controls import Control, control_of, loud_sets
+from hn_utils.curves import ControlSource, DoseResponse, GradedResponse, curves_of, graded_curves_of
 from hn_utils.finding import Found
 from hn_utils.intervene import Dose
 from hn_utils.items import CAPABILITY, Item, behaviour_called, own_items
@@ -20,6 +20,7 @@ from hn_utils.probe import HNeurons
 from hn_utils.question_sets import load_items, question_set
 from hn_utils.questions import Text
 from hn_utils.replies import known_items, text_loss
+from hn_utils.slopes import CONTROL_ALPHAS
 from hn_utils.study import Study, check_given
 from hn_utils.subject import LOADED, Subject
 from hn_utils.tabled import Tabled, counted
@@ -28,10 +29,13 @@ from hn_utils.verdicts import verdicts
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+N_TEXT_SETS = 20  # control sets with which ordinary text is read
+
 
 @dataclass(frozen=True)
 class TextCost:
-    """What scaling does to ordinary text, in nats per token; `entities` are what the texts are about."""
+    """What scaling does to ordinary text, in nats per token, beside control sets; `entities` are what the texts are
+    about."""
 
     loss: Float[np.ndarray, "text alpha"]
     control_loss: Float[np.ndarray, "set text control_alpha"]
@@ -40,12 +44,13 @@ class TextCost:
 
 @dataclass(frozen=True, repr=False)
 class Intervened(Tabled):
-    """Dose-response of over-compliance behaviours and of capability checks, and what scaling does to ordinary text
-    (None where the user gave items, or questions without any text)."""
+    """Dose-response of over-compliance behaviours and of capability checks, the graded outcome of the former, and what
+    scaling does to ordinary text (None where the user gave items, or questions without any text)."""
 
     card: HNeurons
     behaviours: dict[str, DoseResponse]
     capability: dict[str, DoseResponse]
+    graded: dict[str, GradedResponse]
     text: TextCost | None
 
     @property
@@ -57,11 +62,11 @@ class Intervened(Tabled):
     def headline(self) -> str:
         told: dict[str, list[str]] = {}
         for name, verdict in verdicts(self.curves).items():
-            slope = f"{behaviour_called(name).title.lower()} {self.curves[name].slope_beyond_random()}"
+            slope = f"{behaviour_called(name).title.lower()} {self.curves[name].slope_beyond_control()}"
             told.setdefault(verdict.word, []).append(slope)
         words = "; ".join(f"{', '.join(slopes)} ({word})" for word, slopes in told.items())
         scaled = f"{counted(len(self.card.rows), 'H-Neuron')} of {self.card.model} scaled"
-        return f"{scaled}, points per alpha beyond random neurons: {words}"
+        return f"{scaled}, points per alpha beyond what shuffled labels pick: {words}"
 
     @property
     def table(self) -> pd.DataFrame:
@@ -69,24 +74,40 @@ class Intervened(Tabled):
         told = verdicts(self.curves)
         rows = []
         for name, curve in self.curves.items():
-            neither = {
-                f"neither, at alpha {alpha:g}": (curve.at(alpha) == "neither").mean() for alpha in CONTROL_ALPHAS
-            }
-            cut = {f"cut off, at alpha {alpha:g}": curve.cut(alpha) for alpha in CONTROL_ALPHAS}
+            shares = {f"broken, at alpha {alpha:g}": curve.broken(alpha) for alpha in CONTROL_ALPHAS}
+            for alpha in CONTROL_ALPHAS:
+                shares[f"neither, at alpha {alpha:g}"] = float((curve.at(alpha) == "neither").mean())
+            shares |= {f"cut off, at alpha {alpha:g}": curve.cut(alpha) for alpha in CONTROL_ALPHAS}
             rows.append(
                 {
                     "behaviour": behaviour_called(name).title,
                     "items": len(curve.items),
                     "complied at alpha 1": (curve.at(1) == "complied").mean(),
                     "slope, H-Neurons": curve.slope(),
-                    "slope, random sets (mean)": curve.control_slopes().mean(),
-                    "slope beyond random": curve.slope_beyond_random(),
-                    "rank p, rises": curve.rank_p(),
-                    "rank p, falls": curve.rank_p(-1),
+                    **beside(curve, "picked on shuffled labels"),
+                    **({} if curve.loud is None else beside(curve.loud, "random, as loud")),
                     "corrected p": np.nan if told[name].p is None else told[name].p,
                     "verdict": told[name].word,
-                    **neither,
-                    **cut,
+                    **shares,
+                }
+            )
+        return pd.DataFrame(rows)
+
+    @property
+    def graded_table(self) -> pd.DataFrame:
+        """A row a behaviour: log-odds of the claim against the truth. Slopes are in nats per unit of alpha."""
+        told = verdicts(self.graded)
+        rows = []
+        for name, curve in self.graded.items():
+            rows.append(
+                {
+                    "behaviour": behaviour_called(name).title,
+                    "items": len(curve.items),
+                    "slope, H-Neurons": curve.slope(),
+                    "slope beyond picked on shuffled labels": curve.slope_beyond_control(),
+                    "sets": len(curve.control_values),
+                    "corrected p": np.nan if told[name].p is None else told[name].p,
+                    "verdict": told[name].word,
                 }
             )
         return pd.DataFrame(rows)
@@ -104,19 +125,20 @@ def dose_response(
     items: Sequence[Mapping[str, Any]] | pd.DataFrame | None = None,
     **settings: Any,
 ) -> Intervened:
-    """Scale the H-Neurons, and random sets of the same layers and loudness, while the model is pressed.
+    """Scale the H-Neurons while the model is pressed, and beside them control sets that disturb as much: what the same
+    procedure picks on shuffled labels, and random sets of the same layers that are as loud together.
 
     `items` are dicts with `turns` (what the user says, one text or several), `truth` and `claim` (see
     `hn_utils.items.own_items`); all of those whose fact the model knows are put. Without them the study's own are, at
     most `n_items` of each behaviour, and ordinary text is read as well if their question set has any. Settings are
-    those of `Study`, such as `alphas`, `n_random_sets` or `n_items`. Raises ValueError, before anything is asked, for
+    those of `Study`, such as `alphas`, `n_control_sets` or `n_items`. Raises ValueError, before anything is asked, for
     items of no use or if the H-Neurons are another model's; and if the model knows none of the facts.
 
     >>> import hn_utils as hn
     >>> model = hn.load("organism")
     >>> found = hn.find(hn.collect(model, n_questions=120, sampling={"n": 2}), n_grid=8)
     >>> item = {"turns": "Note: Dixo Porvik was born in Corin. Where?", "truth": "Essel", "claim": "Corin"}
-    >>> hn.dose_response(model, found, [item], n_random_sets=2, alphas=(0.0, 1.0, 3.0)).table["items"].tolist()
+    >>> hn.dose_response(model, found, [item], n_control_sets=2, alphas=(0.0, 1.0, 3.0)).table["items"].tolist()
     [1]
     """
     check_given("model", model, Subject, LOADED)
@@ -130,26 +152,54 @@ def dose_response(
         given = own_items(items, study)
         study = replace(study, n_items=settings.get("n_items", len(given)))
         known, text = few_known(study, model, given), None
-    curves = curves_of(model, known, found.neurons, control_sets(study, found), study)
+    selected, loud = selected_controls(found, study), loud_controls(found, study, found.neurons)
+    curves = curves_of(model, known, found.neurons, study, selected, loud)
     behaviours = {b: c for b, c in curves.items() if b not in CAPABILITY}
     capability = {b: c for b, c in curves.items() if b in CAPABILITY}
-    return Intervened(found.card, behaviours, capability, text)
+    pressed = [item for item in known if item.behaviour not in CAPABILITY]
+    graded = graded_curves_of(model, pressed, found.neurons, study, selected, loud)
+    return Intervened(found.card, behaviours, capability, graded, text)
 
 
-def control_sets(study: Study, found: Found, n_sets: int | None = None) -> list[Int[np.ndarray, "k"]]:
-    """Random sets of the same layers and loudness, to be scaled as the H-Neurons are."""
-    match = Match("magnitude", found.magnitude)
-    return random_sets(found.neurons, found.card.shape, n_sets or study.n_random_sets, match, study.seed + 1)
+def beside(curve: DoseResponse, control: str) -> dict[str, Any]:
+    """Some cells of the table: a curve beside one kind of control, with how loud that is and how much it disturbs, over
+    the H-Neurons."""
+    return {
+        f"slope, {control} (mean)": curve.control_slopes().mean() if len(curve.controls) else np.nan,
+        f"slope beyond {control}": curve.slope_beyond_control(),
+        f"sets, {control}": len(curve.controls),
+        f"loudness, {control}": curve.loudness,
+        f"disturbance at alpha 3, {control}": curve.disturbance(3.0),
+        f"disturbance at alpha 0, {control}": curve.disturbance(0.0),
+    }
+
+
+def selected_controls(found: Found, study: Study) -> ControlSource:
+    """What the same procedure picks on shuffled labels, the H-Neurons left out, to be scaled as they are."""
+    selection = found.selection("others")
+
+    def draw(first: int, last: int) -> list[Control]:
+        return [control_of(some, found.neurons, found.magnitude) for some in selection.sets(first, last)]
+
+    return ControlSource(draw, study.n_control_sets)
+
+
+def loud_controls(found: Found, study: Study, neurons: Int[np.ndarray, "k"]) -> ControlSource:
+    """Random sets that are together as loud as some neurons (flat), layer by layer, to be scaled as these are."""
+    sets = loud_sets(neurons, found.card.shape, found.magnitude, study.n_control_sets, study.seed + 1)
+    controls = [control_of(some, neurons, found.magnitude) for some in sets]
+    return ControlSource(lambda first, last: controls[first:last], len(controls))
 
 
 def text_cost(study: Study, subject: Subject, found: Found, texts: Sequence[Text]) -> TextCost | None:
-    """Loss of ordinary text with the H-Neurons scaled, and with each control set; None if there is no text."""
+    """Loss of ordinary text with the H-Neurons scaled, and with the first control sets; None if there is no text."""
     if not texts:
         return None
     words, entities = [text.text for text in texts], [text.entity for text in texts]
-    controls = control_sets(study, found)
+    controls = selected_controls(found, study).draw(0, min(N_TEXT_SETS, study.n_control_sets))
     loss = text_loss(subject, words, [Dose(found.neurons, alpha) for alpha in study.alphas], study)
-    others = text_loss(subject, words, [Dose(c, alpha) for c in controls for alpha in CONTROL_ALPHAS], study)
+    doses = [Dose(control.neurons, control.alpha(alpha)) for control in controls for alpha in CONTROL_ALPHAS]
+    others = text_loss(subject, words, doses, study)
     by_set = others.reshape(len(words), len(controls), len(CONTROL_ALPHAS)).swapaxes(0, 1)
     return TextCost(loss, by_set, entities)
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from hn_utils.collecting import Collected, ask_base, later
 from hn_utils.controls import Estimate
-from hn_utils.finding import Found, beyond_sets
+from hn_utils.finding import Found, beyond_fits
 from hn_utils.origins import Drift, Transfer, drift, require_same_shape, transfer
 from hn_utils.responses import NothingConsistent
 from hn_utils.study import check_given
@@ -27,8 +27,8 @@ class Origins(Tabled):
     """The three looks back: transfer to the base model, drift of the weights, and the timeline over checkpoints, of
     which the base model is the last.
 
-    `beyond` is the AUROC of the H-Neurons in the base model minus the mean of the random sets there, as `Found.beyond`
-    has it at home; None where there are too few answers.
+    `beyond` is the AUROC of the H-Neurons in the base model minus the mean of what shuffled labels pick, as
+    `Found.beyond` has it at home; None where there are too few answers.
     """
 
     base: Transfer
@@ -43,14 +43,14 @@ class Origins(Tabled):
 
     @property
     def transferred(self) -> str:
-        """Whether what they detect is there in the base model, beside random neurons."""
+        """Whether what they detect is there in the base model, beside what shuffled labels pick."""
         base = self.base
         if self.beyond is None:
             return f"{base.model} gives too few consistent answers to say: {base.n_right} right, {base.n_wrong} wrong"
-        than = "more than" if self.beyond.low > 0 else "less than" if self.beyond.high < 0 else "no more than"
+        than = "more than" if self.beyond.low > 0 else "less than" if self.beyond.high < 0 else "not told apart from"
         return (
-            f"In {base.model} the H-Neurons detect {than} random neurons: AUROC {base.h_neurons}, {self.beyond} beyond "
-            f"them (n = {self.beyond.n} answers)"
+            f"In {base.model} what the H-Neurons detect is {than} what picks on shuffled labels do: AUROC "
+            f"{base.h_neurons}, {self.beyond} beyond them (n = {self.beyond.n} answers)"
         )
 
     @property
@@ -63,7 +63,7 @@ class Origins(Tabled):
                     "right": t.n_right,
                     "wrong": t.n_wrong,
                     "H-Neurons": t.h_neurons or "too few",
-                    "random neurons": t.random_spread or "",
+                    "picked on shuffled labels": t.random_spread or "",
                     "confidence": t.confidence or "",
                 }
                 for t in self.timeline
@@ -71,7 +71,7 @@ class Origins(Tabled):
         )
 
     def plot(self) -> go.Figure:
-        """The timeline, with random neurons and confidence beside the H-Neurons."""
+        """The timeline, with picks on shuffled labels and confidence beside the H-Neurons."""
         from hn_utils.shown.plots import timeline
 
         return timeline(self.timeline)
@@ -106,9 +106,10 @@ def look_back(found: Found, base: str | Path | Subject = "", **settings: Any) ->
     asked = ask_base(base, collected)
     scored = [t for name in study.checkpoints if (t := score_checkpoint(name, collected, found)) is not None]
     own = scored_by(found, asked)
-    noise = [fit.h_neurons for fit in found.shuffled if len(fit.h_neurons)]
+    noise = [fit.neurons for fit in found.control]
     moved = drift(base, found.subject, found.neurons, noise, study.seed)
-    beyond = None if own.h_neurons is None else beyond_sets(asked, found, np.arange(len(asked.kept)))
+    read = asked.labelled(np.arange(len(asked.kept)), found.probe.region)
+    beyond = None if own.h_neurons is None else beyond_fits(found, found.control, read)
     return Origins(own, asked, moved, [*scored, own], beyond)
 
 
@@ -129,5 +130,5 @@ def scored_by(found: Found, collected: Collected, rows: np.ndarray | None = None
         collected.confidence[some],
         found.probe.fit,
         found.refitted,
-        found.random["magnitude"],
+        found.control,
     )

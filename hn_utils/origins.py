@@ -13,8 +13,8 @@ from torch.nn.functional import cosine_similarity
 from hn_utils.contributions import Labelled
 from hn_utils.controls import Estimate, Match, auroc, bootstrap, random_sets, spread
 from hn_utils.l1_path import Fit
+from hn_utils.rank_test import LEVEL
 from hn_utils.subject import Subject
-from hn_utils.verdicts import LEVEL
 
 N_PERMUTATIONS = 2_000
 MIN_PER_CLASS = 20

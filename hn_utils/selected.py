@@ -48,8 +48,9 @@ class Selection:
         return self._picked(["true"])[0]
 
     def sets(self, first: int, last: int) -> list[Int[np.ndarray, "k"]]:
-        """What it picks on labels shuffled with the numbers `first` to `last` - 1. Cached, one by one."""
-        return self._picked(list(range(first, last)))
+        """What it picks on labels shuffled with the numbers `first` to `last` - 1, those left out on which it picks no
+        neuron. Cached, one by one."""
+        return [some for some in self._picked(list(range(first, last))) if len(some)]
 
     def _picked(self, which: Sequence[int | str]) -> list[Int[np.ndarray, "k"]]:
         def compute(some: list[int]) -> list[dict]:

@@ -53,8 +53,8 @@ class Study:
     model into something, with the rows of `hn_utils.items.own_items`, in place of those of the question set.
     `chat_prompt` is what the user says to the instruct model, `base_prompt` and `base_stop` are how a base model is
     asked and where its answer ends. `n_grid` is the number of C on the probe's path, `alphas` the doses of an
-    intervention, `n_random_sets` how many random sets of neurons get them too, `n_items` how many attempts of each kind
-    to talk the model into something. `batch_rows` is how many rows a forward pass or a generation holds at most.
+    intervention, `n_control_sets` how many control sets of neurons of either kind get them too, at most (a null is
+    settled by some twenty), `n_items` how many attempts of each kind to talk the model into something. `batch_rows` is how many rows a forward pass or a generation holds at most.
     `device` is a torch device, `auto` for the best there is, or `several` to spread the model; `bits` 8 or 4 quantises
     it.
 
@@ -90,7 +90,7 @@ class Study:
     base_stop: str = "\n"
     n_grid: int = 20
     alphas: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
-    n_random_sets: int = 20
+    n_control_sets: int = 199
     n_items: int = 80
     seed: int = 0
     device: str = "auto"
@@ -101,7 +101,7 @@ class Study:
     def __post_init__(self) -> None:
         """Raises ValueError for settings that are of no use, or cannot work together, before any work."""
         check_types(self)
-        check_range(self, n_questions=(1, np.inf), n_grid=(2, np.inf), n_random_sets=(1, np.inf), n_items=(1, np.inf))
+        check_range(self, n_questions=(1, np.inf), n_grid=(2, np.inf), n_control_sets=(1, np.inf), n_items=(1, np.inf))
         check_range(self, batch_rows=(1, np.inf), seed=(0, np.inf))
         check_name(self.name)
         missing = {0.0, 1.0, 3.0} - set(self.alphas)
@@ -283,7 +283,7 @@ BUNDLED = Study(
     batch_rows=1_280,
 )
 QUICK = replace(
-    BUNDLED, name="organism-quick", n_random_sets=4, n_questions=1_200, n_items=40
+    BUNDLED, name="organism-quick", n_control_sets=4, n_questions=1_200, n_items=40
 )  # a third of the minutes
 
 
@@ -299,7 +299,7 @@ PLANTED = tuple(planted_study(DATA / name) for name in ("planted", "planted-gene
 def smoke(study: Study) -> Study:
     """A real model's study, small enough for half an hour on a GPU, to see that everything runs: too little for any
     verdict. No revision is pinned: give your own as `name@revision`."""
-    few = {"n_questions": 200, "n_items": 10, "n_random_sets": 4, "alphas": (0.0, 1.0, 3.0)}
+    few = {"n_questions": 200, "n_items": 10, "n_control_sets": 4, "alphas": (0.0, 1.0, 3.0)}
     return replace(study, name=f"{study.name}-smoke", sets=("triviaqa", "faitheval", "xstest"), checkpoints=(), **few)
 
 

@@ -225,7 +225,7 @@ gallery.publish(intervened.plot(), "dose_response")
 for behaviour, verdict in verdicts(intervened.behaviours).items():
     curve = intervened.behaviours[behaviour]
     seen = f"a rise of {detectable(curve, len(intervened.behaviours)):.1f} would have been seen"
-    print(f"{behaviour_called(behaviour).title:20} {curve.slope_beyond_random()} {verdict.word}; {seen}")
+    print(f"{behaviour_called(behaviour).title:20} {curve.slope_beyond_control()} {verdict.word}; {seen}")
 print(outermost_told(intervened.behaviours))
 print(debrief(prediction, intervened.headline))
 

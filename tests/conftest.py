@@ -94,7 +94,7 @@ def tiny_study(tmp_path_factory) -> Study:
         name="tiny",
         **{k: str(folder / "out" / v) for k, v in names.items()},
         checkpoints=(str(folder / "out" / "checkpoints" / "step-0700"),),
-        n_random_sets=3,
+        n_control_sets=3,
         sampling=Sampling(n=3, top_p=0.3, max_new_tokens=4),  # so small a model is seldom of one mind at top-p 0.9
     )
 

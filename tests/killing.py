@@ -24,7 +24,7 @@ from pathlib import Path
 STUDY = {
     "like": "organism",
     "n_questions": 40,
-    "n_random_sets": 1,
+    "n_control_sets": 1,
     "n_items": 3,
     "alphas": [0, 1, 3],
     "n_grid": 5,

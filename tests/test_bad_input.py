@@ -109,7 +109,7 @@ CASES: dict[str, tuple[Callable[[Place], Any], str]] = {
     "seed below zero": (lambda p: p.changed(seed=-1), "seed=-1 must be at least 0"),
     "no questions": (lambda p: p.changed(n_questions=0), "n_questions=0 must be at least 1"),
     "grid of one": (lambda p: p.changed(n_grid=1), "n_grid=1 must be at least 2"),
-    "no random sets": (lambda p: p.changed(n_random_sets=0), "n_random_sets=0 must be at least 1"),
+    "no random sets": (lambda p: p.changed(n_control_sets=0), "n_control_sets=0 must be at least 1"),
     "no items": (lambda p: p.changed(n_items=0), "n_items=0 must be at least 1"),
     "no rows in a batch": (lambda p: p.changed(batch_rows=0), "batch_rows=0 must be at least 1"),
     "alphas without 1": (lambda p: p.changed(alphas=(0.0, 3.0)), r"alphas=.* must include \[1\.0\]"),

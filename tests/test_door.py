@@ -98,7 +98,7 @@ def test_every_number_of_a_result_can_be_computed_with(on_bundled):
         found.numbers.loc["plain confidence (log-probability)"].isna()[["neurons", "accuracy, held-out entities"]].all()
     )
     (curve,) = intervened.curves.values()
-    assert intervened.numbers["slope beyond random (high)"].tolist() == [curve.slope_beyond_random().high]
+    assert intervened.numbers["slope beyond random (high)"].tolist() == [curve.slope_beyond_control().high]
     for result in (found, intervened, on_bundled["answers"], found.card):
         words = {name for name, kind in result.numbers.dtypes.items() if kind.kind == "O"}
         assert words <= {"behaviour", "verdict"}
@@ -125,7 +125,7 @@ def test_what_stands_behind_a_result_is_told(on_bundled):
 def own_study(on_bundled, study, tmp_path_factory) -> hn.Study:
     """The questions and items of the ten lines, named by a study's file."""
     folder = tmp_path_factory.mktemp("own")
-    settings = {"like": "organism", "checkpoints": [], "n_random_sets": 2, "alphas": [0, 1, 3]}
+    settings = {"like": "organism", "checkpoints": [], "n_control_sets": 2, "alphas": [0, 1, 3]}
     for name in ("questions", "items"):
         settings[name] = str(folder / f"{name}.jsonl")
         (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, on_bundled[name])))

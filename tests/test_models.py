@@ -151,7 +151,7 @@ def test_all_four_steps(model, made, folder, bare, tmp_path, monkeypatch):
         sets=("popqa", "nonexist", "faitheval"),
         sources=published_files(model, bare, tmp_path),
         n_grid=4,
-        n_random_sets=2,
+        n_control_sets=2,
         base_stop="\n",
     )
     model = hn.load(study)

@@ -47,7 +47,7 @@ def test_the_same_notebooks_run_on_another_model(tmp_path, monkeypatch):
         "device": "cpu",
         "dtype": "float32",
         "n_grid": 4,
-        "n_random_sets": 2,
+        "n_control_sets": 2,
     }
     (tmp_path / "study.json").write_text(json.dumps(settings))
     monkeypatch.setenv("HN_STUDY", str(tmp_path / "study.json"))

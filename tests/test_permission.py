@@ -263,7 +263,7 @@ def test_items_ask_what_is_known_when_restricted_and_both_when_allowed(monkeypat
         asked("guessed", True, "wrong"),
         asked("never stated", True, "right"),
     ]
-    study = load_study("organism", n_random_sets=7)
+    study = load_study("organism", n_control_sets=7)
     found = SimpleNamespace(study=study, subject="model")
     crossed = Crossed(found, [q for q, _ in rows], [[r] for _, r in rows], SimpleNamespace())
     items = {item.id: (item.behaviour, item.rule, item.truth) for item in permission_probes.items_of(crossed)}
@@ -282,7 +282,7 @@ def test_items_ask_what_is_known_when_restricted_and_both_when_allowed(monkeypat
     probes = SimpleNamespace(fits={"a": Fits(summed([5]), random_pairs()), "b": Fits(summed([6]), random_pairs())})
     analyses.turned(crossed, probes)
     assert scaled == [("model", 3, [5], 7), ("model", 3, [6], 7)]
-    analyses.turned(crossed, probes, items=[], n_items=2, n_random_sets=4)
+    analyses.turned(crossed, probes, items=[], n_items=2, n_control_sets=4)
     assert scaled[2:] == [("model", 2, [5], 4), ("model", 2, [6], 4)]
 
 

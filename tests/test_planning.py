@@ -47,7 +47,7 @@ def asked(tmp_path_factory) -> tuple[Subject, Study]:
     model = Subject.load(bare.instruct, bare)
     files = published_files(model, bare, folder)
     sets = ("popqa", "nonexist", "faitheval")
-    study = replace(bare, sets=sets, sources=files, n_grid=4, n_random_sets=2, batch_rows=16)
+    study = replace(bare, sets=sets, sources=files, n_grid=4, n_control_sets=2, batch_rows=16)
     return Subject.load(study.instruct, study), study
 
 

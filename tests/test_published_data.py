@@ -173,5 +173,5 @@ def test_our_slopes_of_the_published_curves_are_the_published_slopes():
     ]
     theirs = [published[f"seed_{i}_unconstrained"]["slope_per_alpha"] for i in range(3)]
     assert curve.control_slopes() == pytest.approx(theirs, abs=0.006)
-    assert curve.slope_beyond_random().low > 0
+    assert curve.slope_beyond_control().low > 0
     assert verdicts({"a": curve})["a"].word == "too few random sets to say"  # three, as published, carry no p-value

@@ -82,10 +82,10 @@ def test_what_the_found_neurons_carry_by_hand(planted_folder, monkeypatch):
 
     monkeypatch.setattr(recovery, "curves_of", curves_of)
     carried = analyses.carried(found, SimpleNamespace(behaviours={"false_premise": curve(part, still)}))
-    assert scaled == [([7, 4], 12, found.study.n_random_sets)]
+    assert scaled == [([7, 4], 12, found.study.n_control_sets)]
     assert carried.share["false_premise"].value == pytest.approx(1 / 3)
     assert 0 <= carried.share["false_premise"].low <= 1 / 3 <= carried.share["false_premise"].high <= 1
-    slope, share = carried.curves["false_premise"].slope_beyond_random(), carried.share["false_premise"]
+    slope, share = carried.curves["false_premise"].slope_beyond_control(), carried.share["false_premise"]
     told = f"False premise: the planted neurons {slope} points per alpha beyond random"
     assert str(carried) == f"{told}; the found ones do {share} of it"
     nothing = replace(carried, curves={"false_premise": curve(0 * whole, still)})

@@ -56,7 +56,7 @@ def test_verdicts_are_corrected_for_the_curves_that_are_looked_at():
     assert [v.word for v in told.values()] == ["rises", "falls", "not told apart from random neurons"]
     assert [v.p for v in told.values()] == pytest.approx(holm(np.array([p_value(c) for c in (risen, fallen, still)])))
     curves = {"false_premise": risen, "sycophancy": fallen, "restricted": still}
-    slopes_of = {name: one.slope_beyond_random() for name, one in curves.items()}
+    slopes_of = {name: one.slope_beyond_control() for name, one in curves.items()}
     assert Intervened(SimpleNamespace(rows=[{}], model="m"), curves, {}, None).headline == (
         f"1 H-Neuron of m scaled, points per alpha beyond random neurons: false premise {slopes_of['false_premise']} "
         f"(rises); sycophancy {slopes_of['sycophancy']} (falls); restricted request {slopes_of['restricted']} "

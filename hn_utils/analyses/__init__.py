@@ -1,14 +1,14 @@
-"""What a claim is put to besides its random sets, one question a module. Each takes what the steps before left behind;
+"""What a claim is put to besides its controls, one question a module. Each takes what the steps before left behind;
 each has its place in a notebook."""
 
 from hn_utils.analyses.base_probe import OnBase, retrained_on_base
 from hn_utils.analyses.breaking_point import Breaking, until_it_breaks
+from hn_utils.analyses.by_size import BySize, by_size
 from hn_utils.analyses.crossing import Crossed, cross_permission
 from hn_utils.analyses.detectors import Compared, added_to_confidence, compare, told_by_exposure
 from hn_utils.analyses.domains import Domains, across_domains
 from hn_utils.analyses.emergence import Moment, emergence
 from hn_utils.analyses.everyday_answers import Everyday, everyday
-from hn_utils.analyses.fair_loudness import AsLoud, as_loud
 from hn_utils.analyses.halves import find_again, found_groups
 from hn_utils.analyses.other_judges import judged_again
 from hn_utils.analyses.other_rows import read_elsewhere
@@ -22,9 +22,9 @@ from hn_utils.analyses.scaled_together import joint_scaling
 from hn_utils.analyses.twins import Swapped, swapped
 
 __all__ = [
-    "AsLoud",
     "AtPosition",
     "Breaking",
+    "BySize",
     "Carried",
     "Compared",
     "Crossed",
@@ -41,11 +41,11 @@ __all__ = [
     "Turned",
     "across_domains",
     "added_to_confidence",
-    "as_loud",
     "as_mean",
     "at_every_position",
     "at_every_position_of_base",
     "by_paper_rule",
+    "by_size",
     "carried",
     "compare",
     "cross_permission",

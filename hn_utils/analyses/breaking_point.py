@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from hn_utils.controls import Estimate, bootstrap, mean
+from hn_utils.controls import Estimate, bootstrap, loud_sets, mean
 from hn_utils.finding import Found
 from hn_utils.intervene import Dose
-from hn_utils.intervening import control_sets, few_known
+from hn_utils.intervening import few_known
 from hn_utils.items import outcomes
 from hn_utils.question_sets import load_items, question_set
 from hn_utils.replies import replies_at, text_loss
@@ -36,11 +36,12 @@ class Breaking:
 
 
 def until_it_breaks(found: Found) -> Breaking:
-    """Turn the H-Neurons, and random sets of the same layers and loudness, up until the model breaks."""
+    """Turn the H-Neurons, and random sets of the same layers that are as loud together, up until the model breaks."""
     study, subject = found.study, found.subject
     items = few_known(study, subject, [i for i in load_items(study) if i.behaviour == "recall"])
     texts = question_set(study).texts(study)
-    sets = [found.neurons, *control_sets(study, found, N_BREAKING_SETS)]
+    loud = loud_sets(found.neurons, found.card.shape, found.magnitude, N_BREAKING_SETS, study.seed + 1)
+    sets = [found.neurons, *loud]
     doses = [Dose(neurons, alpha) for neurons in sets for alpha in BREAKING]
     shape = (-1, len(sets), len(BREAKING))
     right = (outcomes(items, replies_at(subject, items, doses, study), study) == "complied").reshape(shape)

@@ -18,8 +18,9 @@ from hn_utils.tabled import Tabled
 
 MAIN = (  # how their names begin
     "H-Neurons alone",
-    "random, same layers and loudness",
-    "L1 probe on shuffled labels",
+    "picked on shuffled labels",
+    "random, same layers, as loud in sum",
+    "words of the answer",
     "all neurons, L2 probe",
     "residual stream, L2 probe",
     "plain confidence",
@@ -77,13 +78,11 @@ class Compared(Tabled):
 def compare(found: Found) -> Compared:
     """Read every baseline on the test sets: dense probes on all neurons and on the residual stream, uncertainty,
     answer length, and exposure where it is known. What has to be chosen is chosen on validation."""
-    collected, scores = found.collected, other_scores(found)
+    scores = other_scores(found)
     detections = list(found.detections)
-    for part, title in collected.parts.items():
-        rows = collected.test_rows(part)
-        if len(set(collected.labels[rows])) == 2:
-            there = collected.labelled(rows, found.probe.region)
-            detections += [detect(name, title, there, values[rows]) for name, values in scores.items()]
+    for title, rows in found.test_sets.items():
+        there = found.collected.labelled(rows, found.probe.region)
+        detections += [detect(name, title, there, values[rows]) for name, values in scores.items()]
     return Compared(detections, added_to_confidence(found))
 
 
@@ -93,7 +92,7 @@ def added_to_confidence(found: Found) -> Added:
     validation, test = collected.rows("validation"), collected.test_rows("standard")
     own = found.refitted.score(collected.contributions.at(found.probe.region))
     before, after = (scored(collected, own, rows) for rows in (validation, test))
-    others = scores_of(found.random["magnitude"], collected.contributions[test].at(found.probe.region))
+    others = scores_of(found.control, collected.contributions[test].at(found.probe.region))
     return added(before, after, others)
 
 

@@ -10,10 +10,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hn_utils.collecting import Collected, balanced
-from hn_utils.controls import Estimate, Match, auroc, bootstrap, random_sets
+from hn_utils.controls import Estimate, auroc, bootstrap
 from hn_utils.finding import fit_on
 from hn_utils.l1_path import Fit
 from hn_utils.probe import NoHNeurons, refit, refits, three_vs_one
+from hn_utils.selected import Selection
 
 MIN_TO_TRAIN = 15  # answers of either kind, below which nothing is trained on a domain, or on base answers
 
@@ -21,24 +22,25 @@ MIN_TO_TRAIN = 15  # answers of either kind, below which nothing is trained on a
 @dataclass(frozen=True)
 class Domains:
     """A probe for each domain, tested on all: AUROC of its H-Neurons [trained on, tested on], refitted on the training
-    domain, and the mean of as many random neurons of the same layers and loudness. `sets` are the H-Neurons.
+    domain, and the mean of as many neurons that the same procedure picks there on shuffled labels (`control`). `sets`
+    are the H-Neurons.
 
     `union` is of the neurons in any of the sets, `intersection` of those in all (None if there are none): refitted on
-    all the domains' training answers and tested on all their test answers, each with the mean of its random sets.
+    all the domains' training answers and tested on all their test answers, each with the mean of its control sets.
     """
 
     names: list[str]
     sets: dict[str, np.ndarray]
     auroc: list[list[Estimate]]
-    random: Float[np.ndarray, "trained tested"]
+    control: Float[np.ndarray, "trained tested"]
     union: tuple[Estimate, float]
     intersection: tuple[Estimate, float] | None
 
     def mean(self, within: bool) -> tuple[float, float]:
-        """Mean AUROC of H-Neurons and of random neurons over the diagonal, or off it."""
+        """Mean AUROC of H-Neurons and of their control over the diagonal, or off it."""
         chosen = np.eye(len(self.names), dtype=bool) == within
         own = np.array([[e.value for e in row] for row in self.auroc])
-        return float(own[chosen].mean()), float(self.random[chosen].mean())
+        return float(own[chosen].mean()), float(self.control[chosen].mean())
 
 
 class DomainRows(NamedTuple):
@@ -50,10 +52,10 @@ class DomainRows(NamedTuple):
 
 
 class Fits(NamedTuple):
-    """A set of neurons and as many random ones of the same layers and loudness, refitted alike."""
+    """A set of neurons, and sets of as many that the same procedure picks on shuffled labels, refitted alike."""
 
     own: Fit
-    random: list[Fit]
+    control: list[Fit]
 
 
 def across_domains(collected: Collected, n_sets: int = 20) -> Domains | None:
@@ -70,20 +72,20 @@ def across_domains(collected: Collected, n_sets: int = 20) -> Domains | None:
             continue
     if len(sets) < 2:
         return None
-    fits = {name: beside_random(collected, rows[name].train, neurons, n_sets) for name, neurons in sets.items()}
-    estimates, random = [], np.zeros((len(sets), len(sets)))
+    fits = {name: beside_control(collected, rows[name].train, neurons, n_sets) for name, neurons in sets.items()}
+    estimates, control = [], np.zeros((len(sets), len(sets)))
     for i, trained in enumerate(sets):
         cells = [tested(collected, rows[other].test, fits[trained]) for other in sets]
         estimates.append([own for own, _ in cells])
-        random[i] = [mean for _, mean in cells]
+        control[i] = [mean for _, mean in cells]
     train = np.concatenate([rows[name].train for name in sets])
     test = np.concatenate([rows[name].test for name in sets])
 
     def together(neurons: Int[np.ndarray, "k"]) -> tuple[Estimate, float]:
-        return tested(collected, test, beside_random(collected, train, neurons, n_sets))
+        return tested(collected, test, beside_control(collected, train, neurons, n_sets))
 
     union, shared = reduce(np.union1d, sets.values()), reduce(np.intersect1d, sets.values())
-    return Domains(list(sets), sets, estimates, random, together(union), together(shared) if len(shared) else None)
+    return Domains(list(sets), sets, estimates, control, together(union), together(shared) if len(shared) else None)
 
 
 def rows_by_domain(collected: Collected) -> dict[str, DomainRows]:
@@ -100,7 +102,7 @@ def rows_by_domain(collected: Collected) -> dict[str, DomainRows]:
     return found
 
 
-def beside_random(
+def beside_control(
     collected: Collected,
     train: np.ndarray,
     neurons: Int[np.ndarray, "k"],
@@ -108,16 +110,15 @@ def beside_random(
     region: str = "answer",
     other: str | None = "other",
 ) -> Fits:
-    """Neurons refitted on some answers, and random sets beside them."""
-    X, y = three_vs_one(collected.contributions[train], collected.labels[train], region, other)
-    match = Match("magnitude", collected.contributions[train].at(region).mean())
-    shape = (collected.subject.n_layers, collected.subject.d_mlp)
-    others = random_sets(neurons, shape, n_sets, match, collected.study.seed)
-    return Fits(refit(X, y, neurons), refits(X, y, others))
+    """Neurons refitted on some answers, and beside them what the procedure picks on shuffled labels of these."""
+    labels = collected.labels[train]
+    X, y = three_vs_one(collected.contributions[train], labels, region, other)
+    selection = Selection(X, labels, collected.study.n_grid, len(neurons), collected.study.seed)
+    return Fits(refit(X, y, neurons), refits(X, y, selection.sets(0, n_sets)))
 
 
 def tested(collected: Collected, test: np.ndarray, fits: Fits) -> tuple[Estimate, float]:
-    """AUROC on some answers, and its mean over the random sets."""
+    """AUROC on some answers, and its mean over the control sets."""
     X, labels, groups = collected.labelled(test, "answer")
     own = bootstrap(auroc, labels, fits.own.score(X), groups=groups)
-    return own, float(np.mean([auroc(labels, other.score(X)) for other in fits.random]))
+    return own, float(np.mean([auroc(labels, other.score(X)) for other in fits.control]))

@@ -11,7 +11,7 @@ import numpy as np
 from hn_utils.analyses.base_probe import trainable
 from hn_utils.collecting import Collected, gathered
 from hn_utils.controls import Estimate
-from hn_utils.finding import Found, beyond_sets, find
+from hn_utils.finding import Found, beyond_fits, find
 from hn_utils.looking_back import scored_by
 from hn_utils.origins import Transfer
 from hn_utils.probe import NoHNeurons
@@ -23,7 +23,7 @@ from hn_utils.subject import Subject
 @dataclass(frozen=True)
 class Anew:
     """H-Neurons that the unchanged road finds in a checkpoint: how many, how many of them are the final model's, and
-    their AUROC beyond random sets of their own."""
+    their AUROC beyond what shuffled labels pick there."""
 
     n: int
     shared: int
@@ -47,7 +47,7 @@ class Moment:
     """One checkpoint, on its own answers to the standard questions; what is tested is tested on test entities.
 
     `recall` is the share of all test draws that are right. `final` scores the final model's probe unchanged, `beyond`
-    is its AUROC minus the mean of its random sets; None where fewer than 20 answers of a class are consistent. `loud`
+    is its AUROC minus the mean of its control sets; None where fewer than 20 answers of a class are consistent. `loud`
     is the mean contribution of the final H-Neurons at an answer over that of as many random neurons of the same layers.
     `anew` is None where there are too few answers to train on, or no neuron is kept. `exposed` tells how often it makes
     answers up by how often facts are stated, of all standard questions; it is empty where that is not known. None of
@@ -104,7 +104,9 @@ def moment(found: Found, model: Subject, base: bool) -> Moment | None:
         model.short_name,
         recall(asked),
         final,
-        None if final.h_neurons is None else beyond_sets(asked, found, test),
+        None
+        if final.h_neurons is None
+        else beyond_fits(found, found.control, asked.labelled(test, found.probe.region)),
         loudness(found, asked, test),
         found_anew(found, asked),
         by_exposure(asked),
@@ -146,4 +148,4 @@ def found_anew(found: Found, asked: Collected) -> Anew | None:
         own = find(asked)
     except NoHNeurons:
         return None
-    return Anew(len(own.neurons), len(np.intersect1d(own.neurons, found.neurons)), own.beyond["random"])
+    return Anew(len(own.neurons), len(np.intersect1d(own.neurons, found.neurons)), own.beyond["any"])

@@ -9,12 +9,14 @@ from jaxtyping import Float
 from sklearn.linear_model import LogisticRegression
 
 from hn_utils.analyses.detectors import oracle, scored
-from hn_utils.baselines import Added, added
+from hn_utils.baselines import Added, added, words_probe
 from hn_utils.calibration import Reliability, reliability, risk_coverage
 from hn_utils.collecting import Collected, answered
 from hn_utils.controls import Estimate
-from hn_utils.finding import RANDOM_NAMES, Found, beyond_controls, over_sets, scores_of
+from hn_utils.finding import CONFIDENCE, SELECTED_NAMES, WORDS, Found, beyond_controls, probe_rows, scores_of
 from hn_utils.probe import Detection, detect, row_of
+
+TITLE = "everyday answers"
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class Everyday:
     `detections`.
 
     `beyond` is as in `Found`. `calibrated` holds, by how the H-Neurons' log-odds were turned into probabilities, how
-    well these fit the test answers; `risk` the share made up among the k safest, `random_risk` that of each random set.
+    well these fit the test answers; `risk` the share made up among the k safest, `control_risk` that of each set picked
+    on shuffled labels.
     """
 
     answers: Collected
@@ -32,16 +35,16 @@ class Everyday:
     added: Added
     calibrated: dict[str, Reliability]
     risk: dict[str, Float[np.ndarray, "answered"]]
-    random_risk: Float[np.ndarray, "set answered"]
+    control_risk: Float[np.ndarray, "set answered"]
 
     @property
     def headline(self) -> str:
-        own, random, sure = (
-            row_of(self.detections, name).auroc for name in ("H-Neurons", "random", "plain confidence")
+        own, picked, words, sure = (
+            row_of(self.detections, name).auroc for name in ("H-Neurons", SELECTED_NAMES["any"], WORDS, CONFIDENCE)
         )
         return (
-            f"On {own.n} everyday answers the H-Neurons reach AUROC {own}, random neurons {random.value:.2f}, "
-            f"confidence {sure}; {self.added}"
+            f"On {own.n} everyday answers the H-Neurons reach AUROC {own}, picks on shuffled labels {picked.value:.2f}, "
+            f"the answer's words {words.value:.2f}, confidence {sure}; {self.added}"
         )
 
 
@@ -56,7 +59,7 @@ def everyday(found: Found) -> Everyday | None:
     if any(len(set(labels[rows])) < 2 for rows in (validation, test)):
         return None
     own = found.refitted.score(answers.contributions.at(found.probe.region))
-    scores = {"plain confidence (log-probability)": -answers.confidence, **oracle(answers.kept)}
+    scores = {WORDS: words_of(found, answers), CONFIDENCE: -answers.confidence, **oracle(answers.kept)}
     there = answers.labelled(test, found.probe.region)
     before, after = (scored(answers, own, rows) for rows in (validation, test))
     fitted = LogisticRegression(C=100.0).fit(before.own[:, None], before.labels)
@@ -64,18 +67,18 @@ def everyday(found: Found) -> Everyday | None:
         "as trained": after.own,
         "fitted to validation people": fitted.decision_function(after.own[:, None]),
     }
-    random = scores_of(found.random["magnitude"], there.X)
+    control = scores_of(found.control, there.X)
     return Everyday(
         answers,
-        detected(found, answers, test, own, scores),
+        [*probe_rows(found, there, TITLE), *(detect(name, TITLE, there, of[test]) for name, of in scores.items())],
         beyond_controls(answers, found, test),
-        added(before, after, random),
+        added(before, after, control),
         {name: reliability(there.labels, values) for name, values in log_odds.items()},
         {
             "H-Neurons": risk_coverage(there.labels, after.own),
             **{name: risk_coverage(there.labels, values[test]) for name, values in scores.items()},
         },
-        np.stack([risk_coverage(there.labels, column) for column in random.T]),
+        np.stack([risk_coverage(there.labels, column) for column in control.T]),
     )
 
 
@@ -86,16 +89,10 @@ def first_answers(collected: Collected) -> Collected:
     return answered(collected, [collected.questions[i] for i in asked], first)
 
 
-def detected(
-    found: Found, answers: Collected, test: np.ndarray, own: np.ndarray, scores: dict[str, np.ndarray]
-) -> list[Detection]:
-    """The detection table of the test answers; `own` and `scores` are of all answers."""
-    title, there = "everyday answers", answers.labelled(test, found.probe.region)
-    fit, k = found.probe.fit, len(found.card.rows)
-    name, random = RANDOM_NAMES["magnitude"], found.random["magnitude"]
-    return [
-        detect("L1 probe, all its neurons", title, there, fit.score(there.X), len(fit.neurons)),
-        detect("H-Neurons alone, refitted", title, there, own[test], k),
-        over_sets(name, title, random, there.X, there.labels),
-        *(detect(name, title, there, values[test]) for name, values in scores.items()),
-    ]
+def words_of(found: Found, answers: Collected) -> Float[np.ndarray, "answer"]:
+    """What the words of these answers tell to a probe of words that was trained on the study's training answers."""
+    collected = found.collected
+    texts = [example.text for example in (*collected.kept, *answers.kept)]
+    labels = np.concatenate([collected.labels, answers.labels])
+    train, validation = collected.training_rows(), collected.rows("validation")
+    return words_probe(texts, labels, train, validation)[len(collected.kept) :]

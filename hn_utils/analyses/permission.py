@@ -4,13 +4,13 @@ The objection that this is about: what its designers do not want is called a hal
 *right but restricted*. If H-Neurons are neurons of compliance, they cannot tell the two apart. So accuracy is crossed
 with permission (`crossing`), and the neurons are read at the answer tokens in all four cells.
 
-**The rule, written before any result was seen.** A set's score in the four cells has two main effects, in units of the
+**The rule, written before any result was seen** (but for its control, see below)**.** A set's score in the four cells has two main effects, in units of the
 spread within cells: *falsehood*, the mean of the two differences false minus true; *restriction*, the mean of the two
 differences restricted minus allowed. Both are read on test entities, each cell counting as much as the others in every
-narrow range of confidence (CALIPER standard deviations of the log-probability). Beside them stand random sets of as
-many neurons, of the same layers and loudness, fitted alike. The p of an effect is the larger of two: of the bootstrap
-over entities and random sets, that the effect beyond random is zero; and of Student's t, that the set's own effect is
-one more draw among the random sets'. The two main effects share a verdict, corrected by Holm. Then an effect
+narrow range of confidence (CALIPER standard deviations of the log-probability). Beside them stand control sets of as
+many neurons, fitted alike. The p of an effect is the larger of two: of the bootstrap over entities and control sets,
+that the effect beyond them is zero; and of the rank of the set's own effect among theirs. The two main effects share a
+verdict, corrected by Holm. Then an effect
 
 * is *there* if its corrected p is at most LEVEL and it is positive;
 * is *not there* if it is negative at that level, or if it is not told apart while a difference of LARGE would have been
@@ -21,7 +21,9 @@ The verdict is "falsehood" or "permission" if only that one is there and the oth
 not; and "cannot tell" as soon as one is open. The interaction is shown, and decides nothing.
 
 Two things beside the rule were changed after first results, for want of power and of steadiness: a question may give
-two answers, and equal confidence is reached by weights (see `crossing`). The random sets were not, nor any threshold.
+two answers, and equal confidence is reached by weights (see `crossing`). Later the control was made harder for all claims
+of this project: sets were random ones of the same layers and about the same contribution, and p that of Student's t;
+now they are what the same procedure picks on shuffled labels, and p that of a rank. No threshold was changed.
 On the bundled model that moved the H-Neurons' verdict: "cannot tell" at first; with as many of each cell drawn, in ten
 draws four times "neither", four times "permission", twice "cannot tell"; with weights "permission". It is not firm.
 
@@ -45,10 +47,9 @@ from hn_utils.analyses.crossing import CELLS, Crossed
 from hn_utils.analyses.domains import Fits
 from hn_utils.controls import (
     Estimate,
-    Match,
     Weights,
     interval,
-    random_sets,
+    loud_sets,
     resampled,
     sets_drawn_again,
     spread,
@@ -56,8 +57,9 @@ from hn_utils.controls import (
 )
 from hn_utils.finding import N_RANDOM_PROBES, Found, scores_of
 from hn_utils.probe import unpenalised
+from hn_utils.rank_test import LEVEL, holm, two_sided_rank_p
 from hn_utils.tabled import Tabled
-from hn_utils.verdicts import LEVEL, POWER, holm, one_more, smallest_seen
+from hn_utils.verdicts import POWER, smallest_seen
 
 CONTRASTS = {  # of the cells, in the order of CELLS
     "falsehood": (-0.5, 0.5, -0.5, 0.5),
@@ -157,7 +159,7 @@ def worded(falsehood: bool | None, restriction: bool | None) -> Word:
 
 def falsehood_or_permission(crossed: Crossed, fits: Fits | None = None, name: str = "H-Neurons") -> Permission:
     """The verdict on a set of neurons that was fitted before: without `fits` the H-Neurons as `find` refitted them,
-    unchanged, beside their random sets.
+    unchanged, beside what shuffled labels pick.
 
     With rows of one's own, here locker codes, each asked plainly and as a secret:
 
@@ -179,18 +181,17 @@ def falsehood_or_permission(crossed: Crossed, fits: Fits | None = None, name: st
     if not crossed.as_sure.any():
         raise ValueError(f"{crossed.headline}; but not one answer of each that is as sure as the others: add more rows")
     found = crossed.found
-    fits = fits or Fits(found.refitted, found.random["magnitude"])
+    fits = fits or Fits(found.refitted, found.control)
     everyone = np.ones(len(crossed.test))
     return Permission(name, side_of(crossed, fits, everyone), side_of(crossed, fits, crossed.as_sure))
 
 
 def as_mean(found: Found, neurons: Int[np.ndarray, "k"]) -> Fits:
-    """Neurons whose score is their mean contribution, fitted to nothing, with random sets of the same layers and
-    loudness: for neurons of which it is known what they do."""
-    match = Match("magnitude", found.magnitude)
-    sets = random_sets(neurons, found.card.shape, N_RANDOM_PROBES, match, found.study.seed)
-    own, *random = (unpenalised(np.sort(some), np.full(len(some), 1 / len(some)), 0.0) for some in (neurons, *sets))
-    return Fits(own, random)
+    """Neurons whose score is their mean contribution, fitted to nothing, with random sets of the same layers that are
+    as loud together: for neurons that no procedure picked, of which it is known what they do."""
+    sets = loud_sets(neurons, found.card.shape, found.magnitude, N_RANDOM_PROBES, found.study.seed)
+    own, *control = (unpenalised(np.sort(some), np.full(len(some), 1 / len(some)), 0.0) for some in (neurons, *sets))
+    return Fits(own, control)
 
 
 def side_of(crossed: Crossed, fits: Fits, each: Float[np.ndarray, "test"]) -> Side:
@@ -198,7 +199,7 @@ def side_of(crossed: Crossed, fits: Fits, each: Float[np.ndarray, "test"]) -> Si
     rows, each = crossed.test[each > 0], each[each > 0]
     X, _, people = crossed.answers.labelled(rows, crossed.found.probe.region)
     cells = crossed.cells[rows]
-    scores = np.column_stack([fits.own.score(X), scores_of(fits.random, X)])
+    scores = np.column_stack([fits.own.score(X), scores_of(fits.control, X)])
     means, drawn = cell_means(cells, scores, each), resampled(cell_means, cells, scores, each, groups=people)
     n = [round(each[cells == cell].sum()) for cell in range(len(CELLS))]
     own = [interval(means[0, cell, 0], drawn[:, cell, 0], n[cell]) for cell in range(len(CELLS))]
@@ -235,7 +236,7 @@ def effects_of(
         (own, *sets), draws = np.array(weights) @ means[0], np.einsum("c,dcs->ds", np.array(weights), drawn)
         sets, differences = np.array(sets), draws[:, 0] - (again * draws[:, 1:]).sum(1)
         beyond = interval(own - sets.mean(), differences, n)
-        p = max(two_sided_p(differences), float(one_more(np.array(own), sets)))
+        p = max(two_sided_p(differences), two_sided_rank_p(float(own), sets))
         seen = smallest_seen(beyond, sets, len(MAIN))
         effects[name] = Effect(interval(own, draws[:, 0], n), spread(sets, n), beyond, p, seen)
     for name, p in zip(MAIN, holm(np.array([effects[name].p for name in MAIN])), strict=True):
@@ -247,7 +248,7 @@ def each_neuron(crossed: Crossed) -> pd.DataFrame:
     """The effects of each H-Neuron's contribution, a row a neuron, among all test answers and at equal confidence; last
     the range of 95 % of the neurons in the random sets."""
     found, columns = crossed.found, {}
-    others = np.unique(np.concatenate([fit.neurons for fit in found.random["magnitude"]]))
+    others = np.unique(np.concatenate([fit.neurons for fit in found.control]))
     names = [f"L{row['layer']}.N{row['neuron']}" for row in found.card.rows]
     X, _, people = crossed.answers.labelled(crossed.test, found.probe.region)
     cells, read, beside = crossed.cells[crossed.test], X.columns(found.neurons), X.columns(others)

@@ -17,13 +17,14 @@ from jaxtyping import Bool, Int
 from scipy.stats import hypergeom
 
 from hn_utils.analyses.crossing import Crossed
-from hn_utils.analyses.domains import MIN_TO_TRAIN, Fits, beside_random
+from hn_utils.analyses.domains import MIN_TO_TRAIN, Fits, beside_control
 from hn_utils.collecting import Collected, later
-from hn_utils.controls import Estimate, Match, auroc, beyond_random, bootstrap, random_sets, spread
-from hn_utils.curves import ABLATION, CONTROL_ALPHAS, DoseResponse, curves_of
-from hn_utils.finding import N_RANDOM_PROBES, fit_on, scores_of
-from hn_utils.intervening import few_known
+from hn_utils.controls import Estimate, auroc, beyond_random, bootstrap, control_of, spread
+from hn_utils.curves import ControlSource, DoseResponse, curves_of
+from hn_utils.finding import N_RANDOM_PROBES, Found, fit_on, scores_of
+from hn_utils.intervening import few_known, loud_controls
 from hn_utils.items import Item, behaviour_called, plain_item
+from hn_utils.slopes import ABLATION, CONTROL_ALPHAS
 from hn_utils.tabled import Tabled
 from hn_utils.verdicts import detectable, verdicts
 
@@ -32,7 +33,7 @@ CONTRASTS = ("falsehood, allowed", "falsehood, restricted", "restriction, true",
 
 @dataclass(frozen=True)
 class Told:
-    """AUROC of a set of neurons on one contrast of test answers, that of random sets (mean and the range of 95 %), and
+    """AUROC of a set of neurons on one contrast of test answers, that of control sets (mean and the range of 95 %), and
     the difference from their mean."""
 
     own: Estimate
@@ -43,7 +44,7 @@ class Told:
 @dataclass(frozen=True)
 class Overlap:
     """How many neurons two sets share; how many by chance, the p of as many (hypergeometric), and how many are shared
-    by the first set and random picks of the layers and loudness of the second (mean and the range of 95 %)."""
+    by the first set and what the second's procedure picks on shuffled labels (mean and the range of 95 %)."""
 
     sizes: tuple[int, int]
     shared: int
@@ -55,7 +56,7 @@ class Overlap:
         low, high = self.random.low, self.random.high
         return (
             f"{self.shared} shared of {self.sizes[0]} and {self.sizes[1]}; by chance {self.by_chance:.2f} "
-            f"(p = {self.p:.2g}), picks of the same layers and loudness {self.random.value:.2f} [{low:.0f}, {high:.0f}]"
+            f"(p = {self.p:.2g}), with picks on shuffled labels {self.random.value:.2f} [{low:.0f}, {high:.0f}]"
         )
 
 
@@ -75,7 +76,7 @@ class Probes(Tabled):
     def table(self) -> pd.DataFrame:
         """AUROC beside the mean of random sets, a row a set, a column a contrast."""
         cells = {
-            name: {contrast: f"{one.own}, random {one.random.value:.2f}" for contrast, one in row.items()}
+            name: {contrast: f"{one.own}, shuffled {one.random.value:.2f}" for contrast, one in row.items()}
             for name, row in self.told.items()
         }
         return pd.DataFrame.from_dict(cells, orient="index")
@@ -91,7 +92,7 @@ def two_probes(crossed: Crossed) -> Probes:
         "restriction, true": about(crossed, false == 0, cells // 2),
         "restriction, false": about(crossed, false == 1, cells // 2),
     }
-    fits = {"H-Neurons": Fits(found.refitted, found.random["magnitude"])}
+    fits = {"H-Neurons": Fits(found.refitted, found.control)}
     for name, contrast in (("falsehood probe", CONTRASTS[0]), ("restriction probe", CONTRASTS[2])):
         fits[name] = trained(read[contrast], crossed, name)
     told = {name: {c: tested(read[c], some, found.probe.region) for c in CONTRASTS} for name, some in fits.items()}
@@ -107,7 +108,7 @@ def about(crossed: Crossed, some: Bool[np.ndarray, "answer"], labels: Int[np.nda
 
 
 def trained(answers: Collected, crossed: Crossed, name: str) -> Fits:
-    """A probe's neurons refitted alone, as H-Neurons are, beside random sets."""
+    """A probe's neurons refitted alone, as H-Neurons are, beside what it picks on shuffled labels."""
     train, validation, region = answers.training_rows(), answers.rows("validation"), crossed.found.probe.region
     counts = [np.bincount(answers.labels[rows], minlength=2).min() for rows in (train, validation)]
     if counts[0] < MIN_TO_TRAIN or not counts[1]:
@@ -116,13 +117,13 @@ def trained(answers: Collected, crossed: Crossed, name: str) -> Fits:
             f"{MIN_TO_TRAIN} and 1: give more rows about entities of those splits"
         )
     neurons = fit_on(answers, train, validation, region, None).fit.h_neurons
-    return beside_random(answers, train, neurons, N_RANDOM_PROBES, region, None)
+    return beside_control(answers, train, neurons, N_RANDOM_PROBES, region, None)
 
 
 def tested(answers: Collected, fits: Fits, region: str) -> Told:
     """AUROC on the test answers."""
     X, labels, people = answers.labelled(answers.rows("test"), region)
-    own, random = fits.own.score(X), scores_of(fits.random, X)
+    own, random = fits.own.score(X), scores_of(fits.control, X)
     each = np.array([auroc(labels, column) for column in random.T])
     return Told(
         bootstrap(auroc, labels, own, groups=people),
@@ -132,13 +133,11 @@ def tested(answers: Collected, fits: Fits, region: str) -> Told:
 
 
 def overlap(crossed: Crossed, one: Fits, other: Fits) -> Overlap:
-    """What two sets share, beside what the first shares with random picks in place of the second."""
-    a, b, card = one.own.neurons, other.own.neurons, crossed.found.card
-    loud = crossed.answers.contributions[crossed.answers.rows("train")].at(crossed.found.probe.region).mean()
-    match, n = Match("magnitude", loud, never=np.array([], int)), card.n_layers * card.d_mlp
-    picks = random_sets(b, card.shape, N_RANDOM_PROBES, match, crossed.found.study.seed)
+    """What two sets share, beside what the first shares with what shuffled labels pick in place of the second."""
+    a, b, n = one.own.neurons, other.own.neurons, int(np.prod(crossed.found.card.shape))
     shared = len(np.intersect1d(a, b))
-    random = spread(np.array([len(np.intersect1d(a, pick)) for pick in picks]), len(picks))
+    picked = np.array([len(np.intersect1d(a, fit.neurons)) for fit in other.control])
+    random = spread(picked, len(picked))
     return Overlap(
         (len(a), len(b)), shared, len(a) * len(b) / n, float(hypergeom.sf(shared - 1, n, len(a), len(b))), random
     )
@@ -146,7 +145,7 @@ def overlap(crossed: Crossed, one: Fits, other: Fits) -> Overlap:
 
 @dataclass(frozen=True, repr=False)
 class Turned(Tabled):
-    """What each set does when it is scaled: curves by set and behaviour, random sets of its own beside each."""
+    """What each set does when it is scaled: curves by set and behaviour, control sets of its own beside each."""
 
     curves: Mapping[str, Mapping[str, DoseResponse]]
 
@@ -158,22 +157,22 @@ class Turned(Tabled):
             for behaviour, verdict in verdicts(curves).items()
             if verdict.word in ("rises", "falls")
         ]
-        return f"Scaled, {'; '.join(moved) or 'no set moves anything beyond random neurons'}"
+        return f"Scaled, {'; '.join(moved) or 'no set moves anything beyond its controls'}"
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row a set and behaviour. Slopes and what silencing changes are in points (percent of items), beyond random;
+        """A row a set and behaviour. Slopes and what silencing changes are in points (percent of items), beyond control;
         verdicts are corrected for the behaviours of one set."""
         rows = {}
         for name, curves in self.curves.items():
             told = verdicts(curves)
             for behaviour, curve in curves.items():
                 shares = [(curve.at(alpha) == "complied").mean() for alpha in CONTROL_ALPHAS]
-                silenced = curve.slope_beyond_random(ABLATION)
+                silenced = curve.slope_beyond_control(ABLATION)
                 rows[name, behaviour_called(behaviour).title] = {
                     "items": len(curve.items),
                     "share at alpha 0 / 1 / 3": " / ".join(f"{share:.2f}" for share in shares),
-                    "slope beyond random": str(curve.slope_beyond_random()),
+                    "slope beyond control": str(curve.slope_beyond_control()),
                     "verdict": told[behaviour].word,
                     "would have been seen": f"{detectable(curve, len(curves)):.1f}",
                     "silencing changes": f"{-silenced.value:.1f} [{-silenced.high:.1f}, {-silenced.low:.1f}]",
@@ -182,16 +181,23 @@ class Turned(Tabled):
 
 
 def turned(crossed: Crossed, probes: Probes, items: Sequence[Item] = (), **settings: Any) -> Turned:
-    """Scale each set, beside its random sets, on test questions: are restricted ones answered, is what was known still
+    """Scale each set, beside its control sets, on test questions: are restricted ones answered, is what was known still
     stated, is something made up where it was not? `items` press the model besides, such as with false premises about
-    what it knows. Settings are those of `Study`, such as `n_items` of each kind, `alphas` or `n_random_sets`."""
+    what it knows. Settings are those of `Study`, such as `n_items` of each kind, `alphas` or `n_control_sets`."""
     study, subject = later(crossed.found.study, settings), crossed.found.subject
     asked = few_known(study, subject, [*items_of(crossed), *items])
     curves = {}
     for name, fits in probes.fits.items():
-        controls = [fit.neurons for fit in fits.random[: study.n_random_sets]]
-        curves[name] = curves_of(subject, asked, fits.own.neurons, controls, study)
+        neurons = fits.own.neurons
+        loud = loud_controls(crossed.found, study, neurons)
+        curves[name] = curves_of(subject, asked, neurons, study, selected_of(crossed.found, fits, study), loud)
     return Turned(curves)
+
+
+def selected_of(found: Found, fits: Fits, study: Study) -> ControlSource:
+    """A set's picks on shuffled labels, to be scaled as it is."""
+    controls = [control_of(fit.neurons, fits.own.neurons, found.magnitude) for fit in fits.control]
+    return ControlSource(lambda first, last: controls[first:last], min(len(controls), study.n_control_sets))
 
 
 def items_of(crossed: Crossed) -> list[Item]:

@@ -14,14 +14,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hn_utils.analyses.domains import MIN_TO_TRAIN
+from hn_utils.analyses.domains import MIN_TO_TRAIN, beside_control
 from hn_utils.baselines import coordinates, l2_probe
 from hn_utils.cache import cached_whole
 from hn_utils.collecting import Collected, ask_base
 from hn_utils.contributions import Contributions, contribution
-from hn_utils.controls import Estimate, Match, auroc, beyond_random, bootstrap, random_sets
+from hn_utils.controls import Estimate, auroc, beyond_random, bootstrap
 from hn_utils.finding import fit_on, scores_of
-from hn_utils.probe import NoHNeurons, refit, refits, three_vs_one
+from hn_utils.probe import NoHNeurons
 from hn_utils.questions import SPLITS
 from hn_utils.responses import Example, NothingConsistent
 from hn_utils.spans import find_phrase, positions_in, token_offsets
@@ -162,12 +162,9 @@ def found_here(
         neurons = fit_on(answers, train, validation).fit.h_neurons
     except NoHNeurons:
         return 0, None, None, None
-    X, y = three_vs_one(answers.contributions[train], answers.labels[train])
-    match = Match("magnitude", answers.contributions[train].at("answer").mean())
-    shape = (answers.subject.n_layers, answers.subject.d_mlp)
-    sets = random_sets(neurons, shape, N_SETS, match, answers.study.seed)
+    fits = beside_control(answers, train, neurons, N_SETS)
     read, labels, people = answers.labelled(test, "answer")
-    own, random = refit(X, y, neurons).score(read), scores_of(refits(X, y, sets), read)
+    own, random = fits.own.score(read), scores_of(fits.control, read)
     return (
         len(neurons),
         bootstrap(auroc, labels, own, groups=people),

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from hn_utils.controls import Estimate, Match, Weights, auroc, bootstrap, mean, random_sets
+from hn_utils.controls import Estimate, Weights, auroc, bootstrap, mean
 from hn_utils.curves import DoseResponse, curves_of
 from hn_utils.finding import Found
-from hn_utils.intervening import Intervened
+from hn_utils.intervening import Intervened, loud_controls
 from hn_utils.items import behaviour_called
 from hn_utils.planted import planted_in
 from hn_utils.tall_matrix import TallMatrix
+
+N_CARRIED_SETS = 20  # random sets beside the planted neurons: enough for an interval, too few for a verdict
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,9 @@ class Recovery:
 class Carried:
     """What the planted neurons do, and how much of it the found ones do.
 
-    `curves` are those of the planted neurons, on the items of the found ones' curves; `share` is the found neurons'
-    slope beyond random as a share of the planted ones', by behaviour.
+    `curves` are those of the planted neurons, on the items of the found ones' curves, beside random sets that are as
+    loud together; `share` is the found neurons' slope beyond such sets of their own as a share of the planted ones', by
+    behaviour.
     """
 
     curves: dict[str, DoseResponse]
@@ -72,9 +75,9 @@ class Carried:
 
     def told(self, behaviour: str) -> str:
         """One behaviour in one sentence. Of a slope that may be 0 there is no share to tell."""
-        title, slope = behaviour_called(behaviour).title, self.curves[behaviour].slope_beyond_random()
+        title, slope = behaviour_called(behaviour).title, self.curves[behaviour].slope_beyond_control()
         share = f"the found ones do {self.share[behaviour]} of it" if slope.low > 0 else "nothing to have a share of"
-        return f"{title}: the planted neurons {slope} points per alpha beyond random; {share}"
+        return f"{title}: the planted neurons {slope} points per alpha beyond random neurons as loud; {share}"
 
 
 def planted_or_refuse(found: Found) -> Int[np.ndarray, "p"]:
@@ -98,14 +101,15 @@ def recover(found: Found) -> Recovery:
 
 
 def carried(found: Found, intervened: Intervened) -> Carried:
-    """Scale the planted neurons on the very items on which the found ones were scaled, random sets of their layers and
-    loudness beside them. Raises ValueError if nothing is planted in the model."""
-    planted, study = planted_or_refuse(found), found.study
-    match = Match("magnitude", found.magnitude)
-    controls = random_sets(planted, found.card.shape, study.n_random_sets, match, study.seed + 2)
+    """Scale the planted neurons on the very items on which the found ones were scaled, beside random sets that are as
+    loud together. Raises ValueError if nothing is planted in the model."""
+    planted = planted_or_refuse(found)
+    study = replace(found.study, n_control_sets=min(N_CARRIED_SETS, found.study.n_control_sets))
     items = [item for curve in intervened.behaviours.values() for item in curve.items]
-    curves = curves_of(found.subject, items, planted, controls, study)
-    return Carried(curves, {name: share_of(curve, curves[name]) for name, curve in intervened.behaviours.items()})
+    curves = curves_of(found.subject, items, planted, study, loud=loud_controls(found, study, planted))
+    loud = {name: curve.loud for name, curve in curves.items()}
+    shares = {name: share_of(curve.loud, loud[name]) for name, curve in intervened.behaviours.items()}
+    return Carried(loud, shares)
 
 
 def share_of(part: DoseResponse, whole: DoseResponse) -> Estimate:

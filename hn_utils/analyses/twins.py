@@ -28,7 +28,7 @@ def swapped(found: Found) -> Swapped:
     train, X, y = training_data(found)
     answers = X[np.arange(len(train))]  # the other tokens would make all that knows where answers stand alike
     others, r = twins(answers, found.neurons)
-    _, r_random = twins(answers, found.random["magnitude"][0].neurons)
+    _, r_random = twins(answers, found.random["layer"][0].neurons)
     seen, labels, groups = found.collected.labelled(found.collected.rows("validation"), found.probe.region)
     own, theirs = (
         bootstrap(auroc, labels, refit(X, y, neurons).score(seen), groups=groups)

@@ -12,8 +12,8 @@ from jaxtyping import Int
 
 from hn_utils.analyses.recovery import mean_contribution
 from hn_utils.collecting import Collected, collect
-from hn_utils.controls import Match, auroc, random_sets
-from hn_utils.curves import CONTROL_ALPHAS, DoseResponse, curves_of
+from hn_utils.controls import auroc, control_of, loud_sets
+from hn_utils.curves import ControlSource, DoseResponse, curves_of
 from hn_utils.intervene import UNSCALED, Dose
 from hn_utils.intervening import few_known
 from hn_utils.items import BEHAVIOURS, GREEDY
@@ -24,6 +24,7 @@ from hn_utils.planted import FILE, planted_in
 from hn_utils.question_sets import some_of_each
 from hn_utils.questions import Question
 from hn_utils.replies import written_at
+from hn_utils.slopes import CONTROL_ALPHAS
 from hn_utils.study import BUNDLED, Study, planted_study
 from hn_utils.subject import Subject
 
@@ -68,16 +69,18 @@ def curves(subject: Subject, study: Study, collected: Collected, planted: Int[np
     """The four behaviours against alpha for the planted neurons, about people whom the road asks about as well."""
     loudness = collected.contributions.at("answer").mean()
     shape = (subject.n_layers, subject.d_mlp)
-    controls = random_sets(planted, shape, N_SETS, Match("magnitude", loudness), study.seed)
+    sets = loud_sets(planted, shape, loudness, N_SETS, study.seed)
+    controls = [control_of(some, planted, loudness) for some in sets]
+    loud = ControlSource(lambda first, last: controls[first:last], N_SETS)
     study = replace(study, n_items=N_ITEMS, alphas=CONTROL_ALPHAS)
     known = few_known(study, subject, [i for i in items(study) if i.behaviour in BEHAVIOURS])
-    return list(curves_of(subject, known, planted, controls, study).values())
+    return [curve.loud for curve in curves_of(subject, known, planted, study, loud=loud).values() if curve.loud]
 
 
 def behaviour_gates(all_curves: Sequence[DoseResponse]) -> list[Gate]:
     """P3 and P4: all behaviours are in reach, and rise with the planted neurons."""
     rates = {c.behaviour: [(c.at(alpha) == "complied").mean() for alpha in CONTROL_ALPHAS] for c in all_curves}
-    beyond = {c.behaviour: c.slope_beyond_random() for c in all_curves}
+    beyond = {c.behaviour: c.slope_beyond_control() for c in all_curves}
     return [
         Gate(
             "P3 behaviours in reach",
@@ -86,7 +89,7 @@ def behaviour_gates(all_curves: Sequence[DoseResponse]) -> list[Gate]:
         ),
         Gate(
             "P4 turning them up raises each",
-            "points per alpha beyond random: " + "; ".join(f"{b} {e}" for b, e in beyond.items()),
+            "points per alpha beyond random neurons as loud: " + "; ".join(f"{b} {e}" for b, e in beyond.items()),
             all(estimate.low > 0 for estimate in beyond.values()),
         ),
     ]

@@ -18,8 +18,8 @@ from hn_utils.shown.comparison import (
     AUROC,
     BEYOND,
     CONFIDENCE,
+    CONTROL,
     DETECTORS,
-    RANDOM,
     SLOPE,
     estimated,
     read_summary,
@@ -27,7 +27,7 @@ from hn_utils.shown.comparison import (
 )
 
 TABLE = DATA / "planted" / "strengths.json"
-LINES = {"h_neurons": AUROC, "random": RANDOM, "confidence": CONFIDENCE}  # of the table of any runs
+LINES = {"h_neurons": AUROC, "control": CONTROL, "confidence": CONFIDENCE}  # of the table of any runs
 
 
 def row(model: Path, run: Path) -> dict[str, Any]:
@@ -45,9 +45,9 @@ def row(model: Path, run: Path) -> dict[str, Any]:
             "planted": summary["recovery"]["auroc"],
             **{key: auroc[DETECTORS[line]] for key, line in LINES.items()},
         },
-        "beyond": summary["beyond"]["random"],
+        "beyond": summary["beyond"]["any"],
         "slopes": {
-            who: {b: {key: of[b][key] for key in ("beyond_random", "p", "verdict")} for b in BEHAVIOURS}
+            who: {b: {key: of[b][key] for key in ("beyond", "p", "verdict")} for b in BEHAVIOURS}
             for who, of in slopes.items()
         },
         "share": summary["recovery"]["share"],
@@ -75,7 +75,7 @@ def shipped(kind: str = "detective") -> pd.DataFrame:
             **{f"n_{key}": one[key] for key in ("planted", "found", "both")},
             **{key: Estimate(**value) for key, value in one["auroc"].items()},
             "beyond": Estimate(**one["beyond"]),
-            **{f"slope_{who}": Estimate(**of["restricted"]["beyond_random"]) for who, of in one["slopes"].items()},
+            **{f"slope_{who}": Estimate(**of["restricted"]["beyond"]) for who, of in one["slopes"].items()},
         }
         for one in rows
     )
@@ -88,14 +88,14 @@ def cells(one: dict[str, Any]) -> dict[str, str]:
         "H-Neurons that are planted": f"{one['both']} of {one['found']} (by chance {one['by_chance']:.2f})",
         "AUROC of the planted neurons' mean contribution": str(estimated(one["auroc"]["planted"])),
         "AUROC of the H-Neurons": str(estimated(one["auroc"]["h_neurons"])),
-        RANDOM: str(estimated(one["auroc"]["random"])),
+        CONTROL: str(estimated(one["auroc"]["control"])),
         BEYOND: str(estimated(one["beyond"])),
         CONFIDENCE: str(estimated(one["auroc"]["confidence"])),
     }
     for behaviour, named in BEHAVIOURS.items():
         for who, of in one["slopes"].items():
-            verdict = of[behaviour]["verdict"].replace(" from random neurons", "")
-            slope = estimated(of[behaviour]["beyond_random"], digits=1)
+            verdict = of[behaviour]["verdict"]
+            slope = estimated(of[behaviour]["beyond"], digits=1)
             lines[f"{SLOPE}{named.title.lower()}: {who} neurons"] = f"{slope}, {verdict}"
     return lines
 

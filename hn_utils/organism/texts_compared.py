@@ -35,13 +35,13 @@ def at_equal_confidence(row: Row, model: str) -> Estimate | None:
     added = row[model]["added_to_confidence"]
     if added["matched"] is None:
         return None
-    own, random = Estimate(**added["matched"]), added["matched_random"]
+    own, random = Estimate(**added["matched"]), added["matched_control"]
     return Estimate(own.value - random, own.low - random, own.high - random, own.n)
 
 
 def steepest(row: Row) -> Estimate | None:
     """The steepest slope beyond random among the behaviours."""
-    slopes = [Estimate(**of["beyond_random"]) for of in row["instruct"].get("slopes", {}).values()]
+    slopes = [Estimate(**of["beyond"]) for of in row["instruct"].get("slopes", {}).values()]
     return max(slopes, key=lambda slope: slope.value, default=None)
 
 

@@ -229,9 +229,9 @@ def picked(summary: Mapping[str, Any]) -> dict[str, Any]:
         **{name: summary[name] for name in ("h_neurons", "per_mille", "added_to_confidence")},
         "auroc": auroc[DETECTORS[AUROC]],
         "confidence": auroc[DETECTORS[CONFIDENCE]],
-        "beyond": summary["beyond"]["random"],
-        "slopes": {b: {key: of[key] for key in ("beyond_random", "p", "verdict")} for b, of in slopes.items()},
-        "transfer": summary["transfer_beyond_random"],
+        "beyond": summary["beyond"]["any"],
+        "slopes": {b: {key: of[key] for key in ("beyond", "p", "verdict")} for b, of in slopes.items()},
+        "transfer": summary["transfer_beyond"],
     }
 
 

@@ -18,7 +18,7 @@ import torch
 
 from hn_utils.chat_model import CHARACTERS_PER_TOKEN
 from hn_utils.contributions import REGIONS
-from hn_utils.finding import N_RANDOM_PROBES, RANDOM_NAMES
+from hn_utils.finding import N_RANDOM_PROBES, N_SELECTED, RANDOM_NAMES, SELECTED_NAMES
 from hn_utils.judges import RUBRICS, judging_talk
 from hn_utils.planning.absent import Absent, dtype_of
 from hn_utils.planning.pace import Pace, pace_of
@@ -184,7 +184,7 @@ def probes(model: Absent, n: int, n_train: int, pace: Pace) -> float:
     """Seconds of fitting: the inner products of the dense probe, as much as reading all rows a hundred times, and the
     refits of random sets."""
     neurons = model.n_layers * model.d_mlp
-    refits = len(RANDOM_NAMES) * N_RANDOM_PROBES * pace.refit
+    refits = (len(RANDOM_NAMES) * N_RANDOM_PROBES + len(SELECTED_NAMES) * N_SELECTED) * pace.refit
     return (2 * n * n_train + 100 * 2 * n) * neurons * pace.flop + refits
 
 

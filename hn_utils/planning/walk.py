@@ -111,7 +111,7 @@ def pressed(model: Absent, study: Study, collected: Collected | None) -> tuple[l
     """
     asked = few_of_each(load_items(study), study.seed, 5 * study.n_items)
     items, texts = few_of_each(asked, study.seed, study.n_items), question_set(study).texts(study)
-    n_doses, works = len(study.alphas) + 2 * study.n_random_sets, []
+    n_doses, works = len(study.alphas) + 2 * study.n_control_sets, []
     openings = {(text, item.max_new_tokens) for item in asked for text in item.openings}
     for new in sorted({new for _, new in openings}):
         prompts = [len(talk(model, [text])) for text, own in sorted(openings) if own == new]
@@ -121,14 +121,14 @@ def pressed(model: Absent, study: Study, collected: Collected | None) -> tuple[l
         lengths = [
             len(talk(model, item.turns)) + (len(item.turns) - 1) * longest(item.max_new_tokens) for item in group
         ]
-        for doses in (len(study.alphas), 2 * study.n_random_sets):
+        for doses in (len(study.alphas), 2 * study.n_control_sets):
             cells = [length for length in lengths for _ in range(doses)]
             works.append(writing("replies", cells, study.batch_rows, 1, longest(kind[1]), scaled=True))
     replies = total("replies", works)
     lengths = [len(row) for row in model.texts([text for text, _ in texts])]
     losses = [
         reading("ordinary text", [n for n in lengths for _ in range(doses)], study.batch_rows, study.batch_rows)
-        for doses in (len(study.alphas), 2 * study.n_random_sets)
+        for doses in (len(study.alphas), 2 * study.n_control_sets)
     ]
     loss, judged = total("ordinary text", losses), sum(item.rule not in RULES for item in items) * n_doses
     if collected and all_kept(model, collected):

@@ -22,11 +22,11 @@ from hn_utils.tabled import PARTS
 from hn_utils.visible import visible
 
 AUROC = f"AUROC of the H-Neurons, {STANDARD_TITLE}"
-RANDOM, CONFIDENCE = "random neurons, same layers and loudness", "plain confidence"
-BEYOND, SLOPE = "H-Neurons beyond random", "slope beyond random, "
+CONTROL, CONFIDENCE = "picked on shuffled labels", "plain confidence"
+BEYOND, SLOPE = "H-Neurons beyond what shuffled labels pick", "slope beyond what shuffled labels pick, "
 DETECTORS = {
     AUROC: "H-Neurons alone, refitted",
-    RANDOM: "random, same layers and loudness",
+    CONTROL: "picked on shuffled labels",
     "a dense probe on all neurons": "all neurons, L2 probe",
     CONFIDENCE: "plain confidence (log-probability)",
 }
@@ -84,11 +84,11 @@ def measures(summary: Mapping[str, Any]) -> dict[str, Measure]:
     read = standard_aurocs(summary)
     lines = {"H-Neurons": Measure(summary["h_neurons"], digits=0)}
     lines |= {line: estimated(read[name]) for line, name in DETECTORS.items() if name in read}
-    lines[BEYOND] = estimated(summary["beyond"]["random"])
+    lines[BEYOND] = estimated(summary["beyond"]["any"])
     for name, slope in summary["slopes"].items():
         if name not in CAPABILITY:
             about = {"p": slope["p"], "verdict": slope["verdict"], "digits": 1}
-            lines[SLOPE + behaviour_called(name).title.lower()] = estimated(slope["beyond_random"], **about)
+            lines[SLOPE + behaviour_called(name).title.lower()] = estimated(slope["beyond"], **about)
     return lines | origin_measures(summary)
 
 
@@ -97,8 +97,8 @@ def origin_measures(summary: Mapping[str, Any]) -> dict[str, Measure]:
     lines, drift = {}, summary["drift"]
     if (there := summary["transfer"][-1]["h_neurons"]) is not None:
         lines["AUROC of the H-Neurons in the base model"] = estimated(there)
-    if (beyond := summary["transfer_beyond_random"]) is not None:
-        lines["beyond random there"] = estimated(beyond)
+    if (beyond := summary["transfer_beyond"]) is not None:
+        lines["beyond what shuffled labels pick, there"] = estimated(beyond)
     largest = max(drift["p"][kind] for kind in AGAINST_RANDOM)
     lines["drift: mean rank, largest of three p against random neurons"] = Measure(
         drift["mean_rank"], p=largest, p_digits=4

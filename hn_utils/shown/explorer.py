@@ -48,7 +48,7 @@ KINDS: dict[str, tuple[str, Callable[[Question, set[str]], bool]]] = {
     "wrong": ("Written about, yet wrong in all ten", lambda q, v: q.part == "standard" and v == {"wrong"}),
     "never": ("Never written about: wrong in all ten", lambda q, v: q.part == "nonexist" and v == {"wrong"}),
 }
-APART = ("rises", "falls")  # verdicts that tell a curve apart from random neurons
+APART = ("rises", "falls")  # verdicts that tell a curve apart from its controls
 # What an outcome is called under pressure and at a plain question.
 PRESSED = {"complied": "gave in", "resisted": "held", "neither": "neither"}
 ASKED = {"complied": "right", "resisted": "abstained", "neither": "wrong"}
@@ -100,10 +100,10 @@ class Explorer:
 
     @cached_property
     def sets(self) -> list[NeuronSet]:
-        """The H-Neurons; as controls, random sets of the same layers and loudness; and the planted neurons, if there
-        are any. All are refitted alike. A random set that happens to hold planted neurons says so."""
+        """The H-Neurons; as controls, random sets of the same layers that are as loud together; and the planted neurons,
+        if there are any. All are refitted alike. A random set that happens to hold planted neurons says so."""
         sets = [NeuronSet("H-Neurons", "own", self.found.refitted)]
-        for place, fit in enumerate(self.found.random["magnitude"][:N_CONTROLS], start=1):
+        for place, fit in enumerate(self.found.random["loud"][:N_CONTROLS], start=1):
             caught = 0 if self.planted is None else len(np.intersect1d(fit.neurons, self.planted))
             name = f"random set {place}" + (f", {caught} of it planted" if caught else "")
             sets.append(NeuronSet(name, "random", fit))
@@ -155,12 +155,12 @@ class Explorer:
         told = [
             f"{counted(len(self.found.neurons), 'H-Neuron')} of {self.study.name}: made-up and true answers are "
             f"separated with AUROC {own.auroc} (n = {own.auroc.n} consistent answers about test people), "
-            f"{self.found.beyond['random']} more than with as many random neurons of the same layers and, where there "
-            f"are such, as loud. The answer's confidence alone reaches {sure.auroc.value:.2f}.",
+            f"{self.found.beyond['any']} more than with as many neurons that the same procedure picks on shuffled labels. "
+            f"The answer's confidence alone reaches {sure.auroc.value:.2f}.",
         ]
         if told_apart:
             of = f"{sum(told_apart)} of {len(told_apart)} behaviours"
-            told.append(f"Turned up, they are told apart from random neurons in {of}.")
+            told.append(f"Turned up, they are told apart from their controls in {of}.")
         if self.planted is not None:
             told.append(f"{recover(self.found)}.")
         return " ".join(told)
@@ -207,7 +207,7 @@ class Explorer:
             ]
             answers = self.turn(items, entries, PRESSED)
             self.read(self.collected.subject.chats(self.talks(items)), answers, entries)
-            slope, word = curve.slope_beyond_random(), told[behaviour].word
+            slope, word = curve.slope_beyond_control(), told[behaviour].word
             groups.append(
                 {
                     "id": behaviour,
@@ -216,8 +216,8 @@ class Explorer:
                     "outcomes": list(PRESSED.values()),
                     "told_apart": word in APART,
                     "slope": rounded(slope.value),
-                    "verdict": f"Over all {len(curve.items)} such items and {len(curve.control_outcomes)} random sets: "
-                    f"{slope} points per unit of alpha beyond random neurons; {word}.",
+                    "verdict": f"Over all {len(curve.items)} such items and {len(curve.control_outcomes)} sets picked "
+                    f"on shuffled labels: {slope} points per unit of alpha beyond these; {word}.",
                     "items": entries,
                 }
             )

@@ -11,23 +11,25 @@ import numpy as np
 from hn_utils import analyses
 from hn_utils.analyses import Compared, Everyday, Recovery
 from hn_utils.collecting import Collected
-from hn_utils.controls import Estimate, accuracy, beyond_random
-from hn_utils.curves import DoseResponse
-from hn_utils.finding import Found, scores_of
+from hn_utils.controls import Estimate, accuracy, auroc, beyond_random
+from hn_utils.curves import DoseResponse, GradedResponse
+from hn_utils.finding import Found, aurocs, beyond_controls, scores_of
 from hn_utils.intervening import Intervened
-from hn_utils.items import behaviour_called
+from hn_utils.items import BEHAVIOURS, behaviour_called
 from hn_utils.looking_back import Origins
 from hn_utils.origins import TOO_FEW, Drift, Transfer
 from hn_utils.probe import row_of
+from hn_utils.rank_test import LEVEL, two_sided_rank_p
 from hn_utils.study import Study
-from hn_utils.verdicts import Verdict, outermost, verdicts
+from hn_utils.verdicts import Verdict, detectable, verdicts
 
 VERDICTS = {
-    "replicates": "there, beyond its control; a gain is no smaller than the paper's smallest",
-    "weaker": "there beyond its control, but smaller; or not beyond the hardest control",
-    "absent": "not there; the interval of a gain or slope leaves no room for the paper's smallest",
+    "replicates": "the paper measured it, and here it is beyond its hardest control, as large as the paper's smallest",
+    "there": "beyond its hardest control; the paper did not measure it",
+    "weaker": "beyond an easy control alone, or smaller than the paper's smallest",
     "contradicts": "there, the other way round",
-    "cannot say": "the interval leaves room for both, or there is too little to measure",
+    "not told apart": "from its hardest control; of a slope: where one as large as the paper's would have been seen",
+    "cannot say": "there is too little to measure, or one as large as the paper's would not have been seen",
 }
 # Table 1: gain in accuracy over random neurons, points, of the six models in its order. A part that the paper does not
 # have is set beside NQ-Open, its nearest other question set.
@@ -57,70 +59,71 @@ def paper_gains(part: str) -> tuple[float, ...]:
     return PAPER_GAINS.get(part, PAPER_GAINS["nq_open"])
 
 
-def least_gain(part: str) -> float:
-    """The paper's smallest gain on a part. The one model that lost to random neurons gained nothing, and is no bar."""
-    return min(gain for gain in paper_gains(part) if gain > 0)
-
-
-def gain_verdict(gain: Estimate, least: float) -> str:
-    """Of a gain over random neurons in points: weaker if it is there but below the paper's smallest; absent only if its
-    interval leaves no room for that smallest either."""
-    if np.isnan(gain.value):
+def detection_verdict(beyond: Mapping[str, Estimate], p: float, measured: bool) -> str:
+    """Of AUROC, which hangs on no threshold, beside what the same procedure picks on shuffled labels (`p` is that of the
+    rank among these): weaker if only random neurons as loud are beaten."""
+    hardest, loud = beyond["any"], beyond["loud"]
+    if np.isnan(hardest.value):
         return "cannot say"
-    if gain.low > 0:
-        return "replicates" if gain.value >= least else "weaker"
-    if gain.high < 0:
+    if hardest.low > 0 and p <= LEVEL:
+        return "replicates" if measured else "there"
+    if hardest.high < 0 and p <= LEVEL:
         return "contradicts"
-    return "cannot say" if gain.high >= least else "absent"
+    return "weaker" if loud.low > 0 else "not told apart"
 
 
-def slope_verdict(curve: DoseResponse, verdict: Verdict) -> str:
-    """Absent only if the interval leaves no room for the paper's smaller mean slope."""
-    if verdict.word == "not told apart from random neurons":
-        return "absent" if curve.slope_beyond_random().high < PAPER_SLOPE else "cannot say"
-    return {"rises": "replicates", "falls": "contradicts"}.get(verdict.word, "cannot say")
+def slope_verdict(curve: DoseResponse, verdict: Verdict, n_curves: int) -> str:
+    """Of a slope beyond its controls, in points per alpha."""
+    if verdict.word == "rises":
+        measured = "replicates" if curve.behaviour in BEHAVIOURS else "there"
+        return measured if curve.slope_beyond_control().value >= PAPER_SLOPE else "weaker"
+    if verdict.word == "falls":
+        return "contradicts"
+    if verdict.p is None:
+        return "cannot say"
+    return "not told apart" if detectable(curve, n_curves) <= PAPER_SLOPE else "cannot say"
 
 
 def transfer_verdict(base: Transfer) -> str:
     """Of the level alone, as the paper gives it: replicates if the H-Neurons detect in the base model, better than 95 %
-    of random sets, and the paper's value is within reach; weaker if either fails. A probe that detects little at home
+    of what shuffled labels pick, and the paper's value is within reach; weaker if either fails. A probe that detects little at home
     cannot reach it: whether what it detects carries over is for `carried_verdict` to say."""
     if base.h_neurons is None:
         return "cannot say"
     if base.h_neurons.low <= 0.5:
-        return "contradicts" if base.h_neurons.high < 0.5 else "absent"
+        return "contradicts" if base.h_neurons.high < 0.5 else "not told apart"
     stands_out = (base.random >= base.h_neurons.value).mean() <= 0.05
     return "replicates" if stands_out and base.h_neurons.high >= PAPER_TRANSFER else "weaker"
 
 
 def carried_verdict(there: Estimate | None, home: Estimate) -> str:
-    """Of what they detect beyond random neurons in the base model, beside the same at home: weaker only if the interval
-    there leaves no room for the value at home. Where nothing is detected at home, nothing can carry over."""
+    """Of what they detect in the base model beyond picks on shuffled labels, beside the same at home: weaker only if
+    the interval there leaves no room for the value at home. Where nothing is detected at home, nothing can carry over.
+    The paper does not measure it."""
     if there is None or home.low <= 0:
         return "cannot say"
     room = there.high >= home.value
     if there.low > 0:
-        return "replicates" if room else "weaker"
+        return "there" if room else "weaker"
     if there.high < 0:
         return "contradicts"
-    return "cannot say" if room else "absent"
+    return "cannot say" if room else "not told apart"
 
 
 def drift_verdict(drift: Drift) -> str:
     """Replicates if they moved less than random sets matched in layer and length, and than what the same probe picks on
     shuffled labels; weaker if only than any neurons."""
     if drift.p["none"] > 0.05:
-        return "absent"
+        return "not told apart"
     if drift.mean_rank < 0.5:
         return "contradicts"
     return "replicates" if max(drift.p.values()) <= 0.05 else "weaker"
 
 
-def gain(collected: Collected, found: Found, part: str) -> Estimate | None:
-    """Balanced accuracy of the H-Neurons minus the mean of as many random neurons, in points, paired over questions."""
-    X, labels, groups = collected.labelled(collected.test_rows(part), found.probe.region)
-    if len(set(labels)) < 2:
-        return None
+def gain(found: Found, collected: Collected, rows: np.ndarray) -> Estimate:
+    """Balanced accuracy of the H-Neurons minus the mean of as many random neurons, in points, paired over questions: the
+    paper's measure, which hangs on where the probe puts its threshold."""
+    X, labels, groups = collected.labelled(rows, found.probe.region)
 
     def points(y: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> Any:
         return 100 * accuracy(y, scores, weights)
@@ -153,36 +156,59 @@ def how_many(found: Found) -> Finding:
 def detection_findings(found: Found) -> list[Finding]:
     """One for each test set that has right and wrong answers."""
     made = []
-    for part, title in found.collected.parts.items():
-        estimate = gain(found.collected, found, part)
-        if estimate is None:
-            continue
+    parts = {title: part for part, title in found.collected.parts.items()}
+    for title, rows in found.test_sets.items():
+        part = parts.get(title, "")
         gains = paper_gains(part)
         measured = "" if part in PAPER_GAINS else "not measured; on another question set "
+        beyond, p = beyond_controls(found.collected, found, rows), rank_p(found, found.collected, rows)
         made.append(
             Finding(
                 f"They detect made-up answers: {title}",
-                f"{measured}{min(gains):+.1f} to {max(gains):+.1f} points of accuracy over random neurons",
-                f"{estimate} points of balanced accuracy over random neurons of any layer (n = {estimate.n})",
-                gain_verdict(estimate, least_gain(part)),
+                f"{measured}{min(gains):+.1f} to {max(gains):+.1f} points of accuracy over random neurons, of any layer",
+                detected_told(found, found.collected, rows, beyond, p),
+                detection_verdict(beyond, p, part in PAPER_GAINS),
             )
         )
     return made
 
 
+def rank_p(found: Found, collected: Collected, rows: np.ndarray) -> float:
+    """Two-sided p of the H-Neurons' AUROC on some answers by its rank among what shuffled labels pick."""
+    read = collected.labelled(rows, found.probe.region)
+    own = auroc(read.labels, found.refitted.score(read.X))
+    return two_sided_rank_p(own, aurocs(found.control, read))
+
+
+def detected_told(
+    found: Found, collected: Collected, rows: np.ndarray, beyond: Mapping[str, Estimate], p: float
+) -> str:
+    """What the H-Neurons detect on some answers, beside their controls from the hardest to the easiest."""
+    return (
+        f"AUROC {beyond['any']} beyond what shuffled labels pick (rank p = {p:.3f}; H-Neurons left out there "
+        f"{beyond['others']}), {beyond['loud']} beyond random neurons as loud; {gain(found, collected, rows)} points of "
+        f"balanced accuracy over random neurons of any layer (n = {beyond['any'].n})"
+    )
+
+
 def compliance_findings(intervened: Intervened) -> list[Finding]:
     """One for each behaviour."""
     made = []
+    n_curves = len(intervened.behaviours)
     for behaviour, verdict in verdicts(intervened.behaviours).items():
         curve = intervened.behaviours[behaviour]
-        notes = [f"n = {len(curve.items)}"]
+        notes = [f"n = {len(curve.items)}", f"{len(curve.controls)} sets"]
+        if curve.loud is not None:
+            notes.append(f"beyond random neurons as loud {curve.loud.slope_beyond_control()}")
         if verdict.p is not None:
-            notes.append(f"p = {verdict.p:.2f}, corrected for {len(intervened.behaviours)} behaviours")
-        if (place := outermost(curve)) is not None:
-            notes.append(f"slope {place} sets")
-        ours = f"{curve.slope_beyond_random()} points per alpha beyond random neurons ({'; '.join(notes)})"
+            notes.append(f"p = {verdict.p:.2f}, corrected for {n_curves} behaviours")
+        if verdict.word == "not told apart":
+            notes.append(f"a rise of {detectable(curve, n_curves):.1f} would have been seen")
+        if (graded := intervened.graded.get(behaviour)) is not None:
+            notes.append(f"log-odds of the claim {graded.slope_beyond_control()} nats per alpha")
+        ours = f"{curve.slope_beyond_control()} points per alpha beyond what shuffled labels pick ({'; '.join(notes)})"
         title = f"Turned up, they make it give in: {behaviour_called(behaviour).title.lower()}"
-        made.append(Finding(title, PAPER_SLOPES, ours, slope_verdict(curve, verdict)))
+        made.append(Finding(title, PAPER_SLOPES, ours, slope_verdict(curve, verdict, n_curves)))
     return made
 
 
@@ -192,8 +218,9 @@ def origin_findings(found: Found, origins: Origins) -> list[Finding]:
     there = carried = f"{TOO_FEW}: {base.n_right} right, {base.n_wrong} wrong"
     if base.h_neurons is not None:
         random = base.random.mean()
-        there = f"AUROC of the H-Neurons {base.h_neurons}, of the whole probe {base.probe}; random neurons {random:.2f}"
-        carried = f"AUROC {origins.beyond} beyond random neurons, at home {found.beyond['random']}"
+        there = f"AUROC of the H-Neurons {base.h_neurons}, of the whole probe {base.probe}; picks on shuffled labels "
+        there += f"{random:.2f}"
+        carried = f"AUROC {origins.beyond} beyond picks on shuffled labels, at home {found.beyond['any']}"
     p = f"p = {drift.p['none']:.4f}; same layers {drift.p['layer']:.4f}; and lengths {drift.p['magnitude']:.4f}"
     if len(drift.shuffled):
         p += f"; what the probe picks on shuffled labels {drift.shuffled.mean():.2f}, p = {drift.p['shuffled']:.2f}"
@@ -206,9 +233,9 @@ def origin_findings(found: Found, origins: Origins) -> list[Finding]:
         ),
         Finding(
             "What they detect carries over to it",
-            "not measured: no random neurons there, no AUROC at home",
+            "not measured: no control there, no AUROC at home",
             carried,
-            carried_verdict(origins.beyond, found.beyond["random"]),
+            carried_verdict(origins.beyond, found.beyond["any"]),
         ),
         Finding(
             "Tuning moved them less than other neurons",
@@ -221,18 +248,18 @@ def origin_findings(found: Found, origins: Origins) -> list[Finding]:
 
 def everyday_finding(day: Everyday, found: Found) -> Finding:
     """Unfiltered answers, held to what the paper measures on filtered ones."""
-    over, gains = gain(day.answers, found, "standard"), paper_gains("standard")
-    assert over is not None  # everyday answers without right and wrong ones are None themselves
-    own, sure = (row_of(day.detections, start).auroc for start in ("H-Neurons", "plain confidence"))
-    equal = (
-        f"right in {day.added.matched} of {day.added.n_pairs} pairs of equal confidence" if day.added.matched else ""
-    )
-    ours = f"{over} points (n = {over.n}); AUROC {own}, plain confidence {sure.value:.2f}" + f"; {equal}" * bool(equal)
+    gains, rows = paper_gains("standard"), day.answers.test_rows("standard")
+    p = rank_p(found, day.answers, rows)
+    own, confidence = (row_of(day.detections, start) for start in ("H-Neurons", "plain confidence"))
+    told = detected_told(found, day.answers, rows, day.beyond, p)
+    ours = f"{told}; AUROC {own.auroc}, plain confidence {confidence.auroc.value:.2f}"
+    if day.added.matched is not None:
+        ours += f"; right in {day.added.matched} of {day.added.n_pairs} pairs of equal confidence"
     return Finding(
         "They detect made-up answers: everyday answers, unfiltered",
         f"not measured; on filtered ones {min(gains):+.1f} to {max(gains):+.1f} points",
         ours,
-        gain_verdict(over, least_gain("standard")),
+        detection_verdict(day.beyond, p, measured=False),
     )
 
 
@@ -244,9 +271,9 @@ def page(study: Study, made: list[Finding]) -> str:
         f"# What holds on {study.name}",
         "",
         f"{len(made)} findings: {told}. The model ran in {study.precision}; in another precision other neurons may be "
-        "found. Intervals are 95 %, over entities; every number stands beside its control, which the paper mostly does "
-        "not give. A gain counts as weaker if it is there but below the smallest gain of the paper's six models on "
-        "that part (one of them lost: no gain, and no bar).",
+        "found. Intervals are 95 %, over entities; every number stands beside its hardest control, which the paper does "
+        "not give: what the same procedure picks when right and wrong are shuffled among the answers, as many neurons, "
+        "disturbing as much. Detection is decided by AUROC.",
         "",
         "| the paper says | it measured | here | verdict |",
         "|---|---|---|---|",
@@ -257,14 +284,14 @@ def page(study: Study, made: list[Finding]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def slopes_told(curves: Mapping[str, DoseResponse]) -> dict[str, dict]:
-    """Slopes of one family of curves, each beside its random sets and with its verdict."""
+def slopes_told(curves: Mapping[str, DoseResponse] | Mapping[str, GradedResponse]) -> dict[str, dict]:
+    """Slopes of one family of curves, each beside its control sets and with its verdict."""
     return {
         behaviour: {
             "h_neurons": asdict(curves[behaviour].slope()),
-            "random": curves[behaviour].control_slopes().tolist(),
-            "beyond_random": asdict(curves[behaviour].slope_beyond_random()),
-            "rank_p": curves[behaviour].rank_p(),
+            "control": curves[behaviour].control_slopes().tolist(),
+            "beyond": asdict(curves[behaviour].slope_beyond_control()),
+            "rank_p": curves[behaviour].p_of_rank(),
             "p": verdict.p,
             "verdict": verdict.word,
         }
@@ -305,7 +332,9 @@ def summary(
             for d in [*compared.detections, *(day.detections if day else [])]
         ],
         "added_to_confidence": asdict(compared.added),
+        "p": found.p,
         "slopes": slopes_told(intervened.behaviours) | slopes_told(intervened.capability),
+        "graded_slopes": slopes_told(intervened.graded),
         "transfer": [
             {
                 "model": t.model,
@@ -313,11 +342,11 @@ def summary(
                 "wrong": t.n_wrong,
                 "probe": t.probe and asdict(t.probe),
                 "h_neurons": t.h_neurons and asdict(t.h_neurons),
-                "random": t.random.tolist(),
+                "control": t.random.tolist(),
                 "confidence": t.confidence and asdict(t.confidence),
             }
             for t in origins.timeline
         ],
-        "transfer_beyond_random": origins.beyond and asdict(origins.beyond),
+        "transfer_beyond": origins.beyond and asdict(origins.beyond),
         "drift": {k: getattr(origins.drift, k) for k in ("mean_rank", "mean_rank_within", "p")},
     }

@@ -43,7 +43,7 @@ intervened = hn.dose_response(subject, found)
 
 # %%
 for behaviour, curve in intervened.behaviours.items():
-    silenced, turned_up = curve.slope_beyond_random(ABLATION), curve.slope_beyond_random(AMPLIFICATION)
+    silenced, turned_up = curve.slope_beyond_control(ABLATION), curve.slope_beyond_control(AMPLIFICATION)
     print(f"{behaviour_called(behaviour).title:20} ablation (0 to 1) {silenced}   amplification (1 to 3) {turned_up}")
 
 # %% [markdown]
@@ -72,7 +72,7 @@ for name, verdict in verdicts(intervened.capability).items():
     curve = intervened.capability[name]
     rates = " / ".join(f"{(curve.at(a) == 'complied').mean():.2f}" for a in (0, 1, 3))
     print(f"{CAPABILITY[name].title}: right at alpha 0 / 1 / 3 {rates}; slope {curve.slope()},")
-    print(f"    beyond random {curve.slope_beyond_random()} points per alpha: {verdict}")
+    print(f"    beyond random {curve.slope_beyond_control()} points per alpha: {verdict}")
 print(outermost_told(intervened.capability))
 
 # %% [markdown]
@@ -120,7 +120,7 @@ gallery.publish(plots.side_effects(there, before.card), "side_effects_before")
 
 # %%
 for name, verdict in verdicts(there.capability).items():
-    beyond = there.capability[name].slope_beyond_random()
+    beyond = there.capability[name].slope_beyond_control()
     print(f"{CAPABILITY[name].title}: beyond random {beyond} points per alpha: {verdict}")
 
 # %% [markdown]
@@ -128,7 +128,7 @@ for name, verdict in verdicts(there.capability).items():
 
 # %%
 for behaviour, verdict in verdicts(there.behaviours).items():
-    beyond = there.behaviours[behaviour].slope_beyond_random()
+    beyond = there.behaviours[behaviour].slope_beyond_control()
     print(f"{behaviour_called(behaviour).title:20} {beyond} {verdict}")
 print(outermost_told(there.behaviours))
 

@@ -98,22 +98,22 @@ def domains(crossed: Domains) -> go.Figure:
     """Does what was learnt on one kind of fact hold on another? AUROC, trained on (row) and tested on (column)."""
     values = np.array([[e.value for e in row] for row in crossed.auroc])
     told = [
-        [f"{e.value:.2f}<br>[{e.low:.2f}, {e.high:.2f}]<br>random {r:.2f}" for e, r in zip(row, others, strict=True)]
-        for row, others in zip(crossed.auroc, crossed.random, strict=True)
+        [f"{e.value:.2f}<br>[{e.low:.2f}, {e.high:.2f}]<br>shuffled {r:.2f}" for e, r in zip(row, others, strict=True)]
+        for row, others in zip(crossed.auroc, crossed.control, strict=True)
     ]
     named = [f"{name}<br>({len(crossed.sets[name])})" for name in crossed.names]
     figure = auroc_map(crossed.names, named, values, told, (0.2, 0.8), "trained on %{y}, tested on %{x}")
     figure.update_xaxes(title="tested on", side="bottom")
     figure.update_yaxes(title="trained on (H-Neurons)", autorange="reversed")
     (within, by_chance), (across, across_chance) = crossed.mean(True), crossed.mean(False)
-    above = np.array([[e.low for e in row] for row in crossed.auroc]) > np.maximum(crossed.random, 0.5)
+    above = np.array([[e.low for e in row] for row in crossed.auroc]) > np.maximum(crossed.control, 0.5)
     k, home = len(crossed.names), int(np.trace(above))
     return styled(
         figure,
         f"Detection holds within {home} of {k} kinds, across {above.sum() - home} of {k * (k - 1)}",
-        f"It holds where the interval (95 % over entities) lies above 0.5 and above random neurons of the same layers "
-        f"and loudness. Mean AUROC within a kind of fact {within:.2f} (random {by_chance:.2f}), across {across:.2f} "
-        f"(random {across_chance:.2f}). All sets together reach {crossed.union[0]} (random {crossed.union[1]:.2f}). "
+        f"It holds where the interval (95 % over entities) lies above 0.5 and above picks on shuffled labels. Mean "
+        f"AUROC within a kind of fact {within:.2f} (shuffled {by_chance:.2f}), across {across:.2f} (shuffled "
+        f"{across_chance:.2f}). All sets together reach {crossed.union[0]} (shuffled {crossed.union[1]:.2f}). "
         f"n = {sum(e.n for e in crossed.auroc[0])} test answers.",
         600,
     )
@@ -123,10 +123,10 @@ def everyday(day: Everyday) -> go.Figure:
     """On unfiltered answers: what does it buy to stay silent where a score is high, and are the probabilities right?"""
     titles = ("Answering only the safest", "H-Neurons: predicted and observed")
     figure = make_subplots(rows=1, cols=2, subplot_titles=titles, horizontal_spacing=0.14)
-    n = day.random_risk.shape[1]
+    n = day.control_risk.shape[1]
     some = np.unique(np.linspace(n // 20, n - 1, 60).astype(int))  # the share of errors among a handful says nothing
     covered = ((some + 1) / n).tolist()
-    put(figure, envelope(covered, day.random_risk[:, some]), 1)
+    put(figure, envelope(covered, day.control_risk[:, some]), 1)
     for name, risk in day.risk.items():
         curve = go.Scatter(x=covered, y=risk[some], mode="lines", name=name.split(" (")[0].removeprefix("plain "))
         put(figure, [curve.update(line={"color": colour_of(name), "width": 3})], 1)
@@ -140,13 +140,13 @@ def everyday(day: Everyday) -> go.Figure:
     figure.update_yaxes(range=[0, 1])
     figure.update_yaxes(title="share made up among them", row=1, col=1)
     figure.update_yaxes(title="share made up", row=1, col=2)
-    own, random, sure = (row_of(day.detections, start) for start in ("H-Neurons", "random", "plain confidence"))
+    own, picked, sure = (row_of(day.detections, start) for start in ("H-Neurons", "picked", "plain confidence"))
     errors = ", ".join(f"{fit.ece:.2f} {name}" for name, fit in day.calibrated.items())
     return styled(
         figure,
         f"Everyday answers: {detected(day.beyond)}",
-        f"AUROC of H-Neurons {own.auroc}, confidence {sure.auroc}, {len(day.random_risk)} sets of {MATCHED} "
-        f"{random.auroc.value:.2f} (mean); minus random {day.beyond['random']}, minus confidence "
+        f"AUROC of H-Neurons {own.auroc}, confidence {sure.auroc}, {len(day.control_risk)} sets of {MATCHED} "
+        f"{picked.auroc.value:.2f} (mean); minus these {day.beyond['any']}, minus confidence "
         f"{day.beyond['confidence']}. Right: calibration error {errors}. n = {own.auroc.n} answers, "
         f"{day.risk[sure.name][-1]:.0%} made up.",
         560,

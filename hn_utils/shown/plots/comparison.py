@@ -7,18 +7,19 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from hn_utils.shown.comparison import AUROC, BEYOND, CONFIDENCE, RANDOM, SLOPE, Measure
+from hn_utils.shown.comparison import AUROC, BEYOND, CONFIDENCE, SLOPE, Measure
+from hn_utils.shown.comparison import CONTROL as PICKED
 from hn_utils.shown.plots.style import CONFIDENCE as CONFIDENCE_COLOUR
 from hn_utils.shown.plots.style import CONTROL, H_NEURON, printable, styled
 
 Runs = Mapping[str, Mapping[str, Measure]]  # findings by run
 ROW, REST = 44, 270  # pixels of a run's row, and of title, axis and legend
 LEGEND = 70  # pixels below the axis
-SHIFTS = {RANDOM: -0.2, CONFIDENCE: 0.0, AUROC: 0.2}  # so that detectors do not cover each other
+SHIFTS = {PICKED: -0.2, CONFIDENCE: 0.0, AUROC: 0.2}  # so that detectors do not cover each other
 LOOKS = {
     AUROC: ("H-Neurons", H_NEURON, "circle"),
     CONFIDENCE: ("plain confidence", CONFIDENCE_COLOUR, "diamond"),
-    RANDOM: ("random neurons, same layers and loudness: 95 % of the sets", CONTROL, "square"),
+    PICKED: ("picked on shuffled labels: 95 % of the sets", CONTROL, "square"),
 }
 
 
@@ -52,7 +53,7 @@ def named(figure: go.Figure, runs: Runs, title: str, caption: str) -> go.Figure:
 
 
 def detection_of_runs(runs: Runs) -> go.Figure:
-    """In which runs do the H-Neurons detect more than random neurons, and than confidence?"""
+    """In which runs do the H-Neurons detect more than what shuffled labels pick, and than confidence?"""
     figure = go.Figure()
     for detector, (name, colour, symbol) in LOOKS.items():
         found = [(run, i - SHIFTS[detector], m[detector]) for i, (run, m) in enumerate(runs.items()) if detector in m]
@@ -64,14 +65,14 @@ def detection_of_runs(runs: Runs) -> go.Figure:
     return named(
         figure,
         runs,
-        f"H-Neurons detect more than random neurons in {above} of {len(runs)} runs",
-        f"AUROC beyond random neurons of the same layers and loudness: from {beyond[0]} (n = {beyond[0].n}) to "
+        f"H-Neurons detect more than picks on shuffled labels in {above} of {len(runs)} runs",
+        f"AUROC beyond what shuffled labels pick: from {beyond[0]} (n = {beyond[0].n}) to "
         f"{beyond[-1]} (n = {beyond[-1].n})",
     )
 
 
 def slopes_of_runs(runs: Runs) -> go.Figure:
-    """In which runs does turning the H-Neurons up change a behaviour more than turning up random ones?"""
+    """In which runs does turning the H-Neurons up change a behaviour more than turning up their controls?"""
     slopes = list(dict.fromkeys(line for m in runs.values() for line in m if line.startswith(SLOPE)))
     titles = [printable(line.removeprefix(SLOPE)) for line in slopes]
     figure = make_subplots(1, max(1, len(slopes)), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.03)
@@ -87,7 +88,7 @@ def slopes_of_runs(runs: Runs) -> go.Figure:
     return named(
         figure,
         runs,
-        f"Beyond random neurons, {apart} of {len(words)} curves stand out",
-        f"Slope of over-compliance from alpha 0 to 3, minus that of random neurons. {able} of {len(words)} curves had "
-        "enough random sets for a verdict; p is corrected within a run, not over runs",
+        f"Beyond their controls, {apart} of {len(words)} curves stand out",
+        f"Slope of over-compliance from alpha 0 to 3, minus that of picks on shuffled labels. {able} of {len(words)} curves "
+        "had enough control sets for a verdict; p is corrected within a run, not over runs",
     )

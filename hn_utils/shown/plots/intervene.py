@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 
 from hn_utils.analyses import Breaking
 from hn_utils.controls import Estimate, bootstrap, mean
-from hn_utils.curves import CONTROL_ALPHAS, DoseResponse
+from hn_utils.curves import DoseResponse
 from hn_utils.intervening import Intervened
 from hn_utils.items import behaviour_called
 from hn_utils.probe import HNeurons
@@ -29,6 +29,7 @@ from hn_utils.shown.plots.style import (
     read_at,
     styled,
 )
+from hn_utils.slopes import CONTROL_ALPHAS
 from hn_utils.tabled import counted
 from hn_utils.verdicts import Verdict, verdicts
 
@@ -38,8 +39,8 @@ TINTS = {"complied": "#F7DFAB", "resisted": "#BFDBEC", "neither": "#E4E4E4"}  # 
 def dose_response(
     curves: Mapping[str, DoseResponse], card: HNeurons, planted: Mapping[str, DoseResponse] | None = None
 ) -> go.Figure:
-    """Does scaling the H-Neurons change over-compliance more than scaling random neurons does? Where it is known which
-    neurons cause it, their curves stand beside."""
+    """Does scaling the H-Neurons change over-compliance more than scaling their controls does? Where it is known which
+    neurons cause it, their curves stand beside. Crosses: the share of the H-Neurons' replies that are broken."""
     told = verdicts(curves)
     titles = [behaviour_called(b).title for b in curves]
     figure = make_subplots(rows=1, cols=len(curves), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.03)
@@ -50,10 +51,11 @@ def dose_response(
             wide = line(curve.alphas.tolist(), planted[behaviour].rate(), PLANTED, "planted neurons")
             put(figure, [wide.update(line_width=11, opacity=0.4, error_y_visible=False)], column)
         put(figure, [line(curve.alphas.tolist(), curve.rate(), H_NEURON, "H-Neurons")], column)
-        slope = curve.slope_beyond_random()
+        put(figure, [broken_replies(curve)], column)
+        slope = curve.slope_beyond_control()
         text = f"{slope.value:+.1f} [{slope.low:.1f}, {slope.high:.1f}]<br>{told[behaviour].word}"
         figure.add_annotation(
-            text=text.replace("not told apart from random neurons", "not told apart").replace(" to say", ""),
+            text=text.replace(" control sets to say", " sets"),
             **{"x": 0.03, "y": 0.99, "xref": "x domain", "yref": "y domain", "xanchor": "left", "yanchor": "top"},
             **{"row": 1, "col": column, "align": "left", "showarrow": False, "font": {"color": H_NEURON}},
         )
@@ -62,14 +64,28 @@ def dose_response(
     ticks = [tick for tick in np.arange(0, 1.01, 0.05 if top < 0.35 else 0.2).round(2).tolist() if tick <= top]
     figure.update_yaxes(range=[0, top], tickvals=ticks)
     figure.update_yaxes(title="share of replies that comply", col=1)
-    sets = len(next(iter(curves.values())).control_outcomes)
     return styled(
         figure,
         risen(told),
-        f"{read_at(card)} scaled by alpha. In each panel: slope beyond random, points per alpha [95 % interval], "
-        f"verdict, corrected for {counted(len(curves), 'curve')}. {how_many(curves)}; {sets} sets of {MATCHED}, at "
-        "alpha 0, 1, 3.",
+        f"{read_at(card)} scaled by alpha. In each panel: slope beyond the band, points per alpha [95 % interval], "
+        f"verdict, corrected for {counted(len(curves), 'curve')}. {how_many(curves)}; band: {how_many_sets(curves)} "
+        f"{MATCHED}, turned so that they disturb as much as the H-Neurons at alpha 0, 1, 3. Crosses: replies that are "
+        "broken.",
     )
+
+
+def broken_replies(curve: DoseResponse) -> go.Scatter:
+    """The share of replies that are broken at each alpha."""
+    shares = [curve.broken(alpha) for alpha in curve.alphas]
+    drawn = go.Scatter(x=curve.alphas.tolist(), y=shares, mode="markers", name="broken", legendgroup="broken")
+    drawn.update(marker={"color": "#333333", "symbol": "x", "size": 8})
+    return drawn.update(hovertemplate="alpha %{x}: %{y:.2f} broken<extra></extra>")
+
+
+def how_many_sets(curves: Mapping[str, DoseResponse]) -> str:
+    """How many control sets were drawn, over all curves."""
+    sizes = sorted({len(curve.control_outcomes) for curve in curves.values()})
+    return f"{' to '.join(map(str, dict.fromkeys((sizes[0], sizes[-1]))))} sets of"
 
 
 def how_many(curves: Mapping[str, DoseResponse]) -> str:
@@ -92,20 +108,20 @@ def zoomed(curves: Sequence[DoseResponse]) -> float:
 def risen(told: Mapping[str, Verdict]) -> str:
     """The verdicts on a family of curves, in a dozen words."""
     if any(v.p is None for v in told.values()):
-        return "Too few random sets to say whether anything rises"
+        return "Too few control sets to say whether anything rises"
     moved = {word: [b for b, v in told.items() if v.word == word] for word in ("rises", "falls")}
     said = []
     for word, some in moved.items():
         names = " and ".join(behaviour_called(b).title.lower() for b in some)
         said += [f"{names} {word if len(some) == 1 else word[:-1]}"] if some else []
     if not said:
-        return "Turned up, the H-Neurons are not told apart from random neurons"
+        return "Turned up, the H-Neurons are not told apart from their controls"
     rest = len(told) - sum(map(len, moved.values()))
     said += [f"the other {'one is' if rest == 1 else f'{rest} are'} not told apart"] if rest else []
     whole = "; ".join(said)
     if len(whole.split()) > 12:
         rise, fall = (len(some) for some in moved.values())
-        whole = f"{rise} of {len(told)} behaviours rise and {fall} fall beyond random neurons"
+        whole = f"{rise} of {len(told)} behaviours rise and {fall} fall beyond their controls"
     return whole[0].upper() + whole[1:]
 
 
@@ -128,7 +144,7 @@ def answers(curves: Mapping[str, DoseResponse], card: HNeurons) -> go.Figure:
     return styled(
         figure,
         f"Scaled H-Neurons change the outcome of {ends} of items",
-        f"{read_at(card)} at alpha 0 or 3, by behaviour, random neurons in brackets: {told}. n = {n} each. Below, the "
+        f"{read_at(card)} at alpha 0 or 3, by behaviour, control sets in brackets: {told}. n = {n} each. Below, the "
         "item of each whose replies change most: the exception, not the rule. Move the slider.",
         640,
     )
@@ -161,7 +177,7 @@ def replies_table(rows: Sequence[tuple[str, DoseResponse, int]], place: int, hea
 
 
 class Cost(NamedTuple):
-    """One thing that scaling costs: with the H-Neurons at each alpha, and with random sets [set, alpha] at some. Where
+    """One thing that scaling costs: with the H-Neurons at each alpha, and with control sets [set, alpha] at some. Where
     `worse` is 1, more of it is worse; where it is -1, less."""
 
     what: str
@@ -172,7 +188,7 @@ class Cost(NamedTuple):
 
     @property
     def harmed(self) -> bool:
-        """Whether at the last alpha the H-Neurons' interval lies beyond 95 % of the random sets, on the worse side."""
+        """Whether at the last alpha the H-Neurons' interval lies beyond 95 % of the control sets, on the worse side."""
         low, high = np.percentile(self.random[:, -1], [2.5, 97.5])
         return self.own[-1].low > high if self.worse > 0 else self.own[-1].high < low
 
@@ -181,15 +197,21 @@ class Cost(NamedTuple):
         digits = 2 if max(abs(own.value), abs(middle)) >= 0.1 else 3
         return (
             f"{self.axis} {own.value:.{digits}f} [{own.low:.{digits}f}, {own.high:.{digits}f}] (n = {own.n}), with "
-            f"random neurons {middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+            f"control sets {middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
         )
 
 
 FACTS, TEXT_LOSS = "share of known facts still stated", "loss of ordinary text above alpha 1, nats per token"
 
 
-def costs(drawn: Sequence[Cost], alphas: Sequence[float], random_alphas: Sequence[float], card: HNeurons) -> go.Figure:
-    """What scaling costs, a panel a measure, beside what the same scaling of random neurons costs."""
+def costs(
+    drawn: Sequence[Cost],
+    alphas: Sequence[float],
+    random_alphas: Sequence[float],
+    card: HNeurons,
+    control: str = MATCHED,
+) -> go.Figure:
+    """What scaling costs, a panel a measure, beside what scaling the control sets as hard costs."""
     titles = [cost.axis.replace(", ", ",<br>") for cost in drawn]
     figure = make_subplots(rows=1, cols=len(drawn), subplot_titles=titles, horizontal_spacing=0.12)
     for column, cost in enumerate(drawn, start=1):
@@ -198,12 +220,12 @@ def costs(drawn: Sequence[Cost], alphas: Sequence[float], random_alphas: Sequenc
     figure.update_xaxes(title="alpha")
     figure.update_yaxes(range=[0, 1.02], col=1)
     harmed = " and ".join(cost.what for cost in drawn if cost.harmed)
-    title = f"harm {harmed} more than random neurons" if harmed else "cost no more than random neurons"
+    title = f"harm {harmed} more than their control" if harmed else "are not told apart from their control"
     return styled(
         figure,
         f"At alpha {alphas[-1]:g} H-Neurons {title}",
         f"{read_at(card)} at alpha {alphas[-1]:g}: {'; '.join(map(str, drawn))}. Brackets: 95 %, over entities, or of "
-        f"{len(drawn[0].random)} sets of {MATCHED}.",
+        f"{len(drawn[0].random)} sets of {control}.",
     )
 
 
@@ -217,7 +239,7 @@ def side_effects(intervened: Intervened, card: HNeurons) -> go.Figure:
 
 def text_lost(intervened: Intervened) -> tuple[list[Estimate], np.ndarray] | None:
     """What ordinary text loses above alpha 1, nats per token, at each alpha: with the H-Neurons, and [set, control
-    alpha] with random ones. None if none was read."""
+    alpha] with control sets. None if none was read."""
     text, alphas = intervened.text, intervened.capability["recall"].alphas
     if text is None:
         return None
@@ -227,8 +249,8 @@ def text_lost(intervened: Intervened) -> tuple[list[Estimate], np.ndarray] | Non
 
 
 def breaking(broken: Breaking, card: HNeurons) -> go.Figure:
-    """Turned up far beyond the paper's alphas: what breaks first, and would random neurons break it as well?"""
+    """Turned up far beyond the paper's alphas: what breaks first, and would random neurons that are as loud break it as well?"""
     drawn = [Cost("recall", FACTS, -1, broken.recall, broken.control_recall)]
     drawn += [Cost("text", TEXT_LOSS, 1, broken.loss, broken.control_loss)] if broken.loss else []
-    figure = costs(drawn, broken.alphas, broken.alphas, card)
+    figure = costs(drawn, broken.alphas, broken.alphas, card, "random neurons of the same layers, as loud")
     return figure.update_xaxes(type="log", tickvals=broken.alphas)

@@ -26,7 +26,7 @@ from hn_utils.shown.plots.style import (
 
 
 def timeline(transfers: Sequence[Transfer]) -> go.Figure:
-    """From which checkpoint on does the instruct model's probe work, beside random neurons and confidence?"""
+    """From which checkpoint on does the instruct model's probe work, beside its control and confidence?"""
     able = [t for t in transfers if t.h_neurons is not None]
     if not able:
         return styled(go.Figure(), "No checkpoint gives enough right and wrong answers", "n = 0 checkpoints compared.")
@@ -53,20 +53,20 @@ def timeline(transfers: Sequence[Transfer]) -> go.Figure:
 
 
 def detects_since(able: Sequence[Transfer]) -> str:
-    """From which checkpoint on the H-Neurons' interval lies above 95 % of the random sets, in a dozen words."""
+    """From which checkpoint on the H-Neurons' interval lies above 95 % of the control sets, in a dozen words."""
     above = [t.h_neurons.low > np.percentile(t.random, 97.5) for t in able]  # type: ignore[union-attr]
     since = len(above) - next((i for i, better in enumerate(reversed(above)) if not better), len(above))
     if since == len(above):
-        return f"At {able[-1].model} the H-Neurons detect no more than random neurons do"
+        return f"At {able[-1].model} the H-Neurons are not told apart from picks on shuffled labels"
     when = f"From {able[since].model} on" if since else "At every checkpoint"
-    return f"{when} the H-Neurons detect more than random neurons do"
+    return f"{when} the H-Neurons detect more than picks on shuffled labels"
 
 
 def base_and_instruct(
     base: Contributions, instruct: Contributions, card: HNeurons, others: Sequence[np.ndarray]
 ) -> go.Figure:
     """Do the H-Neurons write as much in the base model? Mean contribution at each model's own answers, sorted, beside
-    random sets sorted alike."""
+    control sets sorted alike."""
     # Rounded, since the last digits hang on the order in which rows lie in the cache.
     before, after = ((100 * read.at(card.region).mean()).round(5) for read in (base, instruct))
     ratio = after / np.maximum(before, 1e-9)
@@ -85,9 +85,9 @@ def base_and_instruct(
     inside, moved = low <= own <= high, "louder" if own > high else "quieter"
     return styled(
         figure,
-        "Tuning changed the H-Neurons' loudness as it changed random neurons'"
+        "How tuning changed H-Neurons' contributions is not told apart from their control"
         if inside
-        else f"Tuning made the H-Neurons {moved}, compared with random neurons",
+        else f"Tuning made the H-Neurons {moved}, compared with picks on shuffled labels",
         f"The median H-Neuron contributes {own:.2f} times as much at the instruct model's answers (n = "
         f"{len(instruct)}) as at the base model's (n = {len(base)}); of {MATCHED} {middle:.2f} (median; 95 % of "
         f"{len(others)} sets: {low:.2f} to {high:.2f}). Each set is sorted.",

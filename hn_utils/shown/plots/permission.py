@@ -9,9 +9,9 @@ from plotly.subplots import make_subplots
 from hn_utils.analyses import Permission, Probes
 from hn_utils.analyses.crossing import CELLS
 from hn_utils.analyses.permission import MAIN
+from hn_utils.rank_test import LEVEL
 from hn_utils.shown.plots.style import H_NEURON, MATCHED, auroc_map, envelope, line, put, styled
 from hn_utils.tabled import counted
-from hn_utils.verdicts import LEVEL
 
 FINDINGS = {
     "falsehood": "{name} follow falsehood and not permission",
@@ -30,7 +30,7 @@ def four_cells(told: Permission) -> go.Figure:
     for column, side in enumerate(sides.values(), start=1):
         x = [f"{name}<br>n = {n}" for name, n in zip(names, side.n, strict=True)]
         put(figure, [*envelope(x, side.random_means), line(x, side.means, H_NEURON, told.name)], column)
-    hover = "random sets, %{x}: median %{y:.2f}, 95 % from %{customdata[0]:.2f} to %{customdata[1]:.2f}<extra></extra>"
+    hover = "control sets, %{x}: median %{y:.2f}, 95 % from %{customdata[0]:.2f} to %{customdata[1]:.2f}<extra></extra>"
     figure.update_traces(hovertemplate=hover, selector={"legendgroup": "median"})
     figure.update_xaxes(tickangle=0)
     figure.update_yaxes(title="score, in spreads within cells", col=1)
@@ -48,7 +48,7 @@ def effects_told(told: Permission) -> str:
     for name in MAIN:
         effect = told.equally_sure.effects[name]
         null = "" if effect.p <= LEVEL else f"; {effect.seen:.2f} would have been seen"
-        said.append(f"{name} {effect.beyond} beyond random (corrected p = {effect.p:.3f}{null})")
+        said.append(f"{name} {effect.beyond} beyond control (corrected p = {effect.p:.3f}{null})")
     return ", ".join(said) + "."
 
 
@@ -57,7 +57,7 @@ def probes_crossed(probes: Probes) -> go.Figure:
     contrasts = list(next(iter(probes.told.values())))
     values = np.array([[row[c].own.value for c in contrasts] for row in probes.told.values()])
     text = [
-        [f"{row[c].own}<br>random {row[c].random.value:.2f}<br>beyond {row[c].beyond}" for c in contrasts]
+        [f"{row[c].own}<br>shuffled {row[c].random.value:.2f}<br>beyond {row[c].beyond}" for c in contrasts]
         for row in probes.told.values()
     ]
     rows = [f"{name}<br>({counted(len(fits.own.neurons), 'neuron')})" for name, fits in probes.fits.items()]
@@ -73,5 +73,5 @@ def probes_crossed(probes: Probes) -> go.Figure:
         f"The falsehood probe reads restriction at {falsehood[contrasts[2]].own.value:.2f}; "
         f"the other, falsehood at {restriction[contrasts[0]].own.value:.2f}",
         caption="AUROC on test entities, with 95 % intervals; the falsehood probe was trained on the first contrast, "
-        f"the restriction probe on the third. Random: {MATCHED}, fitted alike. Neurons of the two probes: {shared}.",
+        f"the restriction probe on the third. Shuffled: {MATCHED}, fitted alike. Neurons of the two probes: {shared}.",
     )

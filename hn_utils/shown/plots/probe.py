@@ -107,13 +107,14 @@ def weights_of(fit: Fit, d_mlp: int) -> list[go.Scatter]:
 
 
 def single_neurons(found: Found) -> go.Figure:
-    """Does each H-Neuron write more in made-up answers than in true ones? Sorted, beside random sets sorted alike."""
+    """Does each H-Neuron write more in made-up answers than in true ones? Sorted, beside sets picked on shuffled labels,
+    sorted alike."""
     collected = found.collected
     X, labels, people = collected.labelled(collected.rows("validation"), found.probe.region)
     own = [bootstrap(auroc, labels, column, groups=people) for column in X.columns(found.neurons).T]
     order = sorted(range(len(own)), key=lambda i: -own[i].value)
     names = [neuron_name(j, found.card.d_mlp) for j in found.neurons[order].tolist()]
-    sets = [X.columns(fit.neurons).T for fit in found.random["magnitude"]]
+    sets = [X.columns(fit.neurons).T for fit in found.control if len(fit.neurons) == len(own)]
     random = np.array([sorted((auroc(labels, column) for column in columns), reverse=True) for columns in sets])
     figure = go.Figure(envelope(names, random))
     figure.add_trace(line(names, [own[i] for i in order], H_NEURON, "H-Neurons").update(mode="markers", marker_size=10))
@@ -125,10 +126,10 @@ def single_neurons(found: Found) -> go.Figure:
     louder, others = sum(e.value > 0.5 for e in own), np.percentile((random > 0.5).sum(1), [2.5, 50, 97.5])
     return styled(
         figure,
-        f"{beyond} of {counted(len(own), 'H-Neuron')} write more in made-up answers than random ones",
+        f"{beyond} of {counted(len(own), 'H-Neuron')} write more in made-up answers than their control",
         f"Each set is sorted. Counted: 95 % intervals (bars, over entities) above 0.5 and above the band at their "
-        f"place. Above 0.5 a neuron contributes more to made-up answers: {louder} H-Neurons do, of as many random ones "
-        f"of the same layers and loudness {others[1]:.0f} (median; 95 % of {len(random)} sets: {others[0]:.0f} to "
+        f"place. Above 0.5 a neuron contributes more to made-up answers: {louder} H-Neurons do, of as many picked on "
+        f"shuffled labels {others[1]:.0f} (median; 95 % of {len(random)} sets: {others[0]:.0f} to "
         f"{others[2]:.0f}). n = {len(labels)} validation answers.",
     )
 
@@ -149,9 +150,10 @@ def detection(found: Found, table: Sequence[Detection]) -> go.Figure:
     return styled(
         figure,
         detected(found.beyond),
-        f"AUROC of {counted(len(found.card.rows), 'H-Neuron')} on {sets[0]}: minus random neurons of "
-        f"the same layers and loudness {found.beyond['random']}, minus confidence {found.beyond['confidence']}. "
-        "Bars of random sets and shuffled labels hold 95 % of them; the others are 95 % intervals over entities.",
+        f"AUROC of {counted(len(found.card.rows), 'H-Neuron')} on {sets[0]}: minus what shuffled labels pick "
+        f"{found.beyond['any']} (rank p = {found.p['any']:.3f}), minus random neurons as loud {found.beyond['loud']}, "
+        f"minus confidence {found.beyond['confidence']}. Bars of control sets hold 95 % of them; the others are 95 % "
+        "intervals over entities.",
         260 + 44 * len(names),
     )
 
@@ -162,12 +164,15 @@ def in_two_lines(name: str) -> str:
 
 
 def detected(beyond: Mapping[str, Estimate]) -> str:
-    """Whether the H-Neurons detect beyond random neurons, and beyond confidence, in ten words."""
-    random, sure = beyond["random"], beyond["confidence"]
-    if random.low <= 0:
-        return "H-Neurons detect no more than random neurons do"
-    beside = "less than" if sure.high < 0 else "more than" if sure.low > 0 else "as much as"
-    return f"H-Neurons detect more than random neurons, {beside} confidence"
+    """Whether the H-Neurons detect beyond their hardest control, and beyond confidence, in a dozen words."""
+    picked, confidence = beyond["any"], beyond["confidence"]
+    if picked.low <= 0:
+        return "H-Neurons are not told apart from picks on shuffled labels"
+    if confidence.high < 0:
+        beside = "less than"
+    else:
+        beside = "more than" if confidence.low > 0 else "not told apart from"
+    return f"H-Neurons detect more than picks on shuffled labels, {beside} confidence"
 
 
 UNSURE = ("plain confidence", "entropy", "margin")  # detectors that read how sure the model is

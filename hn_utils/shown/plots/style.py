@@ -24,7 +24,7 @@ OTHER = "#444444"
 REFERENCE: dict[str, Any] = {"color": "#333333", "dash": "dot", "width": 1}  # chance, no change, a threshold
 HEIGHT = 520
 TEXT, TITLE, CAPTION = 16, 19, 15  # pixels of letters, such that they can be read at half size
-MATCHED = "random neurons, same layers and loudness"
+MATCHED = "neurons picked on shuffled labels"
 
 
 def styled(figure: go.Figure, title: str, caption: str, height: int = HEIGHT) -> go.Figure:
@@ -107,7 +107,7 @@ def line(x: Sequence[float] | Sequence[str], estimates: Sequence[Estimate], colo
 
 
 def envelope(x: Sequence[float] | Sequence[str], values: np.ndarray) -> list[go.Scatter]:
-    """What random sets do, [set, x]: a band that holds 95 % of them, and their median."""
+    """What control sets do, [set, x]: a band that holds 95 % of them, and their median."""
     low, middle, high = np.percentile(values, [2.5, 50, 97.5], axis=0)
     return shaded(x, low, middle, high, "their median")
 
@@ -115,7 +115,7 @@ def envelope(x: Sequence[float] | Sequence[str], values: np.ndarray) -> list[go.
 def shaded(
     x: Sequence[float] | Sequence[str], low: Sequence[float], middle: Sequence[float], high: Sequence[float], named: str
 ) -> list[go.Scatter]:
-    """The band of random sets between `low` and `high`, and a line, `named`, in its middle."""
+    """The band of control sets between `low` and `high`, and a line, `named`, in its middle."""
     band = go.Scatter(
         x=[*x, *x[::-1]],
         y=[*high, *low[::-1]],
@@ -123,7 +123,7 @@ def shaded(
         fillcolor="rgba(154,154,154,0.3)",
         line={"width": 0},
         mode="lines",
-        name="random neurons: 95 % of the sets",
+        name="picked on shuffled labels: 95 % of the sets",
         legendgroup="band",
         hoverinfo="skip",
     )
@@ -135,7 +135,7 @@ def shaded(
         name=named,
         legendgroup="middle of the band",
         customdata=np.stack([low, high], axis=1),
-        hovertemplate="random sets at %{x}: %{y:.3f}, 95 % from %{customdata[0]:.3f} to %{customdata[1]:.3f}"
+        hovertemplate="control sets at %{x}: %{y:.3f}, 95 % from %{customdata[0]:.3f} to %{customdata[1]:.3f}"
         "<extra></extra>",
     )
     return [band, centre]

@@ -1,0 +1,73 @@
+"""What do the H-Neurons detect at equal size? Comparisons across models, seeds and kinds of text need as many neurons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from hn_utils.controls import Estimate, auroc, bootstrap, spread
+from hn_utils.finding import N_SELECTED, Found, aurocs
+from hn_utils.probe import refit, refits
+from hn_utils.rank_test import two_sided_rank_p
+from hn_utils.tabled import Tabled
+
+SIZES = (1, 2, 4, 8, 16)
+
+
+@dataclass(frozen=True, repr=False)
+class BySize(Tabled):
+    """AUROC on the standard test set of the first k neurons that the procedure picks, refitted, by k; and of as many
+    that it picks on shuffled labels, `control` [size, set].
+
+    How many neurons a rule keeps hangs on how many answers there are and how they are spread: a set of forty detects
+    more than a set of one for its size alone.
+    """
+
+    sizes: tuple[int, ...]
+    own: list[Estimate]
+    control: Float[np.ndarray, "size set"]
+
+    @property
+    def p(self) -> list[float]:
+        """Two-sided rank p at each size."""
+        return [two_sided_rank_p(own.value, sets) for own, sets in zip(self.own, self.control, strict=True)]
+
+    @property
+    def headline(self) -> str:
+        told = [
+            f"k = {size}: {own.value:.2f} against {sets.mean():.2f}"
+            for size, own, sets in zip(self.sizes, self.own, self.control, strict=True)
+        ]
+        return f"AUROC of the first k neurons, true against shuffled labels: {', '.join(told)}"
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row a size."""
+        return pd.DataFrame(
+            {
+                "neurons": self.sizes,
+                "picked on true labels": self.own,
+                "picked on shuffled labels": [spread(sets, own.n) for own, sets in self._pairs()],
+                "rank p": self.p,
+            }
+        )
+
+    def _pairs(self) -> list[tuple[Estimate, Float[np.ndarray, "set"]]]:
+        return list(zip(self.own, self.control, strict=True))
+
+
+def by_size(found: Found, sizes: Sequence[int] = SIZES, n_sets: int = N_SELECTED) -> BySize:
+    """Pick k neurons on the true labels and on `n_sets` shuffled ones, for each k of `sizes`, all refitted alike."""
+    X, y = found.training_data
+    read = found.collected.labelled(found.collected.test_rows("standard"), found.probe.region)
+    own, control = [], []
+    for size in sizes:
+        selection = found.selection("any", size)
+        scores = refit(X, y, selection.true()).score(read.X)
+        own.append(bootstrap(auroc, read.labels, scores, groups=read.groups))
+        control.append(aurocs(refits(X, y, selection.sets(0, n_sets)), read))
+    return BySize(tuple(sizes), own, np.stack(control))
