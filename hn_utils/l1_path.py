@@ -370,8 +370,8 @@ def short_paths(
     X: TallMatrix, labels: Int[np.ndarray, "problem row"], n_grid: int, n_positive: int, never: Int[np.ndarray, "m"]
 ) -> list[list[Fit]]:
     """Several paths over the same rows, each with labels of its own, on a grid of its own (`c_grid`), as far as the
-    first C at which `n_positive` neurons have a positive weight. The neurons `never` (flat) get none, as if they were not
-    there. Each pass over the data serves all of them.
+    first C at which `n_positive` neurons have a positive weight. The neurons `never` (flat) get none, as if they were
+    not there. Each pass over the data serves all of them.
 
     Raises ValueError as `l1_path` does.
     """

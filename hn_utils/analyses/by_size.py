@@ -1,4 +1,4 @@
-"""What do the H-Neurons detect at equal size? Comparisons across models, seeds and kinds of text need as many neurons."""
+"""What do as many neurons detect, whatever the number that the rule keeps? So models and seeds can be compared."""
 
 from __future__ import annotations
 

@@ -43,8 +43,8 @@ class Everyday:
             row_of(self.detections, name).auroc for name in ("H-Neurons", SELECTED_NAMES["any"], WORDS, CONFIDENCE)
         )
         return (
-            f"On {own.n} everyday answers the H-Neurons reach AUROC {own}, picks on shuffled labels {picked.value:.2f}, "
-            f"the answer's words {words.value:.2f}, confidence {sure}; {self.added}"
+            f"On {own.n} everyday answers the H-Neurons reach AUROC {own}, picks on shuffled labels "
+            f"{picked.value:.2f}, the answer's words {words.value:.2f}, confidence {sure}; {self.added}"
         )
 
 

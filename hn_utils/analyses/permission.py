@@ -4,13 +4,13 @@ The objection that this is about: what its designers do not want is called a hal
 *right but restricted*. If H-Neurons are neurons of compliance, they cannot tell the two apart. So accuracy is crossed
 with permission (`crossing`), and the neurons are read at the answer tokens in all four cells.
 
-**The rule, written before any result was seen** (but for its control, see below)**.** A set's score in the four cells has two main effects, in units of the
-spread within cells: *falsehood*, the mean of the two differences false minus true; *restriction*, the mean of the two
-differences restricted minus allowed. Both are read on test entities, each cell counting as much as the others in every
-narrow range of confidence (CALIPER standard deviations of the log-probability). Beside them stand control sets of as
-many neurons, fitted alike. The p of an effect is the larger of two: of the bootstrap over entities and control sets,
-that the effect beyond them is zero; and of the rank of the set's own effect among theirs. The two main effects share a
-verdict, corrected by Holm. Then an effect
+**The rule, written before any result was seen** (but for its control, see below)**.** A set's score in the four cells
+has two main effects, in units of the spread within cells: *falsehood*, the mean of the two differences false minus
+true; *restriction*, the mean of the two differences restricted minus allowed. Both are read on test entities, each cell
+counting as much as the others in every narrow range of confidence (CALIPER standard deviations of the log-probability).
+Beside them stand control sets of as many neurons, fitted alike. The p of an effect is the larger of two: of the
+bootstrap over entities and control sets, that the effect beyond them is zero; and of the rank of the set's own effect
+among theirs. The two main effects share a verdict, corrected by Holm. Then an effect
 
 * is *there* if its corrected p is at most LEVEL and it is positive;
 * is *not there* if it is negative at that level, or if it is not told apart while a difference of LARGE would have been
@@ -21,9 +21,10 @@ The verdict is "falsehood" or "permission" if only that one is there and the oth
 not; and "cannot tell" as soon as one is open. The interaction is shown, and decides nothing.
 
 Two things beside the rule were changed after first results, for want of power and of steadiness: a question may give
-two answers, and equal confidence is reached by weights (see `crossing`). Later the control was made harder for all claims
-of this project: sets were random ones of the same layers and about the same contribution, and p that of Student's t;
-now they are what the same procedure picks on shuffled labels, and p that of a rank. No threshold was changed.
+two answers, and equal confidence is reached by weights (see `crossing`). Later the control was made harder for all
+claims of this project: sets were random ones of the same layers and about the same contribution, and p that of
+Student's t; now they are what the same procedure picks on shuffled labels, and p that of a rank. No threshold was
+changed.
 On the bundled model that moved the H-Neurons' verdict: "cannot tell" at first; with as many of each cell drawn, in ten
 draws four times "neither", four times "permission", twice "cannot tell"; with weights "permission". It is not firm.
 

@@ -161,8 +161,8 @@ class Turned(Tabled):
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row a set and behaviour. Slopes and what silencing changes are in points (percent of items), beyond control;
-        verdicts are corrected for the behaviours of one set."""
+        """A row a set and behaviour. Slopes and what silencing changes are in points (percent of items), beyond
+        control. Verdicts are corrected for the behaviours of one set."""
         rows = {}
         for name, curves in self.curves.items():
             told = verdicts(curves)

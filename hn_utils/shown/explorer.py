@@ -100,8 +100,8 @@ class Explorer:
 
     @cached_property
     def sets(self) -> list[NeuronSet]:
-        """The H-Neurons; as controls, random sets of the same layers that are as loud together; and the planted neurons,
-        if there are any. All are refitted alike. A random set that happens to hold planted neurons says so."""
+        """The H-Neurons; as controls, random sets of the same layers that are as loud together; and the planted
+        neurons, if there are any. All are refitted alike. A random set that happens to hold planted neurons says so."""
         sets = [NeuronSet("H-Neurons", "own", self.found.refitted)]
         for place, fit in enumerate(self.found.random["loud"][:N_CONTROLS], start=1):
             caught = 0 if self.planted is None else len(np.intersect1d(fit.neurons, self.planted))
@@ -155,8 +155,8 @@ class Explorer:
         told = [
             f"{counted(len(self.found.neurons), 'H-Neuron')} of {self.study.name}: made-up and true answers are "
             f"separated with AUROC {own.auroc} (n = {own.auroc.n} consistent answers about test people), "
-            f"{self.found.beyond['any']} more than with as many neurons that the same procedure picks on shuffled labels. "
-            f"The answer's confidence alone reaches {sure.auroc.value:.2f}.",
+            f"{self.found.beyond['any']} more than with as many neurons that the same procedure picks on shuffled "
+            f"labels. The answer's confidence alone reaches {sure.auroc.value:.2f}.",
         ]
         if told_apart:
             of = f"{sum(told_apart)} of {len(told_apart)} behaviours"

@@ -60,8 +60,8 @@ def paper_gains(part: str) -> tuple[float, ...]:
 
 
 def detection_verdict(beyond: Mapping[str, Estimate], p: float, measured: bool) -> str:
-    """Of AUROC, which hangs on no threshold, beside what the same procedure picks on shuffled labels (`p` is that of the
-    rank among these): weaker if only random neurons as loud are beaten."""
+    """Of AUROC, which hangs on no threshold, beside what the same procedure picks on shuffled labels (`p` is that of
+    the rank among these): weaker if only random neurons as loud are beaten."""
     hardest, loud = beyond["any"], beyond["loud"]
     if np.isnan(hardest.value):
         return "cannot say"
@@ -86,8 +86,8 @@ def slope_verdict(curve: DoseResponse, verdict: Verdict, n_curves: int) -> str:
 
 def transfer_verdict(base: Transfer) -> str:
     """Of the level alone, as the paper gives it: replicates if the H-Neurons detect in the base model, better than 95 %
-    of what shuffled labels pick, and the paper's value is within reach; weaker if either fails. A probe that detects little at home
-    cannot reach it: whether what it detects carries over is for `carried_verdict` to say."""
+    of what shuffled labels pick, and the paper's value is within reach; weaker if either fails. A probe that
+    detects little at home cannot reach it: whether what it detects carries over is for `carried_verdict` to say."""
     if base.h_neurons is None:
         return "cannot say"
     if base.h_neurons.low <= 0.5:
@@ -121,8 +121,8 @@ def drift_verdict(drift: Drift) -> str:
 
 
 def gain(found: Found, collected: Collected, rows: np.ndarray) -> Estimate:
-    """Balanced accuracy of the H-Neurons minus the mean of as many random neurons, in points, paired over questions: the
-    paper's measure, which hangs on where the probe puts its threshold."""
+    """Balanced accuracy of the H-Neurons minus the mean of as many random neurons, in points, paired over questions:
+    the paper's measure, which hangs on where the probe puts its threshold."""
     X, labels, groups = collected.labelled(rows, found.probe.region)
 
     def points(y: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> Any:
@@ -160,12 +160,12 @@ def detection_findings(found: Found) -> list[Finding]:
     for title, rows in found.test_sets.items():
         part = parts.get(title, "")
         gains = paper_gains(part)
-        measured = "" if part in PAPER_GAINS else "not measured; on another question set "
+        measured = "" if part in PAPER_GAINS else "not measured; elsewhere "
         beyond, p = beyond_controls(found.collected, found, rows), rank_p(found, found.collected, rows)
         made.append(
             Finding(
                 f"They detect made-up answers: {title}",
-                f"{measured}{min(gains):+.1f} to {max(gains):+.1f} points of accuracy over random neurons, of any layer",
+                f"{measured}{min(gains):+.1f} to {max(gains):+.1f} points of accuracy over random neurons of any layer",
                 detected_told(found, found.collected, rows, beyond, p),
                 detection_verdict(beyond, p, part in PAPER_GAINS),
             )
@@ -186,8 +186,8 @@ def detected_told(
     """What the H-Neurons detect on some answers, beside their controls from the hardest to the easiest."""
     return (
         f"AUROC {beyond['any']} beyond what shuffled labels pick (rank p = {p:.3f}; H-Neurons left out there "
-        f"{beyond['others']}), {beyond['loud']} beyond random neurons as loud; {gain(found, collected, rows)} points of "
-        f"balanced accuracy over random neurons of any layer (n = {beyond['any'].n})"
+        f"{beyond['others']}), {beyond['loud']} beyond random neurons as loud; {gain(found, collected, rows)} points "
+        f"of balanced accuracy over random neurons of any layer (n = {beyond['any'].n})"
     )
 
 
@@ -271,8 +271,8 @@ def page(study: Study, made: list[Finding]) -> str:
         f"# What holds on {study.name}",
         "",
         f"{len(made)} findings: {told}. The model ran in {study.precision}; in another precision other neurons may be "
-        "found. Intervals are 95 %, over entities; every number stands beside its hardest control, which the paper does "
-        "not give: what the same procedure picks when right and wrong are shuffled among the answers, as many neurons, "
+        "found. Intervals are 95 %, over entities; every number stands beside its hardest control, which the paper "
+        "does not give: what the same procedure picks when right and wrong are shuffled among the answers, as many neurons, "
         "disturbing as much. Detection is decided by AUROC.",
         "",
         "| the paper says | it measured | here | verdict |",

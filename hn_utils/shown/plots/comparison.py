@@ -89,6 +89,6 @@ def slopes_of_runs(runs: Runs) -> go.Figure:
         figure,
         runs,
         f"Beyond their controls, {apart} of {len(words)} curves stand out",
-        f"Slope of over-compliance from alpha 0 to 3, minus that of picks on shuffled labels. {able} of {len(words)} curves "
-        "had enough control sets for a verdict; p is corrected within a run, not over runs",
+        f"Slope of over-compliance from alpha 0 to 3, minus that of picks on shuffled labels. {able} of {len(words)} "
+        "curves had enough control sets for a verdict; p is corrected within a run, not over runs",
     )

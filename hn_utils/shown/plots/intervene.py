@@ -249,7 +249,7 @@ def text_lost(intervened: Intervened) -> tuple[list[Estimate], np.ndarray] | Non
 
 
 def breaking(broken: Breaking, card: HNeurons) -> go.Figure:
-    """Turned up far beyond the paper's alphas: what breaks first, and would random neurons that are as loud break it as well?"""
+    """Turned up far beyond the paper's alphas: what breaks first, and would random neurons as loud break it, too?"""
     drawn = [Cost("recall", FACTS, -1, broken.recall, broken.control_recall)]
     drawn += [Cost("text", TEXT_LOSS, 1, broken.loss, broken.control_loss)] if broken.loss else []
     figure = costs(drawn, broken.alphas, broken.alphas, card, "random neurons of the same layers, as loud")

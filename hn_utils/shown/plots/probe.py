@@ -107,8 +107,8 @@ def weights_of(fit: Fit, d_mlp: int) -> list[go.Scatter]:
 
 
 def single_neurons(found: Found) -> go.Figure:
-    """Does each H-Neuron write more in made-up answers than in true ones? Sorted, beside sets picked on shuffled labels,
-    sorted alike."""
+    """Does each H-Neuron write more in made-up answers than in true ones? Sorted, beside sets picked on shuffled
+    labels, sorted alike."""
     collected = found.collected
     X, labels, people = collected.labelled(collected.rows("validation"), found.probe.region)
     own = [bootstrap(auroc, labels, column, groups=people) for column in X.columns(found.neurons).T]
@@ -168,10 +168,7 @@ def detected(beyond: Mapping[str, Estimate]) -> str:
     picked, confidence = beyond["any"], beyond["confidence"]
     if picked.low <= 0:
         return "H-Neurons are not told apart from picks on shuffled labels"
-    if confidence.high < 0:
-        beside = "less than"
-    else:
-        beside = "more than" if confidence.low > 0 else "not told apart from"
+    beside = "less than" if confidence.high < 0 else "more than" if confidence.low > 0 else "not told apart from"
     return f"H-Neurons detect more than picks on shuffled labels, {beside} confidence"
 
 
