@@ -140,8 +140,8 @@ class Added:
 
     `beyond` is the AUROC of both together minus that of confidence alone, the two fitted on validation and read on the
     test set. `matched` is about pairs of a true and a made-up answer that were given with about the same confidence: in
-    which share of them do the H-Neurons score the made-up one higher (ties count half)? `matched_control` is the mean
-    of that share over sets picked on shuffled labels. None if there are fewer than 20 such pairs; `n_pairs` counts them.
+    which share of them do the H-Neurons score the made-up one higher (ties count half)? `matched_control` is the
+    mean of that share over sets picked on shuffled labels. None if there are fewer than 20 such pairs; `n_pairs` counts them.
     """
 
     beyond: Estimate
@@ -156,8 +156,8 @@ class Added:
             "more than" if self.matched.low > 0.5 else "less than" if self.matched.high < 0.5 else "not told apart from"
         )
         return (
-            f"of {self.n_pairs} pairs of equal confidence the H-Neurons order {self.matched} rightly, picks on shuffled "
-            f"labels {self.matched_control:.2f}: {told} one half"
+            f"of {self.n_pairs} pairs of equal confidence the H-Neurons order {self.matched} rightly, picks on "
+            f"shuffled labels {self.matched_control:.2f}: {told} one half"
         )
 
 

@@ -272,8 +272,8 @@ def page(study: Study, made: list[Finding]) -> str:
         "",
         f"{len(made)} findings: {told}. The model ran in {study.precision}; in another precision other neurons may be "
         "found. Intervals are 95 %, over entities; every number stands beside its hardest control, which the paper "
-        "does not give: what the same procedure picks when right and wrong are shuffled among the answers, as many neurons, "
-        "disturbing as much. Detection is decided by AUROC.",
+        "does not give: what the same procedure picks when right and wrong are shuffled among the answers, as many "
+        "neurons, disturbing as much. Detection is decided by AUROC.",
         "",
         "| the paper says | it measured | here | verdict |",
         "|---|---|---|---|",
