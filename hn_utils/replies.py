@@ -10,7 +10,8 @@ import numpy as np
 
 from hn_utils.cache import cached, key_hash
 from hn_utils.intervene import UNSCALED, Dose, dosed
-from hn_utils.items import GREEDY, Item, Reply, behaviour_called, states_truth
+from hn_utils.items import ABOUT_FACTS, GREEDY, Item, Reply, behaviour_called, states_truth
+from hn_utils.progress import tell_once
 from hn_utils.study import Sampling, Study
 from hn_utils.subject import Subject
 
@@ -23,14 +24,33 @@ def conversation(subject: Subject, items: Sequence[Item], study: Study) -> list[
     talks = [[{"role": "user", "content": item.turns[0]}] for item in items]
     for turn in range(1, max((len(item.turns) for item in items), default=0)):
         going_on = [(item, talk) for item, talk in zip(items, talks, strict=True) if len(item.turns) > turn]
-        for length in sorted({item.max_new_tokens for item, _ in going_on}):
-            some = [(item, talk) for item, talk in going_on if item.max_new_tokens == length]
-            sampling, prompts = replace(GREEDY, max_new_tokens=length), subject.chats([talk for _, talk in some])
-            replies = written_at(subject, prompts, [UNSCALED], sampling, study)
-            for (item, talk), (reply,) in zip(some, replies, strict=True):
-                talk.append({"role": "assistant", "content": reply.text})
-                talk.append({"role": "user", "content": item.turns[turn]})
+        some, prompts = [item for item, _ in going_on], subject.chats([talk for _, talk in going_on])
+        replies = replies_of_own_length(subject, some, prompts, study)
+        for (item, talk), reply in zip(going_on, replies, strict=True):
+            talk.append({"role": "assistant", "content": reply.text})
+            talk.append({"role": "user", "content": item.turns[turn]})
     return talks
+
+
+def replies_of_own_length(
+    subject: Subject, items: Sequence[Item], prompts: Sequence[list[int]], study: Study
+) -> list[Reply]:
+    """The unscaled model's greedy reply to each item's prompt, which may be as long as the item allows. Cached."""
+    replies: dict[int, Reply] = {}
+    for length in sorted({item.max_new_tokens for item in items}):
+        places = [i for i, item in enumerate(items) if item.max_new_tokens == length]
+        sampling = replace(GREEDY, max_new_tokens=length)
+        written = written_at(subject, [prompts[i] for i in places], [UNSCALED], sampling, study)
+        replies |= {i: reply for i, (reply,) in zip(places, written, strict=True)}
+    return [replies[i] for i in range(len(items))]
+
+
+def one_length(items: Sequence[Item]) -> int:
+    """How many tokens a reply to any of these items may have. Raises ValueError if they differ in it."""
+    lengths = {item.max_new_tokens for item in items}
+    if len(lengths) != 1:
+        raise ValueError(f"items allow replies of {sorted(lengths)} tokens: give items of one behaviour and length")
+    return lengths.pop()
 
 
 def replies_at(subject: Subject, items: Sequence[Item], doses: Sequence[Dose], study: Study) -> list[list[Reply]]:
@@ -76,9 +96,13 @@ def by_dose(things: Sequence[Any], doses: Sequence[Dose]) -> list[tuple[str, str
 def known_items(subject: Subject, items: Sequence[Item], study: Study) -> list[Item]:
     """The items whose fact the unscaled model states when asked plainly: what it can be talked out of.
 
-    In a dialogue its own first reply must state the fact as well: one can only cave from the truth. Items without a
-    plain question are kept. Raises ValueError if it knows none of them.
+    In a dialogue its own first reply must state the fact as well: one can only cave from the truth. Items that name no
+    plain question are kept, and how many of these press a fact is told once. Raises ValueError if it knows none.
     """
+    if unverified := [item for item in items if item.rule in ABOUT_FACTS and not item.verified]:
+        tell_once(
+            f"{len(unverified)} items name no plain question: whether the model knows their fact was not checked"
+        )
     plain = {text: replace(i, behaviour="recall", turns=(text,), id=text) for i in items for text in i.openings}
     known: set[str] = set()
     for length in {item.max_new_tokens for item in plain.values()}:
