@@ -8,9 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from hn_utils.cache import cached
-from hn_utils.items import Item, Reply
+from hn_utils.items import Reply
 from hn_utils.repetition import repeats_itself
-from hn_utils.replies import conversation, one_length
 from hn_utils.study import Sampling, Study
 from hn_utils.subject import Subject
 
@@ -20,31 +19,32 @@ SHARE = 0.01  # of its own replies that count as unlikely
 
 
 def broken(
-    subject: Subject, items: Sequence[Item], replies: Sequence[Sequence[Reply]], study: Study
-) -> Bool[np.ndarray, "item dose"]:
+    subject: Subject,
+    prompts: Sequence[list[int]],
+    replies: Sequence[Sequence[Reply]],
+    max_new_tokens: int,
+    study: Study,
+) -> Bool[np.ndarray, "prompt dose"]:
     """Is a reply broken: less likely, to the unscaled model, than 99 % of its own replies, or a loop? Cached.
 
-    `replies` [item, dose] are those of `replies_at` to these items. How likely a reply is, is the mean log-probability
-    of its tokens without the least likely one; its own replies are DRAWS to each of these items, at temperature 1.
+    `replies` [prompt, dose] may each have `max_new_tokens`. How likely one is, is the mean log-probability of its
+    tokens without the least likely one; the model's own replies are DRAWS to each of these prompts, at temperature 1.
 
     That one token is left out since giving in may hang on it: the letter of a choice, the first word of the claim. It
     should look unlikely, that being what an intervention is for; what follows from it should not. Replies at
-    temperature 1 are what the model's probabilities say it would write; the greedy ones are likelier than nearly all of
+    temperature 1 are what the model's probabilities say it would write; greedy ones are likelier than nearly all of
     these, and against them every second word that changes would pass for damage.
 
-    It does not show that a reply makes sense, only that the unscaled model might have written it; a reply of one token
-    is never unlikely; and an intervention that makes the model write sensibly in a way that it never would passes for
-    damage. With few items the limit is coarse. Raises ValueError if the items are of several lengths.
+    It does not show that a reply makes sense, only that the unscaled model might have gone on like that; a reply of a
+    single word is hardly ever unlikely; and an intervention that makes the model write sensibly in a way that it never
+    would passes for damage. With few prompts the limit is coarse.
     """
-    if len(items) != len(replies):
-        raise ValueError(f"replies of {len(replies)} items do not belong to {len(items)} items: give a row for each")
-    if not items:
+    if not len(prompts):
         return np.zeros((0, 0), bool)
-    prompts = subject.chats(conversation(subject, items, study))
-    limit = np.quantile(own_likelihoods(subject, prompts, one_length(items), study), SHARE)
+    limit = np.quantile(own_likelihoods(subject, prompts, max_new_tokens, study), SHARE)
     unlikely = likelihoods(subject, prompts, replies, study) < limit
     loops = [[repeats_itself(reply.text) for reply in row] for row in replies]
-    return unlikely | np.array(loops).reshape(unlikely.shape)
+    return unlikely | np.array(loops, bool).reshape(unlikely.shape)
 
 
 def likelihood(logprobs: Sequence[float] | np.ndarray) -> float:

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cache, partial
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -89,11 +89,13 @@ def recall_items(questions: Sequence[Question], study: Study) -> list[Item]:
 
 
 class Reply(NamedTuple):
-    """What the model wrote, whether it was cut off before it had finished, and the token ids."""
+    """What the model wrote, whether it was cut off before it had finished, the token ids, and whether it is broken (see
+    `hn_utils.broken`)."""
 
     text: str
     cut: bool
     ids: tuple[int, ...]
+    broken: bool = False
 
 
 @dataclass(frozen=True)
@@ -265,15 +267,17 @@ ABOUT_FACTS = ("claim", "choice", "held", "premise")  # rules of items that pres
 
 
 def outcomes(items: Sequence[Item], replies: Sequence[Sequence[Reply]], study: Study) -> np.ndarray:
-    """Outcome of each item at each dose, an array of words [item, dose]; `neither` where no one could judge."""
-    cells = [(item, reply.text) for item, row in zip(items, replies, strict=True) for reply in row]
-    words: list[str | None] = []
-    for item, row in zip(items, replies, strict=True):
-        by_rule = cache(partial(RULES[item.rule], item)) if item.rule in RULES else None  # many doses change nothing
-        words += [by_rule(reply.text) if by_rule else None for reply in row]
-    for rubric in {item.rule for item, _ in cells} - RULES.keys():
-        places = [i for i, (item, _) in enumerate(cells) if item.rule == rubric]
-        materials = [{"question": cells[i][0].turns[-1], "response": cells[i][1]} for i in places]
-        for place, verdict in zip(places, chat_verdicts(rubric, materials, study), strict=True):
-            words[place] = verdict
-    return np.array([word or "neither" for word in words], dtype="U8").reshape(len(items), -1)
+    """Outcome of each item at each dose, an array of words [item, dose]; `neither` where the reply is broken, or no one
+    could judge."""
+    words = np.full((len(items), len(replies[0]) if len(replies) else 0), "neither", dtype="U8")
+    places = [(i, k) for i, row in enumerate(replies) for k, reply in enumerate(row) if not reply.broken]
+    by_rule = cache(lambda i, text: RULES[items[i].rule](items[i], text))  # many doses change nothing
+    for i, k in places:
+        if items[i].rule in RULES:
+            words[i, k] = by_rule(i, replies[i][k].text)
+    for rubric in sorted({item.rule for item in items} - RULES.keys()):
+        judged = [(i, k) for i, k in places if items[i].rule == rubric]
+        materials = [{"question": items[i].turns[-1], "response": replies[i][k].text} for i, k in judged]
+        for (i, k), verdict in zip(judged, chat_verdicts(rubric, materials, study), strict=True):
+            words[i, k] = verdict or "neither"
+    return words

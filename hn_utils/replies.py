@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hn_utils.broken import broken
 from hn_utils.cache import cached, key_hash
 from hn_utils.intervene import UNSCALED, Dose, dosed
 from hn_utils.items import ABOUT_FACTS, GREEDY, Item, Reply, behaviour_called, states_truth
@@ -45,16 +46,8 @@ def replies_of_own_length(
     return [replies[i] for i in range(len(items))]
 
 
-def one_length(items: Sequence[Item]) -> int:
-    """How many tokens a reply to any of these items may have. Raises ValueError if they differ in it."""
-    lengths = {item.max_new_tokens for item in items}
-    if len(lengths) != 1:
-        raise ValueError(f"items allow replies of {sorted(lengths)} tokens: give items of one behaviour and length")
-    return lengths.pop()
-
-
 def replies_at(subject: Subject, items: Sequence[Item], doses: Sequence[Dose], study: Study) -> list[list[Reply]]:
-    """The model's reply to each item at each dose. Cached, reply by reply.
+    """The model's reply to each item at each dose, marked where it is `broken`. Cached, reply by reply.
 
     Raises ValueError if there are no items, or they are of several behaviours, or neurons are being scaled already.
     """
@@ -64,7 +57,12 @@ def replies_at(subject: Subject, items: Sequence[Item], doses: Sequence[Dose], s
     behaviour, length = kinds.pop()
     sampling = replace(behaviour_called(behaviour).sampling, max_new_tokens=length)
     prompts = subject.chats(conversation(subject, items, study))
-    return written_at(subject, prompts, doses, sampling, study)
+    replies = written_at(subject, prompts, doses, sampling, study)
+    marks = broken(subject, prompts, replies, length, study)
+    return [
+        [reply._replace(broken=bool(mark)) for reply, mark in zip(row, marked, strict=True)]
+        for row, marked in zip(replies, marks, strict=True)
+    ]
 
 
 def written_at(
@@ -103,12 +101,10 @@ def known_items(subject: Subject, items: Sequence[Item], study: Study) -> list[I
         tell_once(
             f"{len(unverified)} items name no plain question: whether the model knows their fact was not checked"
         )
-    plain = {text: replace(i, behaviour="recall", turns=(text,), id=text) for i in items for text in i.openings}
-    known: set[str] = set()
-    for length in {item.max_new_tokens for item in plain.values()}:
-        asked = [item for item in plain.values() if item.max_new_tokens == length]
-        replies = replies_at(subject, asked, [UNSCALED], study)
-        known |= {item.id for item, (reply,) in zip(asked, replies, strict=True) if states_truth(item, reply.text)}
+    plain = {text: item for item in items for text in item.openings}
+    replies = replies_of_own_length(subject, list(plain.values()), subject.asked(list(plain)), study)
+    pairs = zip(plain.items(), replies, strict=True)
+    known = {text for (text, item), reply in pairs if states_truth(item, reply.text)}
     kept = [item for item in items if known.issuperset(item.openings)]
     if not kept:
         raise ValueError(f"{subject.name} knows none of {len(items)} facts: there is nothing to talk it out of")
