@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from hn_utils.cache import cached
-from hn_utils.intervene import UNSCALED, Dose, dosed
+from hn_utils.intervene import Dose, dosed
 from hn_utils.items import Item
 from hn_utils.replies import by_dose, conversation, replies_of_own_length
 from hn_utils.spans import find_phrase
@@ -34,15 +35,13 @@ def log_odds(
     prompts = subject.chats(conversation(subject, items, study))
     begun = beginnings(subject, items, prompts, study)
     able = [i for i, item in enumerate(items) if item.truth and item.claim]
-    pairs = [_pair(subject, prompts[i], begun[i], items[i]) for i in able]
+    pairs = [_cell(subject, prompts[i], begun[i], items[i]) for i in able]
     odds = np.full((len(items), len(doses)), np.nan)
     odds[able] = _odds_of(subject, pairs, doses, study)
     return odds
 
 
-def beginnings(
-    subject: Subject, items: Sequence[Item], prompts: Sequence[list[int]], study: Study
-) -> list[str]:
+def beginnings(subject: Subject, items: Sequence[Item], prompts: Sequence[list[int]], study: Study) -> list[str]:
     """How the unscaled model's greedy reply begins before it names truth or claim; only a leading blank, if any, where
     it names neither or letters are chosen."""
     begun = []
@@ -54,25 +53,31 @@ def beginnings(
     return begun
 
 
-def _pair(subject: Subject, prompt: list[int], begun: str, item: Item) -> tuple[list[int], list[int], int]:
-    """The two rows, claim's and truth's, and how many tokens they share."""
-    claim, truth = (prompt + ids for ids in subject.tokenized([f"{begun}{item.claim}", f"{begun}{item.truth}"]))
-    shared = next((n for n, (a, b) in enumerate(zip(claim, truth, strict=False)) if a != b), min(len(claim), len(truth)))
-    return claim, truth, shared
+class _Cell(NamedTuple):
+    """What claim and truth share, as token ids, and how each goes on."""
+
+    shared: list[int]
+    claim: list[int]
+    truth: list[int]
+
+
+def _cell(subject: Subject, prompt: list[int], begun: str, item: Item) -> _Cell:
+    claim, truth = subject.tokenized([f"{begun}{item.claim}", f"{begun}{item.truth}"])
+    same = next((n for n, (a, b) in enumerate(zip(claim, truth, strict=False)) if a != b), min(len(claim), len(truth)))
+    return _Cell(prompt + claim[:same], claim[same:], truth[same:])
 
 
 def _odds_of(
-    subject: Subject, pairs: Sequence[tuple[list[int], list[int], int]], doses: Sequence[Dose], study: Study
+    subject: Subject, pairs: Sequence[_Cell], doses: Sequence[Dose], study: Study
 ) -> Float[np.ndarray, "pair dose"]:
     cells = [(pair, dose) for pair in pairs for dose in doses]
 
     def compute(some: list[int]) -> dict[str, np.ndarray]:
-        rows = [row for i in some for row in cells[i][0][:2]]
-        with dosed(subject, [cells[i][1] for i in some for _ in range(2)]):
-            read = subject.logprobs(rows)
-        sums = [float(row[cells[i][0][2] - 1 :].sum()) for i, row in zip(np.repeat(some, 2), read, strict=True)]
-        return {"odds": np.subtract(sums[::2], sums[1::2])}
+        asked = [cells[i][0] for i in some]
+        with dosed(subject, [cells[i][1] for i in some]):
+            read = subject.endings_logprobs([a.shared for a in asked], [(a.claim, a.truth) for a in asked])
+        return {"odds": (read[:, 0] - read[:, 1]).numpy()}
 
-    keys, lengths = by_dose(pairs, doses), [len(claim) for (claim, _, _), _ in cells]
+    keys, lengths = by_dose(pairs, doses), [len(pair.shared) for pair, _ in cells]
     kept = cached("log-odds", subject.key(VERSION), keys, compute, max(1, study.batch_rows // 2), lengths)
     return (kept.array("odds") if cells else np.empty(0)).reshape(len(pairs), len(doses))
