@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hn_utils import baselines, contributions, l1_path, probe, replies, responses, stability
+from hn_utils import baselines, broken, contributions, graded, l1_path, probe, replies, responses, stability
 from hn_utils.analyses import positions
 from hn_utils.cache import header_of, sound, there
 from hn_utils.ledger import Ledger, key_in, whole_lines
@@ -26,6 +26,9 @@ VERSIONS: dict[str, Any] = {
     "readings": baselines.VERSION,
     "replies": replies.VERSION,
     "text-loss": replies.VERSION,
+    "own-likelihood": broken.VERSION,
+    "likelihood": broken.VERSION,
+    "log-odds": graded.VERSION,
     "positions": positions.VERSION,
 }
 OUTDATED = "outdated"

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from hn_utils.broken import broken
 from hn_utils.cache import cached, key_hash
 from hn_utils.intervene import UNSCALED, Dose, dosed
-from hn_utils.items import GREEDY, Item, Reply, behaviour_called, states_truth
+from hn_utils.items import ABOUT_FACTS, GREEDY, Item, Reply, behaviour_called, states_truth
+from hn_utils.progress import tell_once
 from hn_utils.study import Sampling, Study
 from hn_utils.subject import Subject
 
@@ -23,18 +25,29 @@ def conversation(subject: Subject, items: Sequence[Item], study: Study) -> list[
     talks = [[{"role": "user", "content": item.turns[0]}] for item in items]
     for turn in range(1, max((len(item.turns) for item in items), default=0)):
         going_on = [(item, talk) for item, talk in zip(items, talks, strict=True) if len(item.turns) > turn]
-        for length in sorted({item.max_new_tokens for item, _ in going_on}):
-            some = [(item, talk) for item, talk in going_on if item.max_new_tokens == length]
-            sampling, prompts = replace(GREEDY, max_new_tokens=length), subject.chats([talk for _, talk in some])
-            replies = written_at(subject, prompts, [UNSCALED], sampling, study)
-            for (item, talk), (reply,) in zip(some, replies, strict=True):
-                talk.append({"role": "assistant", "content": reply.text})
-                talk.append({"role": "user", "content": item.turns[turn]})
+        some, prompts = [item for item, _ in going_on], subject.chats([talk for _, talk in going_on])
+        replies = replies_of_own_length(subject, some, prompts, study)
+        for (item, talk), reply in zip(going_on, replies, strict=True):
+            talk.append({"role": "assistant", "content": reply.text})
+            talk.append({"role": "user", "content": item.turns[turn]})
     return talks
 
 
+def replies_of_own_length(
+    subject: Subject, items: Sequence[Item], prompts: Sequence[list[int]], study: Study
+) -> list[Reply]:
+    """The unscaled model's greedy reply to each item's prompt, which may be as long as the item allows. Cached."""
+    replies: dict[int, Reply] = {}
+    for length in sorted({item.max_new_tokens for item in items}):
+        places = [i for i, item in enumerate(items) if item.max_new_tokens == length]
+        sampling = replace(GREEDY, max_new_tokens=length)
+        written = written_at(subject, [prompts[i] for i in places], [UNSCALED], sampling, study)
+        replies |= {i: reply for i, (reply,) in zip(places, written, strict=True)}
+    return [replies[i] for i in range(len(items))]
+
+
 def replies_at(subject: Subject, items: Sequence[Item], doses: Sequence[Dose], study: Study) -> list[list[Reply]]:
-    """The model's reply to each item at each dose. Cached, reply by reply.
+    """The model's reply to each item at each dose, marked where it is `broken`. Cached, reply by reply.
 
     Raises ValueError if there are no items, or they are of several behaviours, or neurons are being scaled already.
     """
@@ -44,7 +57,12 @@ def replies_at(subject: Subject, items: Sequence[Item], doses: Sequence[Dose], s
     behaviour, length = kinds.pop()
     sampling = replace(behaviour_called(behaviour).sampling, max_new_tokens=length)
     prompts = subject.chats(conversation(subject, items, study))
-    return written_at(subject, prompts, doses, sampling, study)
+    replies = written_at(subject, prompts, doses, sampling, study)
+    marks = broken(subject, prompts, replies, length, study)
+    return [
+        [reply._replace(broken=bool(mark)) for reply, mark in zip(row, marked, strict=True)]
+        for row, marked in zip(replies, marks, strict=True)
+    ]
 
 
 def written_at(
@@ -76,15 +94,15 @@ def by_dose(things: Sequence[Any], doses: Sequence[Dose]) -> list[tuple[str, str
 def known_items(subject: Subject, items: Sequence[Item], study: Study) -> list[Item]:
     """The items whose fact the unscaled model states when asked plainly: what it can be talked out of.
 
-    In a dialogue its own first reply must state the fact as well: one can only cave from the truth. Items without a
-    plain question are kept. Raises ValueError if it knows none of them.
+    In a dialogue its own first reply must state the fact as well: one can only cave from the truth. Items that name no
+    plain question are kept, and how many of these press a fact is told once. Raises ValueError if it knows none.
     """
-    plain = {text: replace(i, behaviour="recall", turns=(text,), id=text) for i in items for text in i.openings}
-    known: set[str] = set()
-    for length in {item.max_new_tokens for item in plain.values()}:
-        asked = [item for item in plain.values() if item.max_new_tokens == length]
-        replies = replies_at(subject, asked, [UNSCALED], study)
-        known |= {item.id for item, (reply,) in zip(asked, replies, strict=True) if states_truth(item, reply.text)}
+    if unverified := [item for item in items if item.rule in ABOUT_FACTS and not item.verified]:
+        tell_once(f"{len(unverified)} items name no plain question: whether the model knows their fact was not checked")
+    plain = {text: item for item in items for text in item.openings}
+    replies = replies_of_own_length(subject, list(plain.values()), subject.asked(list(plain)), study)
+    pairs = zip(plain.items(), replies, strict=True)
+    known = {text for (text, item), reply in pairs if states_truth(item, reply.text)}
     kept = [item for item in items if known.issuperset(item.openings)]
     if not kept:
         raise ValueError(f"{subject.name} knows none of {len(items)} facts: there is nothing to talk it out of")

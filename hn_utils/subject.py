@@ -401,10 +401,45 @@ class Subject:
         ids, mask = self.padded(rows, "right")
         read = mask[:, 1:].bool()
         hidden, following = self.hidden(ids, mask)[:, :-1][read], ids[:, 1:][read]
+        return list(self.logprobs_of(hidden, following).split([len(row) - 1 for row in rows]))
+
+    def logprobs_of(self, hidden: Float[Tensor, "pos d_model"], following: Int[Tensor, "pos"]) -> Float[Tensor, "pos"]:
+        """Log-probability (nats) of the token that follows each hidden state, a piece at a time."""
         at_once = max(1, LOGITS // len(self.tokenizer))
         pieces = zip(hidden.split(at_once), following.split(at_once), strict=True)
-        chosen = [self.logits(h).log_softmax(-1).gather(1, f[:, None])[:, 0].cpu() for h, f in pieces]
-        return list(torch.cat(chosen).split([len(row) - 1 for row in rows]))
+        return torch.cat([self.logits(h).log_softmax(-1).gather(1, f[:, None])[:, 0].cpu() for h, f in pieces])
+
+    @torch.inference_mode()
+    def endings_logprobs(
+        self, beginnings: Sequence[Sequence[int]], endings: Sequence[Sequence[Sequence[int]]]
+    ) -> Float[Tensor, "beginning ending"]:
+        """Log-probability (nats) of each ending as a whole given its beginning, which is read once for all its endings;
+        every beginning must have as many. That of an empty ending is 0.
+        """
+        ids, mask = self.padded(beginnings, "left")
+        n, width = len(endings[0]), max(len(ending) for some in endings for ending in some)
+        following = torch.full((len(ids) * n, width), self.pad_id)
+        there = torch.zeros_like(following)
+        for row, ending in enumerate(ending for some in endings for ending in some):
+            following[row, : len(ending)], there[row, : len(ending)] = torch.tensor(ending, dtype=torch.long), 1
+        following, there = following.to(self.device), there.to(self.device)
+        cache = DynamicCache(config=self.model.config.get_text_config())
+        last = self.read_on(ids, mask, cache)  # [beginning, d_model]
+        of_row = torch.arange(len(ids), device=self.device).repeat_interleave(n)
+        hidden = last[of_row.to(last.device), None]  # [row, 1, d_model]
+        if width > 1:
+            cache.reorder_cache(cast(torch.LongTensor, of_row))
+            mask = torch.cat([mask[of_row], there[:, :-1]], 1)
+            self.prompt_of_row = of_row
+            try:
+                rest = self.read_further(following[:, :-1], mask, cache)  # [row, pos, d_model]
+            finally:
+                self.prompt_of_row = None
+            hidden = torch.cat([hidden, rest], 1)
+        read = there.bool()
+        values = torch.zeros(following.shape, device=self.device)
+        values[read] = self.logprobs_of(hidden[read.to(hidden.device)], following[read]).to(self.device)
+        return values.sum(1).reshape(len(ids), n).cpu()
 
     @torch.inference_mode()
     def predictions(
@@ -466,11 +501,17 @@ class Subject:
 
     def read_on(self, ids: Int[Tensor, "row pos"], mask: Tensor, cache: DynamicCache) -> Float[Tensor, "row d_model"]:
         """The final hidden state of each row's last token, read behind what `cache` holds, which takes these in."""
+        return self.read_further(ids, mask, cache)[:, -1]
+
+    def read_further(
+        self, ids: Int[Tensor, "row pos"], mask: Tensor, cache: DynamicCache
+    ) -> Float[Tensor, "row pos d_model"]:
+        """The same of all these tokens."""
         places = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
         out = self.model.base_model(
             input_ids=ids, attention_mask=mask, position_ids=places, past_key_values=cache, use_cache=True
         )
-        return out.last_hidden_state[:, -1]
+        return out.last_hidden_state
 
     def finished(self, ids: tuple[int, ...], logprobs: tuple[float, ...]) -> Generated:
         return Generated(list(ids), list(logprobs), self.decode(ids).strip())
