@@ -13,13 +13,12 @@ from hn_utils.controls import Control, Estimate, bootstrap, mean
 from hn_utils.graded import log_odds
 from hn_utils.intervene import Dose
 from hn_utils.items import Item, Outcome, Reply, outcomes
-from hn_utils.rank_test import ENOUGH
 from hn_utils.replies import replies_at
 from hn_utils.slopes import CONTROL_ALPHAS, Sloped
 from hn_utils.study import Study
 from hn_utils.subject import Subject
 
-AT_ONCE = 2 * ENOUGH  # control sets between two looks at whether the rank is settled
+AT_ONCE = 20  # control sets between two looks at whether the rank is settled
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from hn_utils.items import CAPABILITY, Item, behaviour_called, own_items
 from hn_utils.probe import HNeurons
 from hn_utils.question_sets import load_items, question_set
 from hn_utils.questions import Text
+from hn_utils.rank_test import sets_needed
 from hn_utils.replies import known_items, text_loss
 from hn_utils.slopes import CONTROL_ALPHAS
 from hn_utils.study import Study, check_given
@@ -152,13 +153,19 @@ def dose_response(
         given = own_items(items, study)
         study = replace(study, n_items=settings.get("n_items", len(given)))
         known, text = few_known(study, model, given), None
-    selected, loud = selected_controls(found, study), loud_controls(found, study, found.neurons)
-    curves = curves_of(model, known, found.neurons, study, selected, loud)
-    behaviours = {b: c for b, c in curves.items() if b not in CAPABILITY}
-    capability = {b: c for b, c in curves.items() if b in CAPABILITY}
     pressed = [item for item in known if item.behaviour not in CAPABILITY]
-    graded = graded_curves_of(model, pressed, found.neurons, study, selected, loud)
+    checks = [item for item in known if item.behaviour in CAPABILITY]
+    few = replace(study, n_control_sets=min(study.n_control_sets, sets_needed(len(CAPABILITY))))
+    controls = [controls_of(found, some) for some in (study, few)]
+    behaviours = curves_of(model, pressed, found.neurons, study, *controls[0])
+    capability = curves_of(model, checks, found.neurons, study, *controls[1])
+    graded = graded_curves_of(model, pressed, found.neurons, study, *controls[0])
     return Intervened(found.card, behaviours, capability, graded, text)
+
+
+def controls_of(found: Found, study: Study) -> tuple[ControlSource, ControlSource]:
+    """Both kinds of control of the H-Neurons."""
+    return selected_controls(found, study), loud_controls(found, study, found.neurons)
 
 
 def beside(curve: DoseResponse, control: str) -> dict[str, Any]:
