@@ -212,15 +212,12 @@ class Match:
     """How random sets resemble the chosen neurons.
 
     `by="layer"` keeps the number per layer; `by="magnitude"` moreover draws each stand-in from the 5 % of its layer
-    nearest in `magnitude` (say, mean contribution), or, with `within`, from those whose magnitude differs by no more
-    than that factor. Of a neuron that is larger than all others the nearest are still smaller. None of `never` is drawn
-    (by default the chosen ones).
+    nearest in `magnitude` (say, length of its weights). Of a neuron that is larger than all others the nearest are
+    still smaller: `loud_sets` are for that.
     """
 
     by: str = "none"
     magnitude: Float[np.ndarray, "layer_neuron"] | None = None
-    within: float | None = None
-    never: Int[np.ndarray, "m"] | None = None
 
     def __post_init__(self) -> None:
         if self.by not in ("none", "layer", "magnitude"):
@@ -239,14 +236,14 @@ def random_sets(
     """
     match, (n_layers, d_mlp) = match or Match(), shape
     rng, chosen = np.random.default_rng(seed), np.sort(np.asarray(chosen))
-    allowed = np.setdiff1d(np.arange(n_layers * d_mlp), chosen if match.never is None else match.never)
+    allowed = np.setdiff1d(np.arange(n_layers * d_mlp), chosen)
     if len(allowed) < len(chosen):
         raise ValueError(f"{len(chosen)} neurons leave only {len(allowed)} others to draw from")
     if match.by == "none":
         return [np.sort(rng.choice(allowed, len(chosen), replace=False)) for _ in range(n_sets)]
     pools = stand_ins(chosen, allowed, d_mlp, match)
     places = [{neuron: place for place, neuron in enumerate(pool)} for pool in pools]
-    return [one_of_each(pools, places, rng, match.within) for _ in range(n_sets)]
+    return [one_of_each(pools, places, rng) for _ in range(n_sets)]
 
 
 def stand_ins(chosen: Int[np.ndarray, "k"], allowed: Int[np.ndarray, "n"], d_mlp: int, match: Match) -> list[list[int]]:
@@ -256,25 +253,19 @@ def stand_ins(chosen: Int[np.ndarray, "k"], allowed: Int[np.ndarray, "n"], d_mlp
         pool = allowed[allowed // d_mlp == neuron // d_mlp]
         if match.magnitude is not None and match.by == "magnitude":
             own, others = match.magnitude[neuron], match.magnitude[pool]
-            if match.within is None:
-                nearest = np.argsort(np.abs(others - own))
-                pool = pool[nearest[: max(len(chosen) + 1, d_mlp // 20)]]
-            else:
-                ratio = np.abs(np.log((others + 1e-9) / (own + 1e-9)))
-                pool = pool[ratio <= np.log(match.within)]
+            nearest = np.argsort(np.abs(others - own))
+            pool = pool[nearest[: max(len(chosen) + 1, d_mlp // 20)]]
         found.append(np.sort(pool).tolist())
     return found
 
 
-def one_of_each(
-    pools: list[list[int]], places: list[dict[int, int]], rng: np.random.Generator, within: float | None
-) -> Int[np.ndarray, "k"]:
+def one_of_each(pools: list[list[int]], places: list[dict[int, int]], rng: np.random.Generator) -> Int[np.ndarray, "k"]:
     """A set with one neuron from each pool, none of them twice; `places` say where in its pool each neuron is."""
     drawn: list[int] = []
     for pool, place in zip(pools, places, strict=True):
         taken = sorted(place[d] for d in drawn if d in place)
         if len(taken) == len(pool):
-            raise ValueError(f"within={within}: a neuron has too few stand-ins of its layer")
+            raise ValueError("a neuron has too few others of its layer to stand in for it: match by none")
         pick = int(rng.integers(len(pool) - len(taken)))
         for t in taken:  # count past those that are taken
             pick += pick >= t
@@ -285,6 +276,7 @@ def one_of_each(
 # --- as loud as the neurons under study -----------------------------------------------------------------------------
 
 EQUAL = 0.1  # sets whose summed mean contributions differ by no more than this share of them count as equally loud
+ORDERS = 20  # of a layer's neurons, in which a set is looked for
 LOUDER = 20.0  # times as far from 1 as the studied neurons' alpha may a quieter set's be
 
 
@@ -299,27 +291,38 @@ def loud_sets(
 
     L1 picks neurons that are louder than nearly all others, so that as many random ones are far quieter. Here each set
     takes neurons of a layer, in random order, until their summed `magnitude` (mean contribution) comes nearest to that
-    of the chosen ones of this layer: it holds more neurons than there are chosen ones. Where all others of a layer are
-    quieter together than its chosen ones it takes them all; `disturbance` then says so. At least one neuron a layer.
+    of the chosen ones of this layer; other orders are tried, if that is not within EQUAL. So a set holds more neurons
+    than there are chosen ones. Where all others of a layer are quieter together than its chosen ones it takes them all:
+    `Control.disturbance` then tells what is missing.
     """
     rng, d_mlp = np.random.default_rng(seed), shape[1]
     chosen = np.asarray(chosen)
-    return [np.sort(np.concatenate(_loud_set(chosen, d_mlp, magnitude, rng))) for _ in range(n_sets)]
-
-
-def _loud_set(
-    chosen: Int[np.ndarray, "k"], d_mlp: int, magnitude: Float[np.ndarray, "layer_neuron"], rng: np.random.Generator
-) -> list[Int[np.ndarray, "some"]]:
-    """One random set, layer by layer."""
-    drawn = []
+    layers = []
     for layer in np.unique(chosen // d_mlp):
         of_layer = np.arange(layer * d_mlp, (layer + 1) * d_mlp)
-        order = rng.permutation(np.setdiff1d(of_layer, chosen))
         wanted = magnitude[chosen[chosen // d_mlp == layer]].sum()
+        layers.append((np.setdiff1d(of_layer, chosen), wanted))
+    return [
+        np.sort(np.concatenate([_as_loud(pool, wanted, magnitude, rng) for pool, wanted in layers]))
+        for _ in range(n_sets)
+    ]
+
+
+def _as_loud(
+    pool: Int[np.ndarray, "n"], wanted: float, magnitude: Float[np.ndarray, "layer_neuron"], rng: np.random.Generator
+) -> Int[np.ndarray, "some"]:
+    """Neurons of one layer, of one order of several, whose summed magnitude is nearest to what is wanted."""
+    best, off = pool, np.inf
+    for _ in range(ORDERS):
+        order = rng.permutation(pool)
         so_far = np.cumsum(magnitude[order], dtype=float)
         nearest = int(np.argmin(np.abs(so_far - wanted)))
-        drawn.append(order[: nearest + 1])
-    return drawn
+        apart = abs(so_far[nearest] - wanted)
+        if apart < off:
+            best, off = order[: nearest + 1], apart
+        if off <= EQUAL * wanted:
+            break
+    return best
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score
 
 from hn_utils.controls import (
+    Control,
     Match,
     accuracy,
     auroc,
@@ -16,6 +17,8 @@ from hn_utils.controls import (
     average_precision,
     beyond_random,
     bootstrap,
+    control_of,
+    loud_sets,
     mean,
     random_sets,
     shuffled,
@@ -75,17 +78,40 @@ def test_beyond_random_draws_people_and_sets_again():
     assert np.isnan(beyond_random(mean, own, np.ones((200, 0)), groups).value)
 
 
-def test_stand_ins_within_a_factor():
+def test_random_sets_as_loud_as_the_chosen_together():
     magnitude = np.random.default_rng(0).lognormal(size=400)
-    chosen = np.argsort(magnitude[:100])[[30, 50]]  # neither the softest nor the loudest of their layer
-    for drawn in random_sets(chosen, (4, 100), 30, Match("magnitude", magnitude, within=1.3)):
-        ratio = np.sort(magnitude[drawn]) / np.sort(magnitude[chosen])
-        assert (np.abs(np.log(ratio)) <= np.log(1.3) * 1.0001).all()
-    loudest = np.array([int(np.argmax(magnitude[:100]))])
-    with pytest.raises(ValueError, match="within=1.01: a neuron has too few stand-ins"):
-        random_sets(loudest, (4, 100), 1, Match("magnitude", magnitude, within=1.01))
-    others = np.arange(0, 100, 2)
-    assert not np.isin(random_sets(np.array([1]), (4, 100), 50, Match("layer", never=others)), others).any()
+    chosen = np.argsort(-magnitude[:100])[:2]  # the loudest of their layer, and one of another
+    chosen = np.append(chosen, 250)
+    for drawn in loud_sets(chosen, (4, 100), magnitude, 30):
+        assert set(drawn // 100) == {0, 2}
+        assert len(drawn) == len(set(drawn.tolist())) > 3
+        assert not np.isin(drawn, chosen).any()
+        for layer in (0, 2):
+            own, theirs = (magnitude[some[some // 100 == layer]].sum() for some in (chosen, drawn))
+            assert abs(theirs - own) <= magnitude.max() / 2
+        assert abs(control_of(drawn, chosen, magnitude).loudness - 1) < 0.2
+
+
+def test_where_all_others_are_quieter_together_they_are_all_taken():
+    magnitude = np.array([10.0, 1, 2, 3])
+    (drawn,) = loud_sets(np.array([0]), (1, 4), magnitude, 1)
+    assert drawn.tolist() == [1, 2, 3]
+    assert control_of(drawn, np.array([0]), magnitude).loudness == pytest.approx(0.6)
+
+
+def test_a_quieter_set_is_turned_further_and_a_louder_one_less_far():
+    half, double, equal = (Control(np.array([1]), loudness) for loudness in (0.5, 2.0, 1.05))
+    assert half.alpha(3.0) == 5.0  # twice as far from 1
+    assert double.alpha(3.0) == 2.0
+    assert double.alpha(0.0) == 0.5
+    assert half.alpha(0.0) == 0.0  # it would have to be -1
+    assert (equal.alpha(3.0), equal.alpha(0.0)) == (3.0, 0.0)  # within 10 %
+    assert [control.alpha(1.0) for control in (half, double, equal)] == [1.0, 1.0, 1.0]
+    assert half.disturbance(3.0) == double.disturbance(3.0) == double.disturbance(0.0) == 1.0
+    assert half.disturbance(0.0) == 0.5
+    silent = Control(np.array([1]), 0.0)
+    assert silent.alpha(3.0) == 41.0  # 20 times as far, and no further
+    assert silent.disturbance(3.0) == 0.0
 
 
 def test_one_class_has_no_auroc():
