@@ -13,8 +13,8 @@
 # # 2 · Probe: do a handful of neurons tell made-up answers from true ones?
 #
 # **The claim: a sparse linear probe on the contributions of notebook 1 picks a few neurons that detect made-up answers. First in a model
-# in which we planted neurons that make answers up; then as the plant fades; then where nothing is planted. Beside every number stand
-# random neurons, shuffled labels and the model's own confidence.**
+# in which we planted neurons that make answers up; then as the plant fades; then where nothing is planted. Beside every number stands its
+# hardest control: what the same procedure picks when right and wrong are shuffled; and the model's own confidence.**
 #
 # After it you can
 # * build the paper's *3-vs-1* rows, fit an L1 probe, prove that the fit is the optimum, choose C by a rule;
@@ -34,7 +34,7 @@ import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.controls import auroc
 from hn_utils.course.exercises import check, debrief, yours
-from hn_utils.finding import RANDOM_NAMES
+from hn_utils.finding import H_NEURONS, SELECTED_NAMES, UNSEEN
 from hn_utils.l1_path import pull, violation_of
 from hn_utils.organism import strengths
 from hn_utils.probe import three_vs_one
@@ -42,7 +42,6 @@ from hn_utils.shown import plots
 from hn_utils.shown.gallery import Gallery
 
 gallery = Gallery(hn.load_study(), "02_probe")
-OWN, LIKE = "H-Neurons alone, refitted", RANDOM_NAMES["magnitude"]
 
 # %% [markdown]
 # ## The 3-vs-1 rows
@@ -145,6 +144,23 @@ print(planted.headline)
 # %% [markdown]
 # What a prediction should have considered: L1 pays for every neuron. Where several say the same, one will do. So a short list can be *right* (high *precision*) without being *complete* (high *recall*).
 #
+# **And did the labels lead there?** Shuffle right and wrong among the training answers, and let the same procedure pick as many neurons.
+# That is the *selected null*: it has been through the same selection. Of a hundred shuffles:
+
+# %%
+X_planted, _ = planted.training_data
+for form, title in SELECTED_NAMES.items():
+    sets = {tuple(fit.neurons.tolist()) for fit in planted.selected[form]}
+    print(f"{title}: {len(sets)} different sets; H-Neurons {planted.beyond[form]} beyond them (rank p = {planted.p[form]:.3f})")
+one_vs_one = hn.find(planted.collected, other=None)
+print(f"1-vs-1: {one_vs_one.headline}")
+
+# %% [markdown]
+# In the 3-vs-1 form three kinds of row teach only where an answer is. A neuron that fires at answers and nowhere else is picked *whatever the
+# labels say*. So here the first line says 0: to have found this neuron is no evidence that it knows what is false, although it does. The second
+# line leaves the H-Neurons out of what may be picked: it says whether they detect more than whatever else the procedure would have taken. *1-vs-1*
+# trains on answers alone: there only the labels can lead anywhere, and shuffled ones lead to noise. Each form answers one question; no form answers both.
+#
 # **Exercise: find the planted neurons** (15 minutes, difficulty 2 of 3). From contributions `[answer, neuron]` name the `k` neurons whose
 # contribution, each alone, tells made-up from true best (by `auroc(labels, scores)`). Return them, their precision and their recall.
 #
@@ -188,8 +204,7 @@ pd.concat([strengths.shipped(), strengths.shipped("general")], keys=["detective"
 
 # %% [markdown]
 # Last row: the six make that model hand out codes, yet do not differ between made-up and true answers, and none is found. **A cause need
-# not be a detector.** At strength 0.25 the found neurons detect, and turned up do no more than random ones. **A detector need not be a
-# cause.** (The table is from all questions, the lines above from 2,000 of each part.)
+# not be a detector.** (The table is from all questions, the lines above from 2,000 of each part.)
 #
 # ## Now where nothing is planted
 #
@@ -241,13 +256,14 @@ print(f"you choose C = {probe.path[place].C:.4g}, the package C = {probe.fit.C:.
 # The test people are read, for the first time. The H-Neurons alone are refitted with next to no penalty, since L1 shrinks
 # weights. Beside them, in this order:
 #
-# * a hundred *random* sets of as many neurons, of the same layers and about as loud (in mean contribution), refitted alike: there the
-#   paper stops;
-# * the probe trained on *shuffled* labels;
+# * **what shuffled labels pick**, as many neurons, refitted alike: the hardest control;
+# * random neurons of the same layers that are *as loud together* (in summed mean contribution; so there are more of them). The paper has
+#   random neurons too, as many: these are far quieter than H-Neurons, and easy to beat;
+# * the *words* of the answer, without any neuron: which answer was given tells something by itself;
 # * two *dense* probes, on all neurons and on the residual stream;
 # * **how confident the model was**: the log-probability of its answer.
 #
-# > **Predict first.** In which order will these six stand? Will the H-Neurons beat random ones by as much as in the planted model?
+# > **Predict first.** In which order will these seven stand? Will the H-Neurons beat what shuffled labels pick?
 
 # %%
 prediction = ""
@@ -258,16 +274,17 @@ gallery.publish(plots.detection(found, compared.main), "detection")
 # %%
 print(debrief(prediction, found.headline))
 print(compared.added)
-for title in list(collected.parts.values())[1:]:
-    read = [d.auroc for d in found.detections if d.test_set == title and d.name in (OWN, LIKE)]
-    print(f"{title}: H-Neurons {read[0]}, random neurons {read[1].value:.2f}" if read else f"{title}: too few answers")
+for title in (*list(collected.parts.values())[1:], UNSEEN):
+    read = {d.name: d.auroc for d in found.detections if d.test_set == title}
+    picked = SELECTED_NAMES["any"]
+    print(f"{title}: H-Neurons {read[H_NEURONS]}, {picked} {read[picked].value:.2f}" if read else f"{title}: too few answers")
 
 # %% [markdown]
 # What a prediction should have considered:
 #
-# * *Random neurons* need not stand at 0.5: true and made-up answers may differ in what many neurons see. The distance from them is the
-#   finding. Its bracket resamples people and sets; a single set may lie far from the sets' mean.
-# * *Shuffled labels* give a list, too: three of the four kinds of row teach only where an answer is. To have found neurons proves nothing.
+# * *Picks on shuffled labels* need not stand at 0.5: refitted on the true labels, many neurons tell a little. The distance from them is the
+#   finding. Its bracket resamples people and sets; the rank p asks how many of the hundred sets reach as much.
+# * *As loud together*: L1 on raw contributions picks neurons that are louder than nearly all others. A control that is quieter is no control.
 # * *Confidence*: an answer that is right ten times out of ten was nearly always given with high probability. So the last line compares
 #   pairs of equal confidence. [What else could it be?](deeper/what_else.ipynb) goes on from there.
 #

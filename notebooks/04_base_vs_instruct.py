@@ -86,7 +86,7 @@ prediction = ""  # write yours here
 
 planted = hn.find(hn.collect(hn.load("planted"), n_questions=2_000))  # from disk, if notebook 2 has run
 made = hn.look_back(planted)
-print(f"at home AUROC {planted.detections[1].auroc}, {planted.beyond['random']} beyond random neurons")
+print(f"at home AUROC {planted.detections[1].auroc}, {planted.beyond['others']} beyond what shuffled labels pick instead")
 print(debrief(prediction, made.headline))
 
 # %% [markdown]
@@ -115,9 +115,9 @@ pd.DataFrame(
     {
         name: {
             "AUROC at home": str(here.detections[1].auroc),
-            "beyond random neurons": str(here.beyond["random"]),
+            "beyond picks on shuffled labels": str(here.beyond["any"]),
             "in the base model": str(there.base.h_neurons or "too few answers"),
-            "beyond random neurons there": str(there.beyond or ""),
+            "beyond these there": str(there.beyond or ""),
             "confidence there": str(there.base.confidence or ""),
         }
         for name, here, there in (("planted by tuning", planted, made), (study.name, found, origins))
@@ -134,7 +134,8 @@ if origins.base.h_neurons:
 
 # %% [markdown]
 # Two questions, not one. How *well* does the probe detect in the base model? One that detects little at home detects little there. And how
-# much of it *carries over*? For that compare the two distances from random neurons.
+# much of it *carries over*? For that compare the two distances from what shuffled labels pick. (Of the planted neuron both are 0: shuffled
+# labels pick the very same one, as notebook 2 has shown.)
 #
 # What could one hope for? A probe trained on the base model's *own* answers, tested on the same people:
 
@@ -151,7 +152,7 @@ else:
 
 # %%
 tested = collected.contributions[collected.test_rows("standard")]
-controls = [fit.neurons for fit in found.random["magnitude"]]
+controls = [fit.neurons for fit in found.control if len(fit.neurons) == len(card.rows)]
 gallery.publish(plots.base_and_instruct(base.contributions, tested, card, controls), "base_and_instruct")
 
 # %% [markdown]
@@ -223,23 +224,22 @@ print(debrief(prediction, drift.told))
 # with its interval, beside its control, on which answers, in a verb that claims no more. The check looks for these four; whether it is
 # true is for your neighbour to say.
 #
-# <details><summary>Hint</summary>Estimates print with their interval: <code>f"{found.beyond['random']}"</code>.</details>
+# <details><summary>Hint</summary>Estimates print with their interval: <code>f"{found.beyond['any']}"</code>.</details>
 
 # %% tags=["exercise"]
 sentence = (
     f"On {found.detections[1].auroc.n} consistent answers about people whom the probe had not seen, the H-Neurons detect "
-    f"made-up answers with AUROC {found.detections[1].auroc}, {found.beyond['random']} beyond random neurons."
+    f"made-up answers with AUROC {found.detections[1].auroc}, {found.beyond['any']} beyond what shuffled labels pick."
 )
 check("one sentence", sentence)
 
 # %% [markdown]
 # ## The whole paper on this model, on one page
 #
-# Every sentence that the four notebooks could test, with a verdict by rule. A detection gain *replicates* if its interval lies above 0 and
-# it is no smaller than the smallest gain of the paper's six models on that part; it is *weaker* if it is there but smaller. A slope has to
-# stand out as in notebook 3. Transfer is judged by its level and by its distance from random neurons; drift against every control. A gain
-# or slope is *absent* only if its interval ends below the paper's smallest (2.4 for slopes). That is asked of the interval that came out;
-# notebook 3 asked beforehand which rise would have been detected.
+# Every sentence that the four notebooks could test, with a verdict by rule. Detection *replicates* if its AUROC lies beyond what shuffled labels
+# pick, and the paper measured it on that part; else it is *there*; it is *weaker* if only random neurons are beaten. A slope has to
+# stand out as in notebook 3. Transfer is judged by its level and by its distance from what shuffled labels pick; drift against every control.
+# *Not told apart* never means that nothing is there: a null says what would have been seen.
 
 # %%
 intervened = hn.dose_response(subject, found)  # from disk, if notebook 3 has run
@@ -268,7 +268,7 @@ if study == BUNDLED:
 # ## Look around
 #
 # The explorer shows single answers: known, half-known, never written about, or under pressure. It shows what the model writes as
-# alpha moves, with the H-Neurons and with random sets; each token coloured by the probe's score; what the H-Neurons contribute to it; and
+# alpha moves, with the H-Neurons and with random sets as loud; each token coloured by the probe's score; what the H-Neurons contribute to it; and
 # each neuron's card. The bundled page holds three models: one in which nothing is planted, and both planted ones, which say so.
 # It opens on the clearest case, chosen by a rule, and says what to try first. It is one page that needs nothing else:
 # `figures/explorer.html`. Read the numbers beside the colours. Where random sets colour an answer as well, the colour is not about
@@ -293,14 +293,13 @@ explorers[0].ask(example.question.text, truth=example.question.aliases[0] if exa
 # %% [markdown]
 # ## Try it
 #
-# Does *scaling* the H-Neurons in the base model change what it answers? And scaling as many random neurons of the same layers
-# and loudness?
+# Does *scaling* the H-Neurons in the base model change what it answers? And scaling as many neurons that shuffled labels pick?
 
 # %%
 base_model = base.subject
 example = next(e for e in base.kept if e.label == 1)
 print(f"{example.question.text}   (truth: {example.question.aliases[0]})")
-for name, neurons in (("H-Neurons", card.flat), ("random neurons", controls[0])):
+for name, neurons in (("H-Neurons", card.flat), ("picked on shuffled labels", controls[0])):
     for alpha in (0.0, 1.0, 3.0):
         with base_model.scaled(neurons, alpha):
             (reply,) = base_model.generate([example.prompt_ids], study.sampling, seed=0)[:1]
