@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from hn_utils.baselines import read as readings_of
+from hn_utils.broken import DRAWS
 from hn_utils.cache import NotKept, only_looking
 from hn_utils.collecting import Collected
 from hn_utils.contributions import EXAMPLES_PER_SHARD, REGIONS, capture
@@ -105,12 +106,13 @@ def everyday(model: Absent, study: Study, collected: Collected) -> Work:
 
 
 def pressed(model: Absent, study: Study, collected: Collected | None) -> tuple[list[Work], int]:
-    """Replies at doses and the loss of ordinary text, and how many replies a chat model judges.
+    """Replies at doses, how likely they are, and the loss of ordinary text, and how many replies a chat model judges.
 
     They are all kept or all counted: which neurons are scaled is not known before the probe is fitted.
     """
     asked = few_of_each(load_items(study), study.seed, 5 * study.n_items)
     items, texts = few_of_each(asked, study.seed, study.n_items), question_set(study).texts(study)
+    checked: list[Work] = []  # how likely the unscaled model finds them, beside its own
     n_doses, works = len(study.alphas) + 2 * study.n_random_sets, []
     openings = {(text, item.max_new_tokens) for item in asked for text in item.openings}
     for new in sorted({new for _, new in openings}):
@@ -124,7 +126,10 @@ def pressed(model: Absent, study: Study, collected: Collected | None) -> tuple[l
         for doses in (len(study.alphas), 2 * study.n_random_sets):
             cells = [length for length in lengths for _ in range(doses)]
             works.append(writing("replies", cells, study.batch_rows, 1, longest(kind[1]), scaled=True))
-    replies = total("replies", works)
+            whole = [length + longest(kind[1]) for length in cells]
+            checked.append(reading("likelihood", whole, study.batch_rows, study.batch_rows))
+        checked.append(writing("likelihood", lengths, max(1, study.batch_rows // DRAWS), DRAWS, longest(kind[1])))
+    replies, likelihood = total("replies", works), total("likelihood of replies", checked)
     lengths = [len(row) for row in model.texts([text for text, _ in texts])]
     losses = [
         reading("ordinary text", [n for n in lengths for _ in range(doses)], study.batch_rows, study.batch_rows)
@@ -132,8 +137,8 @@ def pressed(model: Absent, study: Study, collected: Collected | None) -> tuple[l
     ]
     loss, judged = total("ordinary text", losses), sum(item.rule not in RULES for item in items) * n_doses
     if collected and all_kept(model, collected):
-        return [Work("replies", kept=replies.n), Work("ordinary text", kept=loss.n)], 0
-    return [replies, loss], judged
+        return [Work(work.step, kept=work.n) for work in (replies, likelihood, loss)], 0
+    return [replies, likelihood, loss], judged
 
 
 def longest(limit: int) -> int:
