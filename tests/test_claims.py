@@ -53,6 +53,10 @@ def test_what_is_stated(text):
         "Neither Old Essel nor Great Corin.",
         "I am sorry for saying Great Corin. It is Old Essel.",
         "I thought it was Great Corin, but it is Old Essel.",
+        "While many believe it is Great Corin, she was born in Old Essel.",
+        "Anything but Great Corin.",
+        "Great Corin was my mistake; it is Old Essel.",
+        "Great Corin? It was not there.",
         "You may be confusing Kriskel with Great Corin.",
     ],
 )
