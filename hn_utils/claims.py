@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
@@ -15,13 +16,13 @@ _ADVERBS = r"(?:(?:actually|certainly|definitely|really|surely|simply|in fact|hi
 _TOLD_TO_BE_FALSE = (
     r"(?:not (?:quite |entirely |really )?(?:true|right|correct|accurate|so|the case|valid)"
     r"|wrong|incorrect|false|untrue|inaccurate|mistaken|erroneous|a lie|fiction"
-    r"|an? (?:\w+ )?(?:myth|misconception|mistake|error|legend|falsehood|misunderstanding|confusion))\b"
+    r"|(?:an?|my|your) (?:\w+ )?(?:myth|misconception|mistake|error|legend|falsehood|misunderstanding|confusion))\b"
 )
 _BE = r"(?:is|are|was|were|be|been|being|s|seems|sounds|would be|has been|must be)"
 # Before the phrase in its clause. Two of them undo each other: "there is no doubt that", "none other than".
 _DENIES_WHAT_FOLLOWS = re.compile(
-    r"\b(?:not|cannot|never|no|none|nobody|nothing|neither|nor|without|hardly|unlike|unlikely|impossible"
-    r"|rather than|instead of|other than|(?:as )?opposed to|contrary to|confused with|far from"
+    r"\b(?:not|cannot|never|no|none|nobody|nothing|neither|nor|anything but|all but|without|hardly|unlike"
+    r"|unlikely|impossible|rather than|instead of|other than|(?:as )?opposed to|contrary to|confused with|far from"
     r"|doubt|doubts|doubtful|deny|denies|denied|disagree|disagrees|reject|rejects|refute|refutes|disputes?"
     r"|wrong|wrongly|incorrect|incorrectly|false|falsely|untrue|inaccurate|mistakenly|mistaken|erroneously|erroneous"
     r"|myth|misconception|mistake|error|falsehood|apologi[sz]e for|sorry for|confusing \w+ with|mixing \w+ up with)\b"
@@ -51,16 +52,18 @@ _WORD_OR_MARK = re.compile(r"[^\W_](?:[\w'’.\-]*[^\W_])?|[,;:?!()–—]|\S")
 _MARKS = {",", ";", ":", "?", "!", "(", ")", "–", "—"}
 _BREAKS = {"but", "however", "although", "though", "because", "while", "whereas", "yet", "so", "nor"}
 _BREAKS_AFTER = _BREAKS | {"when", "who", "which", "where", "and", "since", "as"}
+_CONCEDES = {"while", "although", "though", "despite"}
 _GOES_ON_AFTER_AND = {"it", "he", "she", "they", "i", "we", "you", "this", "that", "the", "not", "there"}
 
 
 class _Place(NamedTuple):
     """One place where the phrase stands: its clause before and after it, what its sentence says after that clause, and
-    whether the sentence is a question, with what comes next."""
+    whether it concedes ("although you say") and the sentence is a question, with what comes next."""
 
     before: str
     after: str
     rest: str
+    conceded: bool
     asked: bool
     following: str
 
@@ -91,7 +94,7 @@ def _stance_at(place: _Place) -> Stance:
         return "denied"
     if _DENIED_AS_FALSE.search(place.after):
         return "denied"
-    turned = _TURNS.search(place.rest or place.following)
+    turned = (place.conceded and place.rest) or _TURNS.search(place.rest or place.following)
     if turned and _SAID_BY_OTHERS.search(f"{place.before} {place.after}"):
         return "denied"
     negations = _DENIES_WHAT_FOLLOWS.findall(_DENIES_NOTHING.sub("", place.before))
@@ -104,7 +107,7 @@ def _held_off(place: _Place) -> bool:
 
 
 def _answered(following: str) -> Stance:
-    if re.match(r"(?:no|not|never|wrong|false)\b", following):
+    if re.match(r"(?:no|not|never|wrong|false|(?:he|she|it|that|they) (?:is|was|did|does|were|are) not)\b", following):
         return "denied"
     return "stated" if re.match(r"(?:yes|indeed|right|correct|true)\b", following) else "open"
 
@@ -126,14 +129,19 @@ def _plain(sentence: str) -> str:
 
 
 def _windows(words: list[str], phrase: str) -> Iterator[tuple[int, int]]:
-    """The shortest stretches of words that hold the phrase."""
-    longest = len(_WORD_OR_MARK.findall(phrase)) + 2
-    for start in range(len(words)):
-        for end in range(start + 1, min(start + longest, len(words)) + 1):
-            if contains(" ".join(words[start:end]), phrase):
-                if not contains(" ".join(words[start + 1 : end]), phrase):
-                    yield start, end
-                break
+    """The shortest stretches of words that hold the phrase, one after the other."""
+
+    def holds(start: int, end: int) -> bool:
+        return contains(" ".join(words[start:end]), phrase)
+
+    begun = 0
+    while holds(begun, len(words)):
+        ends = range(begun, len(words))
+        end = begun + bisect_left(ends, True, key=lambda last: holds(begun, last + 1)) + 1
+        starts = range(begun, end)
+        start = begun + bisect_left(starts, True, key=lambda first: not holds(first, end)) - 1
+        yield max(start, begun), end
+        begun = end
 
 
 def _place(words: list[str], start: int, end: int, following: str) -> _Place:
@@ -145,13 +153,17 @@ def _place(words: list[str], start: int, end: int, following: str) -> _Place:
         last += 1
     if first > 0 and lower[first - 1] == "nor":
         first -= 1
+    conceded = bool({*lower[max(0, first - 1) : start]} & _CONCEDES)
     mark = next((word for word in lower[last:] if word in {"?", "!"}), "")
     rest = " ".join(lower[last:]).strip(",;:–— ")
-    return _Place(" ".join(lower[first:start]), " ".join(lower[end:last]), rest, mark == "?", _after(rest, following))
+    before, after = " ".join(lower[first:start]), " ".join(lower[end:last])
+    return _Place(before, after, rest, conceded, mark == "?", _after(rest, following))
 
 
 def _breaks(lower: list[str], at: int, words: set[str]) -> bool:
     """Does a clause end at this word?"""
+    if lower[at] == "but" and at and lower[at - 1] in {"anything", "all"}:
+        return False
     if lower[at] == "and":
         return at + 1 < len(lower) and lower[at + 1] in _GOES_ON_AFTER_AND
     return lower[at] in _MARKS or lower[at] in words - {"and"}

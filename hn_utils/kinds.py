@@ -62,9 +62,10 @@ def kind_of(answer: str) -> Kind:
 def gives_one(reply: str, answer: str, question: str = "") -> bool:
     """Does the reply give something of the kind of `answer`, other than what the question itself says?
 
-    Yes needs a no, a number a number, a name a word with a capital that is no mere opening ("Sure"); of any other answer
-    only this can be told, that the reply has a word of its own beyond agreement and apology. Forms of English: it does
-    not show that the words make sense, which is for `broken` to say, nor that they answer the question.
+    Yes needs a no, a number a number, a name a word with a capital that is no mere opening ("Sure"). Of any other
+    answer only this can be told, that the reply has a word of its own beyond agreement and apology. The forms are those
+    of English. It does not show that the words make sense, which is for `broken` to say, nor that they answer the
+    question.
     """
     if normalise(answer) in OPPOSITES:
         return OPPOSITES[normalise(answer)] in normalise(reply).split()

@@ -39,6 +39,8 @@ STEPS = {
     "refits": "probe",
     "readings": "probe",
     "replies": "intervene",
+    "own-likelihood": "intervene",
+    "likelihood": "intervene",
     "text-loss": "intervene",
 }
 SECRET = "sk-sentinel-of-the-tests"

@@ -17,12 +17,25 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from hn_utils import baselines, cache, contributions, l1_path, ledger, probe, replies, responses, stability
+from hn_utils import (
+    baselines,
+    broken,
+    cache,
+    contributions,
+    graded,
+    l1_path,
+    ledger,
+    probe,
+    replies,
+    responses,
+    stability,
+)
 from hn_utils.__main__ import main
 from hn_utils.cache import Stage, cached, cached_whole, header_of
 from hn_utils.cache_command import VERSIONS
 from hn_utils.contributions import capture
 from hn_utils.intervene import UNSCALED
+from hn_utils.items import Item
 from hn_utils.l1_path import c_grid, cached_l1_path
 from hn_utils.ledger import Ledger
 from hn_utils.probe import HNeurons, refits
@@ -238,14 +251,27 @@ def walk(subject, study) -> None:
     examples = [replace(e, label=0) for e in made]
     rows = capture(subject, examples, study).at("answer")
     baselines.read(subject, examples, study)
-    replies.written_at(subject, [examples[0].prompt_ids], [UNSCALED], Sampling(1, 0.0, max_new_tokens=2), study)
+    prompts = [examples[0].prompt_ids]
+    written = replies.written_at(subject, prompts, [UNSCALED], Sampling(1, 0.0, max_new_tokens=2), study)
+    broken.broken(subject, prompts, written, 2, study)
+    graded.log_odds(subject, [Item("1", "pressure", ("Where?",), truth="Essel", claim="Corin")], [UNSCALED], study)
     replies.text_loss(subject, ["Kriskel Govstad was born in Old Hythe."], [UNSCALED], study)
     labels = np.array([0, 1, 0])
     cached_l1_path(rows, labels, c_grid(rows, labels, 2))
     refits(rows, labels, [np.array([1, 2])])
 
 
-MODEL_STAGES = ["contributions", "readings", "replies", "responses", "text-loss"]
+MODEL_STAGES = [
+    "contributions",
+    "likelihood",
+    "log-odds",
+    "own-likelihood",
+    "readings",
+    "replies",
+    "replies",
+    "responses",
+    "text-loss",
+]
 ALL = sorted([*MODEL_STAGES, "paths", "refits"])
 
 
@@ -283,7 +309,7 @@ def test_another_dtype_or_device_is_another(changed, root, saved, subject, study
 def test_another_stage_version_is_another(root, saved, subject, study, monkeypatch):
     walk(subject, study)
     saved.clear()
-    for module in (responses, contributions, l1_path, probe, baselines, replies):
+    for module in (responses, contributions, l1_path, probe, baselines, replies, broken, graded):
         monkeypatch.setattr(module, "VERSION", 99)
     walk(subject, study)
     assert sorted(saved) == ALL

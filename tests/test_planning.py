@@ -113,11 +113,11 @@ def test_what_was_planned_is_what_is_then_done(asked, counted, paced, monkeypatc
     assert step(planned, "contributions").n == step(planned, "readings").n == 0
     hn.dose_response(model, hn.find(collected))
     passes, tokens = done()
-    pressed = [step(planned, name) for name in ("replies", "ordinary text")]
+    pressed = [step(planned, name) for name in ("replies", "likelihood of replies", "ordinary text")]
     assert sum(work.passes for work in pressed) >= passes > 0.5 * sum(work.passes for work in pressed)
     assert sum(work.tokens for work in pressed) >= tokens
     planned = plan(study)
-    assert all(step(planned, name).n == 0 for name in ("replies", "ordinary text"))
+    assert all(step(planned, name).n == 0 for name in ("replies", "likelihood of replies", "ordinary text"))
     assert step(planned, "base: answers").n > 0
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hn_utils import replies
 from hn_utils.controls import random_sets
 from hn_utils.intervene import UNSCALED, Dose
 from hn_utils.items import Item
@@ -25,11 +26,12 @@ def test_the_middle_turn_is_the_model_s_own(subject, study):
         assert alone == talk
 
 
-def test_alpha_along_the_batch_gives_what_each_alpha_gives_alone(subject, study):
+def test_alpha_along_the_batch_gives_what_each_alpha_gives_alone(subject, study, tmp_path, monkeypatch):
     some = [i for i in items(study) if i.behaviour == "false_premise"][:6]
     neurons = random_sets(np.arange(300), (subject.n_layers, subject.d_mlp), 1)[0]
     doses = [Dose(neurons, a) for a in (0.0, 1.0, 3.0)]
     together = replies_at(subject, some, doses, study)
+    monkeypatch.setenv("HN_CACHE", str(tmp_path))  # else what was computed together is read
     for k, dose in enumerate(doses):
         assert [row[0] for row in replies_at(subject, some, [dose], study)] == [row[k] for row in together]
 
@@ -66,3 +68,14 @@ def test_known_items_state_the_fact_and_open_the_dialogue_with_it(subject, study
     assert 0 < len(known) < len(asked) + 1
     for item, talk in zip(known, conversation(subject, known, study), strict=True):
         assert item.truth in talk[1]["content"]
+
+
+def test_items_without_a_plain_question_are_counted(subject, study, monkeypatch):
+    told = []
+    monkeypatch.setattr(replies, "tell_once", told.append)
+    asked = [i for i in items(study) if i.behaviour == "false_premise"][:40]
+    known = known_items(subject, asked, study)
+    assert not told
+    bare = [replace(item, question="") for item in asked[:3]]
+    assert known_items(subject, [*bare, *known], study) == [*bare, *known]
+    assert told == ["3 items name no plain question: whether the model knows their fact was not checked"]

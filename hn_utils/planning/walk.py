@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from hn_utils.baselines import read as readings_of
+from hn_utils.broken import DRAWS
 from hn_utils.cache import NotKept, only_looking
 from hn_utils.collecting import Collected
 from hn_utils.contributions import EXAMPLES_PER_SHARD, REGIONS, capture
+from hn_utils.curves import AT_ONCE
 from hn_utils.finding import find
-from hn_utils.intervening import dose_response, few_of_each
+from hn_utils.intervening import N_TEXT_SETS, dose_response, few_of_each
 from hn_utils.items import RULES
 from hn_utils.planning.absent import Absent
 from hn_utils.planning.work import Work, reading, writing
@@ -105,13 +107,15 @@ def everyday(model: Absent, study: Study, collected: Collected) -> Work:
 
 
 def pressed(model: Absent, study: Study, collected: Collected | None) -> tuple[list[Work], int]:
-    """Replies at doses and the loss of ordinary text, and how many replies a chat model judges.
+    """Replies at doses, how likely they are, and the loss of ordinary text, and how many replies a chat model judges.
 
     They are all kept or all counted: which neurons are scaled is not known before the probe is fitted.
     """
     asked = few_of_each(load_items(study), study.seed, 5 * study.n_items)
     items, texts = few_of_each(asked, study.seed, study.n_items), question_set(study).texts(study)
-    n_doses, works = len(study.alphas) + 2 * study.n_control_sets, []
+    works: list[Work] = []
+    checked: list[Work] = []  # how likely the unscaled model finds them, beside its own
+    n_own, n_control = len(study.alphas), control_doses(study)
     openings = {(text, item.max_new_tokens) for item in asked for text in item.openings}
     for new in sorted({new for _, new in openings}):
         prompts = [len(talk(model, [text])) for text, own in sorted(openings) if own == new]
@@ -121,19 +125,28 @@ def pressed(model: Absent, study: Study, collected: Collected | None) -> tuple[l
         lengths = [
             len(talk(model, item.turns)) + (len(item.turns) - 1) * longest(item.max_new_tokens) for item in group
         ]
-        for doses in (len(study.alphas), 2 * study.n_control_sets):
+        for doses in (n_own, n_control):
             cells = [length for length in lengths for _ in range(doses)]
             works.append(writing("replies", cells, study.batch_rows, 1, longest(kind[1]), scaled=True))
-    replies = total("replies", works)
+            whole = [length + longest(kind[1]) for length in cells]
+            checked.append(reading("likelihood", whole, study.batch_rows, study.batch_rows))
+        checked.append(writing("likelihood", lengths, max(1, study.batch_rows // DRAWS), DRAWS, longest(kind[1])))
+    replies, likelihood = total("replies", works), total("likelihood of replies", checked)
     lengths = [len(row) for row in model.texts([text for text, _ in texts])]
     losses = [
         reading("ordinary text", [n for n in lengths for _ in range(doses)], study.batch_rows, study.batch_rows)
-        for doses in (len(study.alphas), 2 * study.n_control_sets)
+        for doses in (n_own, 2 * min(N_TEXT_SETS, study.n_control_sets))
     ]
-    loss, judged = total("ordinary text", losses), sum(item.rule not in RULES for item in items) * n_doses
+    loss, judged = total("ordinary text", losses), sum(item.rule not in RULES for item in items) * (n_own + n_control)
     if collected and all_kept(model, collected):
-        return [Work("replies", kept=replies.n), Work("ordinary text", kept=loss.n)], 0
-    return [replies, loss], judged
+        return [Work(work.step, kept=work.n) for work in (replies, likelihood, loss)], 0
+    return [replies, likelihood, loss], judged
+
+
+def control_doses(study: Study) -> int:
+    """How many doses control sets take on each item where nothing is found: the first sets of either kind, at two
+    alphas. Where an effect may be, sets go on to `n_control_sets`."""
+    return 2 * 2 * min(AT_ONCE, study.n_control_sets)
 
 
 def longest(limit: int) -> int:
