@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 WIDE = (torch.float32, torch.float64, torch.bfloat16, torch.float16)  # dtypes that can be searched as they are
 
@@ -47,20 +47,21 @@ def require_finite_weights(model: torch.nn.Module, name: str) -> None:
 def require_finite(value: Tensor, name: str, where: str) -> None:
     """Raises ValueError if something that the model computed is not finite."""
     if not is_finite(value):
-        dtype = str(value.dtype).removeprefix("torch.")
-        raise ValueError(
-            f"{name}: {where} is not finite (NaN or infinite) in {dtype}: choose dtype='bfloat16' or 'float32', whose "
-            "range is wider than that of float16"
-        )
+        raise ValueError(f"{name}: {where} is not finite (NaN or infinite) in {_remedied(value.dtype)}")
 
 
 def require_numbers(logprobs: Tensor, name: str, dtype: torch.dtype) -> None:
-    """Raises ValueError if a log-probability is none: a model of this dtype computed something beyond its range."""
+    """Raises ValueError if a log-probability is NaN, which a model of this `dtype` gave."""
     if torch.isnan(logprobs).any():
-        raise ValueError(
-            f"{name}: its predictions are not numbers (NaN) in {str(dtype).removeprefix('torch.')}: choose "
-            "dtype='bfloat16' or 'float32', whose range is wider than that of float16"
-        )
+        raise ValueError(f"{name}: what it predicts is not a number (NaN) in {_remedied(dtype)}")
+
+
+def _remedied(dtype: torch.dtype) -> str:
+    """A dtype in which something overflowed, and what to do."""
+    if dtype == torch.float16:
+        return "float16: choose dtype='bfloat16' or 'float32', whose range is wider"
+    called = str(dtype).removeprefix("torch.")
+    return f"{called}, though its weights are finite: load it anew, and compare it with a copy that works"
 
 
 def require_same_twice(first: Tensor, again: Tensor, name: str) -> None:
@@ -118,6 +119,18 @@ def require_width(posts: Mapping[int, Tensor], n_layers: int, d_mlp: int, name: 
             f"{name}: layers {wrong} were read without a look at their neurons: how this family computes its MLP is "
             "not known here"
         )
+
+
+def require_model(model: Any) -> None:
+    """Raises ValueError if this is no model of Transformers, but one with something around it, or none at all."""
+    if isinstance(model, PreTrainedModel):
+        return
+    inner = "a model of Transformers in memory, or its name or folder to hn.load"
+    if hasattr(model, "merge_and_unload"):
+        inner = "what model.merge_and_unload() returns, the model with the adapter in its weights"
+    elif hasattr(model, "_orig_mod"):
+        inner = "the model that was compiled, model._orig_mod"
+    raise ValueError(f"model is of type {type(model).__name__}: give {inner}")
 
 
 def require_tokenizer(tokenizer: Any) -> None:

@@ -30,9 +30,8 @@ OWN_CODE = re.compile(r"custom code|trust_remote_code", re.IGNORECASE)
 UNKNOWN_FAMILY = re.compile(r"supported architecture|does not recognize this architecture|unrecognized model", re.I)
 NO_TOKENIZER = re.compile(r"tokenizer", re.IGNORECASE)
 WHOLE = "give the model that it was made from, as save_pretrained or the hub has it"
-MERGE = (
-    "load it with peft, call merge_and_unload(), save_pretrained that and its tokenizer, and give the folder"
-)
+MERGE = "load it with peft, call merge_and_unload(), save_pretrained that and its tokenizer, and give the folder"
+SENTENCE_END = re.compile(r"(?<=[a-z)'`][.!?]) (?=[A-Z])")
 LONGEST = 160  # characters of a library's own words that are passed on
 LOADING = logging.getLogger("transformers.modeling_utils")
 RETRYING = logging.getLogger("huggingface_hub.utils._http")
@@ -73,9 +72,10 @@ def remedy(error: BaseException) -> str:
 
 
 def explained(error: BaseException) -> str:
-    """An error's kind, the beginning of its first line, and what to do."""
+    """An error's kind, its first sentence, which may be long, and what to do."""
     line = str(error).partition("\n")[0]
-    return f"({type(error).__name__}: {shorten(line, LONGEST, placeholder=' …')}): {remedy(error)}"
+    sentence = SENTENCE_END.split(line)[0].rstrip(".: ")
+    return f"({type(error).__name__}: {shorten(sentence, LONGEST, placeholder=' …')}): {remedy(error)}"
 
 
 def is_as_named(blob: Path) -> bool:
@@ -161,6 +161,8 @@ def place_of(name: str) -> tuple[str, str]:
 
 def check_folder(name: str) -> None:
     """Raises OSError if a name that can only be a folder's is none of a whole model."""
+    if not name:
+        raise OSError("no model is named: give a hub name (owner/model) or the folder of a model")
     folder = Path(name)
     if name.endswith(".gguf") or (folder.is_dir() and not holds(folder, "config.json") and holds(folder, "*.gguf")):
         raise OSError(f"{name} is in the form of llama.cpp (GGUF), which is not read here: {WHOLE}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from copy import deepcopy
 from typing import Any
 
 import torch
@@ -21,9 +21,9 @@ PACKING = ("SCB", "CB", "absmax", "offset", "code")  # what unpacks an 8- or 4-b
 def fingerprint(model: PreTrainedModel, tokenizer: Any, stop_ids: set[int]) -> str:
     """Hash of weights, buffers, adapters and their switches, mode, configuration, vocabulary, template, special tokens
     and end-of-turn tokens."""
-    digest, config = xxh3_128(), deepcopy(model.config)
-    config.output_attentions = True  # as it is when a model is loaded here; how one is run is not what it is
-    digest.update(config.to_json_string().encode())
+    digest, config = xxh3_128(), json.loads(model.config.to_json_string())
+    config.pop("output_attentions", None)  # set where a model is loaded here: how one is run is not what it is
+    digest.update(json.dumps(config, sort_keys=True).encode())
     digest.update(tokenizer.backend_tokenizer.to_str().encode())
     special = sorted((name, str(token)) for name, token in tokenizer.special_tokens_map.items())
     digest.update(str((tokenizer.chat_template, special, sorted(stop_ids))).encode())

@@ -95,7 +95,7 @@ class Drift:
     H-Neurons' mean rank against them. `shuffled` are mean ranks of the sets that the same probe picks when right and
     wrong are shuffled, and p["shuffled"] how often these moved as little (one-sided): what marks all that L1 picks
     marks no hallucination. `by_layer` asks each layer that has H-Neurons alone. Where tuning turned no weights there
-    are no ranks: they are NaN, and `p`, `random`, `shuffled` and `by_layer` are empty.
+    are no ranks: these and `p` are NaN, and `random`, `shuffled` and `by_layer` are empty.
     """
 
     score: Float[np.ndarray, "layer_neuron"]
@@ -110,7 +110,8 @@ class Drift:
 
     @property
     def anything_moved(self) -> bool:
-        return bool(self.p)
+        """Did tuning turn the weights of any neuron?"""
+        return not np.isnan(self.mean_rank)
 
     @property
     def told(self) -> str:
@@ -164,7 +165,7 @@ def same_but_for_rounding(
 
 def standardised(values: np.ndarray) -> np.ndarray:
     """z-scores; 0 for all where they are all the same."""
-    return zscore(values) if values.any() and np.ptp(values) > 0 else np.zeros_like(values)
+    return np.asarray(zscore(values)) if np.ptp(values) > 0 else np.zeros_like(values)
 
 
 def least_moved_rank(score: np.ndarray) -> np.ndarray:
@@ -194,9 +195,7 @@ def drift(
     require_same_shape(base, instruct)
     up, down = (moved(base, instruct, name) for name in ("up", "down"))
     if not up.any() and not down.any():
-        none = np.array([])
-        nowhere = np.full_like(up, np.nan)
-        return Drift(np.zeros_like(up), nowhere, nowhere, np.nan, np.nan, {}, {}, none, [])
+        return nowhere(len(up))
     score = (standardised(up) + standardised(down)) / 2
     rank = least_moved_rank(score)
     within = np.concatenate([least_moved_rank(s) for s in score.reshape(instruct.n_layers, -1)])
@@ -217,6 +216,12 @@ def drift(
         mean = float(own.mean())
         by_layer.append(LayerDrift(layer, len(own), mean, two_sided(mean, np.array([o.mean() for o in others]))))
     return Drift(score, rank, within, value, float(within[neurons].mean()), p, random, shuffled, by_layer)
+
+
+def nowhere(n: int) -> Drift:
+    """What is told of `n` neurons of which tuning moved none."""
+    unranked, no_set, p = np.full(n, np.nan), np.array([]), dict.fromkeys(("none", "layer", "magnitude"), np.nan)
+    return Drift(np.zeros(n), unranked, unranked, np.nan, np.nan, p, {}, no_set, [])
 
 
 def lengths(base: Subject, layer: int) -> Float[np.ndarray, "neuron"]:

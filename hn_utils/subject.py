@@ -1,4 +1,5 @@
-"""The model being studied, behind the few verbs that the notebooks need. Only this module knows TransformerLens.
+"""The model being studied, behind the few verbs that the notebooks need. Beside it only `booting` and
+`wrapping` know TransformerLens.
 
 Axes are named once, here: `batch` rows, `pos` token positions, `layer`, `neuron` within a layer.
 """
@@ -11,7 +12,6 @@ import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, cast
@@ -22,44 +22,19 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
-from transformer_lens.model_bridge.sources.transformers import helpers
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    BitsAndBytesConfig,
-    DynamicCache,
-    LogitsProcessor,
-    LogitsProcessorList,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-    TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
-)
-from xxhash import xxh3_128
+from transformers import DynamicCache, PreTrainedModel
 
 from hn_utils import templates
 from hn_utils.batches import pieces
-from hn_utils.checks import (
-    require_finite,
-    require_finite_weights,
-    require_gated,
-    require_near,
-    require_numbers,
-    require_reading_mode,
-    require_same_twice,
-    require_tokenizer,
-    require_weights_here,
-    require_width,
-)
+from hn_utils.booting import around, boot, check_device
+from hn_utils.checks import require_numbers, require_reading_mode, require_tokenizer, require_weights_here
+from hn_utils.drawing import chosen, own_numbers
 from hn_utils.hub import check_folder, damaged, every_weight, explained, patience, place_of, remember_fingerprint
 from hn_utils.identity import fingerprint
+from hn_utils.inspection import inspect
 from hn_utils.intervene import Dose, dosed
 from hn_utils.study import Sampling, Study, called
 from hn_utils.wrapping import Wrapped, as_it_was, foreign_hooks, remember, wrapped_before
-
-# TransformerLens would install packages while it loads an image-and-text model, of which only text is read here.
-helpers._ensure_torchvision = lambda: False
 
 LOGITS = 2**26  # how many are held at once: 256 MB in float32
 
@@ -81,52 +56,6 @@ class Standing(NamedTuple):
 
     row: Int[Tensor, "batch"]
     n: int
-
-
-def reshaped(logits: Float[Tensor, "row vocab"], sampling: Sampling) -> Float[Tensor, "row vocab"]:
-    """What temperature, top-k and top-p make of logits, by the steps of Transformers' own sampler."""
-    steps: list[LogitsProcessor] = [TemperatureLogitsWarper(float(sampling.temperature))]
-    if sampling.top_k:
-        steps.append(TopKLogitsWarper(sampling.top_k))
-    if sampling.top_p < 1:
-        steps.append(TopPLogitsWarper(sampling.top_p))
-    return LogitsProcessorList(steps)(cast(torch.LongTensor, None), cast(torch.FloatTensor, logits))
-
-
-def chosen(
-    logits: Float[Tensor, "row vocab"],
-    row: Int[Tensor, "draw"],
-    sampling: Sampling,
-    numbers: Float[Tensor, "draw"] | None,
-) -> Int[Tensor, "draw"]:
-    """Each draw's next token: the one on which its random number falls, or the likeliest if there are none."""
-    if numbers is None:
-        return logits.argmax(-1)[row]
-    shares = reshaped(logits, sampling).softmax(-1)
-    return fallen_on(shares, shares.cumsum(-1), row, numbers)
-
-
-def fallen_on(
-    shares: Float[Tensor, "row vocab"],
-    up_to: Float[Tensor, "row vocab"],
-    row: Int[Tensor, "draw"],
-    numbers: Float[Tensor, "draw"],
-) -> Int[Tensor, "draw"]:
-    """The first token up to which there is more than that part of all shares, of those that have a share.
-
-    `up_to` are running sums; those of an accelerator are added in parallel, and may fall by a rounding from one token
-    to the next, or rise where there is no share.
-    """
-    reached = up_to.masked_fill(shares == 0, 0)[row]  # [draw, vocab]
-    number = numbers.to(reached)[:, None] * reached.amax(-1, keepdim=True)
-    return (reached > number).to(torch.uint8).argmax(-1)  # of equals the first
-
-
-def own_numbers(prompt: Sequence[int], sampling: Sampling, seed: int) -> Float[np.ndarray, "draw step"]:
-    """Random numbers in [0, 1) for each draw and step, from the seed and the prompt alone."""
-    name = np.frombuffer(xxh3_128(np.asarray(prompt, np.int64).tobytes()).digest(), np.uint32)
-    drawn = np.random.default_rng([seed, *name.tolist()]).random((sampling.n, sampling.max_new_tokens), np.float32)
-    return drawn.clip(max=1 - 1e-6)
 
 
 LOADED = "a model from hn.load or hn.wrap"  # what every step wants as its `model`
@@ -159,7 +88,7 @@ class Subject:
         self.held: dict[str, set[int]] = {}
         self.standing: Standing | None = None  # while rows are read or written in several pieces
         keep_freed_memory()
-        self.checked = self.inspect()
+        self.checked = inspect(self)
         self.own_hooks = self.hooks()
 
     def __repr__(self) -> str:
@@ -217,94 +146,6 @@ class Subject:
             subject = cls(around(model, tokenizer, study.instruct), tokenizer, study.instruct, study)
         remember(model, Wrapped(subject.bridge, subject.own_hooks))
         return subject
-
-    @torch.inference_mode()
-    def inspect(self) -> list[str]:
-        """Look once at what could silently be wrong, and say what was found. Raises ValueError if something is."""
-        require_weights_here(self.model, self.name)
-        require_reading_mode(self.model, self.name)
-        require_gated(self.bridge.blocks, self.name)
-        require_finite_weights(self.model, self.name)
-        template = self.inspect_template()
-        row = self.text("Who wrote the first page, and when?")
-        alone = self.inspect_writes(row)
-        require_same_twice(alone, self.hidden(*self.padded([row], "right"))[0, -1], self.name)
-        whole = self.model(input_ids=self.padded([row], "right")[0], use_cache=False).logits[0, -1]
-        require_finite(whole, self.name, "what it predicts")
-        require_near(
-            self.logits(alone),
-            whole,
-            self.rounding(alone.dtype),
-            lambda off: f"{self.name}: its logits are off by {off} from what unembedding its last layer gives",
-        )
-        off = self.inspect_padding(row, alone)
-        return [
-            f"{type(self.model).__name__}, {self.n_layers} layers of {self.d_mlp} gated neurons each",
-            f"{alone.dtype} on {self.device}, MLP output taken where the down projection writes it",
-            f"a row padded on the left differs by {off:.1e}",
-            template,
-        ]
-
-    def rounding(self, dtype: torch.dtype) -> float:
-        """How far two ways to compute the same may be apart. Two readings in the same way may not at all."""
-        exact = dtype == torch.float32 and not getattr(self.model, "is_quantized", False)
-        return 1e-3 if exact else 0.05
-
-    def inspect_layers(
-        self, row: list[int]
-    ) -> tuple[Float[Tensor, "d_model"], dict[int, Post], dict[int, Float[Tensor, "batch pos d_model"]]]:
-        """The last token's final hidden state, and what each layer's neurons did and its MLP wrote, all finite."""
-        posts: dict[int, Tensor] = {}
-        outs: dict[int, Tensor] = {}
-        with self.hooked(post=posts.__setitem__, mlp_out=outs.__setitem__):
-            final = self.hidden(*self.padded([row], "right"))[0, -1]
-        for layer in sorted(posts):
-            require_finite(posts[layer], self.name, f"what layer {layer}'s neurons compute")
-            require_finite(outs[layer], self.name, f"what layer {layer}'s MLP writes")
-        require_finite(final, self.name, "what its last layer gives")
-        return final, posts, outs
-
-    def inspect_writes(self, row: list[int]) -> Float[Tensor, "d_model"]:
-        """Is every layer's MLP output what its neurons write? Returns the last token's final hidden state."""
-        alone, posts, outs = self.inspect_layers(row)
-        require_width(posts, self.n_layers, self.d_mlp, self.name)
-        for layer in range(self.n_layers):
-            require_near(
-                posts[layer].float() @ self.weight(layer, "down") + self.bias(layer),
-                outs[layer],
-                self.rounding(alone.dtype),
-                lambda off, layer=layer: (
-                    f"{self.name}: layer {layer}'s MLP output is off by {off} from what its neurons write by the "
-                    "stored W_down: contributions would be wrong"
-                ),
-            )
-        return alone
-
-    def inspect_padding(self, row: list[int], alone: Float[Tensor, "d_model"]) -> float:
-        """How far a row's final hidden state is off when it is padded on the left."""
-        ids, mask = self.padded([row, row + row], "left")
-        places = (mask.cumsum(1) - 1).clamp(min=0)
-        padded = self.network(input_ids=ids, attention_mask=mask, position_ids=places, use_cache=False)
-        return require_near(
-            padded.last_hidden_state[0, -1],
-            alone,
-            self.rounding(alone.dtype),
-            lambda off: f"{self.name}: a row padded on the left changes by {off}: padding is not masked",
-        )
-
-    def inspect_template(self) -> str:
-        """Where the chat template begins and ends a prompt and a reply, and whether the model can read what it
-        writes."""
-        found = templates.told(self.tokenizer, self.configured_ends, self.name)
-        if templates.template_of(self.tokenizer):
-            (prompt,) = self.asked(["a"])
-            if beyond := [token for token in prompt if token >= self.vocabulary]:
-                raise ValueError(
-                    f"{self.name}: its chat template writes {self.tokenizer.decode(beyond[:1])!r}, token {beyond[0]}, "
-                    f"and the model knows {self.vocabulary}: give the model's own tokenizer, or resize its embedding"
-                )
-            self.inspect_layers(prompt)
-        return found
 
     @property
     def short_name(self) -> str:
@@ -672,65 +513,3 @@ def keep_freed_memory() -> None:
     if platform.libc_ver()[0] == "glibc":
         for threshold in (-1, -3):  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
             ctypes.CDLL(None).mallopt(threshold, 2**30)
-
-
-def check_device(device: str) -> None:
-    """Raises ValueError if there is no such device here."""
-    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if device not in ("auto", "several") and not here.get(device.partition(":")[0]):
-        there = ", ".join(["auto", "several", *(name for name, found in here.items() if found)])
-        raise ValueError(f"device={device!r} is not on this machine: choose one of {there}")
-
-
-def best_device() -> str:
-    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def boot(place: str, revision: str, dtype: torch.dtype, study: Study) -> tuple[TransformerBridge, Any]:
-    """The wrapped model and its tokenizer, on the study's device."""
-    options: dict[str, Any] = {"revision": revision} if revision else {}
-    tokenizer = read_tokenizer(place, options)
-    if study.bits:
-        options["hf_model"] = quantized(place, study.bits, dtype, options)
-    elif study.device == "several":
-        options["device_map"] = "auto"
-    else:
-        options["device"] = best_device() if study.device == "auto" else study.device
-    bridge = TransformerBridge.boot_transformers(place, dtype=dtype, tokenizer=deepcopy(tokenizer), **options)
-    return bridge, tokenizer
-
-
-def around(model: PreTrainedModel, tokenizer: Any, name: str) -> TransformerBridge:
-    """The bridge around a model in memory. It completes the tokenizer that it gets, which is therefore a copy."""
-    with patience():
-        return TransformerBridge.boot_transformers(
-            name, hf_model=model, dtype=model.dtype, tokenizer=deepcopy(tokenizer)
-        )
-
-
-def read_tokenizer(place: str, options: dict[str, Any]) -> Any:
-    """The tokenizer of a model, mended where (and only where) Transformers knows that its files split words wrongly.
-
-    Code that comes with a model is not run. Where mistral-common is installed, Transformers prefers its reader of
-    tekken.json, which knows no chat template as a text: tokenizer.json is read instead.
-    """
-    settings = {"fix_mistral_regex": True, "trust_remote_code": False, **options}
-    tokenizer = AutoTokenizer.from_pretrained(place, **settings)
-    if not hasattr(tokenizer, "backend_tokenizer"):
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(place, **settings)
-    require_tokenizer(tokenizer)
-    return tokenizer
-
-
-def quantized(name: str, bits: int, dtype: torch.dtype, options: dict[str, Any]) -> PreTrainedModel:
-    """A 4- or 8-bit model by bitsandbytes, spread over what devices there are."""
-    four = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": dtype}
-    settings: dict[str, Any] = {"load_in_8bit": True} if bits == 8 else four
-    return AutoModelForCausalLM.from_pretrained(
-        name,
-        quantization_config=BitsAndBytesConfig(**settings),
-        dtype=dtype,
-        device_map="auto",
-        trust_remote_code=False,
-        **options,
-    )

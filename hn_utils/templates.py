@@ -10,6 +10,7 @@ Messages = list[dict[str, str]]
 # What templates that write the date are told, so that a prompt is the same tomorrow: it shadows such a function.
 FIXED_DATE = "{%- macro strftime_now(form) -%}{{ {'%Y-%m-%d': '2024-07-26'}.get(form, '26 Jul 2024') }}{%- endmacro -%}"
 OPENED = re.compile(r"(?:<(?P<tag>think|thinking|thought|reasoning|seed:think)>|(?P<mark>\[THINK\])|◁think▷)\s*$")
+MARK = re.compile(r"<.+>|\[.+\]|◁.+▷")  # how templates write their marks
 SAID = "Quillonstad"  # stands for a reply, to see what a template writes behind it
 
 
@@ -82,14 +83,21 @@ def turn_end(tokenizer: Any) -> int | None:
         return None
     if not said:
         return None
-    special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()} - {tokenizer.bos_token_id}
-    special.add(tokenizer.eos_token_id)  # of some models the same token begins and ends
+    special = marks(tokenizer)
     for token in tokenizer(behind, add_special_tokens=False)["input_ids"]:
         if token in special:
             return token
         if tokenizer.decode([token]).strip():
             return None
     return None
+
+
+def marks(tokenizer: Any) -> set[int]:
+    """The tokens that can end a turn: special ones, and added ones that are written like one; not what begins a text,
+    or stands for what the vocabulary lacks."""
+    added = {token for text, token in tokenizer.get_added_vocab().items() if MARK.fullmatch(text)}
+    own = {*tokenizer.all_special_ids, *added} - {tokenizer.bos_token_id, tokenizer.unk_token_id}
+    return own | {tokenizer.eos_token_id}  # of some models the same token begins and ends
 
 
 def stops(tokenizer: Any, configured: int | list[int] | None) -> set[int]:

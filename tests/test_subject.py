@@ -19,8 +19,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from hn_utils.booting import read_tokenizer
+from hn_utils.inspection import inspect
 from hn_utils.study import Sampling
-from hn_utils.subject import Subject, read_tokenizer, weights_at_rest
+from hn_utils.subject import Subject, weights_at_rest
 
 SMALL = {"hidden_size": 32, "intermediate_size": 56, "num_hidden_layers": 2, "num_attention_heads": 4}
 PROMPTS = [[1, 9, 12, 40, 33, 7, 21], [1, 5, 6], [1, 50, 60, 70, 80]]
@@ -174,7 +176,7 @@ def test_a_weight_that_is_not_what_the_layer_does_is_refused(study):
         lambda _module, _inputs, output: 1.5 * output
     )  # as a scale kept beside the weight would
     with pytest.raises(ValueError, match="layer 1's MLP output is off by .* stored W_down"):
-        honest.inspect()
+        inspect(honest)
 
 
 def test_a_text_begins_as_the_tokenizer_begins_it(tmp_path, study, subject):
@@ -209,7 +211,7 @@ def test_a_template_that_writes_the_date_gives_the_same_prompt_tomorrow(tmp_path
     tokenizer.chat_template = "{{ strftime_now('%Y-%m-%d') }} {{ messages[0]['content'] }}"
     tokenizer.save_pretrained(folder)
     dated = Subject.load(str(folder), study)
-    ids = dated.tokenizer("2024-07-26 Where", add_special_tokens=False)["input_ids"]
+    ids = dated.tokenizer("2024-07-26 Where")["input_ids"]  # begun as the tokenizer begins every text
     assert dated.chat([{"role": "user", "content": "Where"}]) == ids
 
 

@@ -17,9 +17,10 @@ from transformers import (
 )
 from transformers.initialization import no_init_weights
 
+from hn_utils.booting import best_device, read_tokenizer
 from hn_utils.hub import check_folder, explained, known_fingerprint, patience, place_of
 from hn_utils.study import Study
-from hn_utils.subject import Subject, best_device, read_tokenizer
+from hn_utils.subject import Subject
 
 
 class Absent(Subject):

@@ -126,10 +126,10 @@ def pressed(model: Absent, study: Study, collected: Collected | None) -> tuple[l
             works.append(writing("replies", cells, study.batch_rows, 1, longest(kind[1]), model.heads, scaled=True))
     replies = total("replies", works)
     lengths = [len(row) for row in model.texts([text for text, _ in texts])]
-    losses = [
-        reading("ordinary text", [n for n in lengths for _ in range(doses)], study.batch_rows, study.batch_rows, model.heads)
-        for doses in (len(study.alphas), 2 * study.n_random_sets)
-    ]
+    losses, at_once = [], study.batch_rows
+    for doses in (len(study.alphas), 2 * study.n_random_sets):
+        read = [n for n in lengths for _ in range(doses)]
+        losses.append(reading("ordinary text", read, at_once, at_once, model.heads))
     loss, judged = total("ordinary text", losses), sum(item.rule not in RULES for item in items) * n_doses
     if collected and all_kept(model, collected):
         return [Work("replies", kept=replies.n), Work("ordinary text", kept=loss.n)], 0

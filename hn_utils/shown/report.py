@@ -109,7 +109,7 @@ def carried_verdict(there: Estimate | None, home: Estimate) -> str:
 def drift_verdict(drift: Drift) -> str:
     """Replicates if they moved less than random sets matched in layer and length, and than what the same probe picks on
     shuffled labels; weaker if only than any neurons. Cannot say where tuning moved none."""
-    if not drift.p:
+    if np.isnan(drift.mean_rank):
         return "cannot say"
     if drift.p["none"] > 0.05:
         return "absent"
@@ -220,12 +220,13 @@ def origin_findings(found: Found, origins: Origins) -> list[Finding]:
 
 def ranks_of(drift: Drift) -> dict[str, Any]:
     """What a summary keeps of drift; no ranks where tuning moved none."""
-    mean, within = (float(rank) if drift.p else None for rank in (drift.mean_rank, drift.mean_rank_within))
-    return {"mean_rank": mean, "mean_rank_within": within, "p": drift.p}
+    if not drift.anything_moved:
+        return {"mean_rank": None, "mean_rank_within": None, "p": {}}
+    return {k: getattr(drift, k) for k in ("mean_rank", "mean_rank_within", "p")}
 
 
 def mean_rank_told(drift: Drift) -> str:
-    if not drift.p:
+    if np.isnan(drift.mean_rank):
         return DID_NOT_MOVE
     p = f"p = {drift.p['none']:.4f}; same layers {drift.p['layer']:.4f}; and lengths {drift.p['magnitude']:.4f}"
     if len(drift.shuffled):
