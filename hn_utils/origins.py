@@ -220,7 +220,8 @@ def drift(
 
 def nowhere(n: int) -> Drift:
     """What is told of `n` neurons of which tuning moved none."""
-    unranked, no_set, p = np.full(n, np.nan), np.array([]), dict.fromkeys(("none", "layer", "magnitude"), np.nan)
+    unranked, no_set = np.full(n, np.nan), np.array([])
+    p = {match: float("nan") for match in CONTROLS if match != "shuffled"}
     return Drift(np.zeros(n), unranked, unranked, np.nan, np.nan, p, {}, no_set, [])
 
 

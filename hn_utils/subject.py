@@ -345,26 +345,14 @@ class Subject:
     def generate(
         self, prompts: Sequence[Sequence[int]], sampling: Sampling, seed: int = 0, stop: str = ""
     ) -> list[list[Generated]]:
-        """Draw `sampling.n` responses to each prompt, in one batch if it finds room. A response ends with its end of
-        turn, or with a token that holds `stop`.
+        """Draw `sampling.n` responses to each prompt, all in one batch. A response ends with its end of turn, or with a
+        token that holds `stop`.
 
         A prompt is read once. Draws that have written the same so far share a row, and those that have ended have none.
         A draw depends on its own prompt and number, on the settings and on `seed`: not on the others in the batch (but
         for rounding), nor on anything that ran before.
         """
-        self.padded(prompts, "left")  # raises before long work if one cannot be read
-        found: list[list[Generated]] = []
-        for piece in self.pieces(prompts):
-            with self.standing_for(piece, len(prompts)):
-                found += self.drawn_together(prompts[piece], sampling, seed, stop)
-        return found
-
-    def drawn_together(
-        self, prompts: Sequence[Sequence[int]], sampling: Sampling, seed: int, stop: str
-    ) -> list[list[Generated]]:
-        """`generate` in one batch, while `standing` says which of all prompts these are."""
         ids, mask = self.padded(prompts, "left")
-        cache = DynamicCache(config=self.model.config.get_text_config())
         ends = torch.tensor(sorted(self.stop_ids | self.holding(stop)), dtype=torch.long, device=self.device)
         draw = torch.arange(len(prompts) * sampling.n, device=self.device)  # those that have not ended
         row = draw // sampling.n  # the row of the batch that each of them goes on from
@@ -373,28 +361,41 @@ class Subject:
             numbers = np.concatenate([own_numbers(p, sampling, seed) for p in prompts])
             numbers = torch.from_numpy(numbers).to(self.device)
         written: list[list[tuple[int, float]]] = [[] for _ in draw]
-        hidden = self.read_on(ids, mask, cache)
-        for step in range(sampling.max_new_tokens):
-            logits = self.logits(hidden).to(self.device)
-            token = chosen(logits, row, sampling, None if numbers is None else numbers[draw, step])
-            logprob = logits.log_softmax(-1)[row, token]
-            require_numbers(logprob, self.name, self.model.dtype)
-            for i, chose, at in zip(draw.tolist(), token.tolist(), logprob.tolist(), strict=True):
-                written[i].append((chose, at))
-            on = ~torch.isin(token, ends)
-            if step + 1 == sampling.max_new_tokens or not on.any():
-                break
-            draw, size = draw[on], logits.shape[-1]
-            pairs, row = (row[on] * size + token[on]).unique(return_inverse=True)
-            before, ids = pairs // size, (pairs % size)[:, None]
-            if before.tolist() != list(range(len(mask))):
-                cache.reorder_cache(cast(torch.LongTensor, before))
-            mask = torch.cat([mask[before], torch.ones_like(ids)], 1)
-            standing = cast(Standing, self.standing)
-            self.standing = Standing(standing.row[before], standing.n)
-            hidden = self.read_on(ids, mask, cache)
+        hidden, cache = self.read_prompts(ids, mask)
+        with self.standing_for(slice(0, len(prompts)), len(prompts)):
+            for step in range(sampling.max_new_tokens):
+                logits = self.logits(hidden).to(self.device)
+                token = chosen(logits, row, sampling, None if numbers is None else numbers[draw, step])
+                logprob = logits.log_softmax(-1)[row, token]
+                require_numbers(logprob, self.name, self.model.dtype)
+                for i, chose, at in zip(draw.tolist(), token.tolist(), logprob.tolist(), strict=True):
+                    written[i].append((chose, at))
+                on = ~torch.isin(token, ends)
+                if step + 1 == sampling.max_new_tokens or not on.any():
+                    break
+                draw, size = draw[on], logits.shape[-1]
+                pairs, row = (row[on] * size + token[on]).unique(return_inverse=True)
+                before, ids = pairs // size, (pairs % size)[:, None]
+                if before.tolist() != list(range(len(mask))):
+                    cache.reorder_cache(cast(torch.LongTensor, before))
+                mask = torch.cat([mask[before], torch.ones_like(ids)], 1)
+                standing = cast(Standing, self.standing)
+                self.standing = Standing(standing.row[before], standing.n)
+                hidden = self.read_on(ids, mask, cache)
         flat = [self.finished(*zip(*some, strict=True)) for some in written]
         return [flat[i : i + sampling.n] for i in range(0, len(flat), sampling.n)]
+
+    def read_prompts(
+        self, ids: Int[Tensor, "row pos"], mask: Tensor
+    ) -> tuple[Float[Tensor, "row d_model"], DynamicCache]:
+        """The final hidden state of each prompt's last token, and the cache of all of them, read piece by piece."""
+        hidden: list[Tensor] = []
+        caches: list[DynamicCache] = []
+        for piece in self.pieces(ids.tolist()):
+            caches.append(DynamicCache(config=self.model.config.get_text_config()))
+            with self.standing_for(piece, len(ids)):
+                hidden.append(self.read_on(ids[piece], mask[piece], caches[-1]))
+        return torch.cat(hidden), joined(caches)
 
     def read_on(self, ids: Int[Tensor, "row pos"], mask: Tensor, cache: DynamicCache) -> Float[Tensor, "row d_model"]:
         """The final hidden state of each row's last token, read behind what `cache` holds, which takes these in."""
@@ -495,6 +496,17 @@ class Subject:
         if not self.bridge.blocks[layer].mlp.out.original_component.weight.is_floating_point():
             self.packed_norms[layer] = lengths
         return lengths
+
+
+def joined(caches: Sequence[DynamicCache]) -> DynamicCache:
+    """One cache with the rows of all, which were read to the same width."""
+    whole, *others = caches
+    for i, layer in enumerate(whole.layers if others else ()):
+        for name, held in list(vars(layer).items()):
+            if isinstance(held, Tensor) and held.ndim > 1:  # keys, values, or another state of each row
+                more = [getattr(other.layers[i], name) for other in others]
+                setattr(layer, name, torch.cat([held, *more]))
+    return whole
 
 
 @torch.inference_mode()

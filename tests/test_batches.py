@@ -91,7 +91,7 @@ def test_what_is_read_in_pieces_is_what_is_read_at_once(model, monkeypatch):
     monkeypatch.setattr(batches, "ROOM", 200 * HEADS * batches.SCORE)
     parts = read()
     hook.remove()
-    assert len(passes) - n_passes > n_passes
+    assert len(passes) > 2 * n_passes
     for one, other in zip(whole, parts, strict=True):
         np.testing.assert_allclose(one, other, rtol=2e-3, atol=2e-4)
 
@@ -106,7 +106,7 @@ def test_the_plan_counts_pieces_and_what_attention_takes(small):
     read = reading("contributions", [10] * 5, 64, 64, HEADS)
     assert (read.reads, read.read, read.rows, read.pairs) == (3, 50, 2, 200)
     written = writing("answers", [10] * 3, 64, 5, 4, HEADS)
-    assert (written.reads, written.writes, written.rows, written.pairs) == (2, 6, 10, 200)
+    assert (written.reads, written.writes, written.rows, written.pairs) == (2, 3, 15, 200)
 
 
 def test_attention_patterns_are_not_kept(model):

@@ -47,31 +47,33 @@ class Work:
         return replace(self, **sums, **most, disk=self.disk + other.disk, scaled=self.scaled or other.scaled)
 
 
-def in_batches(lengths: Sequence[int], size: int, heads: int) -> Iterator[list[int]]:
-    """From the longest to the shortest, as they are computed: at most `size` together, in pieces that find room."""
+def in_batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
+    """From the longest to the shortest, as they are computed."""
     ordered = sorted(lengths, reverse=True)
     for start in range(0, len(ordered), size):
-        batch = ordered[start : start + size]
-        yield from (batch[piece] for piece in pieces(batch, heads))
+        yield ordered[start : start + size]
 
 
 def reading(step: str, lengths: Sequence[int], shard: int, size: int, heads: int) -> Work:
     """Texts of these lengths read in shards, each in batches of `size`, by a model with so many attention heads."""
-    done, ordered = Work(step, n=len(lengths)), sorted(lengths, reverse=True)
-    for start in range(0, len(ordered), shard):
-        for batch in in_batches(ordered[start : start + shard], size, heads):
-            rows, width = len(batch), max(batch)
-            done += Work("", reads=1, read=rows * width, rows=rows, width=width, pairs=rows * width**2)
+    done = Work(step, n=len(lengths))
+    for some in in_batches(lengths, shard):
+        for batch in in_batches(some, size):
+            for piece in pieces(batch, heads):
+                rows, width = len(batch[piece]), max(batch[piece])
+                done += Work("", reads=1, read=rows * width, rows=rows, width=width, pairs=rows * width**2)
     return done
 
 
 def writing(
     step: str, prompts: Sequence[int], size: int, draws: int, new: int, heads: int, scaled: bool = False
 ) -> Work:
-    """`draws` texts of `new` tokens after each prompt, no two of which begin alike: then they would share rows."""
+    """`draws` texts of `new` tokens after each prompt, no two of which begin alike: then they would share rows. The
+    prompts of a batch are all padded to one width."""
     done = Work(step, n=len(prompts), scaled=scaled)
-    for batch in in_batches(prompts, size, heads):
+    for batch in in_batches(prompts, size):
         rows, width = len(batch) * draws, max(batch)
-        once = Work("", reads=1, read=len(batch) * width, writes=new - 1, written=(new - 1) * rows)
-        done += replace(once, rows=rows, width=width, pairs=len(batch) * width**2, new=new)
+        parts = [len(batch[piece]) for piece in pieces([width] * len(batch), heads)]
+        once = Work("", reads=len(parts), read=len(batch) * width, writes=new - 1, written=(new - 1) * rows)
+        done += replace(once, rows=rows, width=width, pairs=max(parts) * width**2, new=new)
     return done
