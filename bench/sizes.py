@@ -59,11 +59,11 @@ def works_of(model: Absent, study: Study, n: int, limits: Sequence[int]) -> list
     per_batch, doses = max(1, study.batch_rows // study.sampling.n), len(study.alphas) + 2 * study.n_control_sets
     works = []
     for asked, base in ((n, False), (int(0.4 * min(n, 5_000)), True)):
-        works.append(writing("answers", [QUESTION] * asked, per_batch, study.sampling.n, 8))
+        works.append(writing("answers", [QUESTION] * asked, per_batch, study.sampling.n, 8, model.heads))
         works += captured(model, [QUESTION + 4] * asked, 0, base)
     for new in limits:
-        works.append(writing("replies", [PRESSED] * (study.n_items * doses), study.batch_rows, 1, new))
-    return [*works, reading("text", [TEXT] * (200 * doses), study.batch_rows, study.batch_rows)]
+        works.append(writing("replies", [PRESSED] * (study.n_items * doses), study.batch_rows, 1, new, model.heads))
+    return [*works, reading("text", [TEXT] * (200 * doses), study.batch_rows, study.batch_rows, model.heads)]
 
 
 def seconds(model: Absent, works: Sequence[Work]) -> float:

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hn_utils.cache import cached
+from hn_utils.checks import require_finite
 from hn_utils.responses import Example
 from hn_utils.study import Study
 from hn_utils.subject import Subject
@@ -86,16 +87,29 @@ def token_contributions(
 ) -> list[Float[np.ndarray, "pos k"]]:
     """Contribution of some neurons (flat indices) at every token of each row, without pooling."""
     subject.require_neurons(neurons)
+    found: list[np.ndarray] = []
+    for piece in subject.pieces(rows):
+        with subject.standing_for(piece, len(rows)):
+            found += read_tokens(subject, rows[piece], np.asarray(neurons))
+    return found
+
+
+def read_tokens(
+    subject: Subject, rows: Sequence[Sequence[int]], neurons: Int[np.ndarray, "k"]
+) -> list[Float[np.ndarray, "pos k"]]:
+    """`token_contributions` of rows that are read at once."""
     ids, mask = subject.padded(rows, "right")
-    layers, places = np.divmod(np.asarray(neurons), subject.d_mlp)
+    layers, places = np.divmod(neurons, subject.d_mlp)
     values = np.zeros((*ids.shape, len(layers)), np.float32)
     activations: dict[int, Tensor] = {}
 
     def weigh(layer: int, mlp_out: Tensor) -> None:
-        mine = layers == layer
+        post, mine = activations.pop(layer), layers == layer
+        if not mine.any():
+            return
         columns = torch.as_tensor(places[mine], device=mlp_out.device)
-        post, norms = activations.pop(layer)[..., columns], subject.w_out_norm[layer].to(mlp_out.device)[columns]
-        values[..., mine] = contribution(post, norms, mlp_out).cpu().numpy()
+        norms = subject.column_lengths(layer).to(mlp_out.device)[columns]
+        values[..., mine] = contribution(post[..., columns], norms, mlp_out).cpu().numpy()
 
     with subject.hooked(post=activations.__setitem__, mlp_out=weigh):
         subject.hidden(ids, mask)
@@ -115,10 +129,24 @@ def region_weights(examples: Sequence[Example], width: int) -> Float[Tensor, "ba
 
 
 def mean_contributions(subject: Subject, examples: Sequence[Example]) -> Float[Tensor, "batch region layer neuron"]:
-    """Contributions of one batch, averaged inside the forward pass: memory does not grow with the text.
+    """Contributions of one batch, averaged inside the forward pass: memory does not grow with the text, but for the
+    scores of attention, for which a batch is read in pieces.
 
-    The mean of |z| |w| / |h| over a region is |w| times a matrix product of (weights / |h|) with |z|.
+    The mean of |z| |w| / |h| over a region is |w| times a matrix product of (weights / |h|) with |z|. Raises ValueError
+    if one is not finite.
     """
+    pooled: list[Tensor] = []
+    for piece in subject.pieces([e.ids for e in examples]):
+        with subject.standing_for(piece, len(examples)):
+            pooled.append(pooled_together(subject, examples[piece]))
+    values = torch.cat(pooled) * subject.w_out_norm
+    for layer in range(subject.n_layers):
+        require_finite(values[:, :, layer], subject.name, f"what layer {layer}'s neurons contribute")
+    return values
+
+
+def pooled_together(subject: Subject, examples: Sequence[Example]) -> Float[Tensor, "batch region layer neuron"]:
+    """Mean of |z| / |h| of examples that are read at once."""
     ids, mask = subject.padded([e.ids for e in examples], "right")
     weights = region_weights(examples, ids.shape[1]).to(subject.device)
     pooled = torch.zeros(len(examples), len(REGIONS), subject.n_layers, subject.d_mlp, device=subject.device)
@@ -130,7 +158,7 @@ def mean_contributions(subject: Subject, examples: Sequence[Example]) -> Float[T
 
     with subject.hooked(post=activations.__setitem__, mlp_out=weigh):
         subject.hidden(ids, mask)
-    return pooled * subject.w_out_norm
+    return pooled
 
 
 def capture(subject: Subject, examples: Sequence[Example], study: Study) -> Contributions:

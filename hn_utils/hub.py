@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import json
 import logging
+import os
 import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from huggingface_hub import try_to_load_from_cache
@@ -23,6 +26,13 @@ from hn_utils.study import Study
 OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
 NO_ANSWER = re.compile(r"couldn't connect|connection|offline mode|timed? ?out|name resolution", re.IGNORECASE)
 CUT_SHORT = re.compile(r"consistency check failed|should be of size|peer closed|incomplete message", re.IGNORECASE)
+OWN_CODE = re.compile(r"custom code|trust_remote_code", re.IGNORECASE)
+UNKNOWN_FAMILY = re.compile(r"supported architecture|does not recognize this architecture|unrecognized model", re.I)
+NO_TOKENIZER = re.compile(r"tokenizer", re.IGNORECASE)
+WHOLE = "give the model that it was made from, as save_pretrained or the hub has it"
+MERGE = "load it with peft, call merge_and_unload(), save_pretrained that and its tokenizer, and give the folder"
+SENTENCE_END = re.compile(r"(?<=[a-z)'`][.!?]) (?=[A-Z])")
+LONGEST = 160  # characters of a library's own words that are passed on
 LOADING = logging.getLogger("transformers.modeling_utils")
 RETRYING = logging.getLogger("huggingface_hub.utils._http")
 
@@ -49,13 +59,23 @@ def remedy(error: BaseException) -> str:
     if any(isinstance(one, LocalEntryNotFoundError | ConnectionError) or NO_ANSWER.search(str(one)) for one in chain):
         return "the hub does not answer: check your network, or give the folder of a copy"
     if any(isinstance(one, RevisionNotFoundError | EntryNotFoundError) for one in chain) or 404 in statuses:
-        return "the hub holds no such thing: check the name and the revision"
+        return "the hub holds no such thing: check the name and the revision (an adapter, or a GGUF file, is no model)"
+    if any(isinstance(one, ImportError) for one in chain):
+        return f"install that package, or {WHOLE}"
+    if any(OWN_CODE.search(str(one)) for one in chain):
+        return "code that comes with a model is not run here: choose a model that Transformers knows itself"
+    if any(UNKNOWN_FAMILY.search(str(one)) for one in chain):
+        return "no model of this family can be wrapped: choose one of a family that TransformerLens knows"
+    if any(isinstance(one, ValueError) and NO_TOKENIZER.search(str(one)) for one in chain):
+        return "its tokenizer cannot be read: put that of the model it was trained from beside it (save_pretrained)"
     return "check the name and its files"
 
 
 def explained(error: BaseException) -> str:
-    """An error's first line, its kind, and what to do."""
-    return f"({type(error).__name__}: {str(error).partition(chr(10))[0]}): {remedy(error)}"
+    """An error's kind, its first sentence, which may be long, and what to do."""
+    line = str(error).partition("\n")[0]
+    sentence = SENTENCE_END.split(line)[0].rstrip(".: ")
+    return f"({type(error).__name__}: {shorten(sentence, LONGEST, placeholder=' …')}): {remedy(error)}"
 
 
 def is_as_named(blob: Path) -> bool:
@@ -130,19 +150,50 @@ def patience() -> Iterator[None]:
         RETRYING.removeFilter(once)
 
 
+def place_of(name: str) -> tuple[str, str]:
+    """The folder or hub name, and the revision, that a model's name stands for."""
+    home = os.path.expanduser(name)
+    if Path(home).exists():
+        return home, ""
+    place, _, revision = home.partition("@")
+    return place, revision
+
+
 def check_folder(name: str) -> None:
-    """Raises OSError if a name that can only be a folder's is none of a model."""
-    if not name.startswith(("/", ".", "~")) or (Path(name) / "config.json").exists():
+    """Raises OSError if a name that can only be a folder's is none of a whole model."""
+    if not name:
+        raise OSError("no model is named: give a hub name (owner/model) or the folder of a model")
+    folder = Path(name)
+    if name.endswith(".gguf") or (folder.is_dir() and not holds(folder, "config.json") and holds(folder, "*.gguf")):
+        raise OSError(f"{name} is in the form of llama.cpp (GGUF), which is not read here: {WHOLE}")
+    if folder.is_file():
+        raise OSError(f"{name} is a file: give the folder that save_pretrained wrote, or a hub name (owner/model)")
+    if holds(folder, "adapter_config.json"):
+        raise OSError(f"{name} holds an adapter{of_base(folder)}, not a model: {MERGE}")
+    if not name.startswith(("/", ".", "~")) or (folder / "config.json").exists():
         return
-    if not Path(name).is_dir():
+    if not folder.is_dir():
         raise OSError(f"no folder {name}: check the path, or give a hub name (owner/model)")
     raise OSError(f"no model in folder {name}: it holds no config.json; give the folder that save_pretrained wrote")
+
+
+def holds(folder: Path, pattern: str) -> bool:
+    return folder.is_dir() and any(folder.glob(pattern))
+
+
+def of_base(folder: Path) -> str:
+    """Which model an adapter's own file says that it belongs to."""
+    try:
+        base = json.loads((folder / "adapter_config.json").read_text()).get("base_model_name_or_path")
+    except (OSError, ValueError):
+        return ""
+    return f" of {base}" if base else ""
 
 
 def copy_of(name: str, config: Any, study: Study) -> str:
     """What tells a copy of a model from another without a look at its weights: the hub's commit, or names, sizes and
     times of a folder's files; and how it is loaded."""
-    folder, what = Path(name), str(getattr(config, "_commit_hash", None))
+    folder, what = Path(place_of(name)[0]), str(getattr(config, "_commit_hash", None))
     if folder.is_dir():
         stats = [(path.name, path.stat()) for path in sorted(folder.iterdir())]
         name, what = str(folder.resolve()), str([(file, s.st_size, s.st_mtime_ns) for file, s in stats])

@@ -51,10 +51,12 @@ def dosed(subject: Subject, doses: Sequence[Dose]) -> Iterator[None]:
         if layer not in factors:
             return None
         columns, factor = (part.to(post.device) for part in factors[layer])
-        if len(doses) > 1 and subject.prompt_of_row is not None:
-            factor = factor[subject.prompt_of_row.to(post.device)]
-        elif len(doses) not in (1, len(post)):
-            raise ValueError(f"{len(doses)} alphas do not fit a batch of {len(post)} rows: give one, or one for each")
+        standing = subject.standing
+        given = len(post) if standing is None else standing.n
+        if len(doses) not in (1, given):
+            raise ValueError(f"{len(doses)} alphas do not fit a batch of {given} rows: give one, or one for each")
+        if len(doses) > 1 and standing is not None:
+            factor = factor[standing.row.to(post.device)]
         post = post.clone()
         post[..., columns] *= factor.to(post.dtype)[:, None]
         return post

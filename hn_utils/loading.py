@@ -6,13 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformers import PreTrainedModel
-
-from hn_utils.study import Study, changed, check_given, load_study, study_of_model
+from hn_utils.checks import require_model
+from hn_utils.study import Study, changed, load_study, study_of_model
 from hn_utils.subject import Subject
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 def load(which: str | Path | Study | None = None, **settings: Any) -> Subject:
@@ -36,8 +35,9 @@ def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, **settings:
     """Study a model that is in memory already, where it is and in the dtype that it has.
 
     Its study is that of a preset or hub name if it was loaded from there, with other settings where they are given.
-    (Its attention is computed in the eager form from then on.) Raises ValueError for an unknown setting, a model with
-    hooks of yours, or one without gated MLPs.
+    (Its attention is computed in the eager form from then on.) A model that is refused is left as it was; one that was
+    wrapped before can be wrapped again. Raises ValueError for an unknown setting, a model with hooks of yours or in
+    training mode, or one without gated MLPs.
 
     >>> import hn_utils as hn
     >>> from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -46,7 +46,7 @@ def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, **settings:
     >>> hn.wrap(*own, seed=1).study.seed
     1
     """
-    check_given("model", model, PreTrainedModel, "a model of Transformers in memory, or its name or folder to hn.load")
+    require_model(model)
     study = study_of_model(model.name_or_path or type(model).__name__)
     where = {"device": str(model.device), "dtype": str(model.dtype).removeprefix("torch.")}
     return Subject.wrap(model, tokenizer, replace(changed(study, **settings), **where))

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+import torch
+from jaxtyping import Bool, Float, Int
 from scipy.stats import rankdata, zscore
+from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from hn_utils.contributions import Labelled
@@ -25,6 +27,13 @@ CONTROLS = {  # of drift, by how they are matched
     "magnitude": "random neurons of the same layers and lengths of weights",
     "shuffled": "what the probe picks on shuffled labels",
 }
+
+
+SINGLE = 1e-14  # 1 - cosine by which a vector turns where every weight is off by a rounding of single precision
+DID_NOT_MOVE = (
+    "tuning did not move the H-Neurons, nor any other neuron: all W_up and W_down are those of the base model, up to "
+    "rounding"
+)
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,8 @@ class Drift:
     about the same length (equal steps turn a long vector less); `p` are two-sided permutation p-values of the
     H-Neurons' mean rank against them. `shuffled` are mean ranks of the sets that the same probe picks when right and
     wrong are shuffled, and p["shuffled"] how often these moved as little (one-sided): what marks all that L1 picks
-    marks no hallucination. `by_layer` asks each layer that has H-Neurons alone.
+    marks no hallucination. `by_layer` asks each layer that has H-Neurons alone. Where tuning turned no weights there
+    are no ranks: these and `p` are NaN, and `random`, `shuffled` and `by_layer` are empty.
     """
 
     score: Float[np.ndarray, "layer_neuron"]
@@ -99,9 +109,16 @@ class Drift:
     by_layer: list[LayerDrift]
 
     @property
+    def anything_moved(self) -> bool:
+        """Did tuning turn the weights of any neuron?"""
+        return not np.isnan(self.mean_rank)
+
+    @property
     def told(self) -> str:
         """Which way tuning moved them, and whether the control that comes nearest is told apart. What shuffled labels
         pick is asked for little movement alone."""
+        if not self.anything_moved:
+            return DID_NOT_MOVE
         little = self.mean_rank >= 0.5
         against = self.p if little else {match: p for match, p in self.p.items() if match != "shuffled"}
         nearest = max(against, key=lambda match: against[match])
@@ -125,14 +142,30 @@ def moved(base: Subject, instruct: Subject, name: str) -> Float[np.ndarray, "lay
     """1 - cosine between base and instruct weights of each neuron; `name` is up, gate or down.
 
     In double precision, since tuning turns a weight vector by little; on the CPU, since some accelerators have none;
-    and a layer at a time, since two whole models would not fit.
+    and a layer at a time, since two whole models would not fit. Exactly 0 where rounding accounts for all of it.
     """
 
     def of(layer: int) -> np.ndarray:
         before, after = (model.weight(layer, name).cpu().double() for model in (base, instruct))
-        return (1 - cosine_similarity(before, after, dim=1)).numpy()
+        angle = 1 - cosine_similarity(before, after, dim=1)
+        return angle.masked_fill(same_but_for_rounding(before, after) | (angle < SINGLE), 0).numpy()
 
     return np.concatenate([of(layer) for layer in range(instruct.n_layers)])
+
+
+def same_but_for_rounding(
+    before: Float[Tensor, "neuron d_model"], after: Float[Tensor, "neuron d_model"]
+) -> Bool[Tensor, "neuron"]:
+    """Which neurons' weights are equal once both are stored in 16 bits, as one of the two models may have been."""
+    same = torch.zeros(len(before), dtype=torch.bool)
+    for dtype in (torch.bfloat16, torch.float16):
+        same |= (before.to(dtype) == after.to(dtype)).all(1)
+    return same
+
+
+def standardised(values: np.ndarray) -> np.ndarray:
+    """z-scores; 0 for all where they are all the same."""
+    return np.asarray(zscore(values)) if np.ptp(values) > 0 else np.zeros_like(values)
 
 
 def least_moved_rank(score: np.ndarray) -> np.ndarray:
@@ -156,11 +189,14 @@ def drift(
     """The paper's drift analysis, with controls that the paper lacks: the same layers, the same lengths of weights, and
     the neurons (`noise`) that probes with shuffled labels pick.
 
-    Raises ValueError if the two models differ in shape.
+    Where tuning left all these weights as they were, up to rounding, nothing is ranked. Raises ValueError if the two
+    models differ in shape.
     """
     require_same_shape(base, instruct)
-    up, down = (np.asarray(zscore(moved(base, instruct, name))) for name in ("up", "down"))
-    score = (up + down) / 2
+    up, down = (moved(base, instruct, name) for name in ("up", "down"))
+    if not up.any() and not down.any():
+        return nowhere(len(up))
+    score = (standardised(up) + standardised(down)) / 2
     rank = least_moved_rank(score)
     within = np.concatenate([least_moved_rank(s) for s in score.reshape(instruct.n_layers, -1)])
     length = np.concatenate([lengths(base, layer) for layer in range(base.n_layers)])
@@ -180,6 +216,13 @@ def drift(
         mean = float(own.mean())
         by_layer.append(LayerDrift(layer, len(own), mean, two_sided(mean, np.array([o.mean() for o in others]))))
     return Drift(score, rank, within, value, float(within[neurons].mean()), p, random, shuffled, by_layer)
+
+
+def nowhere(n: int) -> Drift:
+    """What is told of `n` neurons of which tuning moved none."""
+    unranked, no_set = np.full(n, np.nan), np.array([])
+    p = {match: float("nan") for match in CONTROLS if match != "shuffled"}
+    return Drift(np.zeros(n), unranked, unranked, np.nan, np.nan, p, {}, no_set, [])
 
 
 def lengths(base: Subject, layer: int) -> Float[np.ndarray, "neuron"]:

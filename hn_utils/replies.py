@@ -110,7 +110,8 @@ def known_items(subject: Subject, items: Sequence[Item], study: Study) -> list[I
 
 
 def text_loss(subject: Subject, texts: Sequence[str], doses: Sequence[Dose], study: Study) -> np.ndarray:
-    """Mean loss of ordinary text, nats per token, [text, dose]: what scaling costs where nobody asks. Cached."""
+    """Mean loss of ordinary text, nats per token, [text, dose]: what scaling costs where nobody asks. Cached,
+    by the tokens of the text."""
     rows = subject.texts(texts)
     if short := [text for text, row in zip(texts, rows, strict=True) if len(row) < 2]:
         raise ValueError(f"text {short[0]!r} has no token that another predicts: leave it out")
@@ -121,6 +122,6 @@ def text_loss(subject: Subject, texts: Sequence[str], doses: Sequence[Dose], stu
             read = subject.logprobs([cells[i][0] for i in some])
         return {"loss": np.array([-float(row.mean()) for row in read])}
 
-    keys, lengths = by_dose(texts, doses), [len(row) for row, _ in cells]
+    keys, lengths = by_dose(rows, doses), [len(row) for row, _ in cells]
     kept = cached("text-loss", subject.key(VERSION), keys, compute, study.batch_rows, lengths)
     return kept.array("loss").reshape(len(texts), len(doses))

@@ -1,4 +1,5 @@
-"""The model being studied, behind the few verbs that the notebooks need. Only this module knows TransformerLens.
+"""The model being studied, behind the few verbs that the notebooks need. Beside it only `booting` and
+`wrapping` know TransformerLens.
 
 Axes are named once, here: `batch` rows, `pos` token positions, `layer`, `neuron` within a layer.
 """
@@ -11,11 +12,9 @@ import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -23,29 +22,19 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
-from transformer_lens.model_bridge.sources.transformers import helpers
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    BitsAndBytesConfig,
-    DynamicCache,
-    LogitsProcessor,
-    LogitsProcessorList,
-    PreTrainedModel,
-    TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
-)
-from xxhash import xxh3_128
+from transformers import DynamicCache, PreTrainedModel
 
-from hn_utils.hub import check_folder, damaged, every_weight, explained, patience, remember_fingerprint
+from hn_utils import templates
+from hn_utils.batches import pieces
+from hn_utils.booting import around, boot, check_device
+from hn_utils.checks import require_numbers, require_reading_mode, require_tokenizer, require_weights_here
+from hn_utils.drawing import chosen, own_numbers
+from hn_utils.hub import check_folder, damaged, every_weight, explained, patience, place_of, remember_fingerprint
+from hn_utils.identity import fingerprint
+from hn_utils.inspection import inspect
 from hn_utils.intervene import Dose, dosed
 from hn_utils.study import Sampling, Study, called
-
-# TransformerLens would install packages while it loads an image-and-text model, of which only text is read here.
-helpers._ensure_torchvision = lambda: False
-# What templates that write the date are told, so that a prompt is the same tomorrow: it shadows such a function.
-FIXED_DATE = "{%- macro strftime_now(form) -%}{{ {'%Y-%m-%d': '2024-07-26'}.get(form, '26 Jul 2024') }}{%- endmacro -%}"
+from hn_utils.wrapping import Wrapped, as_it_was, foreign_hooks, remember, wrapped_before
 
 LOGITS = 2**26  # how many are held at once: 256 MB in float32
 
@@ -62,35 +51,11 @@ class Generated:
     text: str
 
 
-def reshaped(logits: Float[Tensor, "row vocab"], sampling: Sampling) -> Float[Tensor, "row vocab"]:
-    """What temperature, top-k and top-p make of logits, by the steps of Transformers' own sampler."""
-    steps: list[LogitsProcessor] = [TemperatureLogitsWarper(float(sampling.temperature))]
-    if sampling.top_k:
-        steps.append(TopKLogitsWarper(sampling.top_k))
-    if sampling.top_p < 1:
-        steps.append(TopPLogitsWarper(sampling.top_p))
-    return LogitsProcessorList(steps)(cast(torch.LongTensor, None), cast(torch.FloatTensor, logits))
+class Standing(NamedTuple):
+    """Which of the `n` rows or prompts that were given each row of the batch stands for."""
 
-
-def chosen(
-    logits: Float[Tensor, "row vocab"],
-    row: Int[Tensor, "draw"],
-    sampling: Sampling,
-    numbers: Float[Tensor, "draw"] | None,
-) -> Int[Tensor, "draw"]:
-    """Each draw's next token: the one on which its random number falls, or the likeliest if there are none."""
-    if numbers is None:
-        return logits.argmax(-1)[row]
-    up_to = reshaped(logits, sampling).softmax(-1).cumsum(-1)[row]
-    number = numbers.to(up_to)[:, None] * up_to[:, -1:]
-    return (up_to <= number).sum(-1)  # the first token with more than that share up to it
-
-
-def own_numbers(prompt: Sequence[int], sampling: Sampling, seed: int) -> Float[np.ndarray, "draw step"]:
-    """Random numbers in [0, 1) for each draw and step, from the seed and the prompt alone."""
-    name = np.frombuffer(xxh3_128(np.asarray(prompt, np.int64).tobytes()).digest(), np.uint32)
-    drawn = np.random.default_rng([seed, *name.tolist()]).random((sampling.n, sampling.max_new_tokens), np.float32)
-    return drawn.clip(max=1 - 1e-6)
+    row: Int[Tensor, "batch"]
+    n: int
 
 
 LOADED = "a model from hn.load or hn.wrap"  # what every step wants as its `model`
@@ -121,9 +86,9 @@ class Subject:
         self.device = next(self.model.parameters()).device
         self.packed_norms: dict[int, Tensor] = {}
         self.held: dict[str, set[int]] = {}
-        self.prompt_of_row: Int[Tensor, "row"] | None = None  # while `generate` writes: which prompt a row goes on from
+        self.standing: Standing | None = None  # while rows are read or written in several pieces
         keep_freed_memory()
-        self.checked = self.inspect()
+        self.checked = inspect(self)
         self.own_hooks = self.hooks()
 
     def __repr__(self) -> str:
@@ -145,8 +110,8 @@ class Subject:
         if study.bits not in (None, 4, 8):
             raise ValueError(f"bits={study.bits} must be 4, 8 or None: 4 and 8 need the package bitsandbytes")
         check_device(study.device)
-        place, _, revision = (name, "", "") if Path(name).exists() else name.partition("@")
-        check_folder(name)
+        place, revision = place_of(name)
+        check_folder(place)
         try:
             with patience(), every_weight():
                 bridge, tokenizer = boot(place, revision, dtype, study)
@@ -164,83 +129,23 @@ class Subject:
     def wrap(cls, model: PreTrainedModel, tokenizer, study: Study) -> Subject:
         """A model that is in memory already, where it is and as it is, but that its attention becomes the eager form.
 
-        Raises ValueError as `load` does, or if the model has hooks: what is kept on disk is the plain model's.
+        A refused model is left as it was; one that was wrapped before is taken as it is wrapped. Raises ValueError as
+        `load` does, or if the model has hooks or is in training mode: what is kept on disk is the plain model's.
         """
-        if hooks := foreign_hooks(model):
+        require_tokenizer(tokenizer)
+        require_weights_here(model, study.instruct)
+        require_reading_mode(model, study.instruct)
+        before = wrapped_before(model)
+        if hooks := foreign_hooks(model, before.hooks if before else ()):
             raise ValueError(
                 f"{study.instruct} has {len(hooks)} hooks, such as {hooks[0]}: remove them before you wrap it"
             )
-        with patience():
-            bridge = TransformerBridge.boot_transformers(
-                study.instruct, hf_model=model, dtype=model.dtype, tokenizer=tokenizer
-            )
-        return cls(bridge, tokenizer, study.instruct, study)
-
-    @torch.inference_mode()
-    def inspect(self) -> list[str]:
-        """Look once at what could silently be wrong, and say what was found. Raises ValueError if something is."""
-        parts = ("gate", "in", "out")
-        wrong = [i for i, b in enumerate(self.bridge.blocks) if not all(hasattr(b.mlp, part) for part in parts)]
-        if wrong:
-            raise ValueError(
-                f"{self.name}: layers {wrong} have no gated MLP (a mixture of experts has many); only models with one "
-                "gated MLP in every layer are studied"
-            )
-        row = self.text("Who wrote the first page, and when?")
-        alone = self.inspect_writes(row)
-        bound = self.rounding(alone.dtype)
-        whole = self.model(input_ids=self.padded([row], "right")[0], use_cache=False).logits[0, -1]
-        if (off := relative(self.logits(alone), whole)) > bound:
-            raise ValueError(f"{self.name}: its logits are off by {off:.1%} from what unembedding its last layer gives")
-        off = self.inspect_padding(row, alone)
-        return [
-            f"{type(self.model).__name__}, {self.n_layers} layers of {self.d_mlp} gated neurons each",
-            f"{alone.dtype} on {self.device}, MLP output taken where the down projection writes it",
-            f"a row padded on the left differs by {off:.1e}",
-            self.inspect_template(),
-        ]
-
-    def rounding(self, dtype: torch.dtype) -> float:
-        """How far two ways to compute the same may be apart."""
-        exact = dtype == torch.float32 and not getattr(self.model, "is_quantized", False)
-        return 1e-3 if exact else 0.05
-
-    def inspect_writes(self, row: list[int]) -> Float[Tensor, "d_model"]:
-        """Is every layer's MLP output what its neurons write? Returns the last token's final hidden state."""
-        posts: dict[int, Tensor] = {}
-        outs: dict[int, Tensor] = {}
-        with self.hooked(post=posts.__setitem__, mlp_out=outs.__setitem__):
-            alone = self.hidden(*self.padded([row], "right"))[0, -1]
-        wrong = [i for i in range(self.n_layers) if i not in posts or posts[i].shape[-1] != self.d_mlp]
-        if wrong:
-            raise ValueError(f"{self.name}: layers {wrong} do not show {self.d_mlp} neurons, as the others do")
-        for layer in range(self.n_layers):
-            off = relative(posts[layer].float() @ self.weight(layer, "down") + self.bias(layer), outs[layer])
-            if off > self.rounding(alone.dtype):
-                raise ValueError(
-                    f"{self.name}: layer {layer}'s MLP output is off by {off:.1%} from what its neurons write by the "
-                    "stored W_down: contributions would be wrong"
-                )
-        return alone
-
-    def inspect_padding(self, row: list[int], alone: Float[Tensor, "d_model"]) -> float:
-        """How far a row's final hidden state is off when it is padded on the left."""
-        ids, mask = self.padded([row, row + row], "left")
-        places = (mask.cumsum(1) - 1).clamp(min=0)
-        out = self.model.base_model(input_ids=ids, attention_mask=mask, position_ids=places, use_cache=False)
-        off = relative(out.last_hidden_state[0, -1], alone)
-        if off > self.rounding(alone.dtype):
-            raise ValueError(f"{self.name}: a row padded on the left changes by {off:.1%}: padding is not masked")
-        return off
-
-    def inspect_template(self) -> str:
-        """Does the chat template begin a prompt, and once?"""
-        if not self.tokenizer.chat_template:
-            return "no chat template: asked as a base model"
-        begin, prompt = self.tokenizer.bos_token_id, self.asked(["a"])[0]
-        if begin is not None and prompt[:2] == [begin, begin]:
-            raise ValueError(f"{self.name}: its chat template begins a prompt twice; expected once")
-        return f"chat template present, begins a prompt with {self.tokenizer.decode(prompt[:1])!r}, once"
+        if before:
+            return cls(before.bridge, tokenizer, study.instruct, study)
+        with as_it_was(model):
+            subject = cls(around(model, tokenizer, study.instruct), tokenizer, study.instruct, study)
+        remember(model, Wrapped(subject.bridge, subject.own_hooks))
+        return subject
 
     @property
     def short_name(self) -> str:
@@ -261,9 +166,10 @@ class Subject:
     def key(self, version: int, **settings: Any) -> dict[str, Any]:
         """What a stage's results on this model depend on besides their items: the stage's version, the model, settings.
 
-        Raises ValueError while neurons are scaled, or any hook hangs on the model that did not when it was loaded: what
-        it does then is not what this key stands for.
+        Raises ValueError while neurons are scaled, or any hook hangs on the model that did not when it was loaded, or
+        it is in training mode: what it does then is not what this key stands for.
         """
+        require_reading_mode(self.model, self.name)
         if self.hooks() != self.own_hooks:
             raise ValueError(
                 f"{self.name} has live hooks (is this inside `with scaled(...)`?), and what is kept on disk is the "
@@ -292,16 +198,7 @@ class Subject:
 
     def hashed(self) -> str:
         """The fingerprint, from every weight as it is now."""
-        digest, config = xxh3_128(), deepcopy(self.model.config)
-        config.output_attentions = True  # as it is when a model is loaded here; how one is run is not what it is
-        digest.update(config.to_json_string().encode())
-        digest.update(self.tokenizer.backend_tokenizer.to_str().encode())
-        digest.update(str((self.tokenizer.chat_template, sorted(self.stop_ids))).encode())
-        for name, weight in sorted(self.model.named_parameters()):  # state_dict() would unpack 4-bit weights for good
-            scales = (getattr(weight, "SCB", None), getattr(getattr(weight, "quant_state", None), "absmax", None))
-            digest.update(str((name, *(s.tolist() for s in scales if s is not None))).encode())
-            digest.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+        return fingerprint(self.model, self.tokenizer, self.stop_ids)
 
     # --- text and ids ----------------------------------------------------------------------------------------------
 
@@ -310,15 +207,9 @@ class Subject:
 
         Raises ValueError if the tokenizer has no chat template: a base model must be asked with plain text.
         """
-        if not self.tokenizer.chat_template:
+        if not templates.template_of(self.tokenizer):
             raise ValueError(f"{self.name} has no chat template: ask it with Subject.text, as a base model")
-        return self.tokenizer.apply_chat_template(
-            messages,
-            tokenize=False,
-            add_generation_prompt=True,
-            chat_template=FIXED_DATE + self.tokenizer.chat_template,
-            enable_thinking=False,  # a template that knows no thinking ignores this
-        )
+        return templates.prompted(self.tokenizer, messages)
 
     def chats(self, talks: Sequence[list[dict[str, str]]]) -> list[list[int]]:
         """Token ids of each conversation, `rendered`."""
@@ -333,8 +224,7 @@ class Subject:
 
     def texts(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of plain texts, begun with a begin-of-text token if the tokenizer itself begins texts so."""
-        own = self.tokenizer("")["input_ids"][:1]
-        begin = own if own == [self.tokenizer.bos_token_id] else []
+        begin = [self.tokenizer.bos_token_id] if templates.begins_texts(self.tokenizer) else []
         return [begin + ids for ids in self.tokenized(texts)]
 
     def text(self, text: str) -> list[int]:
@@ -349,7 +239,7 @@ class Subject:
     def padded(
         self, rows: Sequence[Sequence[int]], side: str
     ) -> tuple[Int[Tensor, "batch pos"], Bool[Tensor, "batch pos"]]:
-        size = self.model.config.get_text_config().vocab_size
+        size = self.vocabulary
         if wrong := [row for row in rows if not len(row) or not 0 <= min(row) <= max(row) < size] or not len(rows):
             raise ValueError(f"rows must hold token ids from 0 to {size - 1}, at least one each, unlike {wrong}")
         width = max(len(r) for r in rows)
@@ -378,10 +268,29 @@ class Subject:
         with self.bridge.hooks(fwd_hooks=hooks):
             yield
 
+    def network(self, **given: Any) -> Any:
+        """One pass through all layers, without the cost of the unembedding. Attention patterns are not kept: they are
+        what takes most memory, and no one looks at them. Raises ValueError if the model is in training mode."""
+        require_reading_mode(self.model, self.name)
+        return self.model.base_model(**given, output_attentions=False)
+
+    def pieces(self, rows: Sequence[Sequence[int]]) -> list[slice]:
+        """Which neighbouring rows are read together, so that the scores of attention find room."""
+        return pieces([len(row) for row in rows], self.model.config.get_text_config().num_attention_heads)
+
+    @contextlib.contextmanager
+    def standing_for(self, piece: slice, n: int) -> Iterator[None]:
+        """While the block runs, the batch holds this piece of the `n` rows that were given."""
+        self.standing = Standing(torch.arange(piece.start, piece.stop, device=self.device), n)
+        try:
+            yield
+        finally:
+            self.standing = None
+
     @torch.inference_mode()
     def hidden(self, ids: Tensor, mask: Tensor) -> Float[Tensor, "batch pos d_model"]:
-        """Final hidden states of right-padded rows, without the cost of the unembedding."""
-        return self.model.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+        """Final hidden states of right-padded rows, all read at once, without the cost of the unembedding."""
+        return self.network(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
 
     @torch.inference_mode()
     def logits(self, hidden: Float[Tensor, "*pos d_model"]) -> Float[Tensor, "*pos vocab"]:
@@ -398,6 +307,14 @@ class Subject:
 
         Logits are held for few positions at a time: of all, they would fill gigabytes at a large vocabulary.
         """
+        found: list[Tensor] = []
+        for piece in self.pieces(rows):
+            with self.standing_for(piece, len(rows)):
+                found += self.logprobs_together(rows[piece])
+        return found
+
+    def logprobs_together(self, rows: Sequence[Sequence[int]]) -> list[Float[Tensor, "pos"]]:
+        """`logprobs` of rows that are read at once."""
         ids, mask = self.padded(rows, "right")
         read = mask[:, 1:].bool()
         hidden, following = self.hidden(ids, mask)[:, :-1][read], ids[:, 1:][read]
@@ -406,8 +323,11 @@ class Subject:
     def logprobs_of(self, hidden: Float[Tensor, "pos d_model"], following: Int[Tensor, "pos"]) -> Float[Tensor, "pos"]:
         """Log-probability (nats) of the token that follows each hidden state, a piece at a time."""
         at_once = max(1, LOGITS // len(self.tokenizer))
-        pieces = zip(hidden.split(at_once), following.split(at_once), strict=True)
-        return torch.cat([self.logits(h).log_softmax(-1).gather(1, f[:, None])[:, 0].cpu() for h, f in pieces])
+        parts = zip(hidden.split(at_once), following.split(at_once), strict=True)
+        chosen = [self.logits(h).log_softmax(-1).gather(1, f[:, None])[:, 0].cpu() for h, f in parts]
+        together = torch.cat(chosen)
+        require_numbers(together, self.name, self.model.dtype)
+        return together
 
     @torch.inference_mode()
     def endings_logprobs(
@@ -423,18 +343,15 @@ class Subject:
         for row, ending in enumerate(ending for some in endings for ending in some):
             following[row, : len(ending)], there[row, : len(ending)] = torch.tensor(ending, dtype=torch.long), 1
         following, there = following.to(self.device), there.to(self.device)
-        cache = DynamicCache(config=self.model.config.get_text_config())
-        last = self.read_on(ids, mask, cache)  # [beginning, d_model]
+        last, cache = self.read_prompts(ids, mask)  # [beginning, d_model]
         of_row = torch.arange(len(ids), device=self.device).repeat_interleave(n)
         hidden = last[of_row.to(last.device), None]  # [row, 1, d_model]
         if width > 1:
             cache.reorder_cache(cast(torch.LongTensor, of_row))
             mask = torch.cat([mask[of_row], there[:, :-1]], 1)
-            self.prompt_of_row = of_row
-            try:
+            with self.standing_for(slice(0, len(ids)), len(ids)):
+                self.standing = Standing(of_row, len(ids))
                 rest = self.read_further(following[:, :-1], mask, cache)  # [row, pos, d_model]
-            finally:
-                self.prompt_of_row = None
             hidden = torch.cat([hidden, rest], 1)
         read = there.bool()
         values = torch.zeros(following.shape, device=self.device)
@@ -447,11 +364,15 @@ class Subject:
     ) -> Iterator[tuple[Float[Tensor, "layer pos d_model"], Float[Tensor, "place vocab"]]]:
         """For each row the residual stream after every layer, and the log-probabilities (nats) of what follows each of
         its `places`. The last layer's stream is that after the final norm; what lies beyond a row's end is padding."""
-        ids, mask = self.padded(rows, "right")
-        out = self.model.base_model(input_ids=ids, attention_mask=mask, use_cache=False, output_hidden_states=True)
-        for i, at in enumerate(places):
-            streams = torch.stack([h[i].to(self.device) for h in out.hidden_states[1:]])
-            yield streams, self.logits(out.last_hidden_state[i, list(at)]).log_softmax(-1)
+        for piece in self.pieces(rows):
+            ids, mask = self.padded(rows[piece], "right")
+            with self.standing_for(piece, len(rows)):
+                out = self.network(input_ids=ids, attention_mask=mask, use_cache=False, output_hidden_states=True)
+            for i, at in enumerate(places[piece]):
+                streams = torch.stack([h[i].to(self.device) for h in out.hidden_states[1:]])
+                predicted = self.logits(out.last_hidden_state[i, list(at)]).log_softmax(-1)
+                require_numbers(predicted, self.name, self.model.dtype)
+                yield streams, predicted
 
     @torch.inference_mode()
     def generate(
@@ -465,7 +386,6 @@ class Subject:
         for rounding), nor on anything that ran before.
         """
         ids, mask = self.padded(prompts, "left")
-        cache = DynamicCache(config=self.model.config.get_text_config())
         ends = torch.tensor(sorted(self.stop_ids | self.holding(stop)), dtype=torch.long, device=self.device)
         draw = torch.arange(len(prompts) * sampling.n, device=self.device)  # those that have not ended
         row = draw // sampling.n  # the row of the batch that each of them goes on from
@@ -474,13 +394,13 @@ class Subject:
             numbers = np.concatenate([own_numbers(p, sampling, seed) for p in prompts])
             numbers = torch.from_numpy(numbers).to(self.device)
         written: list[list[tuple[int, float]]] = [[] for _ in draw]
-        hidden = self.read_on(ids, mask, cache)
-        self.prompt_of_row = torch.arange(len(prompts), device=self.device)
-        try:
+        hidden, cache = self.read_prompts(ids, mask)
+        with self.standing_for(slice(0, len(prompts)), len(prompts)):
             for step in range(sampling.max_new_tokens):
                 logits = self.logits(hidden).to(self.device)
                 token = chosen(logits, row, sampling, None if numbers is None else numbers[draw, step])
                 logprob = logits.log_softmax(-1)[row, token]
+                require_numbers(logprob, self.name, self.model.dtype)
                 for i, chose, at in zip(draw.tolist(), token.tolist(), logprob.tolist(), strict=True):
                     written[i].append((chose, at))
                 on = ~torch.isin(token, ends)
@@ -492,12 +412,23 @@ class Subject:
                 if before.tolist() != list(range(len(mask))):
                     cache.reorder_cache(cast(torch.LongTensor, before))
                 mask = torch.cat([mask[before], torch.ones_like(ids)], 1)
-                self.prompt_of_row = self.prompt_of_row[before]
+                standing = cast(Standing, self.standing)
+                self.standing = Standing(standing.row[before], standing.n)
                 hidden = self.read_on(ids, mask, cache)
-        finally:
-            self.prompt_of_row = None
         flat = [self.finished(*zip(*some, strict=True)) for some in written]
         return [flat[i : i + sampling.n] for i in range(0, len(flat), sampling.n)]
+
+    def read_prompts(
+        self, ids: Int[Tensor, "row pos"], mask: Tensor
+    ) -> tuple[Float[Tensor, "row d_model"], DynamicCache]:
+        """The final hidden state of each prompt's last token, and the cache of all of them, read piece by piece."""
+        hidden: list[Tensor] = []
+        caches: list[DynamicCache] = []
+        for piece in self.pieces(ids.tolist()):
+            caches.append(DynamicCache(config=self.model.config.get_text_config()))
+            with self.standing_for(piece, len(ids)):
+                hidden.append(self.read_on(ids[piece], mask[piece], caches[-1]))
+        return torch.cat(hidden), joined(caches)
 
     def read_on(self, ids: Int[Tensor, "row pos"], mask: Tensor, cache: DynamicCache) -> Float[Tensor, "row d_model"]:
         """The final hidden state of each row's last token, read behind what `cache` holds, which takes these in."""
@@ -508,7 +439,7 @@ class Subject:
     ) -> Float[Tensor, "row pos d_model"]:
         """The same of all these tokens."""
         places = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-        out = self.model.base_model(
+        out = self.network(
             input_ids=ids, attention_mask=mask, position_ids=places, past_key_values=cache, use_cache=True
         )
         return out.last_hidden_state
@@ -517,15 +448,24 @@ class Subject:
         return Generated(list(ids), list(logprobs), self.decode(ids).strip())
 
     @property
+    def vocabulary(self) -> int:
+        """How many tokens the model knows; its tokenizer may name more, or fewer."""
+        return self.model.config.get_text_config().vocab_size
+
+    @property
     def pad_id(self) -> int:
-        """What fills up short rows; always masked, so any id will do."""
-        pad = self.tokenizer.pad_token_id
-        return min(self.stop_ids, default=0) if pad is None else pad
+        """What fills up short rows; always masked, so any id that the model knows will do."""
+        own = [self.tokenizer.pad_token_id, *sorted(self.stop_ids), 0]
+        return next(token for token in own if token is not None and 0 <= token < self.vocabulary)
+
+    @property
+    def configured_ends(self) -> int | list[int] | None:
+        """What the model's configuration names as ends of its turn."""
+        return cast(Any, self.model.generation_config).eos_token_id
 
     @cached_property
     def stop_ids(self) -> set[int]:
-        config = self.model.generation_config.eos_token_id
-        return {self.tokenizer.eos_token_id, *(config if isinstance(config, list) else [config])} - {None}
+        return templates.stops(self.tokenizer, self.configured_ends)
 
     def holding(self, stop: str) -> set[int]:
         """The tokens whose text holds `stop`; one that is spread over several tokens is in none."""
@@ -550,7 +490,7 @@ class Subject:
 
     def ask(self, text: str, max_new_tokens: int = 64) -> str:
         """The likeliest reply to what a user says; a model without a chat template continues it as a base model."""
-        if self.tokenizer.chat_template:
+        if templates.template_of(self.tokenizer):
             prompt, stop = self.asked([text])[0], ""
         else:
             prompt, stop = self.text(self.study.base_prompt.format(question=text)), self.study.base_stop
@@ -597,19 +537,15 @@ class Subject:
         return lengths
 
 
-def foreign_hooks(model: torch.nn.Module) -> list[str]:
-    """Hooks on a model's modules that are not of Transformers itself, which records hidden states by hooks."""
-    found = []
-    for name, module in model.named_modules():
-        for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values()):
-            if not str(getattr(hook, "__module__", "")).startswith("transformers."):
-                found.append(f"{getattr(hook, '__name__', hook)} on {name or 'the model'}")
-    return found
-
-
-def relative(value: Tensor, expected: Tensor) -> float:
-    """How far a tensor is off, relative to the size of what was expected."""
-    return float((value.float() - expected.float()).norm() / expected.float().norm())
+def joined(caches: Sequence[DynamicCache]) -> DynamicCache:
+    """One cache with the rows of all, which were read to the same width."""
+    whole, *others = caches
+    for i, layer in enumerate(whole.layers if others else ()):
+        for name, held in list(vars(layer).items()):
+            if isinstance(held, Tensor) and held.ndim > 1:  # keys, values, or another state of each row
+                more = [getattr(other.layers[i], name) for other in others]
+                setattr(layer, name, torch.cat([held, *more]))
+    return whole
 
 
 @torch.inference_mode()
@@ -628,42 +564,3 @@ def keep_freed_memory() -> None:
     if platform.libc_ver()[0] == "glibc":
         for threshold in (-1, -3):  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
             ctypes.CDLL(None).mallopt(threshold, 2**30)
-
-
-def check_device(device: str) -> None:
-    """Raises ValueError if there is no such device here."""
-    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if device not in ("auto", "several") and not here.get(device.partition(":")[0]):
-        there = ", ".join(["auto", "several", *(name for name, found in here.items() if found)])
-        raise ValueError(f"device={device!r} is not on this machine: choose one of {there}")
-
-
-def best_device() -> str:
-    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def boot(place: str, revision: str, dtype: torch.dtype, study: Study) -> tuple[TransformerBridge, Any]:
-    """The wrapped model and its tokenizer, on the study's device."""
-    options: dict[str, Any] = {"revision": revision} if revision else {}
-    tokenizer = read_tokenizer(place, options)
-    if study.bits:
-        options["hf_model"] = quantized(place, study.bits, dtype, options)
-    elif study.device == "several":
-        options["device_map"] = "auto"
-    else:
-        options["device"] = best_device() if study.device == "auto" else study.device
-    return TransformerBridge.boot_transformers(place, dtype=dtype, tokenizer=tokenizer, **options), tokenizer
-
-
-def read_tokenizer(place: str, options: dict[str, Any]) -> Any:
-    """The tokenizer of a model, mended where (and only where) Transformers knows that its files split words wrongly."""
-    return AutoTokenizer.from_pretrained(place, fix_mistral_regex=True, **options)
-
-
-def quantized(name: str, bits: int, dtype: torch.dtype, options: dict[str, Any]) -> PreTrainedModel:
-    """A 4- or 8-bit model by bitsandbytes, spread over what devices there are."""
-    four = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": dtype}
-    settings: dict[str, Any] = {"load_in_8bit": True} if bits == 8 else four
-    return AutoModelForCausalLM.from_pretrained(
-        name, quantization_config=BitsAndBytesConfig(**settings), dtype=dtype, device_map="auto", **options
-    )

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers.processors import TemplateProcessing
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
@@ -102,6 +103,8 @@ def make_checkpoint(family: str, folder: Path, seed: int = 0, **size: int) -> Pa
     tokenizer = AutoTokenizer.from_pretrained(ORGANISM / "instruct")
     tokenizer.add_tokens(MARKS)
     config_of, tokenizer.chat_template = FAMILIES[family]
+    if tokenizer.chat_template == QWEN:  # its own tokenizer puts no begin token before a text
+        tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="$A", special_tokens=[])
     torch.manual_seed(seed)
     ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": None}
     config = config_of(**SIZE | size, vocab_size=len(tokenizer), **ids)

@@ -126,6 +126,39 @@ def test_equal_steps_turn_long_weights_less_and_the_length_control_knows():
     assert found.p["magnitude"] > 0.05
 
 
+def stored(values: np.ndarray, dtype: torch.dtype) -> np.ndarray:
+    return torch.tensor(values).to(dtype).double().numpy()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_where_nothing_was_tuned_nothing_is_ranked_whatever_the_rounding(dtype):
+    weights = np.random.default_rng(5).normal(0, 0.02, (2, 50, 32))
+    found = drift(model(weights, weights), model(stored(weights, dtype), stored(weights, dtype)), np.array([3, 70]))
+    assert not found.anything_moved
+    assert found.told.startswith("tuning did not move the H-Neurons, nor any other neuron")
+    assert not found.score.any()
+    assert np.isnan([found.mean_rank, *found.rank, *found.p.values()]).all()
+    assert (found.random, found.by_layer, len(found.shuffled)) == ({}, [], 0)
+
+
+def test_a_part_that_was_not_tuned_adds_no_noise_to_the_ranks():
+    rng = np.random.default_rng(6)
+    before, angles = turned(rng.uniform(0, 6, (2, 50))), rng.uniform(0.1, 0.5, (2, 50))
+    angles[:, 10:] = 0  # tuning touched the first ten of each layer, in one matrix
+    after = turned(np.arctan2(before[..., 1], before[..., 0]) + angles)
+    found = drift(model(before, before), model(before, after), np.array([20, 80]))
+    assert found.anything_moved
+    assert len(set(found.rank[np.r_[10:50, 60:100]])) == 1  # all that stayed share one rank
+    assert found.mean_rank == pytest.approx((20 + 79 / 2) / 99)
+
+
+def test_a_step_that_16_bits_can_store_is_a_move():
+    weights = np.random.default_rng(7).normal(0, 0.02, (1, 6, 32))
+    half, other = stored(weights, torch.bfloat16), stored(weights, torch.bfloat16)
+    other[0, 2, 5] *= 1 + 2**-7
+    assert np.flatnonzero(moved(model(half, half), model(other, other), "up")).tolist() == [2]
+
+
 def drifted(mean_rank: float, **p: float) -> Drift:
     none = np.array([])
     return Drift(none, none, none, mean_rank, mean_rank, p, {}, none, [])

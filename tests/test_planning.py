@@ -17,11 +17,13 @@ import hn_utils as hn
 from hn_utils import finding
 from hn_utils.__main__ import main
 from hn_utils.baselines import read
+from hn_utils.batches import SCORE
 from hn_utils.cache import NotKept, cached, only_looking
 from hn_utils.places import cache_root
 from hn_utils.planning.absent import Absent
 from hn_utils.planning.pace import seconds
-from hn_utils.planning.plan import plan
+from hn_utils.planning.plan import memory, plan
+from hn_utils.planning.work import reading
 from hn_utils.published.asking import READERS
 from hn_utils.question_sets import load_questions
 from hn_utils.responses import build_examples, prompts_of, sample_responses
@@ -222,6 +224,14 @@ def test_what_is_no_pass_of_a_model_is_counted_too(asked, paced, monkeypatch):
     assert took["loading"] == 2 * 5.0  # the instruct model and the base
     assert took["probes"] == pytest.approx(3 * 100 * 2.0, rel=0.01)  # random sets refitted; the rest takes no time here
     assert took["intervals"] == 125 * tests.total() + 200 * tests["standard"]
+
+
+def test_attention_is_in_the_plan(asked, paced):
+    _, study = asked
+    model, few = Absent(study.instruct, study), [reading("text", [10] * 8, 64, 64, 4)]
+    many = [reading("text", [400] * 8, 64, 64, 4)]
+    scores = 8 * 4 * 400**2 * SCORE  # rows, heads, and pairs of positions, of one layer at a time
+    assert memory(model, many, 0, 1)[0] - memory(model, few, 0, 1)[0] > 0.99 * scores
 
 
 def test_looking_computes_nothing():

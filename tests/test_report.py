@@ -10,7 +10,7 @@ import pytest
 from curves import curve, noisy
 
 from hn_utils.controls import Estimate
-from hn_utils.origins import Drift, Transfer
+from hn_utils.origins import Drift, Transfer, nowhere
 from hn_utils.shown.report import (
     VERDICTS,
     Finding,
@@ -20,6 +20,7 @@ from hn_utils.shown.report import (
     least_gain,
     origin_findings,
     page,
+    ranks_of,
     slope_verdict,
     transfer_verdict,
 )
@@ -101,6 +102,8 @@ def test_drift():
     assert drift_verdict(replace(moved, p={**moved.p, "layer": 0.3})) == "weaker"
     assert drift_verdict(replace(moved, p={**moved.p, "shuffled": 0.2})) == "weaker"  # any neuron that L1 picks
     assert drift_verdict(replace(moved, mean_rank=0.2)) == "contradicts"
+    assert drift_verdict(nowhere(4)) == "cannot say"
+    assert ranks_of(nowhere(4)) == {"mean_rank": None, "mean_rank_within": None, "p": {}}
     assert drift_verdict(replace(moved, p={"none": 0.4, "layer": 0.4, "magnitude": 0.4})) == "absent"
 
 

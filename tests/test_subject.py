@@ -15,12 +15,20 @@ from transformers import (
     AutoTokenizer,
     GenerationConfig,
     GPTNeoXConfig,
+    Lfm2Config,
     MixtralConfig,
     PreTrainedTokenizerFast,
 )
 
+from hn_utils.analyses.positions import read_rows
+from hn_utils.booting import read_tokenizer
+from hn_utils.contributions import mean_contributions, token_contributions
+from hn_utils.inspection import inspect
+from hn_utils.planning.absent import Absent
+from hn_utils.questions import Question
+from hn_utils.responses import Example
 from hn_utils.study import Sampling
-from hn_utils.subject import Subject, read_tokenizer, weights_at_rest
+from hn_utils.subject import Subject, weights_at_rest
 
 SMALL = {"hidden_size": 32, "intermediate_size": 56, "num_hidden_layers": 2, "num_attention_heads": 4}
 PROMPTS = [[1, 9, 12, 40, 33, 7, 21], [1, 5, 6], [1, 50, 60, 70, 80]]
@@ -174,7 +182,7 @@ def test_a_weight_that_is_not_what_the_layer_does_is_refused(study):
         lambda _module, _inputs, output: 1.5 * output
     )  # as a scale kept beside the weight would
     with pytest.raises(ValueError, match="layer 1's MLP output is off by .* stored W_down"):
-        honest.inspect()
+        inspect(honest)
 
 
 def test_a_text_begins_as_the_tokenizer_begins_it(tmp_path, study, subject):
@@ -209,7 +217,7 @@ def test_a_template_that_writes_the_date_gives_the_same_prompt_tomorrow(tmp_path
     tokenizer.chat_template = "{{ strftime_now('%Y-%m-%d') }} {{ messages[0]['content'] }}"
     tokenizer.save_pretrained(folder)
     dated = Subject.load(str(folder), study)
-    ids = dated.tokenizer("2024-07-26 Where", add_special_tokens=False)["input_ids"]
+    ids = dated.tokenizer("2024-07-26 Where")["input_ids"]  # begun as the tokenizer begins every text
     assert dated.chat([{"role": "user", "content": "Where"}]) == ids
 
 
@@ -253,6 +261,60 @@ def test_a_model_without_one_gated_mlp_a_layer_is_refused(tmp_path, study, subje
     subject.tokenizer.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"layers \[0, 1\] have no gated MLP"):
         Subject.load(str(tmp_path), study)
+
+
+def test_a_model_whose_layers_choose_their_own_width_is_said_to_do_so(tmp_path, study, subject):
+    size = SMALL | {"num_key_value_heads": 2, "layer_types": ["conv", "full_attention"]}
+    config = Lfm2Config(**size, vocab_size=len(subject.tokenizer), block_multiple_of=16)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    subject.tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"layers \[0, 1\] have 48 neurons, not the 56 that its configuration names"):
+        Subject.load(str(tmp_path), study)
+
+
+def test_what_overflows_later_is_no_answer(study):
+    broken = Subject.load(study.instruct, study)
+    row = broken.asked(["Where?"])[0]
+    for layer in broken.model.model.layers:
+        layer.mlp.down_proj.weight.data *= 1e38
+    greedy = Sampling(n=1, temperature=0.0, max_new_tokens=3)
+    for reading in (
+        lambda: broken.logprobs([row]),
+        lambda: broken.generate([row], greedy),
+        lambda: broken.generate([row], replace(greedy, temperature=1.0)),
+        lambda: next(broken.predictions([row], [[1]])),
+    ):
+        with pytest.raises(ValueError, match=r"what it predicts is not a number \(NaN\) in float32"):
+            reading()
+    example = Example(Question("q", "t", ("a",), "e"), row[:-1], row[-1:], "", 1, [len(row) - 1], 0.0)
+    with pytest.raises(ValueError, match=r"what layer \d's neurons contribute is not finite"):
+        mean_contributions(broken, [example])
+
+
+def test_a_reply_ends_where_the_template_ends_a_turn(tmp_path, study, subject):
+    folder = shutil.copytree(study.instruct, tmp_path / "other-end")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = tokenizer.chat_template.replace("{{ eos_token }}", "<|end|>")
+    tokenizer.eos_token = "<|pad|>"
+    tokenizer.save_pretrained(folder)
+    GenerationConfig(eos_token_id=tokenizer.eos_token_id).save_pretrained(folder)
+    model = Subject.load(str(folder), study)
+    assert model.stop_ids == Absent(str(folder), study).stop_ids == {subject.tokenizer.eos_token_id, 2}
+    assert "a turn ends with '<|end|>', which no eos_token_id names" in model.checked[-1]
+    asked, greedy = ["Answer only: Where was Kriskel Govstad born?"], Sampling(n=1, temperature=0.0)
+    assert (
+        model.generate(model.asked(asked), greedy)[0][0].ids == subject.generate(subject.asked(asked), greedy)[0][0].ids
+    )
+
+
+def test_norms_of_one_layer_are_taken_at_that_layer(subject, monkeypatch):
+    taken, plain = [], Subject.column_lengths
+    monkeypatch.setattr(Subject, "column_lengths", lambda self, layer: taken.append(layer) or plain(self, layer))
+    token_contributions(subject, PROMPTS, np.array([3, 5, 3 * subject.d_mlp]))
+    assert taken == [0, 3]
+    taken.clear()
+    read_rows(subject, PROMPTS, np.array([1, 1, 1]))
+    assert taken == list(range(subject.n_layers))
 
 
 def test_a_tokenizer_that_transformers_flags_as_wrong_is_mended(tmp_path, study):

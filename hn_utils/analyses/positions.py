@@ -16,9 +16,10 @@ from torch import Tensor
 
 from hn_utils.analyses.domains import MIN_TO_TRAIN, beside_control
 from hn_utils.baselines import coordinates, l2_probe
-from hn_utils.cache import cached_whole
+from hn_utils.cache import cached
+from hn_utils.checks import require_finite
 from hn_utils.collecting import Collected, ask_base
-from hn_utils.contributions import Contributions, contribution
+from hn_utils.contributions import EXAMPLES_PER_SHARD, Contributions, contribution
 from hn_utils.controls import Estimate, auroc, beyond_random, bootstrap
 from hn_utils.finding import fit_on, scores_of
 from hn_utils.probe import NoHNeurons
@@ -28,7 +29,7 @@ from hn_utils.spans import find_phrase, positions_in, token_offsets
 from hn_utils.subject import Subject
 from hn_utils.tall_matrix import TallMatrix
 
-VERSION = 1
+VERSION = 2
 MOST_BEFORE, MOST_WITHIN = 6, 6  # tokens between question and answer, and of the answer, that are shown
 N_SETS = 20
 NONE = -1
@@ -92,24 +93,23 @@ def positions(subject: Subject, examples: Sequence[Example]) -> list[Position]:
     return found
 
 
-def read_at(
-    subject: Subject, examples: Sequence[Example], at: np.ndarray, batch_rows: int
-) -> tuple[Float[np.ndarray, "example layer_neuron"], Float[np.ndarray, "example"]]:
-    """Contributions of all neurons at one position of each example, and the log-probability (nats) of the likeliest
-    next token there."""
-    values = np.empty((len(examples), subject.n_layers * subject.d_mlp), np.float16)
-    sure = np.empty(len(examples))
-    order = sorted(range(len(examples)), key=lambda row: len(examples[row].ids))
-    for start in range(0, len(order), batch_rows):
-        batch = order[start : start + batch_rows]
-        values[batch], sure[batch] = read_rows(subject, [examples[row].ids for row in batch], at[batch])
-    return values, sure
-
-
 def read_rows(
     subject: Subject, rows: Sequence[Sequence[int]], at: np.ndarray
 ) -> tuple[Float[np.ndarray, "example layer_neuron"], Float[np.ndarray, "example"]]:
-    """`read_at` for rows that are read together."""
+    """Contributions of all neurons at one position of each row, and the log-probability (nats) of the likeliest next
+    token there."""
+    read = []
+    for piece in subject.pieces(rows):
+        with subject.standing_for(piece, len(rows)):
+            read.append(read_together(subject, rows[piece], at[piece]))
+    values, sure = zip(*read, strict=True)
+    return np.concatenate(values), np.concatenate(sure)
+
+
+def read_together(
+    subject: Subject, rows: Sequence[Sequence[int]], at: np.ndarray
+) -> tuple[Float[np.ndarray, "example layer_neuron"], Float[np.ndarray, "example"]]:
+    """`read_rows` of rows that are read at once."""
     ids, mask = subject.padded(rows, "right")
     pooled = torch.zeros(len(rows), subject.n_layers, subject.d_mlp)
     fired: dict[int, Tensor] = {}
@@ -121,12 +121,14 @@ def read_rows(
         fired[layer] = one(post)
 
     def weigh(layer: int, mlp_out: Tensor) -> None:
-        norms = subject.w_out_norm[layer].to(mlp_out.device)
+        norms = subject.column_lengths(layer).to(mlp_out.device)
         pooled[:, layer] = contribution(fired.pop(layer), norms, one(mlp_out)).cpu()
 
     with subject.hooked(post=keep, mlp_out=weigh):
         final = one(subject.hidden(ids, mask))
-    return pooled.flatten(1).numpy().astype(np.float16), subject.logits(final).log_softmax(-1).amax(-1).cpu().numpy()
+    values = pooled.flatten(1)
+    require_finite(values, subject.name, "what its neurons contribute")
+    return values.numpy().astype(np.float16), subject.logits(final).log_softmax(-1).amax(-1).cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -139,19 +141,24 @@ class Here:
 
 
 def read_here(collected: Collected, place: Position) -> Here:
-    """Read one position of every kept example that has it, or from disk where that was done before."""
+    """Read one position of every kept example that has it, or from disk where that was done before; what was read
+    stays on disk, as contributions do."""
     subject, has = collected.subject, np.flatnonzero(place.at != NONE)
     examples, at = [collected.kept[i] for i in has], place.at[has]
+    at_once = min(collected.study.batch_rows, EXAMPLES_PER_SHARD)
 
-    def compute() -> dict[str, np.ndarray]:
-        values, sure = read_at(subject, examples, at, collected.study.batch_rows)
-        return {"values": values, "sure": sure}
+    def compute(some: list[int]) -> dict[str, np.ndarray]:
+        batches = [some[start : start + at_once] for start in range(0, len(some), at_once)]
+        read = [read_rows(subject, [examples[i].ids for i in batch], at[batch]) for batch in batches]
+        values, sure = zip(*read, strict=True)
+        return {"values": np.concatenate(values), "sure": np.concatenate(sure)}
 
-    rows = [(e.ids, int(p)) for e, p in zip(examples, at, strict=True)]
-    kept = cached_whole("positions", {**subject.key(VERSION), "rows": rows}, compute)
-    regions = {"answer": TallMatrix([kept["values"]]), "other": collected.contributions[has].at("other")}
+    keys, lengths = [(e.ids, int(p)) for e, p in zip(examples, at, strict=True)], [len(e.ids) for e in examples]
+    kept = cached("positions", subject.key(VERSION), keys, compute, EXAMPLES_PER_SHARD, lengths)
+    values = TallMatrix([shard["values"] for shard in kept.shards], kept.where)
+    regions = {"answer": values, "other": collected.contributions[has].at("other")}
     read = Contributions(regions, subject.n_layers, subject.d_mlp)
-    return Here(replace(collected, examples=examples, contributions=read), kept["sure"])
+    return Here(replace(collected, examples=examples, contributions=read), kept.array("sure"))
 
 
 def found_here(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from copy import deepcopy
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,9 +17,10 @@ from transformers import (
 )
 from transformers.initialization import no_init_weights
 
-from hn_utils.hub import check_folder, explained, known_fingerprint, patience
+from hn_utils.booting import best_device, read_tokenizer
+from hn_utils.hub import check_folder, explained, known_fingerprint, patience, place_of
 from hn_utils.study import Study
-from hn_utils.subject import Subject, best_device, read_tokenizer
+from hn_utils.subject import Subject
 
 
 class Absent(Subject):
@@ -28,12 +28,12 @@ class Absent(Subject):
 
     def __init__(self, name: str, study: Study) -> None:
         """Raises OSError if configuration or tokenizer cannot be read, ValueError if the model has no gated MLPs."""
-        check_folder(name)
-        place, _, revision = (name, "", "") if Path(name).exists() else name.partition("@")
+        place, revision = place_of(name)
+        check_folder(place)
         options: dict[str, Any] = {"revision": revision} if revision else {}
         try:
             with patience():
-                self.config: PretrainedConfig = AutoConfig.from_pretrained(place, **options)
+                self.config: PretrainedConfig = AutoConfig.from_pretrained(place, trust_remote_code=False, **options)
                 self.tokenizer = read_tokenizer(place, options)
         except Exception as error:
             raise OSError(f"could not read the configuration of {name!r} {explained(error)}") from error
@@ -41,6 +41,7 @@ class Absent(Subject):
         if not hasattr(self.text_config, "intermediate_size"):
             raise ValueError(f"{name} has no intermediate_size in its configuration: only gated MLPs are studied")
         self.n_layers, self.d_mlp = self.text_config.num_hidden_layers, self.text_config.intermediate_size
+        self.heads = self.text_config.num_attention_heads
         self.device = torch.device(best_device() if study.device in ("auto", "several") else study.device)
         try:
             self.ends = GenerationConfig.from_pretrained(place, **options).eos_token_id
@@ -55,9 +56,9 @@ class Absent(Subject):
         own = {"model": self.fingerprint, "dtype": self.study.dtype, "device": self.device.type}
         return {"version": version, **own, **settings}
 
-    @cached_property
-    def stop_ids(self) -> set[int]:
-        return {self.tokenizer.eos_token_id, *(self.ends if isinstance(self.ends, list) else [self.ends])} - {None}
+    @property
+    def configured_ends(self) -> int | list[int] | None:
+        return self.ends
 
     @cached_property
     def weights(self) -> float:

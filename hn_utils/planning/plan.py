@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from hn_utils.batches import SCORE
 from hn_utils.chat_model import CHARACTERS_PER_TOKEN
 from hn_utils.contributions import REGIONS
 from hn_utils.finding import N_RANDOM_PROBES, N_SELECTED, RANDOM_NAMES, SELECTED_NAMES
@@ -29,7 +30,7 @@ from hn_utils.questions import Question
 from hn_utils.study import Study, check_given
 
 LIBRARIES = 1e9  # bytes that Python and its libraries take, measured on the bundled model
-SCORES = 24  # bytes of each logit while a token is drawn: scores, their order, their sums
+LOGIT = 24  # bytes of each logit while a token is drawn: scores, their order, their sums
 OF_DETECTORS = 25  # intervals on a test set: of AUROC, AUPRC and accuracy of what is compared there
 UNITS = ((3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
@@ -202,11 +203,13 @@ def memory(model: Absent, works: Sequence[Work], n: int, models: int) -> tuple[f
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     of_head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     per_token = 2 * model.n_layers * heads * of_head * size
-    drawing = [w.rows * ((w.width + w.new) * per_token + config.vocab_size * SCORES) for w in works if w.new]
+    per_token += model.heads * SCORE  # of the scores of the token that is written
+    drawing = [w.rows * ((w.width + w.new) * per_token + config.vocab_size * LOGIT) for w in works if w.new]
     pooled = 2 * len(REGIONS) * model.n_layers * model.d_mlp * 4
     activations = model.d_mlp * (2 * size + 8)
     reading_ = [w.rows * (pooled + w.width * activations) for w in works if w.rows and not w.new]
-    device = models * model.weights + max([*drawing, *reading_], default=0)
+    scores = max((w.pairs for w in works), default=0) * model.heads * SCORE
+    device = models * model.weights + max([*drawing, *reading_], default=0) + scores
     residual = 2 * n * model.n_layers * config.hidden_size * 4  # of the residual-stream probe, and standardised
     return device, residual + LIBRARIES
 

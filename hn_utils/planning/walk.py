@@ -55,9 +55,9 @@ def asked_of(model: Absent, study: Study, questions: list[Question], base: bool)
     )
     new, left = longest(study.sampling.max_new_tokens), [prompts[i] for i in missing]
     if study.served_at and not base:  # drawn elsewhere, and read here, a question at a time
-        answers = reading("answers", [p + new for p in left for _ in range(n)], n, n)
+        answers = reading("answers", [p + new for p in left for _ in range(n)], n, n, model.heads)
     else:
-        answers = writing("answers", left, max(1, study.batch_rows // n), n, new)
+        answers = writing("answers", left, max(1, study.batch_rows // n), n, new, model.heads)
     answers = replace(answers, n=len(left), kept=there)
     judged = 0 if drawn or not study.judge else len(questions) * n
     examples: list[Example] = []
@@ -83,14 +83,14 @@ def asked_of(model: Absent, study: Study, questions: list[Question], base: bool)
 def captured(model: Absent, lengths: list[int], kept: int, base: bool) -> list[Work]:
     """Contributions of examples of these lengths, and of the instruct model the readings beside them."""
     size = len(REGIONS) * model.n_layers * model.d_mlp * 2 + NAME  # half precision
-    done = reading("contributions", lengths, EXAMPLES_PER_SHARD, model.study.batch_rows)
+    done = reading("contributions", lengths, EXAMPLES_PER_SHARD, model.study.batch_rows, model.heads)
     works = [replace(done, kept=kept, disk=len(lengths) * size)]
     return works if base else [*works, readings(model, lengths, kept)]
 
 
 def readings(model: Absent, lengths: list[int], kept: int) -> Work:
     size, at_once = (model.n_layers * model.text_config.hidden_size + 2) * 4 + NAME, min(256, model.study.batch_rows)
-    return replace(reading("readings", lengths, at_once, at_once), kept=kept, disk=len(lengths) * size)
+    return replace(reading("readings", lengths, at_once, at_once, model.heads), kept=kept, disk=len(lengths) * size)
 
 
 def everyday(model: Absent, study: Study, collected: Collected) -> Work:
@@ -119,7 +119,7 @@ def pressed(model: Absent, study: Study, collected: Collected | None) -> tuple[l
     openings = {(text, item.max_new_tokens) for item in asked for text in item.openings}
     for new in sorted({new for _, new in openings}):
         prompts = [len(talk(model, [text])) for text, own in sorted(openings) if own == new]
-        works.append(writing("replies", prompts, study.batch_rows, 1, longest(new)))
+        works.append(writing("replies", prompts, study.batch_rows, 1, longest(new), model.heads))
     for kind in dict.fromkeys((item.behaviour, item.max_new_tokens) for item in items):
         group = [item for item in items if (item.behaviour, item.max_new_tokens) == kind]
         lengths = [
@@ -127,16 +127,17 @@ def pressed(model: Absent, study: Study, collected: Collected | None) -> tuple[l
         ]
         for doses in (n_own, n_control):
             cells = [length for length in lengths for _ in range(doses)]
-            works.append(writing("replies", cells, study.batch_rows, 1, longest(kind[1]), scaled=True))
+            works.append(writing("replies", cells, study.batch_rows, 1, longest(kind[1]), model.heads, scaled=True))
             whole = [length + longest(kind[1]) for length in cells]
-            checked.append(reading("likelihood", whole, study.batch_rows, study.batch_rows))
-        checked.append(writing("likelihood", lengths, max(1, study.batch_rows // DRAWS), DRAWS, longest(kind[1])))
+            checked.append(reading("likelihood", whole, study.batch_rows, study.batch_rows, model.heads))
+        at_once = max(1, study.batch_rows // DRAWS)
+        checked.append(writing("likelihood", lengths, at_once, DRAWS, longest(kind[1]), model.heads))
     replies, likelihood = total("replies", works), total("likelihood of replies", checked)
     lengths = [len(row) for row in model.texts([text for text, _ in texts])]
-    losses = [
-        reading("ordinary text", [n for n in lengths for _ in range(doses)], study.batch_rows, study.batch_rows)
-        for doses in (n_own, 2 * min(N_TEXT_SETS, study.n_control_sets))
-    ]
+    losses, at_once = [], study.batch_rows
+    for doses in (n_own, 2 * min(N_TEXT_SETS, study.n_control_sets)):
+        read = [n for n in lengths for _ in range(doses)]
+        losses.append(reading("ordinary text", read, at_once, at_once, model.heads))
     loss, judged = total("ordinary text", losses), sum(item.rule not in RULES for item in items) * (n_own + n_control)
     if collected and all_kept(model, collected):
         return [Work(work.step, kept=work.n) for work in (replies, likelihood, loss)], 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from hn_utils.batches import pieces
+
 
 @dataclass(frozen=True)
 class Work:
@@ -12,8 +14,8 @@ class Work:
 
     `n` of its items have to be computed, `kept` are on disk. `reads` are forward passes over texts, of `read` token
     positions in all; `writes` are passes that write one token in each row of a batch, `written` in all. Padding counts.
-    `new` is what a row of its largest batch writes, `width` what it reads, `rows` how many there are. `disk` is in
-    bytes.
+    `new` is what a row of its largest batch writes, `width` what it reads, `rows` how many there are, and `pairs` how
+    many pairs of positions attention scores at once in each head. `disk` is in bytes.
     """
 
     step: str
@@ -26,6 +28,7 @@ class Work:
     disk: int = 0
     rows: int = 0
     width: int = 0
+    pairs: int = 0
     new: int = 0
     scaled: bool = False
 
@@ -40,7 +43,7 @@ class Work:
     def __add__(self, other: Work) -> Work:
         """Both under the name of the first, one after the other."""
         sums = {f: getattr(self, f) + getattr(other, f) for f in ("n", "kept", "reads", "read", "writes", "written")}
-        most = {f: max(getattr(self, f), getattr(other, f)) for f in ("rows", "width", "new")}
+        most = {f: max(getattr(self, f), getattr(other, f)) for f in ("rows", "width", "pairs", "new")}
         return replace(self, **sums, **most, disk=self.disk + other.disk, scaled=self.scaled or other.scaled)
 
 
@@ -51,20 +54,26 @@ def in_batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
         yield ordered[start : start + size]
 
 
-def reading(step: str, lengths: Sequence[int], shard: int, size: int) -> Work:
-    """Texts of these lengths read in shards, each in batches of `size`."""
+def reading(step: str, lengths: Sequence[int], shard: int, size: int, heads: int) -> Work:
+    """Texts of these lengths read in shards, each in batches of `size`, by a model with so many attention heads."""
     done = Work(step, n=len(lengths))
     for some in in_batches(lengths, shard):
         for batch in in_batches(some, size):
-            done += Work("", reads=1, read=len(batch) * max(batch), rows=len(batch), width=max(batch))
+            for piece in pieces(batch, heads):
+                rows, width = len(batch[piece]), max(batch[piece])
+                done += Work("", reads=1, read=rows * width, rows=rows, width=width, pairs=rows * width**2)
     return done
 
 
-def writing(step: str, prompts: Sequence[int], size: int, draws: int, new: int, scaled: bool = False) -> Work:
-    """`draws` texts of `new` tokens after each prompt, no two of which begin alike: then they would share rows."""
+def writing(
+    step: str, prompts: Sequence[int], size: int, draws: int, new: int, heads: int, scaled: bool = False
+) -> Work:
+    """`draws` texts of `new` tokens after each prompt, no two of which begin alike: then they would share rows. The
+    prompts of a batch are all padded to one width."""
     done = Work(step, n=len(prompts), scaled=scaled)
     for batch in in_batches(prompts, size):
         rows, width = len(batch) * draws, max(batch)
-        once = Work("", reads=1, read=len(batch) * width, writes=new - 1, written=(new - 1) * rows)
-        done += replace(once, rows=rows, width=width, new=new)
+        parts = [len(batch[piece]) for piece in pieces([width] * len(batch), heads)]
+        once = Work("", reads=len(parts), read=len(batch) * width, writes=new - 1, written=(new - 1) * rows)
+        done += replace(once, rows=rows, width=width, pairs=max(parts) * width**2, new=new)
     return done

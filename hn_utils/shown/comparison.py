@@ -99,6 +99,8 @@ def origin_measures(summary: Mapping[str, Any]) -> dict[str, Measure]:
         lines["AUROC of the H-Neurons in the base model"] = estimated(there)
     if (beyond := summary["transfer_beyond"]) is not None:
         lines["beyond what shuffled labels pick, there"] = estimated(beyond)
+    if not drift["p"]:
+        return lines
     largest = max(drift["p"][kind] for kind in AGAINST_RANDOM)
     lines["drift: mean rank, largest of three p against random neurons"] = Measure(
         drift["mean_rank"], p=largest, p_digits=4

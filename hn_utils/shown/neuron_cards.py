@@ -49,7 +49,7 @@ def cards(found: Found, planted: Int[np.ndarray, "p"] | None, drift: Drift | Non
                 ],
                 "favours": [word(subject, i) for i in best],
                 "disfavours": [word(subject, i) for i in worst],
-                "drift": drift and rounded(float(drift.rank_within[flat])),
+                "drift": rounded(float(drift.rank_within[flat])) if drift and drift.anything_moved else None,
             }
         )
     return made

@@ -17,7 +17,7 @@ from hn_utils.finding import Found, aurocs, beyond_controls, scores_of
 from hn_utils.intervening import Intervened
 from hn_utils.items import BEHAVIOURS, behaviour_called
 from hn_utils.looking_back import Origins
-from hn_utils.origins import TOO_FEW, Drift, Transfer
+from hn_utils.origins import DID_NOT_MOVE, TOO_FEW, Drift, Transfer
 from hn_utils.probe import row_of
 from hn_utils.rank_test import LEVEL, two_sided_rank_p
 from hn_utils.study import Study
@@ -112,7 +112,9 @@ def carried_verdict(there: Estimate | None, home: Estimate) -> str:
 
 def drift_verdict(drift: Drift) -> str:
     """Replicates if they moved less than random sets matched in layer and length, and than what the same probe picks on
-    shuffled labels; weaker if only than any neurons."""
+    shuffled labels; weaker if only than any neurons. Cannot say where tuning moved none."""
+    if np.isnan(drift.mean_rank):
+        return "cannot say"
     if drift.p["none"] > 0.05:
         return "not told apart"
     if drift.mean_rank < 0.5:
@@ -221,9 +223,6 @@ def origin_findings(found: Found, origins: Origins) -> list[Finding]:
         there = f"AUROC of the H-Neurons {base.h_neurons}, of the whole probe {base.probe}; picks on shuffled labels "
         there += f"{random:.2f}"
         carried = f"AUROC {origins.beyond} beyond picks on shuffled labels, at home {found.beyond['any']}"
-    p = f"p = {drift.p['none']:.4f}; same layers {drift.p['layer']:.4f}; and lengths {drift.p['magnitude']:.4f}"
-    if len(drift.shuffled):
-        p += f"; what the probe picks on shuffled labels {drift.shuffled.mean():.2f}, p = {drift.p['shuffled']:.2f}"
     return [
         Finding(
             "The probe works in the base model",
@@ -240,10 +239,26 @@ def origin_findings(found: Found, origins: Origins) -> list[Finding]:
         Finding(
             "Tuning moved them less than other neurons",
             "mean rank 0.48 to 0.97; not significant for one of six",
-            f"mean rank {drift.mean_rank:.2f} ({p})",
+            mean_rank_told(drift),
             drift_verdict(drift),
         ),
     ]
+
+
+def ranks_of(drift: Drift) -> dict[str, Any]:
+    """What a summary keeps of drift; no ranks where tuning moved none."""
+    if not drift.anything_moved:
+        return {"mean_rank": None, "mean_rank_within": None, "p": {}}
+    return {k: getattr(drift, k) for k in ("mean_rank", "mean_rank_within", "p")}
+
+
+def mean_rank_told(drift: Drift) -> str:
+    if np.isnan(drift.mean_rank):
+        return DID_NOT_MOVE
+    p = f"p = {drift.p['none']:.4f}; same layers {drift.p['layer']:.4f}; and lengths {drift.p['magnitude']:.4f}"
+    if len(drift.shuffled):
+        p += f"; what the probe picks on shuffled labels {drift.shuffled.mean():.2f}, p = {drift.p['shuffled']:.2f}"
+    return f"mean rank {drift.mean_rank:.2f} ({p})"
 
 
 def everyday_finding(day: Everyday, found: Found) -> Finding:
@@ -348,5 +363,5 @@ def summary(
             for t in origins.timeline
         ],
         "transfer_beyond": origins.beyond and asdict(origins.beyond),
-        "drift": {k: getattr(origins.drift, k) for k in ("mean_rank", "mean_rank_within", "p")},
+        "drift": ranks_of(origins.drift),
     }

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from hn_utils.contributions import Contributions
-from hn_utils.origins import Drift, Transfer
+from hn_utils.origins import DID_NOT_MOVE, Drift, Transfer
 from hn_utils.probe import HNeurons
 from hn_utils.shown.plots.style import (
     CONFIDENCE,
@@ -100,6 +100,8 @@ RANDOM = {"none": "random neurons", "layer": "random,<br>same layers", "magnitud
 def drift_ranks(drift: Drift, card: HNeurons) -> go.Figure:
     """Did tuning turn the H-Neurons' weights less than those of other neurons, and of neurons picked without truth?"""
     figure = go.Figure()
+    if not drift.anything_moved:
+        return styled(figure, "Tuning left the MLP weights as they were", f"{DID_NOT_MOVE}.", 240)
     for match, name in RANDOM.items():
         low, middle, high = np.percentile(drift.random[match], [2.5, 50, 97.5])
         bar = {"type": "data", "array": [high - middle], "arrayminus": [middle - low], "thickness": 3}
