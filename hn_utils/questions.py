@@ -16,11 +16,11 @@ from hn_utils.own_rows import (
     BAR,
     answers_of,
     check_characters,
-    separator_of,
     meant_by,
     plain,
     present,
     rows_of,
+    separator_of,
 )
 from hn_utils.progress import tell_once
 from hn_utils.study import check_types

@@ -49,8 +49,8 @@ class Study:
     `instruct`, `base` and `checkpoints` are Hugging Face names (`name@revision` for a branch) or local folders; `base`
     may be empty, if nothing is to be looked for there.
     `questions` names an entry of `hn_utils.question_sets.QUESTION_SETS`, or a file of your own (.jsonl, .json, .csv,
-    .tsv or .parquet) with the rows of `hn_utils.questions.own_questions`; `items` may be such a file of attempts to talk the
-    model into something, with the rows of `hn_utils.items.own_items`, in place of those of the question set.
+    .tsv or .parquet) with the rows of `hn_utils.questions.own_questions`; `items` may be such a file of attempts to
+    talk the model into something, with the rows of `hn_utils.items.own_items`, in place of those of the question set.
     `chat_prompt` is what the user says to the instruct model, `base_prompt` and `base_stop` are how a base model is
     asked and where its answer ends. `n_grid` is the number of C on the probe's path, `alphas` the doses of an
     intervention, `n_random_sets` how many random sets of neurons get them too, `n_items` how many attempts of each kind
@@ -67,9 +67,9 @@ class Study:
     read and written) that judges answers instead of the alias rule and, with `judge_spans`, marks where the answer
     stands in a longer response; without it the whole response is read, or its first sentence if the model says more
     than a few tokens. `judge_options` are laid over each request to it, where None takes a parameter out, such as
-    `{"max_tokens": None, "max_completion_tokens": 2000, "temperature": 1}`. `served_at` is an OpenAI-compatible server that
-    draws the responses of the instruct model under its own name; the model itself is still loaded to be read, and the
-    server checked to run it.
+    `{"max_tokens": None, "max_completion_tokens": 2000, "temperature": 1}`. `served_at` is an OpenAI-compatible server
+    that draws the responses of the instruct model under its own name; the model itself is still loaded to be read, and
+    the server checked to run it.
     """
 
     name: str

@@ -160,8 +160,8 @@ def text_of(path: Path) -> str:
 
 
 def table_rows(text: str, kind: str) -> list[Row]:
-    """Rows of a table. Cells are parted by tabs in a .tsv file, and in any other by what the header has most of: commas,
-    semicolons or tabs. Raises ValueError for a line with more cells than the header."""
+    """Rows of a table. Cells are parted by tabs in a .tsv file, and in any other by what the header has most of:
+    commas, semicolons or tabs. Raises ValueError for a line with more cells than the header."""
     header = re.sub(r'"[^"]*"', "", text.lstrip("\r\n").partition("\n")[0])
     separator = "\t" if kind == ".tsv" else max(",;\t", key=header.count)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
