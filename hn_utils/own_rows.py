@@ -44,6 +44,11 @@ def present(row: Mapping[str, Any], name: str) -> bool:
     return value is not None and not (pd.api.types.is_scalar(value) and bool(pd.isna(value)))
 
 
+def unnamed(column: str) -> bool:
+    """Is this the column of row numbers that pandas writes beside a table?"""
+    return not column.strip() or re.fullmatch(r"Unnamed: \d+", column) is not None
+
+
 def meant_by(name: str, row: Mapping[str, Any]) -> str:
     """A question after the column that may be meant by a name which the row lacks; empty if none is like it."""
     near = [] if name in row else get_close_matches(name, map(str, row), 1)

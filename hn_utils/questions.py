@@ -21,6 +21,7 @@ from hn_utils.own_rows import (
     present,
     rows_of,
     separator_of,
+    unnamed,
 )
 from hn_utils.progress import tell_once
 from hn_utils.study import check_types
@@ -339,7 +340,7 @@ def own_question(place: int, row: Mapping[str, Any], separator: str = BAR) -> Qu
     strata = {
         str(name): plain(f"questions[{place}] has {name}", value)
         for name, value in told.items()
-        if name not in OWN_FIELDS
+        if name not in OWN_FIELDS and not unnamed(str(name))
     }
     return Question(str(told.get("id", place)), text, aliases, entity, part, split, strata)
 
