@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -111,7 +111,7 @@ class ChatModel(Server):
         settings: dict[str, object],
         ledger: Ledger,
         declined: dict[str, str],
-    ) -> Iterator[tuple[str, str]]:
+    ) -> Generator[tuple[str, str]]:
         """Each key with its reply, first those that the ledger has, then others as they arrive; `declined` gets by key
         the server's words where it refused."""
         kept = {key: ledger.get(f"{key}/{attempt}") for key in talks}

@@ -216,7 +216,8 @@ def check_scored(where: str, item: Item) -> None:
         if not re.search(r"\w", text):
             raise ValueError(f"{where} has {name}={text!r}, in which there is no word: no reply could state it")
     truths = (item.truth, *item.also)
-    if item.claim in truths or (normalise(item.claim or "") or None) in map(normalise, truths):
+    said = normalise(item.claim or "")
+    if item.claim in truths or (said and said in map(normalise, truths)):
         raise ValueError(f"{where} claims {item.claim!r}, which is its truth: give a claim that is false")
 
 

@@ -23,6 +23,10 @@ def expanded(where: str | Path) -> str:
     return os.path.expanduser(where)
 
 
+def expanded_path(where: str | Path) -> Path:
+    return Path(expanded(where))
+
+
 def beside(folder: Path, where: str) -> str:
     """A path that a file names, read from the folder in which that file lies."""
     return str(folder / expanded(where))
@@ -31,7 +35,7 @@ def beside(folder: Path, where: str) -> str:
 def folder_of(variable: str, otherwise: Path) -> Path:
     """The folder that an environment variable names, by its full path: notebooks run in a folder of their own."""
     named = set_to(variable)
-    return Path(expanded(named)).absolute() if named else otherwise
+    return expanded_path(named).absolute() if named else otherwise
 
 
 def cache_root() -> Path:

@@ -341,7 +341,8 @@ def load_study(which: str | Path | None = None, /, **changes: Any) -> Study:
 
     What ends in `.json` is a file of settings: those of Study, over those of the preset that it names as `like`. A hub
     name or a model's folder gets the preset that studies it or, if there is none, `study_of_model`.
-    `changes` replace single settings, e.g. `load_study("organism", seed=1, name="second")`.
+    `changes` replace single settings, e.g. `load_study("organism", seed=1, name="second")`; another instruct model
+    than the preset's has not its base model.
     Raises ValueError for an unknown name, an unknown setting or one of the wrong type, OSError if the file cannot be
     read.
     """
@@ -364,8 +365,10 @@ def load_study(which: str | Path | None = None, /, **changes: Any) -> Study:
             "slash) or a model's folder"
         )
     wanted = {**settings, **changes}
-    if {"instruct", "base"} & wanted.keys():  # the preset's checkpoints are those of its own models
+    if {"instruct", "base"} & wanted.keys():  # the preset's checkpoints are those of its own models, as is its base
         wanted.setdefault("checkpoints", ())
+    if wanted.get("instruct", study.instruct) != study.instruct:
+        wanted.setdefault("base", "")
     return changed(study, **wanted)
 
 
@@ -419,24 +422,25 @@ def read_settings(path: Path) -> dict[str, Any]:
 def located(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a file in a folder holds, with its relative paths read from there.
 
-    What is no text is left to the check of types. A name that may be a preset's, a set's or a model's on the hub is a
-    path where it ends as a file of rows does, begins with a dot, or is that of a folder beside the file.
+    What is no text is left to the check of types. A set is a path where it ends as a file of rows does; a model where
+    it begins with a dot, or a folder beside the file is called so.
     """
 
-    def there(where: Any) -> Any:
-        if not isinstance(where, str) or not where or "://" in where:
+    def rows(where: Any) -> Any:
+        return beside(folder, where) if isinstance(where, str) and is_file(where) else where
+
+    def model(where: Any) -> Any:
+        if not isinstance(where, str) or not where:
             return where
-        is_path = is_file(where) or where.startswith(("./", "../", ".\\", "..\\")) or (folder / where).is_dir()
-        return beside(folder, where) if is_path else where
+        return beside(folder, where) if where.startswith(".") or (folder / where).is_dir() else where
 
     found = dict(settings)
-    for name in ("instruct", "base", *OWN_FILES):
-        if name in found:
-            found[name] = there(found[name])
+    found |= {name: model(found[name]) for name in ("instruct", "base") if name in found}
+    found |= {name: rows(found[name]) for name in OWN_FILES if name in found}
     if isinstance(found.get("checkpoints"), tuple):
-        found["checkpoints"] = tuple(map(there, found["checkpoints"]))
+        found["checkpoints"] = tuple(map(model, found["checkpoints"]))
     if isinstance(found.get("sources"), dict):
-        found["sources"] = {name: there(where) for name, where in found["sources"].items()}
+        found["sources"] = {name: rows(where) for name, where in found["sources"].items()}
     return found
 
 
