@@ -87,9 +87,8 @@ def parser() -> argparse.ArgumentParser:
     instead.add_argument("--deeper", action="store_true", help="those that go deeper, instead of the main line")
     instead.add_argument("--beyond", action="store_true", help="those that ask what the paper leaves open")
     sweeping = commands.add_parser("sweep", help="several studies, seeds and models, and a page that compares them")
-    sweeping.add_argument(
-        "file", type=expanded_path, help='JSON, such as {"studies": ["organism-quick"], "seeds": [0, 1]}'
-    )
+    example = '{"studies": ["organism-quick"], "seeds": [0, 1]}'
+    sweeping.add_argument("file", type=expanded_path, help=f"JSON, such as {example}")
     address = "a Ray cluster: host:port, `auto`, or `local` (default: $RAY_ADDRESS; without, in this process)"
     sweeping.add_argument("--address", default=set_to("RAY_ADDRESS"), help=address)
     auditing = commands.add_parser("audit", help="known faults of the authors' released examples")

@@ -54,8 +54,8 @@ class Sweep:
     `studies` are presets, study files, hub names or models' folders, as `load_study` takes them. Each runs with each of
     the `seeds` and each of the `models` (instruct models: hub names, `name@revision` for a checkpoint, or folders);
     without them with its own. A model that is not a study's own has not the study's base model and checkpoints either:
-    `bases` names by model the one that it was tuned from, else it has none. `settings` are changes to all studies. `retries` is how often a task is begun again
-    whose worker died.
+    `bases` names by model the one that it was tuned from, else it has none. `settings` are changes to all studies.
+    `retries` is how often a task is begun again whose worker died.
     """
 
     name: str
