@@ -62,10 +62,10 @@ class Sweep:
     studies: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
     models: tuple[str, ...] = ()
-    bases: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     resources: Resources = field(default_factory=Resources)
     retries: int = 3
+    bases: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raises ValueError for a sweep without tasks, or with settings that its tasks do not share."""

@@ -182,7 +182,8 @@ def lines_of(reader: csv.DictReader) -> Iterator[Row]:
         yield from reader
     except csv.Error as error:
         raise ValueError(
-            f"line {reader.line_num} cannot be parted into cells ({error}): close each quote, and double one in a text"
+            f"line {reader.reader.line_num} cannot be parted into cells ({error}): close each quote, and "
+            "double one in a text"
         ) from error
 
 
