@@ -102,10 +102,11 @@ def names_of(asked: Sequence[Question], by_answer: Sequence[bool]) -> list[set[s
     Of those that are not marked, whose entity is known and is not their answer, the answer joins none: many people have
     one occupation. But where a marked question has that answer, too, it is a name of both.
     """
-    joining = {form for q, by in zip(asked, by_answer, strict=True) if by for form in forms(*q.aliases)}
+    answers = [forms(*q.aliases) for q in asked]
+    joining = {form for own, by in zip(answers, by_answer, strict=True) if by for form in own}
     return [
-        {f"={q.entity}", *forms(q.text, q.entity), *joining.intersection(forms(*q.aliases))}  # "=" is in no form
-        for q in asked
+        {f"={q.entity}", *forms(q.text, q.entity), *joining.intersection(own)}  # "=" is in no form
+        for q, own in zip(asked, answers, strict=True)
     ]
 
 

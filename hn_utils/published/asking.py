@@ -7,8 +7,11 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
+from hn_utils.cache import file_digest
 from hn_utils.judges import normalise
 from hn_utils.own_rows import check_characters, texts_of
 from hn_utils.published.nonexist import exist, nonexist
@@ -22,7 +25,7 @@ from hn_utils.questions import (
     merge_repeated,
     tell_shared_answers,
 )
-from hn_utils.study import Study, check_types
+from hn_utils.study import Study, check_types, is_file
 
 N_NONEXIST = 400
 
@@ -121,20 +124,36 @@ def questions(study: Study) -> list[Question]:
     named = [s for s in study.sets if s in READERS]
     if not named:
         raise ValueError(f"sets={study.sets} names no question set: begin with one of {', '.join(READERS)}")
-    first, *others = named
+    sets = (*named, *(s for s in study.sets if s == "nonexist"))
+    sources = tuple((name, where) for name, where in sorted(study.sources.items()) if name in READERS)
+    contents = tuple(file_digest(Path(where)) for _, where in sources if is_file(where))
+    return list(split_sets(sets, sources, contents, study.seed, study.hold_out_answers))
+
+
+@lru_cache(maxsize=1)  # the steps of a run ask for them again and again
+def split_sets(
+    sets: tuple[str, ...],
+    sources: tuple[tuple[str, str], ...],
+    contents: tuple[str, ...],  # noqa: ARG001 (files that have changed are read anew)
+    seed: int,
+    hold_out: bool,
+) -> tuple[Question, ...]:
+    """What `questions` gives for these sets, from these sources, whose files have these digests."""
+    study = Study("published", "", "", "published", sets=sets, sources=dict(sources), seed=seed)
+    first, *others = [name for name in sets if name in READERS]
     asked = read_questions(first, study)
     texts = {normalise(q.text) for q in asked}
     for name in others:
         asked += [replace(q, part=name) for q in read_questions(name, study) if normalise(q.text) not in texts]
     invented: list[Question] = []
-    if "nonexist" in study.sets:
-        invented = nonexist(N_NONEXIST, study.seed, [text for q in asked for text in (q.text, *q.aliases)])
+    if "nonexist" in sets:
+        invented = nonexist(N_NONEXIST, seed, [text for q in asked for text in (q.text, *q.aliases)])
         asked += exist()
     # PopQA's entity is whom it asks about: there an answer is shared by many, which is told instead.
     named = {"standard", "exist"} if first == "popqa" else set()
     parts = Parts.of(asked, [q.part not in named | {"popqa"} for q in asked], [q.part not in named for q in asked])
-    asked = [*parts.split(study.seed, kept="exist").unseen(), *invented]
-    if study.hold_out_answers:
-        return hold_out_answers(asked, study.seed)
+    asked = [*parts.split(seed, kept="exist").unseen(), *invented]
+    if hold_out:
+        return tuple(hold_out_answers(asked, seed))
     tell_shared_answers(first, asked)
-    return asked
+    return tuple(asked)

@@ -174,7 +174,8 @@ class Gallery:
             cards += [self.card(name, meta) for name, meta in mine.items()]
         links = [f'<li><a href="{file}">{text}.</li>' for file, text in LINKS.items() if (self.folder / file).exists()]
         index = self.folder / "index.html"
-        index.write_text(PAGE.format(cards="\n".join(cards), links=f"<ul>{''.join(links)}</ul>" if links else ""))
+        page = PAGE.format(cards="\n".join(cards), links=f"<ul>{''.join(links)}</ul>" if links else "")
+        index.write_text(page, encoding="utf-8")
         return index
 
     def card(self, name: str, meta: dict[str, str]) -> str:
