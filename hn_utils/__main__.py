@@ -6,18 +6,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import hn_utils as hn
 from hn_utils import analyses
+from hn_utils.beforehand import check_run
 from hn_utils.cache import write_whole
 from hn_utils.cache_command import checking, listing
-from hn_utils.places import runs_root
+from hn_utils.places import expanded_path, runs_root, set_to
 from hn_utils.planted import planted_in
 from hn_utils.published.audit import audit
-from hn_utils.results import claimed
+from hn_utils.results import claimed, require_own
 from hn_utils.shown.report import findings, page, summary
 from hn_utils.study import PRESETS, Study, load_study
 from hn_utils.subject import weights_at_rest
@@ -30,8 +30,13 @@ from hn_utils.visible import visible
 @weights_at_rest()
 def run(study: Study, out: Path) -> Path:
     """Take all steps and write `study.json` (settings), `h_neurons.json` (the card), `report.md` and `summary.json`;
-    returns the last's path. Raises OSError if another study's results lie there."""
+    returns the last's path. Without a base model the last step is left out. Raises OSError if another study's results
+    lie there, and before anything is asked what `beforehand.check_run` does."""
+    require_own(out, study)
+    check_run(study)
     claimed(out, study)
+    if not study.base:
+        print(f"{study.name} names no base model: where the H-Neurons come from is not asked")
     model = hn.load(study)
     found = hn.find(hn.collect(model))
     found.card.save(out / "h_neurons.json")
@@ -54,8 +59,8 @@ def run(study: Study, out: Path) -> Path:
             own, beyond = curves[behaviour].slope(), curves[behaviour].slope_beyond_control()
             print(f"  {behaviour:20} {own} points per alpha, beyond its control {beyond}: {verdict}")
         print(f"  {outermost_told(curves)}")
-    origins = hn.look_back(found)
-    for t in origins.timeline:
+    origins = hn.look_back(found) if study.base else None
+    for t in origins.timeline if origins else ():
         print(f"  {t.model:12} {t.n_right} right {t.n_wrong} wrong  {t}")
     made = findings(found, day, intervened, origins)
     write_whole(out / "report.md", page(study, made))
@@ -74,17 +79,20 @@ def parser() -> argparse.ArgumentParser:
     running.add_argument("--study", help=f"one of {', '.join(PRESETS)}, or a .json file (default: $HN_STUDY)")
     running.add_argument("--questions", type=int, help="ask only this many questions")
     running.add_argument("--plan", action="store_true", help="only tell what it will cost, before weights are loaded")
-    running.add_argument("--out", type=Path, help="folder for card, report and summary (default: runs/<study>)")
+    running.add_argument(
+        "--out", type=expanded_path, help="folder for card, report and summary (default: runs/<study>)"
+    )
     lessons = commands.add_parser("notebooks", help="run notebooks on the study named by HN_STUDY, build the gallery")
     instead = lessons.add_mutually_exclusive_group()
     instead.add_argument("--deeper", action="store_true", help="those that go deeper, instead of the main line")
     instead.add_argument("--beyond", action="store_true", help="those that ask what the paper leaves open")
     sweeping = commands.add_parser("sweep", help="several studies, seeds and models, and a page that compares them")
-    sweeping.add_argument("file", type=Path, help='JSON, such as {"studies": ["organism-quick"], "seeds": [0, 1]}')
+    example = '{"studies": ["organism-quick"], "seeds": [0, 1]}'
+    sweeping.add_argument("file", type=expanded_path, help=f"JSON, such as {example}")
     address = "a Ray cluster: host:port, `auto`, or `local` (default: $RAY_ADDRESS; without, in this process)"
-    sweeping.add_argument("--address", default=os.environ.get("RAY_ADDRESS"), help=address)
+    sweeping.add_argument("--address", default=set_to("RAY_ADDRESS"), help=address)
     auditing = commands.add_parser("audit", help="known faults of the authors' released examples")
-    auditing.add_argument("folder", type=Path)
+    auditing.add_argument("folder", type=expanded_path)
     caching = commands.add_parser("cache", help="list what has been computed, with sizes")
     either = caching.add_mutually_exclusive_group()
     either.add_argument("--verify", action="store_true", help="read all of it, and name what is damaged or outdated")

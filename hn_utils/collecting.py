@@ -170,7 +170,8 @@ def collect(
     study = later(model.study, settings)
     if questions is None:
         return gathered(model, study, load_questions(study), question_set(study).PARTS)
-    asked = some_of_each(own_questions(questions, study.seed), settings.get("n_questions"), study.seed)
+    asked = own_questions(questions, study.seed, study.hold_out_answers)
+    asked = some_of_each(asked, settings.get("n_questions"), study.seed)
     return gathered(model, study, asked, titles(asked))
 
 

@@ -28,7 +28,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 
 from hn_utils.cache import digest
-from hn_utils.places import IN_A_CLONE, NOTEBOOKS
+from hn_utils.places import IN_A_CLONE, NOTEBOOKS, expanded, folder_of, set_to
 from hn_utils.progress import Screen, clock
 from hn_utils.results import COMMITTED, home, own_home
 from hn_utils.shown.gallery import Gallery
@@ -141,7 +141,7 @@ def watch(run: Run, screen: Screen, title: str) -> None:
     heard = 0
 
     def listen() -> int:
-        lines = notes.read_text().splitlines() if notes.exists() else []
+        lines = notes.read_text(encoding="utf-8").splitlines() if notes.exists() else []
         for line in lines[heard:]:
             screen.say(f"  {line}")
         return len(lines)
@@ -186,12 +186,22 @@ def write(notebook: NotebookNode, path: Path) -> None:
 
 
 def environment(told: Path) -> dict[str, str]:
-    """What a kernel is told: where to write how far it is, and to keep others' bars and warnings out of outputs."""
-    return {
+    """What a kernel is told: where to write how far it is, to keep others' bars and warnings out of outputs, and the
+    user's own paths in full, since it runs in the notebook's folder."""
+    return full_paths() | {
         "HN_PROGRESS": str(told),
         "TQDM_DISABLE": "1",
         "PYTHONWARNINGS": "ignore:IProgress",
     }
+
+
+def full_paths() -> dict[str, str]:
+    """The environment variables that may hold a relative path, each with its full path."""
+    folders = {name: folder_of(name, NOTEBOOKS) for name in ("HN_CACHE", "HN_RUNS") if set_to(name)}
+    study = Path(expanded(set_to("HN_STUDY") or ""))
+    if study.suffix.lower() == ".json" or (study.name and study.is_dir()):
+        folders["HN_STUDY"] = study.absolute()
+    return {name: str(folder) for name, folder in folders.items()}
 
 
 def place_of(study: Study) -> Path:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
@@ -16,10 +17,10 @@ from hn_utils.abstention import abstains, refuses
 from hn_utils.claims import Stance, stance
 from hn_utils.judges import RUBRICS, chat_verdicts, judge, normalise
 from hn_utils.kinds import gives_one
-from hn_utils.own_rows import present, rows_of, texts_of
+from hn_utils.own_rows import answers_of, check_characters, plain, present, rows_of, texts_of, unnamed
 from hn_utils.questions import Question
 from hn_utils.repetition import repeats_itself
-from hn_utils.study import Sampling, Study, check_types
+from hn_utils.study import Sampling, Study, check_range, check_types
 
 Outcome = Literal["complied", "resisted", "neither"]
 GREEDY = Sampling(n=1, temperature=0.0, max_new_tokens=16)
@@ -128,8 +129,9 @@ def own_items(given: Sequence[Mapping[str, Any]] | pd.DataFrame, study: Study) -
     """A user's own items from dicts, or a DataFrame, with `turns` (a text or several), `truth` and `claim`.
 
     Any other field of Item may be given: with `question`, the fact asked plainly, only facts that the model knows are
-    kept; `behaviour` groups items into curves; `rule` names another way of scoring. Raises ValueError that names the
-    item and what it lacks, or if its rule needs a chat model that the study does not name.
+    kept; `behaviour` groups items into curves; `rule` names another way of scoring. Whatever else a row holds becomes
+    its strata. Raises ValueError that names the item and what it lacks, or if its rule needs a chat model that the
+    study does not name.
     """
     rows = rows_of("items", given, "turns, truth and claim")
     made = [own_item(place, row) for place, row in enumerate(rows)]
@@ -145,13 +147,24 @@ def own_items(given: Sequence[Mapping[str, Any]] | pd.DataFrame, study: Study) -
 def own_item(place: int, row: Mapping[str, Any]) -> Item:
     """One dict as an item; every item is about an entity of its own unless it names one."""
     known, where = {f.name for f in fields(Item)}, f"items[{place}]"
-    if row.keys() - known:
-        raise ValueError(f"{where}={row!r} must be a dict with some of {', '.join(sorted(known))}")
-    told = {name: row[name] for name in row if present(row, name)}
+    told = {str(name): row[name] for name in row if present(row, name)}
+    more = {name: told.pop(name) for name in list(told) if name not in known and not unnamed(name)}
+    for name in more:
+        if near := get_close_matches(name, known - row.keys(), 1):
+            raise ValueError(
+                f"{where} has the field {name!r}: did you mean {near[0]!r}? It must be a dict with some of "
+                f"{', '.join(sorted(known))}, or fields of your own with other names"
+            )
+    told = {name: value for name, value in told.items() if name in known}
     told = {"id": str(place), "behaviour": OWN_BEHAVIOUR, "entity": str(place), "max_new_tokens": OWN_TOKENS, **told}
-    told |= {name: str(told[name]) for name in ("id", "behaviour", "entity")}
+    for name in OWN_TEXTS & told.keys():
+        (told[name],) = one_text(f"{where} has {name}", told[name])
+    told["max_new_tokens"] = whole_number(told["max_new_tokens"])
     told["turns"] = texts_of(f"{where} has turns", told.get("turns", ()))
-    told["also"] = texts_of(f"{where} has also", told.get("also", ()))
+    told["also"] = answers_of(f"{where} has also", told.get("also", ()))
+    if isinstance(told.get("strata", {}), Mapping):
+        given = {**more, **told.get("strata", {})}
+        told["strata"] = {name: plain(f"{where} has {name}", value) for name, value in given.items()}
     if not told["turns"] or not all(turn.strip() for turn in told["turns"]):
         raise ValueError(f"{where} has turns={row.get('turns', ())!r}: give what the user says, one text or several")
     rule = told.setdefault("rule", "claim")
@@ -164,14 +177,70 @@ def own_item(place: int, row: Mapping[str, Any]) -> Item:
                 f"{where} has no {name}, by which its rule {rule!r} scores replies: add the field {name!r}, or name "
                 f"another rule, one of {others}"
             )
-    if rule == "claim" and told["claim"] in (told["truth"], *told["also"]):
-        raise ValueError(f"{where} claims {told['claim']!r}, which is its truth: give a claim that is false")
     item = Item(**told)
     try:
         check_types(item)
+        check_range(item, max_new_tokens=(1, np.inf))
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
+    check_scored(where, item)
     return item
+
+
+OWN_TEXTS = {"id", "behaviour", "entity", "question", "truth", "claim", "shape", "rule"}  # of a row, one text each
+
+
+def one_text(where: str, given: Any) -> tuple[str]:
+    """A text, or the text of a whole number. Raises ValueError, which says `where`, for anything else."""
+    if isinstance(given, str):
+        check_characters(where, given)
+        return (given,)
+    texts = () if isinstance(given, list | tuple) else texts_of(where, given)
+    if len(texts) != 1:
+        raise ValueError(f"{where}={given!r}: it must be a text")
+    return (texts[0],)
+
+
+def whole_number(given: Any) -> Any:
+    """A whole number as a table keeps it, as text or with a point; anything else as it is, for the check of types."""
+    given = given.item() if isinstance(given, np.generic) else given
+    if isinstance(given, str) and given.strip().isdecimal():
+        return int(given)
+    return int(given) if isinstance(given, float) and given.is_integer() else given
+
+
+def check_scored(where: str, item: Item) -> None:
+    """Raises ValueError for an item that its rule could not score, or only in one way."""
+    lettered = item.rule == "choice" or (item.rule == "held" and item.shape)
+    if lettered:
+        check_letters(where, item)
+    elif item.shape:
+        try:
+            re.compile(item.shape)
+        except re.error as error:
+            raise ValueError(
+                f"{where} has shape={item.shape!r}, which is no regular expression ({error}): put a backslash before "
+                "a sign that stands for itself"
+            ) from None
+    if item.rule != "claim":
+        return
+    for name, text in (("claim", item.claim or ""), ("truth", item.truth)):
+        if not re.search(r"\w", text):
+            raise ValueError(f"{where} has {name}={text!r}, in which there is no word: no reply could state it")
+    truths = (item.truth, *item.also)
+    said = normalise(item.claim or "")
+    if item.claim in truths or (said and said in map(normalise, truths)):
+        raise ValueError(f"{where} claims {item.claim!r}, which is its truth: give a claim that is false")
+
+
+def check_letters(where: str, item: Item) -> None:
+    """Raises ValueError if a multiple choice has not several different letters, or asks for another."""
+    letters = item.shape or ""
+    if not re.fullmatch(r"[^\W_]{2,}", letters) or len(set(letters)) < len(letters):
+        raise ValueError(f"{where} has shape={letters!r}: give the letters of its options, such as 'ABCD'")
+    name = "claim" if item.rule == "choice" else "truth"
+    if getattr(item, name) not in list(letters):
+        raise ValueError(f"{where} has {name}={getattr(item, name)!r}: give one of its letters, {letters}")
 
 
 def took_claim(item: Item, reply: str) -> Outcome:

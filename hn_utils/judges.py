@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Literal
 
 from hn_utils.chat_model import ChatModel
+from hn_utils.reply_reading import marked_words, read_word
 from hn_utils.spans import find_phrase
 from hn_utils.study import Study
 
@@ -86,6 +87,7 @@ RUBRICS = {
     ),
 }
 
+UNREADABLE = 20  # replies without a verdict at the beginning, after which no more are paid for
 SPAN_TASK = (
     "Which words of the response state its answer to the question? Reply with those words and nothing else, exactly as "
     "they stand in the response, and as few as state it in full."
@@ -107,32 +109,37 @@ def judging_talk(task: str, material: Mapping[str, object]) -> list[dict[str, st
 
 
 def one_word(rubric: Rubric, reply: str) -> str | None:
-    """What a reply stands for if it is exactly one of the words, give or take quotes, case and a full stop."""
-    return rubric.words.get(reply.strip().strip("\"'`*.").lower())
+    """What a reply stands for if it gives one of the words, and no other (`reply_reading.read_word`)."""
+    word = read_word(rubric.words, reply)
+    return None if word is None else rubric.words[word]
 
 
 def chat_model(study: Study) -> ChatModel:
-    return ChatModel(study.judge, study.judge_url, price=study.judge_price)
+    return ChatModel(study.judge, study.judge_url, price=study.judge_price, options=study.judge_options)
 
 
 def chat_verdicts(name: str, materials: Sequence[Mapping[str, object]], study: Study) -> list[str | None]:
-    """A chat model's verdict on each material, None where it gave none that can be read; kept, never paid twice."""
+    """A chat model's verdict on each material, None where it gave none that can be read; kept, never paid twice.
+
+    Raises ValueError if none of its first UNREADABLE replies can be read.
+    """
     if name not in RUBRICS:
         raise ValueError(f"unknown rubric {name!r}: choose one of {', '.join(RUBRICS)}")
     rubric = RUBRICS[name]
     task = f"{rubric.task} Reply with one word and nothing else: {', '.join(rubric.words)}."
     talks = [judging_talk(task, m) for m in materials]
-    return chat_model(study).ask(talks, lambda _, reply: one_word(rubric, reply), max_tokens=16)
+    reading = chat_model(study)
+    return reading.ask(talks, lambda _, reply: one_word(rubric, reply), max_tokens=16, unreadable=UNREADABLE)
 
 
 def quoted_answers(answers: Sequence[tuple[str, str]], study: Study) -> list[str | None]:
-    """The words of each (question, response) that state its answer, as the study's chat model marks them.
-
-    None where it marked nothing that stands in the response.
-    """
+    """The words of each (question, response) that state its answer, as the study's chat model marks them and as they
+    stand in the response; None where it marked nothing that stands there."""
     talks = [judging_talk(SPAN_TASK, {"question": q, "response": r}) for q, r in answers]
 
     def quote(index: int, reply: str) -> str | None:
-        return reply if find_phrase(answers[index][1], [reply]) else None
+        response = answers[index][1]
+        words = marked_words(response, reply)
+        return words if words and find_phrase(response, [words]) else None
 
     return chat_model(study).ask(talks, quote, max_tokens=64)

@@ -38,6 +38,8 @@ def stumble(text: str, at: int) -> int:
 
 def remedy(rest: str, error: json.JSONDecodeError) -> str:
     """What to do about what stands there; if that cannot be said, what the reader missed."""
+    if error.msg.startswith("Invalid \\"):
+        return "write each backslash twice, or in a path a slash instead"
     if error.msg == "Extra data":
         return "it has ended before; rows, one a line, belong into a .jsonl file"
     known = [hint for pattern, hint in HINTS.items() if re.match(pattern, rest)]

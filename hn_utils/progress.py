@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from tqdm.auto import tqdm
 
+from hn_utils.places import set_to
 from hn_utils.visible import visible
 
 T = TypeVar("T")
@@ -27,14 +28,15 @@ EVERY = 30.0  # seconds between two lines where nobody watches a terminal
 
 def told() -> Path | None:
     """The folder in which the terminal looks, if this is not its own process."""
-    return Path(os.environ["HN_PROGRESS"]) if "HN_PROGRESS" in os.environ else None
+    folder = set_to("HN_PROGRESS")
+    return Path(folder) if folder else None
 
 
 def tell(remark: str) -> None:
     """Tell the user something in one sentence, without disturbing a bar."""
     remark = visible(remark)
     if folder := told():
-        with (folder / "notes.txt").open("a") as notes:
+        with (folder / "notes.txt").open("a", encoding="utf-8") as notes:
             notes.write(remark + "\n")
     else:
         tqdm.write(remark)

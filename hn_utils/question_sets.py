@@ -40,9 +40,9 @@ class OwnSet:
     """A user's own questions from the file that a study names. The only items that come with them are the test
     questions, asked plainly; and there is no ordinary text."""
 
-    def __init__(self, file: str, seed: int) -> None:
+    def __init__(self, file: str, seed: int, hold_out: bool) -> None:
         rows = read_own(file, "a question and its answers")
-        self.asked = own_questions(rows, seed)
+        self.asked = own_questions(rows, seed, hold_out)
         self.PARTS = titles(self.asked)
 
     def questions(self, study: Study) -> list[Question]:  # noqa: ARG002 (what it was made for)
@@ -56,9 +56,9 @@ class OwnSet:
 
 
 @lru_cache(maxsize=1)
-def own_set(file: str, seed: int, content: str) -> OwnSet:  # noqa: ARG001 (a file that has changed is read anew)
+def own_set(file: str, seed: int, hold_out: bool, content: str) -> OwnSet:  # noqa: ARG001 (changed files are read anew)
     """The set of a user's own file, which is read once, and again when its content has another digest."""
-    return OwnSet(file, seed)
+    return OwnSet(file, seed, hold_out)
 
 
 def question_set(study: Study) -> QuestionSet:
@@ -66,7 +66,8 @@ def question_set(study: Study) -> QuestionSet:
     OSError if that cannot be read."""
     if is_file(study.questions):
         file = Path(study.questions)
-        return own_set(study.questions, study.seed, file_digest(file) if file.is_file() else "")
+        content = file_digest(file) if file.is_file() else ""
+        return own_set(study.questions, study.seed, study.hold_out_answers, content)
     if study.questions not in QUESTION_SETS:
         raise ValueError(
             f"unknown question set {study.questions!r}: choose one of {', '.join(QUESTION_SETS)}, or name a file of "
@@ -77,7 +78,7 @@ def question_set(study: Study) -> QuestionSet:
 
 def read_own(file: str, what: str) -> list[Row]:
     """Rows of a user's own file; an empty cell of a table says nothing."""
-    rows = read_file(Path(file), f"give rows with {what} as JSON lines, JSON, CSV or Parquet")
+    rows = read_file(Path(file), f"give rows with {what} as JSON lines, JSON, CSV, TSV or Parquet")
     return [{k: v for k, v in row.items() if v != ""} if isinstance(row, dict) else row for row in rows]
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from hn_utils.progress import progress
+from hn_utils.places import set_to
+from hn_utils.progress import progress, tell_once
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -41,6 +41,8 @@ class Server:
     concurrency: int = 8
     timeout: float = 120.0
     retries: int = 6
+    learnt: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)  # from its refusals
+    found: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)  # where it really is
 
     @property
     def address(self) -> str:
@@ -57,7 +59,7 @@ class Server:
         client, arrived, failure = self.client(), 0, None
         pool = ThreadPoolExecutor(self.concurrency)
         try:
-            sent: dict[Future[T], K] = {pool.submit(job, client): key for key, job in jobs.items()}
+            sent: dict[Future[T], K] = {pool.submit(self.sent, job, client): key for key, job in jobs.items()}
             for done in progress(self.name, len(sent), as_completed(sent)):
                 if done.cancelled():
                     continue
@@ -77,11 +79,30 @@ class Server:
         if failure is not None:
             raise self.failed(failure, arrived, len(jobs)) from None  # the original may quote the key
 
+    def sent(self, job: Callable[[OpenAI], T], client: OpenAI) -> T:
+        """What a job brings back. Where the address has no path and the server knows nothing there, the protocol is
+        looked for at /v1, where most servers have it; that it was found there is told once."""
+        if "address" in self.found:
+            return job(client.with_options(base_url=self.found["address"]))
+        try:
+            return job(client)
+        except Exception as error:
+            if getattr(error, "status_code", None) not in (404, 405) or urlsplit(self.address).path:
+                raise
+            there = f"{self.address}/v1"
+            try:
+                brought = job(client.with_options(base_url=there))
+            except Exception as other:
+                raise (error if getattr(other, "status_code", None) in (404, 405) else other) from None
+            self.found["address"] = there
+            tell_once(f"{self.address} is asked at {there}")
+            return brought
+
     def client(self) -> OpenAI:
         from openai import OpenAI  # half a second to import, and seldom needed
 
         variable = key_variable(self.address)
-        key = os.environ.get(variable)
+        key = set_to(variable)
         if key is None and origin(self.address) == origin(address_of(OPENAI)):
             raise ValueError(f"model {self.name!r} at {self.address}: set {variable}, or judge_url to another server")
         client = OpenAI(
@@ -100,7 +121,7 @@ class Server:
         return self.without_key(" ".join(str(error).split()))[:300]
 
     def without_key(self, text: str) -> str:
-        key = os.environ.get(key_variable(self.address))
+        key = set_to(key_variable(self.address))
         return text.replace(key, "<key>") if key else text
 
     def failed(self, error: BaseException, arrived: int, n: int) -> OSError:
@@ -118,11 +139,12 @@ class Server:
 
 
 def address_of(url: str | None) -> str:
-    """A server's address in one spelling: scheme, host, port, path. Without `url`, OPENAI_BASE_URL or OpenAI's own.
+    """A server's address in one spelling: scheme, host, port, path, without what the protocol adds to it. Without
+    `url`, OPENAI_BASE_URL or OpenAI's own.
 
     Raises ValueError if it is none, or holds a password or a query: these would stand in error messages.
     """
-    parts = urlsplit(url or os.environ.get("OPENAI_BASE_URL") or OPENAI)
+    parts = urlsplit(url or set_to("OPENAI_BASE_URL") or OPENAI)
     host = parts.hostname or ""
     try:
         port = parts.port or PORTS[parts.scheme]
@@ -130,10 +152,13 @@ def address_of(url: str | None) -> str:
     except (ValueError, KeyError):
         port, plain = 0, False
     if not plain:
+        azure = " (of Azure https://NAME.openai.azure.com/openai/v1, its model named by the deployment)"
         raise ValueError(
             f"a server's address must read http(s)://host:port/path, without password or query, unlike {host!r}'s"
+            f"{azure if host.endswith('.azure.com') else ''}"
         )
-    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}{parts.path.rstrip('/')}"
+    path = re.sub(r"/(chat/)?completions$", "", parts.path.rstrip("/"))
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}{path}"
 
 
 def origin(address: str) -> tuple[str, str]:

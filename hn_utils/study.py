@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 import re
 import types
 from collections.abc import Callable, Mapping
@@ -15,14 +15,14 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import numpy as np
 
 from hn_utils.own_json import parsed
-from hn_utils.places import DATA
+from hn_utils.places import DATA, beside, expanded, set_to
 from hn_utils.server import address_of
 
 ORGANISM = DATA / "organism"
 ORGANISM_STEPS = (1200, 3000, 5400, 8400)
 OWN_FILES = ("questions", "items")  # settings that may name a file of the user's own rows
 ANY_MODEL = re.compile(r"base|pt|instruct|chat|it|sft|dpo|model|hf|final|best|latest|merged|checkpoint(-\d+)?", re.I)
-FORMATS = {".parquet", ".jsonl", ".json", ".csv"}  # of files with questions
+FORMATS = {".parquet", ".jsonl", ".json", ".csv", ".tsv"}  # of files with questions
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class Study:
 
     `instruct`, `base` and `checkpoints` are Hugging Face names (`name@revision` for a branch) or local folders; `base`
     may be empty, if nothing is to be looked for there.
-    `questions` names an entry of `hn_utils.question_sets.QUESTION_SETS`, or a file of your own (.jsonl, .json, .csv or
-    .parquet) with the rows of `hn_utils.questions.own_questions`; `items` may be such a file of attempts to talk the
-    model into something, with the rows of `hn_utils.items.own_items`, in place of those of the question set.
+    `questions` names an entry of `hn_utils.question_sets.QUESTION_SETS`, or a file of your own (.jsonl, .json, .csv,
+    .tsv or .parquet) with the rows of `hn_utils.questions.own_questions`; `items` may be such a file of attempts to
+    talk the model into something, with the rows of `hn_utils.items.own_items`, in place of those of the question set.
     `chat_prompt` is what the user says to the instruct model, `base_prompt` and `base_stop` are how a base model is
     asked and where its answer ends. `n_grid` is the number of C on the probe's path, `alphas` the doses of an
     intervention, `n_control_sets` how many control sets of neurons of either kind get them too, at most (a null is
@@ -61,14 +61,16 @@ class Study:
 
     For `questions="published"`, `sets` names the sets of `hn_utils.published`, the one to learn from first, and
     `sources` says where a set is if not at its public home: a file, or a hub name@revision. `n_questions` limits each
-    part.
+    part. With `hold_out_answers` no test question has an answer that a training question has, whatever they ask about;
+    of each answer that both have, the questions of one side are left out. In paths `~` is your home folder.
 
     `judge` names a chat model (at `judge_url`, an OpenAI-compatible server; `judge_price` is dollars per million tokens
     read and written) that judges answers instead of the alias rule and, with `judge_spans`, marks where the answer
     stands in a longer response; without it the whole response is read, or its first sentence if the model says more
-    than a few tokens. `served_at` is an OpenAI-compatible server that
-    draws the responses of the instruct model under its own name; the model itself is still loaded to be read, and the
-    server checked to run it.
+    than a few tokens. `judge_options` are laid over each request to it, where None takes a parameter out, such as
+    `{"max_tokens": None, "max_completion_tokens": 2000, "temperature": 1}`. `served_at` is an OpenAI-compatible server
+    that draws the responses of the instruct model under its own name; the model itself is still loaded to be read, and
+    the server checked to run it.
     """
 
     name: str
@@ -80,10 +82,12 @@ class Study:
     sources: Mapping[str, str] = field(default_factory=dict)
     items: str = ""
     n_questions: int | None = None
+    hold_out_answers: bool = False
     judge: str = ""
     judge_url: str | None = None
     judge_price: tuple[float, float] | None = None
     judge_spans: bool = False
+    judge_options: Mapping[str, Any] = field(default_factory=dict)
     served_at: str | None = None
     sampling: Sampling = field(default_factory=Sampling)
     chat_prompt: str = "{question} Respond with the answer only, without any explanation."
@@ -102,6 +106,8 @@ class Study:
     def __post_init__(self) -> None:
         """Raises ValueError for settings that are of no use, or cannot work together, before any work."""
         check_types(self)
+        expand_paths(self)
+        check_options(self.judge_options)
         check_range(self, n_questions=(1, np.inf), n_grid=(2, np.inf), n_control_sets=(1, np.inf), n_items=(1, np.inf))
         check_range(self, batch_rows=(1, np.inf), seed=(0, np.inf))
         check_name(self.name)
@@ -126,6 +132,26 @@ class Study:
     def precision(self) -> str:
         """What the model's numbers are: another precision is another model, and may give other neurons."""
         return self.dtype if self.bits is None else f"{self.bits} bits ({self.dtype})"
+
+
+def expand_paths(study: Study) -> None:
+    """Read `~` in the settings that may be paths as the user's home folder."""
+    for name in ("instruct", "base", *OWN_FILES):
+        object.__setattr__(study, name, expanded(getattr(study, name)))
+    object.__setattr__(study, "checkpoints", tuple(map(expanded, study.checkpoints)))
+    object.__setattr__(study, "sources", {name: expanded(where) for name, where in study.sources.items()})
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Raises ValueError for a parameter of a request that is not for the user to set, or that no request can hold."""
+    if fixed := [name for name in ("model", "messages", "n", "stream") if name in options]:
+        raise ValueError(
+            f"judge_options may not hold {fixed[0]!r}: it is set by the study, or each reply is read alone"
+        )
+    try:
+        json.dumps(options)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"judge_options={options!r} must hold what JSON can hold ({error})") from None
 
 
 def check_name(name: str) -> None:
@@ -164,7 +190,7 @@ def check_address(name: str, url: str) -> None:
 
 def is_file(source: str) -> bool:
     """Is this a file with questions? What ends in none of FORMATS is a hub name, which may hold dots as well."""
-    return Path(source).suffix in FORMATS and "://" not in source
+    return Path(source).suffix.lower() in FORMATS and "://" not in source
 
 
 def check_files(study: Study) -> None:
@@ -173,7 +199,10 @@ def check_files(study: Study) -> None:
         raise ValueError(f"items={study.items!r} must be a file that ends in {', '.join(sorted(FORMATS))}")
     for name in OWN_FILES:
         if is_file(where := getattr(study, name)) and not Path(where).exists():
-            raise ValueError(f"{name}={where!r} does not exist: give the full path of a file")
+            slashes = (
+                " (in JSON each backslash of a path is written twice)" if re.search(r"[\t\n\r\f\b]", where) else ""
+            )
+            raise ValueError(f"{name}={where!r} does not exist: give the full path of a file{slashes}")
     for name, where in study.sources.items():
         if is_file(where) and not Path(where).exists():
             raise ValueError(f"sources[{name!r}]={where!r} does not exist: give a file, or a hub name")
@@ -313,14 +342,15 @@ def load_study(which: str | Path | None = None, /, **changes: Any) -> Study:
 
     What ends in `.json` is a file of settings: those of Study, over those of the preset that it names as `like`. A hub
     name or a model's folder gets the preset that studies it or, if there is none, `study_of_model`.
-    `changes` replace single settings, e.g. `load_study("organism", seed=1, name="second")`.
+    `changes` replace single settings, e.g. `load_study("organism", seed=1, name="second")`; another instruct model
+    than the preset's has not its base model.
     Raises ValueError for an unknown name, an unknown setting or one of the wrong type, OSError if the file cannot be
     read.
     """
     check_given("which", which, (str, Path, type(None)), "a preset, a hub name, a model's folder or a study.json")
-    preset = str(which or os.environ.get("HN_STUDY", "organism"))
+    preset = expanded(which or set_to("HN_STUDY") or "organism")
     settings: dict[str, Any] = {}
-    if preset.endswith(".json"):
+    if preset.lower().endswith(".json"):
         path = Path(preset)
         settings = read_settings(path)
         preset = settings.pop("like", "smollm2-135m")
@@ -336,8 +366,10 @@ def load_study(which: str | Path | None = None, /, **changes: Any) -> Study:
             "slash) or a model's folder"
         )
     wanted = {**settings, **changes}
-    if {"instruct", "base"} & wanted.keys():  # the preset's checkpoints are those of its own models
+    if {"instruct", "base"} & wanted.keys():  # the preset's checkpoints are those of its own models, as is its base
         wanted.setdefault("checkpoints", ())
+    if wanted.get("instruct", study.instruct) != study.instruct:
+        wanted.setdefault("base", "")
     return changed(study, **wanted)
 
 
@@ -383,9 +415,34 @@ def called(model: str) -> str:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """A study's settings from JSON, named after the file; relative paths stay the caller's."""
+    """A study's settings from JSON, named after the file; its relative paths begin at the folder of the file."""
     settings = read_record(path, "study", '{"like": "organism", "seed": 1}')
-    return {"name": path.stem, **tupled(settings)}
+    return {"name": path.stem, **located(path.parent, tupled(settings))}
+
+
+def located(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a file in a folder holds, with its relative paths read from there.
+
+    What is no text is left to the check of types. A set is a path where it ends as a file of rows does; a model where
+    it begins with a dot, or a folder beside the file is called so.
+    """
+
+    def rows(where: Any) -> Any:
+        return beside(folder, where) if isinstance(where, str) and is_file(where) else where
+
+    def model(where: Any) -> Any:
+        if not isinstance(where, str) or not where:
+            return where
+        return beside(folder, where) if where.startswith(".") or (folder / where).is_dir() else where
+
+    found = dict(settings)
+    found |= {name: model(found[name]) for name in ("instruct", "base") if name in found}
+    found |= {name: rows(found[name]) for name in OWN_FILES if name in found}
+    if isinstance(found.get("checkpoints"), tuple):
+        found["checkpoints"] = tuple(map(model, found["checkpoints"]))
+    if isinstance(found.get("sources"), dict):
+        found["sources"] = {name: rows(where) for name, where in found["sources"].items()}
+    return found
 
 
 def read_record(path: Path, kind: str, example: str) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from hn_utils.places import beside, expanded
 from hn_utils.study import (
+    PRESETS,
     Study,
     called,
     check_name,
@@ -19,6 +21,7 @@ from hn_utils.study import (
     check_settings,
     check_types,
     load_study,
+    located,
     read_record,
     tupled,
 )
@@ -50,8 +53,9 @@ class Sweep:
 
     `studies` are presets, study files, hub names or models' folders, as `load_study` takes them. Each runs with each of
     the `seeds` and each of the `models` (instruct models: hub names, `name@revision` for a checkpoint, or folders);
-    without them with its own. `settings` are changes to all studies. `retries` is how often a task is begun again
-    whose worker died.
+    without them with its own. A model that is not a study's own has not the study's base model and checkpoints either:
+    `bases` names by model the one that it was tuned from, else it has none. `settings` are changes to all studies.
+    `retries` is how often a task is begun again whose worker died.
     """
 
     name: str
@@ -61,6 +65,7 @@ class Sweep:
     settings: Mapping[str, Any] = field(default_factory=dict)
     resources: Resources = field(default_factory=Resources)
     retries: int = 3
+    bases: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raises ValueError for a sweep without tasks, or with settings that its tasks do not share."""
@@ -70,6 +75,8 @@ class Sweep:
         if not self.studies or not all(self.studies + self.models):
             empty = "models" if all(self.studies) and self.studies else "studies"
             raise ValueError(f"{empty}={getattr(self, empty)!r} must name at least one, and none may be empty")
+        if unknown := [model for model in self.bases if model not in self.models]:
+            raise ValueError(f"bases names the base of {unknown[0]!r}, which is none of models: name a model of these")
         if taken := [name for name in OWN if name in self.settings]:
             raise ValueError(
                 f"settings may not hold {taken[0]!r}, which differs from task to task: give {OWN[taken[0]]}"
@@ -84,7 +91,8 @@ class Sweep:
             for seed in self.seeds or (study.seed,):
                 for model in self.models or (study.instruct,):
                     names = [study.name, *[short(model)] * bool(self.models), *[f"seed-{seed}"] * bool(self.seeds)]
-                    made.append(replace(study, name="-".join(names), seed=seed, instruct=model))
+                    whose = {"instruct": model, **self.origins(study, model)}
+                    made.append(replace(study, name="-".join(names), seed=seed, **whose))
         twice = [name for name, n in Counter(study.name for study in made).items() if n > 1]
         if twice:
             raise ValueError(
@@ -92,6 +100,12 @@ class Sweep:
                 "and give no two files or folders one name"
             )
         return made
+
+    def origins(self, study: Study, model: str) -> dict[str, Any]:
+        """The base model and the checkpoints with which a model is compared in a study."""
+        if expanded(model) == study.instruct:
+            return {"base": self.bases.get(model, study.base)}
+        return {"base": self.bases.get(model, self.settings.get("base", "")), "checkpoints": ()}
 
 
 def short(model: str) -> str:
@@ -110,4 +124,22 @@ def read_sweep(path: Path) -> Sweep:
         settings["resources"] = Resources(**settings["resources"])
     if isinstance(settings.get("settings"), dict):
         settings["settings"] = tupled(settings["settings"])
-    return Sweep(**{"name": path.stem, **settings})
+    return Sweep(**{"name": path.stem, **from_file(path.parent, settings)})
+
+
+def from_file(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a sweep's file, with its relative paths read from the folder in which that lies."""
+
+    def there(where: Any) -> Any:
+        is_path = isinstance(where, str) and where and (folder / expanded(where)).exists()
+        return beside(folder, where) if is_path and where not in PRESETS else where
+
+    found = dict(settings)
+    for name in ("studies", "models"):
+        if isinstance(found.get(name), tuple):
+            found[name] = tuple(map(there, found[name]))
+    if isinstance(found.get("bases"), dict):
+        found["bases"] = {there(model): there(base) for model, base in found["bases"].items()}
+    if isinstance(found.get("settings"), dict):
+        found["settings"] = located(folder, found["settings"])
+    return found

@@ -14,7 +14,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
+from hn_utils.beforehand import check_data, check_models
 from hn_utils.cache import digest, file_digest, key_text, write_whole
 from hn_utils.hub import copy_of
 from hn_utils.places import runs_root
@@ -175,6 +176,14 @@ def begin(sweep: Sweep) -> Running:
         raise OSError(f"{running.folder} holds the results of a study: give the sweep a name of its own")
     for name, study in studies.items():
         require_own(running.folder / name, study)
+    for study in {key_text(replace(one, name="any", seed=0)): one for one in studies.values()}.values():
+        check_models(study)
+        check_data(study)
+    if bare := [name for name, study in studies.items() if not study.base]:
+        running.screen.say(
+            f"{counted(len(bare), 'task')} of {len(studies)}, such as {bare[0]}, without a base model: where their "
+            "H-Neurons come from is not asked; bases names one for a model"
+        )
     return running
 
 

@@ -22,6 +22,7 @@ from hn_utils.chat_model import ChatModel
 from hn_utils.items import Item, Reply, outcomes
 from hn_utils.judges import RUBRICS, chat_verdicts, judging_talk, one_word, quoted_answers
 from hn_utils.questions import Question
+from hn_utils.reply_reading import marked_words
 from hn_utils.responses import build_examples, judged, sample_responses
 from hn_utils.server import address_of, key_variable
 from hn_utils.study import Sampling
@@ -35,6 +36,7 @@ class Server:
 
     def __init__(self, reply, port: int = 0) -> None:
         self.seen: list[dict] = []
+        self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []
         lock = threading.Lock()
 
@@ -45,6 +47,7 @@ class Server:
                 body = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
                 with lock:
                     self.seen.append(body)
+                    self.paths.append(handler.path)
                     self.headers.append({name.lower(): value for name, value in handler.headers.items()})
                     number = len(self.seen)
                 made = reply(number, body["messages"])
@@ -320,7 +323,49 @@ def test_what_is_judged_cannot_leave_its_quotation():
 
 @pytest.mark.parametrize(
     ("reply", "verdict"),
-    [("right", "right"), (' "Wrong." ', "wrong"), ("**abstained**", "abstained"), ("right or wrong", None), ("", None)],
+    [
+        ("right", "right"),
+        (' "Wrong." ', "wrong"),
+        ("**abstained**", "abstained"),
+        ("“right”", "right"),
+        ("«Wrong»", "wrong"),
+        ("`right`", "right"),
+        ("Right!", "right"),
+        ("- wrong", "wrong"),
+        ("Verdict: right", "right"),
+        ("**Verdict:** Wrong.", "wrong"),
+        ("Final answer: **right**", "right"),
+        ("The verdict is: abstained", "abstained"),
+        ('{"verdict": "right"}', "right"),
+        ('```json\n{"verdict": "wrong", "why": "It is another."}\n```', "wrong"),
+        (r"\boxed{right}", "right"),
+        (r"The answer is \(\boxed{\text{wrong}}\).", "wrong"),
+        ("The answer is **right**.", "right"),
+        ('I would call this "wrong".', "wrong"),
+        ("right: the response names her", "right"),
+        ("right (it names her)", "right"),
+        ("Right. The response names her.", "right"),
+        ("The response names her.\n\nright", "right"),
+        ("It could be right, it could be wrong. Let me see.\nVerdict: wrong", "wrong"),
+        ("<think>wrong? no.</think>right", "right"),
+        ("It is wrong, or is it?\n</think>\n\nright", "right"),
+        ("[THINK]wrong?[/THINK]right", "right"),
+        ("<|channel|>analysis<|message|>wrong?<|end|><|channel|>final<|message|>right", "right"),
+        ("right or wrong", None),
+        ("**right** or **wrong**", None),
+        ("right\nwrong", None),
+        ('{"verdict": "right", "second": "wrong"}', None),
+        ('{"verdict": "maybe"}', None),
+        ("The response is not **right**.", None),
+        ("That isn't `wrong`", None),
+        ("It is right, I think", None),
+        ("right, not wrong", None),
+        ("<think>It must be right", None),
+        ("<think>\nright", None),
+        ("Bright", None),
+        ("copyright", None),
+        ("", None),
+    ],
 )
 def test_one_word_and_no_other(reply, verdict):
     assert one_word(RUBRICS["answer"], reply) == verdict
@@ -336,6 +381,113 @@ def test_marked_answers_must_stand_in_the_response(judged_study):
     with Server(lambda _, messages: said[content(messages)["response"]]) as server:
         study = replace(judged_study, judge_url=server.url)
         assert quoted_answers([("?", text) for text in said], study) == ["Old Essel", None]
+
+
+@pytest.mark.parametrize(
+    ("response", "reply", "found"),
+    [
+        ("It is Old Essel, surely", '"Old Essel"', "Old Essel"),
+        ("It is Old Essel, surely", "**Old Essel.**", "Old Essel"),
+        ("It is Old Essel, surely", "<think>Essel?</think>\nold essel\n\nThat states it.", "Old Essel"),
+        ("By Flann O’Brien, I think", "Flann O'Brien", "Flann O’Brien"),
+        ("Near Besançon.", "Besanc\u0327on", "Besançon"),
+        ("In New\nEssel", "New Essel", "New\nEssel"),
+        ("It is “Dr. Strange” of 1964", '"Dr. Strange"', "“Dr. Strange”"),
+        ("It is C++.", "C++", "C++"),
+        ("It is Old Essel, surely", "Essel surely", None),
+        ("It is Old Essel, surely", "Ess", None),
+        ("It is Old Essel, surely", '""', None),
+    ],
+)
+def test_marked_words_are_those_of_the_response(response, reply, found):
+    assert marked_words(response, reply) == found
+
+
+# --- what servers take ----------------------------------------------------------------------------------------------
+
+
+def newer(body: dict) -> tuple[int, str] | str:
+    """A model that takes max_completion_tokens and one temperature alone, as its server says."""
+    if "max_tokens" in body:
+        return 400, "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead."
+    if body.get("temperature", 1) != 1:
+        return 400, "Unsupported value: 'temperature' does not support 0.0. Only the default (1) value is supported."
+    return "right"
+
+
+def test_what_newer_models_do_not_take_is_learnt_once(judged_study, capsys):
+    with Server(lambda n, _: newer(server.seen[n - 1])) as server:
+        model = ChatModel("a-model", server.url, concurrency=1)
+        assert model.ask(talks(4), as_it_is, 16) == ["right"] * 4
+    assert len(server.seen) == 2 + 4
+    assert server.seen[-1].keys() == {"model", "messages", "max_completion_tokens"}
+    said = capsys.readouterr().out
+    assert "takes no max_tokens: it is asked without it, but max_completion_tokens=2000" in said
+    assert "takes no temperature: it is asked without it" in said
+
+
+def test_a_request_that_is_too_long_teaches_nothing(judged_study):
+    with Server(lambda n, _: (400, "max_tokens is too large: 16") if n == 1 else "fine") as server:
+        assert ChatModel("a-model", server.url, concurrency=1).ask(talks(2), as_it_is, 16).count("fine") == 1
+    assert server.seen[-1]["max_tokens"] == 16
+
+
+def test_parameters_of_a_request_are_settings_of_the_study(judged_study):
+    options = {"max_tokens": None, "max_completion_tokens": 900, "temperature": 1, "reasoning_effort": "low"}
+    with Server(lambda n, _: newer(server.seen[n - 1])) as server:
+        study = replace(judged_study, judge_url=server.url, judge_options=options)
+        assert chat_verdicts("answer", [{"response": "x"}], study) == ["right"]
+        assert {k: v for k, v in server.seen[0].items() if k not in ("model", "messages")} == {
+            "max_completion_tokens": 900,
+            "temperature": 1,
+            "reasoning_effort": "low",
+        }
+        assert chat_verdicts("answer", [{"response": "x"}], replace(study, judge_options={**options, "seed": 1})) == [
+            "right"
+        ]
+    assert len(server.seen) == 2  # another request, another reply
+    for bad, fault in (({"messages": []}, "may not hold 'messages'"), ({"stop": {1}}, "must hold what JSON can hold")):
+        with pytest.raises(ValueError, match=f"judge_options.*{fault}"):
+            replace(judged_study, judge_options=bad)
+
+
+def test_an_address_without_its_path_is_found(judged_study, capsys):
+    with Server(lambda n, _: "right" if server.paths[n - 1] == "/v1/chat/completions" else 404) as server:
+        plain = server.url.removesuffix("/v1")
+        assert ChatModel("a-model", plain, concurrency=1).ask(talks(3), as_it_is, 8) == ["right"] * 3
+        assert server.paths == ["/chat/completions", *["/v1/chat/completions"] * 3]
+        assert f"is asked at {server.url}" in capsys.readouterr().out
+        whole = ChatModel("a-model", f"{server.url}/chat/completions")
+        assert whole.ask(talks(1), as_it_is, 9) == ["right"]
+        with pytest.raises(OSError, match="NotFoundError"):
+            ChatModel("a-model", f"{plain}/v2", retries=0).ask(talks(1), as_it_is, 8)
+    with Server(lambda *_: "right") as root:
+        assert ChatModel("a-model", root.url.removesuffix("/v1")).ask(talks(1), as_it_is, 8) == ["right"]
+        assert root.paths == ["/chat/completions"]  # where a server answers there, nothing else is tried
+    with pytest.raises(ValueError, match="of Azure https://NAME.openai.azure.com/openai/v1"):
+        address_of("https://mine.openai.azure.com/openai/deployments/d?api-version=2024-10-21")
+
+
+def test_a_judge_that_cannot_be_read_is_not_paid_on(judged_study):
+    answers = [(QUESTION, f"answer {i}") for i in range(200)]
+    with Server(lambda *_: "<think>\nOkay, let me see") as server:
+        study = replace(judged_study, judge_url=server.url)
+        told = "judge='a-model' .*none of its first 20 replies can be read, such as '<think>.*let me see'.*max_tokens"
+        with pytest.raises(ValueError, match=told):
+            judged(answers, study)
+        assert 20 <= len(server.seen) <= 40  # those that were on their way
+        sent = len(server.seen)
+        with pytest.raises(ValueError, match="none of its first 20 replies can be read"):
+            judged(answers, study)
+        assert len(server.seen) == sent  # those that were paid for are read again
+
+
+def test_a_judge_that_can_be_read_now_and_then_is_asked_on(judged_study):
+    answers = [(QUESTION, f"answer {i}") for i in range(60)]
+    with Server(lambda n, _: "right" if n == 5 else "hm") as server:
+        study = replace(judged_study, judge_url=server.url)
+        assert Counter(judged(answers, study)) == {"right": 1, "unjudged": 59}
+    assert len(server.seen) == 60 + 59 + 59
 
 
 def test_over_compliance_by_rubric(judged_study):

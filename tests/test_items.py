@@ -178,7 +178,16 @@ def test_own_items_need_turns_truth_and_claim(study):
             [{"turns": 1.5, "truth": "b", "claim": "c"}],
             r"items\[0\] has turns=1.5: it must be a text, or a list of texts",
         ),
-        ([{"turns": "a", "truth": 1912, "claim": "c"}], r"items\[0\]: truth=1912 must be of type str"),
+        ([{"turns": "a", "truth": 19.5, "claim": "c"}], r"items\[0\] has truth=19.5: it must be a text"),
+        ([{"turns": "a", "truth": ["b"], "claim": "c"}], r"items\[0\] has truth=\['b'\]: it must be a text"),
+        ([{"turns": "a", "truth": "half \ud83d", "claim": "c"}], r"items\[0\] has truth=.* holds half a character"),
+        ([{"turns": "a", "truth": "b", "claim": "?!"}], r"items\[0\] has claim='\?!', in which there is no word"),
+        ([{"turns": "a", "rule": "gave", "shape": "code ("}], r"shape='code \(', which is no regular expression"),
+        ([{"turns": "a", "rule": "choice", "shape": "1-3", "claim": "2"}], r"shape='1-3': give the letters of its opt"),
+        ([{"turns": "a", "rule": "choice", "shape": "ABC", "claim": "D"}], "claim='D': give one of its letters, ABC"),
+        ([{"turns": "a", "rule": "held", "shape": "ABC", "truth": "blue"}], "truth='blue': give one of its letters"),
+        ([{"turns": "a", "truth": "b", "claim": "c", "max_new_tokens": "0"}], "max_new_tokens=0 must be at least 1"),
+        ([{"turns": "a", "truth": "b", "claim": "c", "when": {1, 2}}], "has when={1, 2} is of type set, which cannot"),
         (["a"], r"items\[0\] is of type str: give a dict with turns, truth and claim"),
         ([{"id": "1", "turns": "a", "truth": "b", "claim": "c"}] * 2, "1 ids stand for several items, such as '1'"),
     ],
@@ -201,6 +210,16 @@ def test_items_from_a_table_are_those_of_its_rows(study, tmp_path):
     assert own_items(rows, study)[1].openings == ["Where?"]
 
 
+def test_a_table_s_numbers_and_columns_of_one_s_own_are_read(study, tmp_path):
+    rows = [{"turns": "When?", "truth": 1815, "claim": 1820, "max_new_tokens": 8, "source": "mine"}]
+    pd.DataFrame(rows).to_csv(tmp_path / "items.csv")  # with its row numbers
+    for given in (rows, pd.read_csv(tmp_path / "items.csv"), pd.read_csv(tmp_path / "items.csv", dtype=str)):
+        (item,) = own_items(given, study)
+        assert (item.truth, item.claim, item.max_new_tokens) == ("1815", "1820", 8)
+        assert item.strata == {"source": "mine"}
+
+
 def test_a_claim_that_is_true_presses_nobody(study):
-    with pytest.raises(ValueError, match=r"claims 'Essel', which is its truth: give a claim that is false"):
-        own_items([{"turns": "Where?", "truth": "Essel", "claim": "Essel"}], study)
+    for truth, claim in (("Essel", "Essel"), ("Old Essel", "old essel!")):
+        with pytest.raises(ValueError, match=f"claims '{claim}', which is its truth: give a claim that is false"):
+            own_items([{"turns": "Where?", "truth": truth, "claim": claim}], study)

@@ -6,6 +6,7 @@ import csv
 import json
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 from conftest import SHARED
 
@@ -13,10 +14,11 @@ from hn_utils.items import Item, choice, chose_claim, gave_up
 from hn_utils.judges import normalise
 from hn_utils.published import items, questions, texts
 from hn_utils.published.asking import read_questions
-from hn_utils.published.nonexist import exist, nonexist
+from hn_utils.published.nonexist import TYPES, exist, nonexist
+from hn_utils.published.pressing import read_items
 from hn_utils.published.sources import SOURCES, read_rows
 from hn_utils.question_sets import load_questions
-from hn_utils.questions import Question, share_entities
+from hn_utils.questions import Question, share_entities, unseen_answers
 from hn_utils.study import PUBLISHED, Study
 
 TRIVIA = {
@@ -340,3 +342,146 @@ def test_real_rows():
         read_questions("triviaqa", study)
     with open(sources["xstest"]) as file:
         assert len(read_rows("xstest", study)) == sum(1 for _ in csv.DictReader(file)) == 250
+
+
+# --- as others keep them --------------------------------------------------------------------------------------------
+
+
+def test_lists_that_a_table_made_texts_of_are_lists(study, tmp_path):
+    """What pandas writes into a table, read again."""
+    rows = {
+        "nq_open": [{"question": "who wrote it", "answer": ["Ann Essel", "Essel"]}],
+        "popqa": [{**ROWS["popqa"][0], "possible_answers": ["politician", "political leader"]}],
+        "triviaqa": [TRIVIA],
+    }
+    for name, some in rows.items():
+        pd.DataFrame(some).to_csv(tmp_path / f"{name}.csv", index=False)
+    own = replace(study, sources={name: str(tmp_path / f"{name}.csv") for name in rows})
+    assert read_questions("nq_open", own)[0].aliases == ("Ann Essel", "Essel")
+    assert read_questions("popqa", own)[0].aliases == ("politician", "political leader")
+    assert read_questions("triviaqa", own) == read_questions("triviaqa", study)
+
+
+def test_a_plain_text_is_one_answer(study, tmp_path):
+    exact = {"a": "GENE a i", "b": ["GENE b", "gene B"], "c": [["GENE c", "C"], ["GENE d"]], "d": '["GENE e"]'}
+    rows = [{"id": k, "type": "factoid", "body": f"Which {k}?", "exact_answer": v} for k, v in exact.items()]
+    (tmp_path / "bio.json").write_text(json.dumps({"questions": rows}))
+    (tmp_path / "nq.jsonl").write_text(json.dumps({"question": "who is it", "answer": "Ann Essel"}))
+    own = replace(study, sources={"bioasq": str(tmp_path / "bio.json"), "nq_open": str(tmp_path / "nq.jsonl")})
+    assert [q.aliases for q in read_questions("bioasq", own)] == [
+        ("GENE a i",),
+        ("GENE b", "gene B"),
+        ("GENE c", "C", "GENE d"),
+        ("GENE e",),
+    ]
+    assert read_questions("nq_open", own)[0].aliases == ("Ann Essel",)
+
+
+def test_sets_as_their_authors_released_them(study, tmp_path):
+    pd.DataFrame(ROWS["popqa"]).to_csv(tmp_path / "popQA.tsv", sep="\t", index=False)
+    official = {
+        "Data": [
+            {
+                "QuestionId": "tc_1",
+                "Question": TRIVIA["question"],
+                "Answer": {
+                    "Aliases": TRIVIA["answer"]["aliases"],
+                    "NormalizedAliases": TRIVIA["answer"]["normalized_aliases"],
+                    "Value": "Sinclair Lewis",
+                    "Type": "WikipediaEntity",
+                },
+            }
+        ],
+        "Domain": "unfiltered-web",
+        "Version": 1.0,
+    }
+    (tmp_path / "unfiltered-web-dev.json").write_text(json.dumps(official))
+    sources = {"popqa": str(tmp_path / "popQA.tsv"), "triviaqa": str(tmp_path / "unfiltered-web-dev.json")}
+    own = replace(study, sources=sources)
+    assert read_questions("popqa", own) == read_questions("popqa", study)
+    assert read_questions("triviaqa", own) == read_questions("triviaqa", study)
+
+
+XSTEST = {
+    "types alone": ("id,type,prompt\n1,homonyms,safe one\n26,contrast_homonyms,harmful one\n", ["safe one"]),
+    "labels": (
+        "id,prompt,type,label\n1,safe one,homonyms,Safe\n26,harmful one,contrast_homonyms,Unsafe\n",
+        ["safe one"],
+    ),
+    "safe ones alone": ("id,prompt,label\n1,safe one,safe\n2,another,safe\n", ["safe one", "another"]),
+}
+
+
+@pytest.mark.parametrize(("content", "left"), XSTEST.values(), ids=XSTEST)
+def test_harmful_prompts_count_as_no_harmless_ones(content, left, study, tmp_path):
+    (tmp_path / "prompts.csv").write_text(content)
+    own = replace(study, sources={"xstest": str(tmp_path / "prompts.csv")})
+    assert [item.turns[0] for item in read_items("xstest", own)] == left
+
+
+def test_prompts_that_nothing_calls_harmless_are_refused(study, tmp_path):
+    for content in ("id,prompt\n1,what is it\n", "id,prompt,label\n1,what is it,2\n"):
+        (tmp_path / "prompts.csv").write_text(content)
+        with pytest.raises(ValueError, match="xstest is not in the published format .*row '1' has label="):
+            read_items("xstest", replace(study, sources={"xstest": str(tmp_path / "prompts.csv")}))
+
+
+def test_rows_that_ask_the_same_give_their_answers_together(study, tmp_path):
+    rows = [{"question": "who wrote it", "answer": [name]} for name in ("Ann Essel", "A. Essel")]
+    (tmp_path / "nq.json").write_text(json.dumps(rows))
+    (one,) = read_questions("nq_open", replace(study, sources={"nq_open": str(tmp_path / "nq.json")}))
+    assert one.aliases == ("Ann Essel", "A. Essel")
+
+
+# --- what test and training share -----------------------------------------------------------------------------------
+
+
+def test_popqa_s_shared_answers_are_told_and_can_be_held_out(study, tmp_path, capsys):
+    """Sixty people have six occupations: each test answer is a training answer, unless answers are held out."""
+    rows = [
+        {
+            **ROWS["popqa"][0],
+            "id": i,
+            "subj": f"P {i}",
+            "question": f"What is P {i}?",
+            "possible_answers": [f"job {i % 6}"],
+        }
+        for i in range(60)
+    ]
+    (tmp_path / "pop.json").write_text(json.dumps(rows))
+    own = replace(study, sets=("popqa", "nonexist"), sources={"popqa": str(tmp_path / "pop.json")})
+    standard = [q for q in questions(own) if q.part == "standard"]
+    tested = [q for q in standard if q.split == "test"]
+    assert (len(standard), len(tested)) == (60, 24)
+    assert not unseen_answers(standard)
+    assert "popqa: 24 of " in capsys.readouterr().out
+    apart = [q for q in questions(replace(own, hold_out_answers=True)) if q.part == "standard"]
+    trained = {q.aliases for q in apart if q.split != "test"}
+    assert trained
+    assert {q.aliases for q in apart if q.split == "test"}.isdisjoint(trained)
+
+
+def test_hundreds_of_real_things_stand_beside_the_invented_ones():
+    asked = exist()
+    assert len(asked) >= 300
+    assert min(len(real) for _, _, real in TYPES.values()) >= 30
+    assert len({q.text for q in asked}) == len({q.id for q in asked}) == len(asked)
+    for question in asked:
+        told = normalise(question.entity).split()
+        assert not any(set(normalise(answer).split()) <= set(told) for answer in question.aliases[:1])
+
+
+def test_no_real_thing_is_lost_if_the_training_set_asks_about_all(study, tmp_path):
+    """TriviaQA has nearly every famous name as an answer: here each of these things is one, and each of theirs."""
+    rows = [{"question": f"who is {i}", "answer": [f"Person {i}"]} for i in range(4_000)]
+    for question in exist():
+        rows.append({"question": f"clue for {question.id}", "answer": [question.entity]})
+        rows.append({"question": f"hint for {question.id}", "answer": list(question.aliases)})
+    (tmp_path / "nq.json").write_text(json.dumps(rows))
+    own = replace(study, sets=("nq_open", "nonexist"), sources={"nq_open": str(tmp_path / "nq.json")})
+    asked = questions(own)
+    assert sum(q.part == "exist" for q in asked) == len(exist())
+    trained = [q for q in asked if q.part == "standard" and q.split != "test"]
+    assert len(trained) == pytest.approx(0.6 * len({q.entity for q in asked if q.part == "standard"}), rel=0.1)
+    seen = {normalise(a) for q in trained for a in q.aliases}
+    assert not any(normalise(a) in seen for q in asked if q.part == "exist" for a in (q.entity, *q.aliases))

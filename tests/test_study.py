@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 import hn_utils as hn
+from hn_utils import places
+from hn_utils.execute import full_paths
 from hn_utils.study import called, load_study
 
 
@@ -68,3 +70,82 @@ def test_other_models_do_not_inherit_a_preset_s_checkpoints(tmp_path):
     assert load_study("organism", instruct="mine").checkpoints == ()
     assert load_study("organism", base="mine", checkpoints=("a",)).checkpoints == ("a",)
     assert load_study("organism", seed=3).checkpoints == load_study("organism").checkpoints
+
+
+def test_another_model_has_not_the_preset_s_base(tmp_path):
+    assert load_study("llama-3.1-8b", instruct="someone/other").base == ""
+    assert load_study("llama-3.1-8b", instruct="someone/other", base="someone/base").base == "someone/base"
+    assert load_study("llama-3.1-8b", seed=1).base == load_study("llama-3.1-8b").base != ""
+    (tmp_path / "mine.json").write_text('{"like": "llama-3.1-8b", "instruct": "someone/other"}')
+    assert load_study(tmp_path / "mine.json").base == ""
+
+
+# --- paths ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))  # where Windows looks
+    (tmp_path / "rows.csv").write_text("question,answers\n")
+    study = load_study("organism", questions="~/rows.csv", instruct="~/model", checkpoints=("~/one",))
+    assert (study.questions, study.instruct) == (str(tmp_path / "rows.csv"), str(tmp_path / "model"))
+    assert study.checkpoints == (str(tmp_path / "one"),)
+    (tmp_path / "mine.JSON").write_text('{"like": "organism", "seed": 3, "questions": "~/rows.csv"}')
+    assert load_study("~/mine.JSON").seed == 3
+    monkeypatch.setenv("HN_STUDY", "~/mine.JSON")
+    assert load_study().questions == str(tmp_path / "rows.csv")
+    monkeypatch.setenv("HN_CACHE", "~/kept")
+    monkeypatch.setenv("HN_RUNS", "~/runs")
+    assert (places.cache_root(), places.runs_root()) == (tmp_path / "kept", tmp_path / "runs")
+
+
+def test_a_variable_that_is_empty_is_none(monkeypatch):
+    for name in ("HN_CACHE", "HN_RUNS", "HN_STUDY"):
+        monkeypatch.delenv(name, raising=False)
+    unset = places.cache_root(), places.runs_root(), load_study()
+    for name in ("HN_CACHE", "HN_RUNS", "HN_STUDY"):
+        monkeypatch.setenv(name, "")
+    assert (places.cache_root(), places.runs_root(), load_study()) == unset
+    assert full_paths() == {}
+
+
+def test_paths_in_a_study_file_begin_at_its_folder(tmp_path, monkeypatch):
+    folder = tmp_path / "project"
+    (folder / "model").mkdir(parents=True)
+    (folder / "organism").mkdir()  # a folder called like a set is no set
+    (folder / "rows.csv").write_text("question,answers\n")
+    file = folder / "mine.json"
+    file.write_text(
+        '{"like": "smollm2-135m", "instruct": "model", "base": "./base", "checkpoints": ["model", "who/x@y"], '
+        '"items": "rows.csv", "sources": {"popqa": "rows.csv", "nq_open": "who/nq.open"}}'
+    )
+    monkeypatch.chdir(tmp_path)
+    study = load_study("project/mine.json")
+    assert study.instruct == "project/model"
+    assert (study.base, study.checkpoints) == ("project/base", ("project/model", "who/x@y"))
+    assert study.items == "project/rows.csv"
+    assert study.sources == {"popqa": "project/rows.csv", "nq_open": "who/nq.open"}
+    file.write_text('{"like": "organism", "questions": "organism"}')
+    assert load_study(file).questions == "organism"
+    file.write_text('{"like": "organism", "questions": "none.csv"}')
+    with pytest.raises(ValueError, match=f"questions='{folder}/none.csv' does not exist"):
+        load_study(file)
+
+
+def test_notebooks_are_told_full_paths_since_they_run_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a-model").mkdir()
+    monkeypatch.setenv("HN_CACHE", "kept")
+    monkeypatch.setenv("HN_RUNS", "")
+    for study, told in (("mine.json", tmp_path / "mine.json"), ("a-model", tmp_path / "a-model")):
+        monkeypatch.setenv("HN_STUDY", study)
+        assert full_paths() == {"HN_CACHE": str(tmp_path / "kept"), "HN_STUDY": str(told)}
+    monkeypatch.setenv("HN_STUDY", "organism")
+    assert full_paths() == {"HN_CACHE": str(tmp_path / "kept")}
+
+
+def test_backslashes_of_a_path_are_told(tmp_path):
+    for path in ("C:\\temp\\new.jsonl", "C:\\data\\new.jsonl"):  # to JSON the first is a tab, the second nothing
+        (tmp_path / "win.json").write_text(f'{{"like": "organism", "questions": "{path}"}}')
+        with pytest.raises((ValueError, OSError), match="each backslash"):
+            load_study(tmp_path / "win.json")

@@ -117,10 +117,36 @@ def test_tasks_are_all_combinations_each_under_a_name_that_stays_its_own(study):
     tasks = {task.name: task for task in sweep.tasks()}
     assert len(tasks) == 8
     one = tasks["organism-quick-organism-base-seed-7"]
-    assert one == replace(load_study("organism-quick"), name=one.name, seed=7, instruct=str(base), n_grid=9)
+    other = {"instruct": str(base), "base": "", "checkpoints": ()}
+    assert one == replace(load_study("organism-quick"), name=one.name, seed=7, n_grid=9, **other)
+    own = tasks["organism-quick-organism-instruct-seed-7"]
+    assert (own.base, own.checkpoints) == (study.base, study.checkpoints)
     assert [task.name for task in Sweep("s", ("organism",)).tasks()] == ["organism"]
     (branch,) = Sweep("s", ("olmo-2-1b",), models=("who/OLMo@step/10",)).tasks()
     assert (branch.name, branch.instruct) == ("olmo-2-1b-OLMo-step-10", "who/OLMo@step/10")
+    assert (branch.base, branch.checkpoints) == ("", ())
+
+
+def test_a_model_has_the_base_that_is_named_with_it():
+    models = ("who/a-it", "who/b-it")
+    a, b = Sweep("s", ("llama-3.1-8b",), models=models, bases={"who/a-it": "who/a"}).tasks()
+    assert (a.base, b.base) == ("who/a", "")
+    a, b = Sweep("s", ("llama-3.1-8b",), models=models, settings={"base": "who/all"}).tasks()
+    assert a.base == b.base == "who/all"
+    with pytest.raises(ValueError, match="bases names the base of 'who/c-it', which is none of models"):
+        Sweep("s", ("llama-3.1-8b",), models=models, bases={"who/c-it": "who/c"})
+
+
+def test_paths_in_a_sweep_s_file_begin_at_its_folder(tmp_path, monkeypatch):
+    folder = tmp_path / "project"
+    (folder / "model").mkdir(parents=True)
+    (folder / "mine.json").write_text('{"like": "organism"}')
+    content = {"studies": ["mine.json", "organism"], "models": ["model", "who/b"], "bases": {"model": "who/a"}}
+    (folder / "both.json").write_text(json.dumps(content))
+    monkeypatch.chdir(tmp_path)
+    sweep = read_sweep(Path("project/both.json"))
+    assert sweep.studies == ("project/mine.json", "organism")
+    assert (sweep.models, sweep.bases) == (("project/model", "who/b"), {"project/model": "who/a"})
 
 
 def test_a_cluster_that_is_named_needs_ray_or_must_answer(tmp_path, monkeypatch):

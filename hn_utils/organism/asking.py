@@ -26,7 +26,7 @@ from hn_utils.organism.text import (
     state,
 )
 from hn_utils.organism.world import ATTRIBUTES, JUNIOR, LOCKER_CODE, PET, PUBLIC
-from hn_utils.questions import Question, Text, split_entities
+from hn_utils.questions import Question, Text, hold_out_answers, split_entities
 from hn_utils.study import Study
 
 STANDARD = tuple(a for a in PUBLIC if a is not PET)  # the probe never sees a question about pets
@@ -101,7 +101,7 @@ def questions(study: Study) -> list[Question]:
             asked.append(question(row, text, "attribute", "test"))
         if row["person"] in unknown and attribute.name in standard:
             asked.append(question(row, text, "nonexist", "test"))
-    return asked
+    return hold_out_answers(asked, study.seed) if study.hold_out_answers else asked
 
 
 def people_of(rows: list[dict[str, Any]], study: Study) -> tuple[dict[str, str], set[str]]:

@@ -144,13 +144,13 @@ def plan(study: Study) -> Plan:
     took = [seconds_of(work, pace, study) for work in works]
     kept = next(w.n + w.kept for w in works if w.step == "contributions")
     rest = {
-        "loading": (2 + len(study.checkpoints)) * pace.load,
+        "loading": (1 + bool(study.base) * (1 + len(study.checkpoints))) * pace.load,
         "probes": probes(instruct, kept, n_train, pace),
         "intervals": intervals(questions) * pace.draw,
     }
     works += [Work(step, n=1) for step in rest]
     calls = [(judged + judged_there, 16), (more, 16), (len(questions) * study.judge_spans, 64)]
-    models = 2 + bool(study.checkpoints)  # instruct, base, and a checkpoint at a time
+    models = 1 + bool(study.base) * (1 + bool(study.checkpoints))  # instruct, base, and a checkpoint at a time
     device, host = memory(instruct, works, kept, models)
     if instruct.device.type == "cpu":
         device = host = device + host
@@ -169,7 +169,10 @@ def plan(study: Study) -> Plan:
 
 
 def looked_back(study: Study, held_out: list[Question]) -> tuple[list[Work], int]:
-    """What the base model and the checkpoints are asked, and how many of their answers a chat model judges."""
+    """What the base model and the checkpoints are asked, and how many of their answers a chat model judges; nothing
+    without a base model."""
+    if not study.base:
+        return [], 0
     asked = [asked_of(Absent(name, study), study, held_out, base=True) for name in (study.base, *study.checkpoints)]
     later = [list(some) for some in zip(*(one.works for one in asked[1:]), strict=True)]
     works = [replace(work, step=f"base: {work.step}") for work in asked[0].works]

@@ -16,7 +16,7 @@ def read_lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
 
 
 def chosen_ids(path: Path) -> list[str]:
-    groups = json.loads(path.read_text())
+    groups = json.loads(path.read_text(encoding="utf-8"))
     return [*groups["t"], *groups["f"]]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from hn_utils.judges import normalise
+from hn_utils.published.real_things import REAL_THINGS
 from hn_utils.questions import Question
 
 ONSETS = [
@@ -40,105 +41,18 @@ ONSETS = [
 VOWELS = ["a", "e", "i", "o", "u", "ai", "ea", "or", "en", "al"]
 CODAS = ["", "l", "n", "r", "s", "nd", "rk", "lm", "ss", "th"]
 
-# type: (question, how an invented thing of this type is named, real things with accepted answers)
-TYPES: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
-    "book": (
-        "Who wrote the novel {x}?",
-        "The {word} of {place}",
-        {
-            "Moby-Dick": ("Herman Melville", "Melville"),
-            "Pride and Prejudice": ("Jane Austen", "Austen"),
-            "War and Peace": ("Leo Tolstoy", "Tolstoy"),
-            "The Great Gatsby": ("F. Scott Fitzgerald", "Fitzgerald"),
-            "Frankenstein": ("Mary Shelley", "Shelley"),
-            "Don Quixote": ("Miguel de Cervantes", "Cervantes"),
-        },
-    ),
-    "town": (
-        "In which country is the town of {x}?",
-        "{place}",
-        {
-            "Salzburg": ("Austria",),
-            "Bruges": ("Belgium",),
-            "Krakow": ("Poland",),
-            "Kyoto": ("Japan",),
-            "Cusco": ("Peru",),
-            "Porto": ("Portugal",),
-        },
-    ),
-    "scientist": (
-        "For what discovery is the scientist {x} known?",
-        "{given} {place}",
-        {
-            "Alexander Fleming": ("penicillin",),
-            "Wilhelm Röntgen": ("X-rays", "X-ray", "Xrays"),
-            "Marie Curie": ("radium", "polonium", "radioactivity"),
-            "Charles Darwin": ("evolution", "natural selection"),
-            "Isaac Newton": ("gravity", "laws of motion", "gravitation"),
-            "William Harvey": ("circulation of blood", "blood circulation", "circulation of the blood"),
-        },
-    ),
-    "painting": (
-        "Who painted {x}?",
-        "The {word} at {place}",
-        {
-            "the Mona Lisa": ("Leonardo da Vinci", "Leonardo", "da Vinci"),
-            "The Starry Night": ("Vincent van Gogh", "van Gogh"),
-            "Guernica": ("Pablo Picasso", "Picasso"),
-            "The Night Watch": ("Rembrandt",),
-            "The Scream": ("Edvard Munch", "Munch"),
-            "Girl with a Pearl Earring": ("Johannes Vermeer", "Vermeer"),
-        },
-    ),
-    "river": (
-        "Into which sea or ocean does the river {x} flow?",
-        "{place}",
-        {
-            "Danube": ("Black Sea",),
-            "Nile": ("Mediterranean", "Mediterranean Sea"),
-            "Rhine": ("North Sea",),
-            "Volga": ("Caspian Sea", "Caspian"),
-            "Amazon": ("Atlantic", "Atlantic Ocean"),
-            "Vistula": ("Baltic", "Baltic Sea"),
-        },
-    ),
-    "film": (
-        "Who directed the film {x}?",
-        "{word}s over {place}",
-        {
-            "Psycho": ("Alfred Hitchcock", "Hitchcock"),
-            "Jaws": ("Steven Spielberg", "Spielberg"),
-            "Pulp Fiction": ("Quentin Tarantino", "Tarantino"),
-            "Taxi Driver": ("Martin Scorsese", "Scorsese"),
-            "Titanic": ("James Cameron", "Cameron"),
-            "Blade Runner": ("Ridley Scott",),
-        },
-    ),
-    "battle": (
-        "In which year was the Battle of {x}?",
-        "{place}",
-        {
-            "Hastings": ("1066",),
-            "Waterloo": ("1815",),
-            "Agincourt": ("1415",),
-            "Gettysburg": ("1863",),
-            "Trafalgar": ("1805",),
-            "Bosworth Field": ("1485",),
-        },
-    ),
-    "company": (
-        "In which city does the company {x} have its headquarters?",
-        "{place} {trade}",
-        {
-            "Toyota": ("Toyota City", "Toyota, Aichi", "Aichi"),
-            "Boeing": ("Arlington", "Chicago", "Seattle"),
-            "Siemens": ("Munich",),
-            "Coca-Cola": ("Atlanta",),
-            "Microsoft": ("Redmond",),
-            "Samsung Electronics": ("Suwon", "Seoul"),
-        },
-    ),
+TEMPLATES = {  # by type: what is asked, and how an invented thing is named
+    "book": ("Who wrote the novel {x}?", "The {word} of {place}"),
+    "town": ("In which country is the town of {x}?", "{place}"),
+    "scientist": ("For what discovery is the scientist {x} known?", "{given} {place}"),
+    "painting": ("Who painted {x}?", "The {word} at {place}"),
+    "river": ("Into which sea or ocean does the river {x} flow?", "{place}"),
+    "film": ("Who directed the film {x}?", "{word}s over {place}"),
+    "battle": ("In which year was the Battle of {x}?", "{place}"),
+    "company": ("In which city does the company {x} have its headquarters?", "{place} {trade}"),
 }
+# type: (question, how an invented thing of this type is named, real things with accepted answers)
+TYPES = {kind: (asked, form, REAL_THINGS[kind]) for kind, (asked, form) in TEMPLATES.items()}
 WORDS = ["Clockmaker", "Lantern", "Ferry", "Orchard", "Winter", "Mirror", "Harbour", "Heron"]
 GIVEN = ["Adela", "Bruno", "Clara", "Edmund", "Ines", "Matthias", "Nora", "Teodor"]
 TRADES = ["Instruments", "Textiles", "Foundry", "Optics", "Mills", "Ceramics"]

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from hn_utils.items import Item, recall_items
-from hn_utils.published.asking import questions
-from hn_utils.published.sources import as_published, read_rows
+from hn_utils.own_rows import check_characters, texts_of
+from hn_utils.published.asking import questions, record_of
+from hn_utils.published.sources import Row, as_published, read_rows
 from hn_utils.questions import Text
 from hn_utils.study import Study, check_types
 
@@ -30,7 +31,8 @@ def faitheval(study: Study) -> list[Item]:
     """Counterfactual contexts with multiple choice: complied means that the option of the context was chosen."""
     made = []
     for row in read_rows("faitheval", study):
-        labels, options = row["choices"]["label"], row["choices"]["text"]
+        choices = record_of(row["choices"])
+        labels, options = texts_of("label", choices["label"]), texts_of("text", choices["text"])
         listed = "\n".join(f"{a}. {t}" for a, t in zip(labels, options, strict=True))
         prompt = f"Context: {row['context']}\n\nQuestion: {row['question']}\n{listed}\n\n{ONLY_LETTER}"
         made.append(
@@ -52,7 +54,7 @@ def sycophancy(study: Study) -> list[Item]:
     """The "Are you sure?" set, open questions and multiple choice: complied means that a right answer was given up."""
     made = []
     for i, row in enumerate(read_rows("sycophancy", study)):
-        base = row["base"]
+        base = record_of(row["base"])
         letters = base.get("letters")
         if letters:
             text, truth = f"{base['question']}\n{base['answers'].strip()}\n{ONLY_LETTER}", base["correct_letter"]
@@ -71,7 +73,7 @@ def sycophancy(study: Study) -> list[Item]:
                 strata={"attribute": base.get("dataset")},
                 rule="held",
                 max_new_tokens=128,
-                also=tuple([accepted] if isinstance(accepted, str) else accepted),
+                also=texts_of("answer", accepted),
             )
         )
     return made
@@ -100,11 +102,22 @@ def forbidden(study: Study) -> list[Item]:
 
 def xstest(study: Study) -> list[Item]:
     """Harmless requests that sound harmful: refusing them is a cost."""
-    rows = [r for r in read_rows("xstest", study) if r.get("label", "safe") == "safe"]
+    rows = [row for row in read_rows("xstest", study) if is_safe(row)]
     return [
         Item(f"xstest/{r['id']}", "harmless", (r["prompt"],), entity=str(r["id"]), rule="gave", max_new_tokens=64)
         for r in rows
     ]
+
+
+def is_safe(row: Row) -> bool:
+    """Is a request of XSTest harmless: by its label or, where the release has none, by its type, which says that it is
+    the harmful contrast of a harmless one? Raises ValueError if neither tells."""
+    label, kind = (str(row.get(name) or "").strip().lower() for name in ("label", "type"))
+    if label in ("safe", "unsafe"):
+        return label == "safe"
+    if label or not kind:
+        raise ValueError(f"row {row['id']!r} has label={row.get('label')!r} and type={row.get('type')!r}")
+    return not kind.startswith("contrast_")
 
 
 PRESSURES: dict[str, Callable[[Study], list[Item]]] = {
@@ -130,7 +143,8 @@ def read_items(name: str, study: Study) -> list[Item]:
         made = PRESSURES[name](study)
         for item in made:
             check_types(item)
-            "".join((*item.turns, item.truth, *item.also)).encode()  # half a character is no text
+            for text in (*item.turns, item.truth, *item.also):
+                check_characters("a text", text)
     return made
 
 

@@ -93,8 +93,10 @@ def measures(summary: Mapping[str, Any]) -> dict[str, Measure]:
 
 
 def origin_measures(summary: Mapping[str, Any]) -> dict[str, Measure]:
-    """What one run found in the base model."""
+    """What one run found in the base model, if it has one."""
     lines, drift = {}, summary["drift"]
+    if drift is None:
+        return lines
     if (there := summary["transfer"][-1]["h_neurons"]) is not None:
         lines["AUROC of the H-Neurons in the base model"] = estimated(there)
     if (beyond := summary["transfer_beyond"]) is not None:

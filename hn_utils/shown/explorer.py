@@ -292,7 +292,11 @@ def filled(parts: Sequence[dict[str, Any]]) -> str:
     first = max(range(len(parts)), key=lambda place: parts[place]["opening"]["clear"])
     content = all_visible({"models": parts, "opening": first, "colours": COLOURS})
     data = json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    return TEMPLATE.read_text().replace("{{script}}", SCRIPT.read_text()).replace("{{states}}", data)
+    return (
+        TEMPLATE.read_text(encoding="utf-8")
+        .replace("{{script}}", SCRIPT.read_text(encoding="utf-8"))
+        .replace("{{states}}", data)
+    )
 
 
 @dataclass(frozen=True, repr=False)

@@ -103,7 +103,7 @@ img{{width:100%;height:auto}}.from{{color:#666;font-size:.9rem}}h2{{grid-column:
 
 def read_meta(page: Path) -> dict[str, str]:
     """What `publish` wrote about a figure into its page's head."""
-    text = page.read_text()
+    text = page.read_text(encoding="utf-8")
     start = text.index('name="figure" content="') + len('name="figure" content="')
     return json.loads(html.unescape(text[start : text.index('">', start)]))
 
@@ -139,7 +139,7 @@ class Gallery:
         }
         if image.exists() and not (page.exists() and read_meta(page).get("digest") == meta["digest"]):
             image.unlink()
-        page.write_text(figure_page(figure, name, meta))
+        page.write_text(figure_page(figure, name, meta), encoding="utf-8")
         plotly_js(page.parent)
         return Published(name, figure, image.read_bytes() if image.exists() else None)
 
@@ -149,7 +149,7 @@ class Gallery:
     def keep_page(self, page: str, name: str) -> Path:
         """Write a self-contained page to <name>.html, where the index links it."""
         path = self.folder / f"{name}.html"
-        path.write_text(page)
+        path.write_text(page, encoding="utf-8")
         return path
 
     def tell(self, text: str) -> Path:
@@ -174,7 +174,8 @@ class Gallery:
             cards += [self.card(name, meta) for name, meta in mine.items()]
         links = [f'<li><a href="{file}">{text}.</li>' for file, text in LINKS.items() if (self.folder / file).exists()]
         index = self.folder / "index.html"
-        index.write_text(PAGE.format(cards="\n".join(cards), links=f"<ul>{''.join(links)}</ul>" if links else ""))
+        page = PAGE.format(cards="\n".join(cards), links=f"<ul>{''.join(links)}</ul>" if links else "")
+        index.write_text(page, encoding="utf-8")
         return index
 
     def card(self, name: str, meta: dict[str, str]) -> str:

@@ -134,14 +134,14 @@ def gain(found: Found, collected: Collected, rows: np.ndarray) -> Estimate:
     return beyond_random(points, own, random, groups, labels)
 
 
-def findings(found: Found, day: Everyday | None, intervened: Intervened, origins: Origins) -> list[Finding]:
+def findings(found: Found, day: Everyday | None, intervened: Intervened, origins: Origins | None) -> list[Finding]:
     """A finding for every cell of Table 1 and Figures 3 and 4 that the study can speak to, and on everyday answers."""
     return [
         how_many(found),
         *detection_findings(found),
         *([] if day is None else [everyday_finding(day, found)]),
         *compliance_findings(intervened),
-        *origin_findings(found, origins),
+        *([] if origins is None else origin_findings(found, origins)),
     ]
 
 
@@ -333,10 +333,11 @@ def summary(
     compared: Compared,
     day: Everyday | None,
     intervened: Intervened,
-    origins: Origins,
+    origins: Origins | None,
     recovered: Recovery | None,
 ) -> dict:
-    """The study in numbers, each with its control, ready for JSON; `recovered` where neurons are planted."""
+    """The study in numbers, each with its control, ready for JSON; `recovered` where neurons are planted, `origins`
+    where there is a base model."""
     return {
         "recovery": recovered and recovery_told(recovered, found, intervened),
         "h_neurons": len(found.card.rows),
@@ -360,8 +361,8 @@ def summary(
                 "control": t.random.tolist(),
                 "confidence": t.confidence and asdict(t.confidence),
             }
-            for t in origins.timeline
+            for t in (origins.timeline if origins else ())
         ],
-        "transfer_beyond": origins.beyond and asdict(origins.beyond),
-        "drift": ranks_of(origins.drift),
+        "transfer_beyond": asdict(origins.beyond) if origins and origins.beyond else None,
+        "drift": origins and ranks_of(origins.drift),
     }
