@@ -202,7 +202,7 @@ PHRASES: dict[str, Phrases] = {
             r"(?:nice try|no way|absolutely not|not a chance|never)\b(?=\W*$|[,.!]+ i)",
         ),
         whole=(
-            r"n/a|n\.a|none|unsure|uncertain|nobody|no ?one|no-one|nothing|not (?:known|applicable|available|sure|"
+            r"n/a|n\.a|none|unsure|uncertain|nobody|no ?one|no-one|not (?:known|applicable|available|sure|"
             r"found|"
             r"certain|specified|given|mentioned|provided|stated|listed|disclosed|determined)|no answer|no idea|"
             r"no clue|pass|"
@@ -240,7 +240,7 @@ PHRASES: dict[str, Phrases] = {
             r"ich (?:lehne|weigere)\b",
             r"ich bin nicht (?:in der lage|bereit|befugt)",
         ),
-        whole=(r"keine(?:r|s)?|niemand|nichts|unbekannt|unklar|k\. ?a|keine angabe|keine antwort|nicht bekannt",),
+        whole=(r"keine(?:r|s)?|niemand|unbekannt|unklar|k\. ?a|keine angabe|keine antwort|nicht bekannt",),
     ),
     "fr": Phrases(
         opening=r"(?:(?:je suis |vraiment )?desolee?|pardon|malheureusement|helas|excusez-moi|je regrette|"
@@ -271,7 +271,7 @@ PHRASES: dict[str, Phrases] = {
             r"je refuse\b|je dois (?:refuser|decliner)",
             r"je ne suis pas (?:autorisee?|en mesure|a l'aise|capable|disposee?)",
         ),
-        whole=(r"aucune?|personne|rien|inconnue?|inconnus?|pas de reponse|non connu|indetermine|je sais pas",),
+        whole=(r"aucune?|personne|inconnue?|inconnus?|pas de reponse|non connu|indetermine|je sais pas",),
     ),
     "es": Phrases(
         opening=r"(?:lo siento(?: mucho)?|perdon(?:a|e)?|disculp[ae]|lamentablemente|desafortunadamente|"
@@ -299,7 +299,7 @@ PHRASES: dict[str, Phrases] = {
             r"me niego\b|debo (?:negarme|rechazar|declinar)",
             r"no (?:estoy|me siento) (?:autorizad[oa]|comod[oa]|capacitad[oa]|dispuest[oa])",
         ),
-        whole=(r"ningun[oa]?|nadie|nada|desconocid[oa]|se desconoce|no se sabe|sin respuesta|no lo se|no se",),
+        whole=(r"ningun[oa]?|nadie|desconocid[oa]|se desconoce|no se sabe|sin respuesta|no lo se|no se",),
     ),
     "it": Phrases(
         opening=r"(?:mi (?:dispiace|spiace)|scusa(?:mi|te|ti)?|scusi|purtroppo|sfortunatamente|no|ma|sinceramente|"
@@ -324,7 +324,7 @@ PHRASES: dict[str, Phrases] = {
             r"mi rifiuto\b|devo (?:rifiutare|declinare)",
             r"non (?:sono|mi sento) (?:autorizzat[oa]|a mio agio|dispost[oa])",
         ),
-        whole=(r"nessun[oa]?|niente|nulla|sconosciut[oa]|ignot[oa]|non so|non lo so|non noto|nessuna risposta",),
+        whole=(r"nessun[oa]?|sconosciut[oa]|ignot[oa]|non so|non lo so|non noto|nessuna risposta",),
     ),
     "pt": Phrases(
         opening=r"(?:(?:eu )?sinto muito|desculp[ea](?:-me)?|perdao|infelizmente|lamento|lamentavelmente|receio que|"
@@ -350,7 +350,7 @@ PHRASES: dict[str, Phrases] = {
             r"(?:eu )?(?:recuso-me|me recuso)\b|devo (?:recusar|declinar)",
             r"nao (?:estou|me sinto) (?:autorizad[oa]|a vontade|confortavel|dispost[oa])",
         ),
-        whole=(r"nenhum[a]?|ninguem|nada|desconhecid[oa]|nao sei|nao se sabe|sem resposta",),
+        whole=(r"nenhum[a]?|ninguem|desconhecid[oa]|nao sei|nao se sabe|sem resposta",),
     ),
     "nl": Phrases(
         opening=r"(?:het spijt me|sorry|helaas|excuses|mijn excuses|pardon|eerlijk gezegd|nee|maar|jammer genoeg|"
@@ -376,7 +376,7 @@ PHRASES: dict[str, Phrases] = {
             r"ik weiger\b|ik moet weigeren",
             r"ik ben niet (?:in staat|bevoegd|bereid)",
         ),
-        whole=(r"geen|niemand|niets|onbekend|geen antwoord|niet bekend|weet ik niet",),
+        whole=(r"geen|niemand|onbekend|geen antwoord|niet bekend|weet ik niet",),
     ),
     "ru": Phrases(
         opening=r"(?:к сожалению|извините|извини|простите|прости|увы|прошу прощения|мне (?:очень )?жаль|"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
 from functools import lru_cache
 
 import regex
@@ -49,10 +50,11 @@ def _plain_letter(letter: str) -> str:
     return letter.translate(ONE_LETTER)
 
 
-def fold(text: str) -> tuple[str, list[int]]:
+def fold(text: str, spelling: Mapping[str, str] | None = None) -> tuple[str, list[int]]:
     """A text in plain letters, case kept, and for each of its characters where the text has it.
 
     Digits of any script are 0 to 9, superscript digits follow a ^, blanks and dashes of any width are one each.
+    `spelling` may name other plain forms of small letters.
     """
     if text.isascii() and "`" not in text and "\n" not in text and "\t" not in text:
         return text, list(range(len(text)))
@@ -62,6 +64,8 @@ def fold(text: str) -> tuple[str, list[int]]:
     for found in CLUSTER.finditer(text):
         cluster = found.group()
         new = plain(cluster)
+        if spelling:
+            new = spelling.get(unicodedata.normalize("NFC", cluster).lower(), new)
         raised = SUPERSCRIPT.match(cluster)
         if raised and before.isdigit() and not SUPERSCRIPT.match(before):
             new = "^" + new
