@@ -13,6 +13,7 @@ CLUSTER = regex.compile(r"\X")
 APOSTROPHES = "'’‘‛ʼʻʹ′´`＇"
 OPTIONAL_MARKS = regex.compile(r"[\p{Mn}\u0640]")  # accents; Arabic and Hebrew vowels, which most texts leave out
 ONE_LETTER = str.maketrans("أإآٱىё", "اااايе")  # spelt either way
+NOT_PLAIN = regex.compile(r"[^\n -_a-~]")  # of ASCII
 SUPERSCRIPT = regex.compile(r"[⁰¹²³⁴-⁹⁺⁻]")
 
 
@@ -27,6 +28,8 @@ def plain(cluster: str) -> str:
         return "'"
     if regex.match(r"\p{Pd}|−", cluster):
         return "-"
+    if regex.match(r"[\n\r\p{Zl}\p{Zp}]", cluster):
+        return "\n"
     if cluster.isspace() or regex.match(r"\p{Z}", cluster):
         return " "
     whole = unicodedata.normalize("NFKC", cluster)
@@ -56,7 +59,7 @@ def fold(text: str, spelling: Mapping[str, str] | None = None) -> tuple[str, lis
     Digits of any script are 0 to 9, superscript digits follow a ^, blanks and dashes of any width are one each.
     `spelling` may name other plain forms of small letters.
     """
-    if text.isascii() and "`" not in text and "\n" not in text and "\t" not in text:
+    if text.isascii() and not NOT_PLAIN.search(text):
         return text, list(range(len(text)))
     letters: list[str] = []
     places: list[int] = []

@@ -17,7 +17,9 @@ LITERAL = regex.compile(
     rf"(?P<sign>[-+]?)(?:(?P<whole>[0-9]+)? ?(?P<upper>[0-9]+)⁄(?P<lower>[0-9]+)|(?P<mantissa>{NUMBER.removesuffix(f'{_POWER}?')})"
     rf"(?P<power>{_POWER})?)"
 )
-UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+UNITS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+)
 UNITS += "eighteen nineteen"
 TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
 SMALL = {word: n for n, word in enumerate(UNITS.split())} | {w: 20 + 10 * i for i, w in enumerate(TENS.split())}
@@ -146,7 +148,7 @@ def _followed(current: int, small: int) -> int | None:
         return current + small
     if 10 <= current <= 20 and small >= 10:
         return 100 * current + small  # a year
-    if current >= 1000 and 20 <= current % 100 and current % 10 == 0 and 0 < small < 10:
+    if current >= 1000 and current % 100 >= 20 and current % 10 == 0 and 0 < small < 10:
         return current + small
     if 100 < current < 1000 and current % 100 >= 20 and current % 10 == 0 and 0 < small < 10:
         return current + small

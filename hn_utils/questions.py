@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from hn_utils.judges import normalise
 from hn_utils.own_rows import meant_by, present, rows_of, texts_of
+from hn_utils.reader import normalise
 from hn_utils.study import check_types
 
 STANDARD_TITLE = "held-out entities"
@@ -68,7 +68,7 @@ def split_entities(entities: list[str], seed: int) -> dict[str, str]:
 
 
 def forms(*texts: str) -> list[str]:
-    """The normalised texts, but those of which nothing is left ("The The", "?!"): they would all be the same."""
+    """The texts as `normalise` spells them, but those of which nothing is left ("?!"): they would all be the same."""
     return [form for form in map(normalise, texts) if form]
 
 
@@ -136,8 +136,8 @@ def own_question(place: int, row: Mapping[str, Any]) -> Question:
     aliases = texts_of(f"questions[{place}] ({text!r}) has answers", answers)
     if not forms(*aliases) and part != "nonexist":
         raise ValueError(
-            f"questions[{place}] ({text!r}) has answers={answers!r}: give at least one accepted answer with a word "
-            f"other than an article{meant_by('answers', row)}"
+            f"questions[{place}] ({text!r}) has answers={answers!r}: give at least one accepted answer with a letter "
+            f"or a digit{meant_by('answers', row)}"
         )
     split = str(told.get("split", "test"))
     if split not in SPLITS:

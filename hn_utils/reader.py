@@ -25,16 +25,93 @@ SAME_WORD = {
     "percent": "%", "dollars": "$", "euros": "€", "pounds": "£", "degrees": "°",
 }  # fmt: skip
 UNIT_SIGNS = "%$€£¥°"
-MONTHS = "january february march april may june july august september october november december".split()
+MONTHS = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+]
 MONTH = {name: name for name in MONTHS} | {name[:3]: name for name in MONTHS} | {"sept": "september"}
-SPLIT_UNITS = (
-    r"km|cm|mm|m|kg|mg|g|lbs?|oz|ft|in|yd|mi|mph|kph|[kmg]?hz|[kmgt]b|[kmg]?w|v|bce?|ad|ce|am|pm|h|min|sec|st|l|ml|cc|ha"
-)
+SPLIT_UNITS = r"km|cm|mm|m|kg|mg|g|lbs?|oz|ft|in|yd|mi|mph|kph|[kmg]?hz|[kmgt]b|[kmg]?w|v|bce?|ad|ce|am|pm|h|min|sec|st|l|ml|cc|ha"
 # Words that stand before or behind a number without naming anything, so that no Henry the Eighth is meant.
 FUNCTION_WORDS = set(
-    "in on at by for from of to is was it its and or the a an after before during this that he she who i they we you are am "
-    "be were had has have not no with as but if so then his her their my your won finished came answer option letter choice "
-    "which what when where think say said became ruled died married".split()
+    [
+        "in",
+        "on",
+        "at",
+        "by",
+        "for",
+        "from",
+        "of",
+        "to",
+        "is",
+        "was",
+        "it",
+        "its",
+        "and",
+        "or",
+        "the",
+        "a",
+        "an",
+        "after",
+        "before",
+        "during",
+        "this",
+        "that",
+        "he",
+        "she",
+        "who",
+        "i",
+        "they",
+        "we",
+        "you",
+        "are",
+        "am",
+        "be",
+        "were",
+        "had",
+        "has",
+        "have",
+        "not",
+        "no",
+        "with",
+        "as",
+        "but",
+        "if",
+        "so",
+        "then",
+        "his",
+        "her",
+        "their",
+        "my",
+        "your",
+        "won",
+        "finished",
+        "came",
+        "answer",
+        "option",
+        "letter",
+        "choice",
+        "which",
+        "what",
+        "when",
+        "where",
+        "think",
+        "say",
+        "said",
+        "became",
+        "ruled",
+        "died",
+        "married",
+    ]
 )
 NO_ONE = {"no", "any", "some", "every", "each", "this", "that", "the", "which", "another", "only"}
 NOT_ONE = {"of", "who", "that", "another", "is", "day"}
@@ -289,7 +366,11 @@ def _roman_numbers(tokens: Sequence[Token]) -> list[Token]:
     for i, token in enumerate(tokens):
         after = tokens[i + 1] if i + 1 < len(tokens) else None
         stops = after is None or after.gap.strip(" '") != "" or after.key in FUNCTION_WORDS - {"i"}
-        numeral = token.raw.upper() if token.raw.isupper() or lower or regex.fullmatch(r"[ivx]*ii+|iv|vii*|ix|xi*v", token.raw) else ""
+        numeral = (
+            token.raw.upper()
+            if token.raw.isupper() or lower or regex.fullmatch(r"[ivx]*ii+|iv|vii*|ix|xi*v", token.raw)
+            else ""
+        )
         value = roman(numeral) if numeral and not token.gap.strip(" .-") else None
         if value and len(numeral) == 1:
             good = numeral in "IVX" and (numeral != "I" or stops) and _name_before(made, lower) and token.gap == " "
@@ -329,7 +410,9 @@ def _dates(tokens: Sequence[Token]) -> list[Token]:
         day_before = made[-2] if of and len(made) > 1 else made[-1] if made else None
         following = tokens[i + 1 : i + 3]
         skipped = int(bool(following) and following[0].key == "the")
-        day_after = following[skipped] if len(following) > skipped and following[skipped].gap.strip() in ("", ".") else None
+        day_after = (
+            following[skipped] if len(following) > skipped and following[skipped].gap.strip() in ("", ".") else None
+        )
         if _day(day_before):
             del made[len(made) - 1 - bool(of) :]
             made.append(day_before._replace(key=_day(day_before)))  # type: ignore[union-attr]
@@ -356,7 +439,13 @@ def _together(tokens: Sequence[Token]) -> list[Token]:
             made[-1:] = [token._replace(gap=before.gap), before._replace(gap=" ")]
         elif before and token.gap.strip() == "-" and token.raw[:1].isdigit() and before.raw[-1:].isdigit():
             made += [Token("to", token.start, token.start, "to", " ", hard=True), token]
-        elif token.key in ("to", "until", "till", "through") and before and _is_number(before) and after and _is_number(after):
+        elif (
+            token.key in ("to", "until", "till", "through")
+            and before
+            and _is_number(before)
+            and after
+            and _is_number(after)
+        ):
             made.append(token._replace(key="to", hard=True))
         elif before and before.key == "°" and token.key in ("celsius", "centigrade", "fahrenheit"):
             made[-1] = before._replace(key="°f" if token.key[0] == "f" else "°c", end=token.end)
@@ -364,7 +453,9 @@ def _together(tokens: Sequence[Token]) -> list[Token]:
             made[-1] = before._replace(key="%", hard=True, end=token.end)
         elif token.key == "n" and before and after and len(before.key) > 1 and len(after.key) > 1:
             made.append(token._replace(key="and", hard=False))
-        elif token.key == "a" and (before and before.key in ARTICLES or after and (after.gap == "-" or after.key == "team")):
+        elif token.key == "a" and (
+            before and before.key in ARTICLES or after and (after.gap == "-" or after.key == "team")
+        ):
             made.append(token._replace(hard=False))
         elif len(token.key) == 1 and after and after.gap == "-" and not after.hard and token.key.isalpha():
             made.append(token._replace(hard=False, closes=False))
@@ -426,7 +517,11 @@ def sought(text: str, spelt_out: bool = False) -> Reading:
     tokens = _tokens(text, spelt_out)
     while len(tokens) > 1 and tokens[0].key in ARTICLES and tokens[0].hard:
         after = [token.key for token in tokens[1:]]
-        if set(after) <= set(ARTICLES) or tokens[0].key == "a" and (after[0] in LETTER_A or not tokens[1].opens or _is_number(tokens[1])):
+        if (
+            set(after) <= set(ARTICLES)
+            or tokens[0].key == "a"
+            and (after[0] in LETTER_A or not tokens[1].opens or _is_number(tokens[1]))
+        ):
             break
         tokens = tokens[1:]
     return _joined(tokens)

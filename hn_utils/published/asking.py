@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from hn_utils.judges import normalise
 from hn_utils.published.nonexist import exist, nonexist
 from hn_utils.published.sources import NOT_AS_PUBLISHED, SOURCES, Row, read_rows
 from hn_utils.questions import Question, first_form, forms, share_entities, split_entities
+from hn_utils.reader import normalise
 from hn_utils.study import Study, check_types
 
 N_NONEXIST = 400
