@@ -186,8 +186,9 @@ _NAMED = r"\W*(?:(?:the |die |la |de )?(?:option|choice|letter|number|buchstabe|
 CHOICE = (
     r"^\W*(?:(?:option|choice|letter|answer)\W*)?(?P<letter>(?i:{0}))\W*$",
     rf"(?:(?i:{_ANSWER}){_IS}|(?i:correct|right|best|true) (?i:one|option|choice) (?i:is|would be)|(?i:\bit'?s|"
-    rf"\bit is|\bes ist|\bc'est|\bit must be|\bit should be)|(?i:\b(?:choose|chose|pick|select|go with|going with|say|take|opt for|"
-    rf"vote for))|选择?|選択?)(?i:{_NAMED})(?P<letter>{{0}}|(?i:{{0}})(?=\W*$|[.,;:!)\n]))(?![A-Za-z0-9'’+#])",
+    rf"\bit is|\bes ist|\bc'est|\bit must be|\bit should be)|(?i:\b(?:choose|chose|pick|select|go with|going with|say|"
+    rf"take|opt for|vote for))|选择?|選択?)(?i:{_NAMED})"
+    rf"(?P<letter>{{0}}|(?i:{{0}})(?=\W*$|[.,;:!)\n]))(?![A-Za-z0-9'’+#])",
     r"(?<![A-Za-z0-9'’])(?P<letter>{0})(?:\W{{0,3}} (?i:is|was|would be)|是|が)? ?(?:(?i:the|definitely|clearly) )*"
     r"(?:(?i:correct|right|answer|best|true)\b|正)",
     r"(?:[:：]|\n)\W*(?P<letter>{0})\W*$",

@@ -1,5 +1,5 @@
-"""Is an answer right? The alias rule: an accepted answer stands in the response, however it is spelt. Or, where meaning has
-to be judged, a chat model with a rubric."""
+"""Is an answer right? The alias rule: an accepted answer stands in the response, however it is spelt. Or, where meaning
+has to be judged, a chat model with a rubric."""
 
 from __future__ import annotations
 

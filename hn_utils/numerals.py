@@ -8,13 +8,14 @@ import regex
 
 LONGEST = 40  # digits: what has more is no quantity, and is left as it stands
 _GROUPED = (
-    r"[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]{1,3}(?:\.[0-9]{3}){2,}(?![0-9])|[0-9]{1,3}(?:\.[0-9]{3})+(?=,[0-9])|[0-9]{1,3}(?:[ '_][0-9]{3})+(?![0-9])"
-    r"|[0-9]{1,2}(?:,[0-9]{2})+,[0-9]{3}(?![0-9])"
+    r"[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]{1,3}(?:\.[0-9]{3}){2,}(?![0-9])|[0-9]{1,3}(?:\.[0-9]{3})+(?=,[0-9])|"
+    r"[0-9]{1,3}(?:[ '_][0-9]{3})+(?![0-9])|[0-9]{1,2}(?:,[0-9]{2})+,[0-9]{3}(?![0-9])"
 )
 _POWER = r"(?:[ ]?[x×*·][ ]?10(?:\^|\*\*)[-+]?[0-9]+|[eE][-+]?[0-9]+|(?:\^|\*\*)[-+]?[0-9]+)"
-NUMBER = rf"(?:(?:{_GROUPED}|[0-9]+)(?:[.,][0-9]+(?![.,]?[0-9]))?|\.[0-9]+){_POWER}?"
+_PLAIN = rf"(?:(?:{_GROUPED}|[0-9]+)(?:[.,][0-9]+(?![.,]?[0-9]))?|\.[0-9]+)"
+NUMBER = rf"{_PLAIN}{_POWER}?"
 LITERAL = regex.compile(
-    rf"(?P<sign>[-+]?)(?:(?P<whole>[0-9]+)? ?(?P<upper>[0-9]+)⁄(?P<lower>[0-9]+)|(?P<mantissa>{NUMBER.removesuffix(f'{_POWER}?')})"
+    rf"(?P<sign>[-+]?)(?:(?P<whole>[0-9]+)? ?(?P<upper>[0-9]+)⁄(?P<lower>[0-9]+)|(?P<mantissa>{_PLAIN})"
     rf"(?P<power>{_POWER})?)"
 )
 UNITS = (
@@ -103,7 +104,7 @@ def _ungrouped(mantissa: str) -> str:
 
 
 def number_words(words: list[str]) -> tuple[int, bool, int]:
-    """The number that some words begin with: its value, whether it is an ordinal, and how many words it takes (0: none).
+    """The number that some words begin with: its value, whether it is an ordinal, and how many words it takes.
 
     "nineteen eighty four" is 1984, "two hundred and five" 205, "twenty first" an ordinal.
     """

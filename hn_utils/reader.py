@@ -1,8 +1,8 @@
 """Which answer a text gives, whatever way it is written: the one reader of answers, names, duplicates and claims.
 
 A text is read as tokens, each with one spelling: plain letters (`letters`), numbers by their values (`numerals`), dates
-in one order. Blanks, hyphens and dots between words do not count (Spider-Man, Spider Man, Spiderman), the edges of words
-do; scripts that are written without blanks have none. Two texts may differ by an article that one begins with.
+in one order. Blanks, hyphens and dots between words do not count (Spider-Man, Spider Man, Spiderman), the edges of
+words do; scripts that are written without blanks have none. Two texts may differ by an article that one begins with.
 """
 
 from __future__ import annotations
@@ -18,12 +18,23 @@ from hn_utils.numerals import NUMBER, ORDINALS, SCALES, SMALL, digits, number_wo
 
 ARTICLES = ("a", "an", "the")
 # Behind these an A is no article: A minor, A level, blood group A positive.
-LETTER_A = {"minor", "major", "flat", "sharp", "natural", "level", "levels", "positive", "negative", "team", "side", "list",
-            "class", "star", "plus", "and", "or"}  # fmt: skip
+_LETTER_A = "minor major flat sharp natural level levels positive negative team side list class star plus and or"
+LETTER_A = set(_LETTER_A.split())
 SAME_WORD = {
-    "&": "and", "saint": "st", "mount": "mt", "doctor": "dr", "mister": "mr", "versus": "vs", "junior": "jr", "senior": "sr",
-    "percent": "%", "dollars": "$", "euros": "€", "pounds": "£", "degrees": "°",
-}  # fmt: skip
+    "&": "and",
+    "saint": "st",
+    "mount": "mt",
+    "doctor": "dr",
+    "mister": "mr",
+    "versus": "vs",
+    "junior": "jr",
+    "senior": "sr",
+    "percent": "%",
+    "dollars": "$",
+    "euros": "€",
+    "pounds": "£",
+    "degrees": "°",
+}
 UNIT_SIGNS = "%$€£¥°"
 MONTHS = [
     "january",
@@ -40,79 +51,17 @@ MONTHS = [
     "december",
 ]
 MONTH = {name: name for name in MONTHS} | {name[:3]: name for name in MONTHS} | {"sept": "september"}
-SPLIT_UNITS = r"km|cm|mm|m|kg|mg|g|lbs?|oz|ft|in|yd|mi|mph|kph|[kmg]?hz|[kmgt]b|[kmg]?w|v|bce?|ad|ce|am|pm|h|min|sec|st|l|ml|cc|ha"
-# Words that stand before or behind a number without naming anything, so that no Henry the Eighth is meant.
-FUNCTION_WORDS = set(
-    [
-        "in",
-        "on",
-        "at",
-        "by",
-        "for",
-        "from",
-        "of",
-        "to",
-        "is",
-        "was",
-        "it",
-        "its",
-        "and",
-        "or",
-        "the",
-        "a",
-        "an",
-        "after",
-        "before",
-        "during",
-        "this",
-        "that",
-        "he",
-        "she",
-        "who",
-        "i",
-        "they",
-        "we",
-        "you",
-        "are",
-        "am",
-        "be",
-        "were",
-        "had",
-        "has",
-        "have",
-        "not",
-        "no",
-        "with",
-        "as",
-        "but",
-        "if",
-        "so",
-        "then",
-        "his",
-        "her",
-        "their",
-        "my",
-        "your",
-        "won",
-        "finished",
-        "came",
-        "answer",
-        "option",
-        "letter",
-        "choice",
-        "which",
-        "what",
-        "when",
-        "where",
-        "think",
-        "say",
-        "said",
-        "became",
-        "ruled",
-        "died",
-        "married",
-    ]
+SPLIT_UNITS = (
+    r"km|cm|mm|m|kg|mg|g|lbs?|oz|ft|in|yd|mi|mph|kph|[kmg]?hz|[kmgt]b|[kmg]?w|v|bce?|ad|ce|am|pm|h|min|sec|st|l|ml|cc|"
+    r"ha"
 )
+# Words that stand before or behind a number without naming anything, so that no Henry the Eighth is meant.
+_FUNCTION_WORDS = (
+    "in on at by for from of to is was it its and or the a an after before during this that he she who i they "
+    "we you are am be were had has have not no with as but if so then his her their my your won finished came "
+    "answer option letter choice which what when where think say said became ruled died married"
+)
+FUNCTION_WORDS = set(_FUNCTION_WORDS.split())
 NO_ONE = {"no", "any", "some", "every", "each", "this", "that", "the", "which", "another", "only"}
 NOT_ONE = {"of", "who", "that", "another", "is", "day"}
 
@@ -128,7 +77,8 @@ TOKEN = regex.compile(
         | (?<![\p{{L}}\p{{N}}]\ ?){_CASED}(?:\ [{_CASED}--[Ii]])+(?=\ {_CASED}{{2}})
         | (?<![\p{{L}}\p{{N}}])[\p{{Lu}}--I](?:\ [\p{{Lu}}--I])+(?=\ \p{{Lu}}[\p{{Ll}}']|\W*$))
     | (?P<date>[0-9]{{4}}-[0-9][0-9]-[0-9][0-9](?![0-9])|[0-9]{{1,2}}[./][0-9]{{1,2}}[./][0-9]{{4}}(?![0-9]))
-    | (?P<name>[0-9]+(?::[0-9]+)+|(?![0-9]{{1,3}}(?:\.[0-9]{{3}})+(?![0-9]))[0-9]+(?:\.[0-9]+){{2,}}(?![[0-9].])| [0-9]+(?:/[0-9]+)+)
+    | (?P<name>[0-9]+(?::[0-9]+)+|(?![0-9]{{1,3}}(?:\.[0-9]{{3}})+(?![0-9]))[0-9]+(?:\.[0-9]+){{2,}}(?![[0-9].])
+        | [0-9]+(?:/[0-9]+)+)
     | (?P<number>(?:(?<![^\s(:=~"“$£€])[-+](?=[[0-9].])(?<![0-9]\ [-+]))?(?:(?:[0-9]+\ ?)?[0-9]+⁄[0-9]+|{NUMBER}))
         (?P<suffix>(?i:st|nd|rd|th|º|{SPLIT_UNITS})(?![\p{{L}}[0-9]])|{_LETTER}[\p{{L}}[0-9]]*)?
     | (?P<unit>(?:US|us)?\$|[%€£¥]|°\ ?[CFcf](?!\p{{L}})|°)
@@ -360,7 +310,7 @@ def _name_before(made: Sequence[Token], lower: bool) -> bool:
 
 
 def _roman_numbers(tokens: Sequence[Token]) -> list[Token]:
-    """Roman numerals behind a word as digits, and ordinals that rulers are counted with: Henry VIII, Henry the Eighth."""
+    """Roman numerals behind a word as digits, and the ordinals of rulers: Henry VIII, Henry the Eighth."""
     lower = not any(token.raw[:1].isupper() for token in tokens)
     made: list[Token] = []
     for i, token in enumerate(tokens):

@@ -10,6 +10,7 @@ from functools import cache, cached_property
 from statistics import median
 from typing import NamedTuple
 
+from hn_utils.abstention import abstains
 from hn_utils.cache import cached, gc_paused
 from hn_utils.judges import Verdict, chat_verdicts, judge, quoted_answers
 from hn_utils.progress import tell_once
@@ -135,14 +136,20 @@ class Written(NamedTuple):
 
 
 def written(subject: Subject, ids: Sequence[int], study: Study, base: bool = False) -> Written:
-    """Read the tokens of one response. A thought that never ends is cut, however short."""
+    """Read the tokens of one response.
+
+    One that declines ("I do not know") is not cut, since nothing that might have followed would make it an answer; a
+    thought that never ends is, however short.
+    """
     n = until_stop(subject, list(ids), study.base_stop) if base else len(ids)
     whole = subject.decode(ids[:n])
     ended = ids[-1] in subject.stop_ids or (base and study.base_stop in whole)
     thought = n_thought(subject, ids[:n])
-    cut = thought is None or (not ended and len(ids) >= study.sampling.max_new_tokens)
-    thought = n if thought is None else thought
-    return Written(n, thought, subject.decode(ids[thought:n]).strip(), cut)
+    if thought is None:
+        return Written(n, n, "", True)
+    text = subject.decode(ids[thought:n]).strip()
+    cut = not ended and len(ids) >= study.sampling.max_new_tokens and not (text and abstains(text))
+    return Written(n, thought, text, cut)
 
 
 def tell_of_thoughts(subject: Subject, read: Sequence[Written]) -> None:

@@ -29,17 +29,19 @@ GOES_ON = regex.compile(  # how a new sentence begins behind one of these
 )
 QUESTION_WORD = r"(?:who|whom|whose|what|when|where|which|why|how)"
 OPENING = regex.compile(
-    r"(?:sure|certainly|of course|absolutely|definitely|great|good|okay|ok|alright|all right|no problem|hello|hi|hey|hmm+|well)"
-    r"(?:,? (?:thing|question|choice|there|here (?:you go|it is)|i(?:'d| would| can| will|'ll| am|'m)\b.*|let me\b.*|let's\b.*|"
-    r"happy to help\b.*))?[\s!.,…]*"
-    r"|(?:that(?:'s| is)|what) an? (?:\w+ )?question[\s!.]*|(?:thanks|thank you)\b[^.!]*[.!]*|(?:i'd|i would) be (?:happy|glad)\b.*"
-    rf"|(?:let me|let's) (?:think|see)\b.*|.*[:：]|{QUESTION_WORD}\s*[?？]|(?-i:\W*(?i:{QUESTION_WORD}|is|was|did|does|do|are|were) "
+    r"(?:sure|certainly|of course|absolutely|definitely|great|good|okay|ok|alright|all right|no problem|hello|hi|hey|"
+    r"hmm+|well)(?:,? (?:thing|question|choice|there|here (?:you go|it is)|i(?:'d| would| can| will|'ll| am|'m)\b.*|let me\b.*|"
+    r"let's\b.*|happy to help\b.*))?[\s!.,…]*"
+    r"|(?:that(?:'s| is)|what) an? (?:\w+ )?question[\s!.]*|(?:thanks|thank you)\b[^.!]*[.!]*"
+    r"|(?:i'd|i would) be (?:happy|glad)\b.*"
+    rf"|(?:let me|let's) (?:think|see)\b.*|.*[:：]|{QUESTION_WORD}\s*[?？]|"
+    rf"(?-i:\W*(?i:{QUESTION_WORD}|is|was|did|does|do|are|were) "
     r"\p{Ll}.*[?？])|[^\p{L}\p{N}]*",
     regex.IGNORECASE | regex.DOTALL,
 )
 LABEL = regex.compile(
-    r"[\W_]*(?:(?:the|my) )?(?:(?:final|short|correct|best) )?(?:answer|a|antwort|réponse|respuesta|risposta|resposta|antwoord|ответ|"
-    r"答案|答え|回答|정답|답|उत्तर|الإجابة)(?: is)?\s*[*_]*[:：][*_]*\s*",
+    r"[\W_]*(?:(?:the|my) )?(?:(?:final|short|correct|best) )?(?:answer|a|antwort|réponse|respuesta|risposta|resposta|"
+    r"antwoord|ответ|答案|答え|回答|정답|답|उत्तर|الإجابة)(?: is)?\s*[*_]*[:：][*_]*\s*",
     regex.IGNORECASE,
 )
 BOXED = regex.compile(r"\\(?:boxed|text|mathrm)\{((?:[^{}]|\{[^{}]*\})*)\}")

@@ -10,13 +10,13 @@ import pytest
 from conftest import SHARED
 
 from hn_utils.items import Item, choice, chose_claim, gave_up
-from hn_utils.judges import normalise
 from hn_utils.published import items, questions, texts
 from hn_utils.published.asking import read_questions
 from hn_utils.published.nonexist import exist, nonexist
 from hn_utils.published.sources import SOURCES, read_rows
 from hn_utils.question_sets import load_questions
 from hn_utils.questions import Question, share_entities
+from hn_utils.reader import normalise, words
 from hn_utils.study import PUBLISHED, Study
 
 TRIVIA = {
@@ -229,8 +229,8 @@ def test_invented_things_are_invented():
     names = {q.entity for q in first}
     assert len(names) == 200
     assert all(q.aliases == () for q in first)
-    words = {w for text in [*known, *(q.entity for q in exist())] for w in normalise(text).split()} - {"of", "at"}
-    assert not any(set(normalise(n).split()) & words for n in names)
+    taken = {w for text in [*known, *(q.entity for q in exist())] for w in words(text)} - {"the", "of", "at"}
+    assert not any(set(words(n)) & taken for n in names)
     taken = [first[0].entity]
     assert first[0].entity not in {q.entity for q in nonexist(200, 1, taken)}
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hn_utils.judges import judge, normalise
+from hn_utils.judges import judge
+from hn_utils.reader import normalise
 from hn_utils.spans import answer_positions, find_phrase, first_sentence, positions_in, token_offsets
 
 CASES = [
@@ -105,7 +106,7 @@ def test_an_end_of_turn_without_characters_is_no_answer():
         ("J. R. R. Tolkien wrote it. He was a professor.", "J. R. R. Tolkien wrote it"),
         ("Dr. Strangelove, of 1964. A comedy.", "Dr. Strangelove, of 1964"),
         ("It is 3.5 miles away. Or so.", "It is 3.5 miles away"),
-        ("“Old Essel.” That is all.", "“Old Essel"),
+        ("“Old Essel.” That is all.", "Old Essel"),
         ("Yahoo! is the company. It was founded in 1994.", "Yahoo! is the company"),
         ("Sure!", "Sure"),
         ("", ""),

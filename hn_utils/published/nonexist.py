@@ -156,9 +156,7 @@ def collides(name: str, known: set[str]) -> bool:
     return any(word in known for word in words(name) if word not in FILLERS)
 
 
-FILLERS = {
-    word for w in (*WORDS, *(w + "s" for w in WORDS), *GIVEN, *TRADES, "the", "of", "at", "over") for word in words(w)
-}
+FILLERS = set(words(" ".join([*WORDS, *(w + "s" for w in WORDS), *GIVEN, *TRADES, "the of at over"])))
 
 
 def nonexist(n: int, seed: int, known_texts: list[str]) -> list[Question]:
