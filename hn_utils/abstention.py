@@ -59,7 +59,7 @@ _HELP = (
     r"speculate|comment|be (?:able to|of|part of|involved)|go along|serve|accept|carry out|execute|print|list|repeat|"
     r"confirm|look up|access|browse|open|read out|pass on|state|name|enable|contribute|cooperate|collaborate|assume)"
 )
-_PRAISE = (
+_PRAISE = r"(?! (?:falling|but |(?:\w+ ){0,3}enough\b)|(?<=give) (?:up|in)\b)"  # "can't help falling in love"
     r"(?! (?:falling|but |it enough|enough|you enough|up\b|in\b))"  # "can't help falling in love", "won't give up"
 )
 
@@ -123,7 +123,8 @@ PHRASES: dict[str, Phrases] = {
             r"n't an?)) (?:(?:\w+[ -]){0,4}?"
             rf"(?:{_KNOWLEDGE}|such|one|anyone|anything|person|people|entry|agreement|consensus)\b"
             r"|(?:[\w'-]+ ){1,5}?(?:called|named|known|with (?:that|this|the)|by (?:that|this|the)|of (?:that|this)|"
-            r"that|which|who|whose|in|on|of|for|about|at|to|matching|under)\b(?! like))",
+            r"that|which|who|whose|in|on|of|for|about|at|to|matching|under|associated|related|connected)\b(?! like)"
+            r"|(?:(?!like\b|but\b|than\b)[\w'-]+ ?){1,4}(?=[.!?]*$))",
             r"there (?:isn'?t|aren'?t|wasn'?t|weren'?t|is not|are not|was not|were not) (?:(?:any|an?|one|such|enough|"
             r"sufficient|actually|really|known)\b)",
             r"no,? there (?:is|was|are) no",
@@ -171,7 +172,7 @@ PHRASES: dict[str, Phrases] = {
             r"(?:is|are|was|were)(?: not|n'?t) (?:an? )?(?:real|actual|existing|known|recogni[sz]ed)(?: [a-z]+){0,2}",
         ),
         refuses=(
-            rf"{_CANNOT} {_ADVERB}{_HELP}\b{_PRAISE}(?! you why)",
+            rf"(?!(?:i|we) could){_CANNOT} {_ADVERB}{_HELP}\b{_PRAISE}(?! you why)",
             rf"{_CANNOT} {_ADVERB}[a-z]+(?: [a-z]+)?(?: to)?(?: any| with| of)? (?:(?:that|this|such|those|these)\b|"
             rf"(?:your )?(?:request|"
             rf"content|instructions|information|question|prompt)s?\b)(?! (?:enough|more|river|house|town|world))",

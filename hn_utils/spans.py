@@ -30,8 +30,8 @@ GOES_ON = regex.compile(  # how a new sentence begins behind one of these
 QUESTION_WORD = r"(?:who|whom|whose|what|when|where|which|why|how)"
 OPENING = regex.compile(
     r"(?:sure|certainly|of course|absolutely|definitely|great|good|okay|ok|alright|all right|no problem|hello|hi|hey|"
-    r"hmm+|well)(?:,? (?:thing|question|choice|there|here (?:you go|it is)|i(?:'d| would| can| will|'ll| am|'m)\b.*|let me\b.*|"
-    r"let's\b.*|happy to help\b.*))?[\s!.,…]*"
+    r"hmm+|well)(?:,? (?:thing|question|choice|there|here (?:you go|it is)|i(?:'d| would| can| will|'ll| am|'m)\b.*|"
+    r"let me\b.*|let's\b.*|happy to help\b.*))?[\s!.,…]*"
     r"|(?:that(?:'s| is)|what) an? (?:\w+ )?question[\s!.]*|(?:thanks|thank you)\b[^.!]*[.!]*"
     r"|(?:i'd|i would) be (?:happy|glad)\b.*"
     rf"|(?:let me|let's) (?:think|see)\b.*|.*[:：]|{QUESTION_WORD}\s*[?？]|"
