@@ -60,8 +60,6 @@ _HELP = (
     r"confirm|look up|access|browse|open|read out|pass on|state|name|enable|contribute|cooperate|collaborate|assume)"
 )
 _PRAISE = r"(?! (?:falling|but |(?:\w+ ){0,3}enough\b)|(?<=give) (?:up|in)\b)"  # "can't help falling in love"
-    r"(?! (?:falling|but |it enough|enough|you enough|up\b|in\b))"  # "can't help falling in love", "won't give up"
-)
 
 PHRASES: dict[str, Phrases] = {
     "en": Phrases(

@@ -1,4 +1,4 @@
-"""One reader of answers: pairs of texts that give the same answer, and pairs that do not; and what holds for any text."""
+"""One reader of answers: texts that give the same answer, texts that do not, and what holds for any text."""
 
 from __future__ import annotations
 
@@ -145,8 +145,9 @@ def test_where_it_stands():
     assert find("Moneypenny's boss", "Moneypenny") == (0, 10)
 
 
-PARTS = "the a an A of Henry VIII 8th the second 4 July 1776 -5 5% $5 1,000 hundred and million O'Neill n ' - . J. 東京 파리다 ½"
-texts = st.text() | st.lists(st.sampled_from(PARTS.split())).map(" ".join)
+PARTS = ["the", "a", "an", "A", "of", "Henry", "VIII", "8th", "second", "4", "July", "1776", "-5", "5%", "$5", "1,000"]
+PARTS += ["hundred", "and", "million", "O'Neill", "n", "'", "-", ".", "J.", "東京", "파리다", "½"]
+texts = st.text() | st.lists(st.sampled_from(PARTS)).map(" ".join)
 
 
 @given(texts)
@@ -177,8 +178,8 @@ def test_values_by_hand():
     assert digits(value_of("1,23,456") or 0) == "123456"
     assert digits(value_of("1e-2") or 0) == "0.01"
     assert value_of("007") is None
-    assert number_words("two thousand and ten".split()) == (2010, False, 4)
-    assert number_words("forty second street".split()) == (42, True, 2)
+    assert number_words(["two", "thousand", "and", "ten"]) == (2010, False, 4)
+    assert number_words(["forty", "second", "street"]) == (42, True, 2)
     assert [roman(numeral) for numeral in ("IX", "XLIV", "IIII", "CD", "MCMXCIX")] == [9, 44, None, None, 1999]
 
 
