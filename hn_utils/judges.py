@@ -15,7 +15,7 @@ from hn_utils.reader import contains
 from hn_utils.spans import find_phrase
 from hn_utils.study import Study
 
-Verdict = Literal["right", "wrong", "abstained", "unjudged"]
+Verdict = Literal["right", "wrong", "abstained", "cut", "unjudged"]
 
 
 def judge(text: str, aliases: Iterable[str]) -> Verdict:
