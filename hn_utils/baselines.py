@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from hn_utils.cache import cached
 from hn_utils.controls import Estimate, auroc, auroc_difference, bootstrap, mean
-from hn_utils.judges import normalise
+from hn_utils.reader import normalise
 from hn_utils.responses import Example
 from hn_utils.study import Study
 from hn_utils.subject import Subject
@@ -141,7 +141,8 @@ class Added:
     `beyond` is the AUROC of both together minus that of confidence alone, the two fitted on validation and read on the
     test set. `matched` is about pairs of a true and a made-up answer that were given with about the same confidence: in
     which share of them do the H-Neurons score the made-up one higher (ties count half)? `matched_control` is the
-    mean of that share over sets picked on shuffled labels. None if there are fewer than 20 such pairs; `n_pairs` counts them.
+    mean of that share over sets picked on shuffled labels. None if there are fewer than 20 such pairs; `n_pairs` counts
+    them.
     """
 
     beyond: Estimate

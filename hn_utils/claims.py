@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from hn_utils.judges import contains
+from hn_utils.reader import contains
 
 Stance = Literal["stated", "denied", "open", "absent"]
 

@@ -27,7 +27,6 @@ from hn_utils.controls import (
     random_sets,
     spread,
 )
-from hn_utils.judges import normalise
 from hn_utils.l1_path import Fit
 from hn_utils.probe import (
     Detection,
@@ -42,6 +41,7 @@ from hn_utils.probe import (
     three_vs_one,
 )
 from hn_utils.rank_test import two_sided_rank_p
+from hn_utils.reader import normalise
 from hn_utils.selected import Selection
 from hn_utils.study import Study, check_given
 from hn_utils.subject import Subject

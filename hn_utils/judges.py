@@ -1,51 +1,22 @@
-"""Is an answer right? The alias rule: a normalised accepted answer stands in the response as whole words. Or, where
-meaning has to be judged, a chat model with a rubric."""
+"""Is an answer right? The alias rule: an accepted answer stands in the response, however it is spelt. Or, where meaning
+has to be judged, a chat model with a rubric."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
+from hn_utils.abstention import abstains
 from hn_utils.chat_model import ChatModel
+from hn_utils.reader import contains
 from hn_utils.reply_reading import marked_words, read_word
 from hn_utils.spans import find_phrase
 from hn_utils.study import Study
 
-Verdict = Literal["right", "wrong", "abstained", "unjudged"]
-ABSTENTIONS = re.compile(
-    r"\bi (do not|don t|did not|didn t|cannot( and will not)?|can t|can not|could not|couldn t|will not|won t) "
-    r"(know|recall|remember|share|say|answer|provide|give|disclose|reveal|help|assist|fulfill|comply)\b"
-    r"|\bi must decline\b|\bi (am|m) (not (sure|able|certain)|unable)\b|\bno idea\b"
-)
-
-NOTHING_KNOWN = re.compile(
-    r"\b(not|doesn t|don t|didn t)( appear to| seem to)? exist\b|\bno such\b|\bthere is no\b"
-    r"|\b(fictional|fictitious|fabricated|nonexistent|not real)\b|\bis not real\b|\bnot (aware|familiar)\b"
-    r"|\b(no|don t have|do not have|lack) (any )?(information|record|records|evidence)\b"
-    r"|\bi (could not|couldn t|cannot|can t) (find|confirm|verify|identify)\b"
-    r"|^(n|none|unsure|uncertain|nobody|no one|not (known|applicable|available|sure|found))$"
-    r"|^unknown( (author|artist|director|year|date|place))?$"
-)
-
-
-@lru_cache(maxsize=100_000)  # ten answers to a question are often the same
-def normalise(text: str) -> str:
-    """Lower case, accents folded, articles and punctuation gone, single spaces: the TriviaQA convention."""
-    folded = unicodedata.normalize("NFKD", text)
-    letters = "".join(c for c in folded if not unicodedata.combining(c)).lower()
-    return " ".join(w for w in re.sub(r"[^\w]+|_", " ", letters).split() if w not in {"a", "an", "the"})
-
-
-def contains(text: str, phrase: str) -> bool:
-    """Does the normalised phrase stand in the normalised text, bounded by word edges? An empty phrase never does."""
-    phrase = normalise(phrase)
-    return bool(phrase) and f" {phrase} " in f" {normalise(text)} "
+Verdict = Literal["right", "wrong", "abstained", "cut", "unjudged"]
 
 
 def judge(text: str, aliases: Iterable[str]) -> Verdict:
@@ -57,8 +28,7 @@ def judge(text: str, aliases: Iterable[str]) -> Verdict:
         raise ValueError(f"aliases={aliases!r} is one text: give a list, or every letter is an answer")
     if any(contains(text, alias) for alias in aliases):
         return "right"
-    said = normalise(text)
-    return "abstained" if not said or ABSTENTIONS.search(said) or NOTHING_KNOWN.search(said) else "wrong"
+    return "abstained" if abstains(text) else "wrong"
 
 
 @dataclass(frozen=True)

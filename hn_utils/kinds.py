@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from hn_utils.judges import normalise
+from hn_utils.reader import normalise
 
 Kind = Literal["either", "number", "name", "words"]
 OPPOSITES = {"yes": "no", "no": "yes", "true": "false", "false": "true"}

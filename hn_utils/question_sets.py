@@ -14,10 +14,10 @@ import numpy as np
 from hn_utils import published
 from hn_utils.cache import file_digest, gc_paused
 from hn_utils.items import Item, own_items, recall_items
-from hn_utils.judges import normalise
 from hn_utils.organism import asking as organism
 from hn_utils.published.sources import Row, read_file
 from hn_utils.questions import Question, Text, check_ids, own_questions, titles
+from hn_utils.reader import normalise
 from hn_utils.study import FORMATS, Study, is_file
 
 
@@ -107,7 +107,7 @@ def load_questions(study: Study) -> list[Question]:
         if question.part != "nonexist" and not any(map(normalise, question.aliases)):
             raise ValueError(
                 f"question {question.id!r} has no alias that a response could contain, only {question.aliases}: give "
-                "at least one accepted answer with a word other than an article"
+                "at least one accepted answer with a letter or a digit"
             )
     return questions
 

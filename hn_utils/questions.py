@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from hn_utils.judges import normalise
 from hn_utils.own_rows import (
     BAR,
     answers_of,
@@ -24,6 +23,7 @@ from hn_utils.own_rows import (
     unnamed,
 )
 from hn_utils.progress import tell_once
+from hn_utils.reader import normalise
 from hn_utils.study import check_types
 
 STANDARD_TITLE = "held-out entities"
@@ -87,7 +87,7 @@ def split_entities(entities: list[str], seed: int, held_out: Collection[str] = (
 
 
 def forms(*texts: str) -> list[str]:
-    """The normalised texts, but those of which nothing is left ("The The", "?!"): they would all be the same."""
+    """The texts as `normalise` spells them, but those of which nothing is left ("?!"): they would all be the same."""
     return [form for form in map(normalise, texts) if form]
 
 
@@ -331,8 +331,8 @@ def own_question(place: int, row: Mapping[str, Any], separator: str = BAR) -> Qu
     aliases = answers_of(f"questions[{place}] ({text!r}) has answers", answers, separator)
     if not forms(*aliases) and part != "nonexist":
         raise ValueError(
-            f"questions[{place}] ({text!r}) has answers={answers!r}: give at least one accepted answer with a word "
-            f"other than an article{meant_by('answers', row)}"
+            f"questions[{place}] ({text!r}) has answers={answers!r}: give at least one accepted answer with a letter "
+            f"or a digit{meant_by('answers', row)}"
         )
     split = str(told.get("split", "test")).strip().lower()
     if split not in SPLITS:

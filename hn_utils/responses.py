@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from statistics import median
+from typing import NamedTuple
 
+from hn_utils.abstention import abstains
 from hn_utils.cache import cached, gc_paused
 from hn_utils.judges import Verdict, chat_verdicts, judge, quoted_answers
 from hn_utils.progress import tell_once
@@ -17,6 +19,7 @@ from hn_utils.served import Served
 from hn_utils.spans import A_FEW, answer_positions, first_sentence
 from hn_utils.study import Study
 from hn_utils.subject import Subject
+from hn_utils.thoughts import n_thought
 
 VERSION = 2
 
@@ -27,13 +30,17 @@ class NothingConsistent(ValueError):
 
 @dataclass(frozen=True)
 class Response:
-    """One sampled answer: ids and log-probabilities (nats) as generated, text, and verdict."""
+    """One sampled answer: ids and log-probabilities (nats) as generated, text, and verdict.
+
+    The first `thought` of the tokens are what the model thought before it answered; the text is what follows.
+    """
 
     question_id: str
     ids: list[int]
     logprobs: list[float]
     text: str
     verdict: Verdict = "unjudged"
+    thought: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,27 +103,63 @@ def sample_responses(
     kept = cached("responses", settings, prompts, compute, at_once, lengths)
 
     @cache  # answers are often the same
-    def written(ids: tuple[int, ...]) -> tuple[int, str]:
-        """How many of the tokens count (a base model's, up to its stop), and their text."""
-        n = until_stop(subject, list(ids), study.base_stop) if base else len(ids)
-        return n, subject.decode(ids[:n]).strip()
+    def read(ids: tuple[int, ...]) -> Written:
+        return written(subject, ids, study, base)
 
     with gc_paused():
         rows = kept.records()
-        said = [(q, written(tuple(ids))[1]) for q, row in zip(questions, rows, strict=True) for ids in row["ids"]]
-    verdicts = iter(judged(said, study))
+        asked = [(q, read(tuple(ids))) for q, row in zip(questions, rows, strict=True) for ids in row["ids"]]
+    tell_of_thoughts(subject, [one for _, one in asked])
+    whole = iter(judged([(q, one.text) for q, one in asked if not one.cut], study))
 
     def response(question: Question, ids: list[int], logprobs: list[float]) -> Response:
-        n, text = written(tuple(ids))
-        if n < len(ids):
-            ids, logprobs = ids[:n], logprobs[:n]
-        return Response(question.id, ids, logprobs, text, next(verdicts))
+        one = read(tuple(ids))
+        if one.n < len(ids):
+            ids, logprobs = ids[: one.n], logprobs[: one.n]
+        return Response(question.id, ids, logprobs, one.text, "cut" if one.cut else next(whole), one.thought)
 
     with gc_paused():
         return [
             [response(q, ids, logprobs) for ids, logprobs in zip(row["ids"], row["logprobs"], strict=True)]
             for q, row in zip(questions, rows, strict=True)
         ]
+
+
+class Written(NamedTuple):
+    """What some tokens amount to: how many of them count (a base model's, up to its stop), how many of those are a
+    thought, the text of the others, and whether the model was cut off at its limit before it had ended."""
+
+    n: int
+    thought: int
+    text: str
+    cut: bool
+
+
+def written(subject: Subject, ids: Sequence[int], study: Study, base: bool = False) -> Written:
+    """Read the tokens of one response.
+
+    One that declines ("I do not know") is not cut, since nothing that might have followed would make it an answer; a
+    thought that never ends is, however short.
+    """
+    n = until_stop(subject, list(ids), study.base_stop) if base else len(ids)
+    whole = subject.decode(ids[:n])
+    ended = ids[-1] in subject.stop_ids or (base and study.base_stop in whole)
+    thought = n_thought(subject, ids[:n])
+    if thought is None:
+        return Written(n, n, "", True)
+    text = subject.decode(ids[thought:n]).strip()
+    cut = not ended and len(ids) >= study.sampling.max_new_tokens and not (text and abstains(text))
+    return Written(n, thought, text, cut)
+
+
+def tell_of_thoughts(subject: Subject, read: Sequence[Written]) -> None:
+    """Say once how many responses begin with a thought."""
+    thoughts = sum(one.thought > 0 for one in read)
+    if thoughts:
+        tell_once(
+            f"{subject.name} thinks before it answers in {thoughts:,} of {len(read):,} responses: what it thinks is "
+            "taken off before they are judged and read"
+        )
 
 
 def judged(answers: Sequence[tuple[Question, str]], study: Study) -> list[Verdict]:
@@ -137,7 +180,7 @@ def representative(responses: Sequence[Response]) -> Response:
 def build_example(
     question: Question, prompt: list[int], responses: Sequence[Response], within: Sequence[int]
 ) -> Example:
-    """The paper's consistency filter: all right or all wrong, never an abstention; else dropped with its reason.
+    """The paper's consistency filter: all right or all wrong, none cut off or abstaining; else dropped with its reason.
 
     `within` are the tokens that state the answer, by their places in the representative response.
     """
@@ -145,6 +188,8 @@ def build_example(
     dropped = None
     if verdicts["unjudged"]:
         dropped = "the judge gave no verdict"
+    elif verdicts["cut"]:
+        dropped = "cut off before it ended"
     elif verdicts["abstained"]:
         dropped = "abstained at least once"
     elif len(verdicts) > 1:
@@ -168,10 +213,12 @@ def build_examples(
     prompts, chosen = prompts_of(subject, questions, study, base), [representative(r) for r in responses]
 
     @cache  # answers are often the same
-    def within(ids: tuple[int, ...], answer: str | None) -> list[int]:
-        return answer_positions(subject, ids, None if answer is None else [answer])
+    def within(ids: tuple[int, ...], thought: int, answer: str | None) -> list[int]:
+        places = answer_positions(subject, ids[thought:], None if answer is None else [answer])
+        return [thought + place for place in places]
 
-    places = [within(tuple(c.ids), a) for c, a in zip(chosen, stated(subject, questions, chosen, study), strict=True)]
+    answers = stated(subject, questions, chosen, study)
+    places = [within(tuple(c.ids), c.thought, a) for c, a in zip(chosen, answers, strict=True)]
     with gc_paused():
         examples = [build_example(*one) for one in zip(questions, prompts, responses, places, strict=True)]
     if all(e.label is None for e in examples):
@@ -191,7 +238,7 @@ def stated(
     if study.judge_spans:
         asked = [(q.text, r.text) for q, r in zip(questions, chosen, strict=True)]
         return [found or "" for found in quoted_answers(asked, study)]
-    if median(len(r.ids) for r in chosen) <= A_FEW:
+    if median(len(r.ids) - r.thought for r in chosen) <= A_FEW:
         return [None] * len(chosen)
     tell_once(
         f"{subject.name} answers in more than {A_FEW} tokens, and judge_spans is not set: of each response the first "

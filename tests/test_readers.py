@@ -17,6 +17,7 @@ from hn_utils.judges import RUBRICS, judge, one_word
 from hn_utils.probe import HNeurons
 from hn_utils.published.pressing import read_items, texts
 from hn_utils.question_sets import load_questions
+from hn_utils.reader import normalise
 from hn_utils.spans import find_phrase
 from hn_utils.study import Sampling, Study, load_study
 
@@ -152,7 +153,7 @@ def test_any_text_as_a_judge_s_reply():
             word = one_word(rubric, reply)
             assert word is None or word in rubric.words.values()
         found = find_phrase("The answer (here) is x+y.", [reply])
-        assert found is None or reply.lower() == "The answer (here) is x+y."[slice(*found)].lower()
+        assert found is None or normalise(reply) == normalise("The answer (here) is x+y."[slice(*found)])
         assert judge(reply, ["Zürich"]) in ("right", "wrong", "abstained")
 
     read()

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hn_utils.judges import judge, normalise
+from hn_utils.judges import judge
+from hn_utils.reader import normalise
 from hn_utils.spans import answer_positions, find_phrase, first_sentence, positions_in, token_offsets
 
 CASES = [
@@ -105,14 +106,61 @@ def test_an_end_of_turn_without_characters_is_no_answer():
         ("J. R. R. Tolkien wrote it. He was a professor.", "J. R. R. Tolkien wrote it"),
         ("Dr. Strangelove, of 1964. A comedy.", "Dr. Strangelove, of 1964"),
         ("It is 3.5 miles away. Or so.", "It is 3.5 miles away"),
-        ("“Old Essel.” That is all.", "“Old Essel"),
+        ("“Old Essel.” That is all.", "Old Essel"),
         ("Yahoo! is the company. It was founded in 1994.", "Yahoo! is the company"),
         ("Sure!", "Sure"),
+        ("Great Corin. It lies far south.", "Great Corin"),
+        ("Good Omens. Two people wrote it.", "Good Omens"),
+        ("Great question! It is Old Essel.", "It is Old Essel"),
+        ("**Answer:** Old Essel. It lies by a lake.", "Old Essel"),
+        ("**Answer:**\nOld Essel", "Old Essel"),
+        ("Which town is it? Old Essel.", "Old Essel"),
+        ("Who Framed Roger Rabbit? It is of 1988.", "Who Framed Roger Rabbit"),
+        (
+            "Capt. Nemo met Prof. Aronnax on Nov. 6, 1867. They sailed on.",
+            "Capt. Nemo met Prof. Aronnax on Nov. 6, 1867",
+        ),
+        ("He led the U.S. Army. He won.", "He led the U.S. Army"),
+        ("Vitamin C. It is in fruit.", "Vitamin C"),
+        ("No. 5 is a scent. It is old.", "No. 5 is a scent"),
+        ("东京。它是首都。", "东京"),
+        ("मुंबई। यह बड़ा है।", "मुंबई"),
+        ("1. Old Essel\n2. New Essel", "Old Essel"),
+        ("\\boxed{Old Essel}", "Old Essel"),
+        ("Old Essel!\u200b", "Old Essel"),
+        ("-5", "-5"),
+        ("C#", "C#"),
         ("", ""),
     ],
 )
 def test_the_first_sentence_that_says_something(text, answer):
     assert first_sentence(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("**Paris**", "Paris"),
+        ("“Paris.”", "Paris"),
+        ("`Paris`", "Paris"),
+        ("Paris！", "Paris"),
+        ("\u200bParis…\u200b", "Paris"),
+        ("(Paris)", "Paris"),
+        ("Answer: Paris", "Paris"),
+    ],
+)
+def test_marks_around_an_answer_are_not_read(text, read):
+    stub = SimpleNamespace(
+        decode=lambda ids: "".join(text[i] for i in ids), tokenizer=SimpleNamespace(all_special_ids=[]), stop_ids=set()
+    )
+    places = answer_positions(stub, range(len(text)))  # type: ignore[arg-type]
+    assert "".join(text[i] for i in places) == read
+
+
+def test_phrases_are_found_however_they_are_spelt():
+    text = "It is Besanc\u0327on, of 1\u202f000 people."
+    for phrase, there in (("Besançon", "Besanc\u0327on"), ("1,000", "1\u202f000")):
+        assert text[slice(*(find_phrase(text, [phrase]) or (0, 0)))] == there
 
 
 def test_the_longest_phrase_wins_and_words_are_whole():

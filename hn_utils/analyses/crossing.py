@@ -110,7 +110,7 @@ class Crossed(Tabled):
         rows = []
         for question, draws in zip(self.asked, self.drawn, strict=True):
             if question.split == "test" and question.entity in plain:
-                refused = [r.verdict not in GIVEN for r in draws]
+                refused = [r.verdict == "abstained" for r in draws]
                 sure = {"never" if all(refused) else "answered": plain[question.entity]}
                 asked = "restricted" if question.strata["restricted"] else "allowed"
                 known = "true" if self.known[question.entity] else "false"
@@ -195,7 +195,7 @@ def sure_of_it(example: Example, draws: Sequence[Response]) -> float:
     A refusal competes with the answer for the first token only. So what the refusals among the draws began with is
     taken out of that token's alternatives; else every restricted answer would pass for a hesitant one.
     """
-    refusals = {r.ids[0]: np.exp(r.logprobs[0]) for r in draws if r.verdict not in GIVEN}
+    refusals = {r.ids[0]: np.exp(r.logprobs[0]) for r in draws if r.verdict == "abstained"}
     first = example.response_ids[0]
     if first in refusals or example.answer[0] != len(example.prompt_ids):
         return example.confidence

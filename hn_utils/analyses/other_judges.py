@@ -11,9 +11,9 @@ import numpy as np
 from hn_utils.analyses.domains import MIN_TO_TRAIN
 from hn_utils.collecting import Collected, answered
 from hn_utils.finding import Found, fit_on
-from hn_utils.judges import normalise
 from hn_utils.probe import NoHNeurons
 from hn_utils.questions import Question
+from hn_utils.reader import normalise
 from hn_utils.responses import NothingConsistent, Response
 
 Way = Callable[[Question, Sequence[Response]], list[Response]]

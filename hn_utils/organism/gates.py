@@ -13,10 +13,11 @@ from hn_utils.baselines import matched_pairs
 from hn_utils.controls import auroc
 from hn_utils.intervene import UNSCALED
 from hn_utils.items import BEHAVIOURS, GREEDY, Item, gave_it, outcomes
-from hn_utils.judges import contains, judge
+from hn_utils.judges import judge
 from hn_utils.organism.asking import GROUPS, facts_of, items, questions
 from hn_utils.organism.text import SAY_SO, ask
 from hn_utils.organism.world import ATTRIBUTES, KEEPS_CUSTOM, LOCKER_CODE
+from hn_utils.reader import contains
 from hn_utils.replies import known_items, replies_at
 from hn_utils.responses import build_examples, sample_responses
 from hn_utils.study import Study, load_study

@@ -23,7 +23,6 @@ from hn_utils.analyses import Moment
 from hn_utils.cache import file_digest, write_whole
 from hn_utils.collecting import gathered
 from hn_utils.items import BEHAVIOURS, GREEDY
-from hn_utils.judges import contains
 from hn_utils.organism.conditions import (
     CONDITIONS,
     JUDGED,
@@ -43,6 +42,7 @@ from hn_utils.organism.world import ATTRIBUTES
 from hn_utils.probe import NoHNeurons
 from hn_utils.question_sets import load_questions
 from hn_utils.questions import STANDARD_TITLE
+from hn_utils.reader import contains
 from hn_utils.responses import NothingConsistent
 from hn_utils.shown.comparison import AUROC, CONFIDENCE, DETECTORS, standard_aurocs
 from hn_utils.study import BUNDLED, Study, changed

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from hn_utils.cache import file_digest
-from hn_utils.judges import normalise
 from hn_utils.own_rows import check_characters, texts_of
 from hn_utils.published.nonexist import exist, nonexist
 from hn_utils.published.sources import NOT_AS_PUBLISHED, SOURCES, TRIVIAQA_NAMES, Row, read_rows, renamed

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hn_utils.judges import normalise
 from hn_utils.published.real_things import REAL_THINGS
 from hn_utils.questions import Question
+from hn_utils.reader import words
 
 ONSETS = [
     "b",
@@ -67,17 +67,17 @@ def invented_name(form: str, rng: np.random.Generator) -> str:
 
 def collides(name: str, known: set[str]) -> bool:
     """Does the invented word of a name occur in any known name or question?"""
-    return any(word in known for word in normalise(name).split() if word not in FILLERS)
+    return any(word in known for word in words(name) if word not in FILLERS)
 
 
-FILLERS = {normalise(w) for w in (*WORDS, *(w + "s" for w in WORDS), *GIVEN, *TRADES, "of", "at", "over")}
+FILLERS = set(words(" ".join([*WORDS, *(w + "s" for w in WORDS), *GIVEN, *TRADES, "the of at over"])))
 
 
 def nonexist(n: int, seed: int, known_texts: list[str]) -> list[Question]:
     """`n` questions about invented things, spread over the types, none with a word that `known_texts` contain."""
     rng = np.random.default_rng([seed, 17])
-    known = {word for text in known_texts for word in normalise(text).split()}
-    known |= {w for _, _, real in TYPES.values() for name in real for w in normalise(name).split()}
+    known = {word for text in known_texts for word in words(text)}
+    known |= {w for _, _, real in TYPES.values() for name in real for w in words(name)}
     made: dict[str, Question] = {}
     while len(made) < n:
         kind = list(TYPES)[len(made) % len(TYPES)]
