@@ -26,9 +26,9 @@ from hn_utils.subject import Subject
 HEADS = 4
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Subject:
-    folder = make_checkpoint("llama", tmp_path_factory.mktemp("batched") / "m")
+@pytest.fixture(scope="module", params=["llama", "gemma3"])  # one with layers that look back over a window
+def model(request, tmp_path_factory) -> Subject:
+    folder = make_checkpoint(request.param, tmp_path_factory.mktemp("batched") / "m")
     return Subject.load(str(folder), Study("test", "", "", "published", device="cpu", dtype="float32"))
 
 
