@@ -107,7 +107,7 @@ def words_probe(
     Words are those of training answers, in the canonical form in which answers are compared; its strength is chosen on
     validation. Log-odds that each answer is made up.
     """
-    counter = CountVectorizer(binary=True, preprocessor=normalise, tokenizer=str.split, token_pattern=None)
+    counter = CountVectorizer(binary=True, preprocessor=normalise, tokenizer=str.split, token_pattern=None)  # type: ignore[arg-type]
     try:
         counter.fit([texts[i] for i in train])
     except ValueError:  # not one word in any answer

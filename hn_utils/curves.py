@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -51,7 +51,7 @@ class DoseResponse(Sloped):
     outcomes: np.ndarray
     control_outcomes: np.ndarray
     controls: Sequence[Control] = ()
-    control_broken: Float[np.ndarray, "set alpha"] | None = None
+    control_broken: Float[np.ndarray, "set alpha"] = field(default_factory=lambda: np.empty((0, len(CONTROL_ALPHAS))))
     loud: DoseResponse | None = None
 
     unit = "points"
@@ -187,7 +187,7 @@ def _curve_of(
     replies = replies_at(subject, items, [Dose(neurons, alpha) for alpha in study.alphas], study)
     own = outcomes(items, replies, study)
     none = np.empty((0, len(items), len(CONTROL_ALPHAS)), own.dtype)
-    bare = DoseResponse(behaviour, items, alphas, replies, own, none, (), np.empty((0, len(CONTROL_ALPHAS))))
+    bare = DoseResponse(behaviour, items, alphas, replies, own, none)
 
     def drawn_on(curve: DoseResponse, controls: Sequence[Control]) -> DoseResponse:
         doses = [Dose(control.neurons, control.alpha(a)) for control in controls for a in CONTROL_ALPHAS]

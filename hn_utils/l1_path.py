@@ -276,7 +276,7 @@ class Search:
 
     def enough(self, w: np.ndarray) -> bool:
         """Is this as far as the path is asked for?"""
-        return np.count_nonzero(w[1:] > 0) >= self.n_positive or self.explained(w) > EXPLAINED
+        return bool(np.count_nonzero(w[1:] > 0) >= self.n_positive or self.explained(w) > EXPLAINED)
 
     def explained(self, w: np.ndarray) -> float:
         return float(1 - np.logaddexp(0, -self.y * (self.A @ w)).sum() / self.null)

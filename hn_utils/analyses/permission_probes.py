@@ -25,6 +25,7 @@ from hn_utils.finding import N_RANDOM_PROBES, Found, fit_on, scores_of
 from hn_utils.intervening import few_known, loud_controls
 from hn_utils.items import Item, behaviour_called, plain_item
 from hn_utils.slopes import ABLATION, CONTROL_ALPHAS
+from hn_utils.study import Study
 from hn_utils.tabled import Tabled
 from hn_utils.verdicts import detectable, verdicts
 

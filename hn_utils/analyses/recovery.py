@@ -107,9 +107,17 @@ def carried(found: Found, intervened: Intervened) -> Carried:
     study = replace(found.study, n_control_sets=min(N_CARRIED_SETS, found.study.n_control_sets))
     items = [item for curve in intervened.behaviours.values() for item in curve.items]
     curves = curves_of(found.subject, items, planted, study, loud=loud_controls(found, study, planted))
-    loud = {name: curve.loud for name, curve in curves.items()}
-    shares = {name: share_of(curve.loud, loud[name]) for name, curve in intervened.behaviours.items()}
-    return Carried(loud, shares)
+    planted_curves = {name: beside_loud(curve) for name, curve in curves.items()}
+    found_curves = {name: beside_loud(curve) for name, curve in intervened.behaviours.items()}
+    shares = {name: share_of(curve, planted_curves[name]) for name, curve in found_curves.items()}
+    return Carried(planted_curves, shares)
+
+
+def beside_loud(curve: DoseResponse) -> DoseResponse:
+    """A curve beside random sets that are as loud together. Raises ValueError if it was drawn without any."""
+    if curve.loud is None:
+        raise ValueError(f"{curve.behaviour} has no random sets beside it: draw its curve with `loud` controls")
+    return curve.loud
 
 
 def share_of(part: DoseResponse, whole: DoseResponse) -> Estimate:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from hn_utils.analyses.recovery import mean_contribution
+from hn_utils.analyses.recovery import beside_loud, mean_contribution
 from hn_utils.collecting import Collected, collect
 from hn_utils.controls import auroc, control_of, loud_sets
 from hn_utils.curves import ControlSource, DoseResponse, curves_of
@@ -74,7 +74,7 @@ def curves(subject: Subject, study: Study, collected: Collected, planted: Int[np
     loud = ControlSource(lambda first, last: controls[first:last], N_SETS)
     study = replace(study, n_items=N_ITEMS, alphas=CONTROL_ALPHAS)
     known = few_known(study, subject, [i for i in items(study) if i.behaviour in BEHAVIOURS])
-    return [curve.loud for curve in curves_of(subject, known, planted, study, loud=loud).values() if curve.loud]
+    return [beside_loud(curve) for curve in curves_of(subject, known, planted, study, loud=loud).values()]
 
 
 def behaviour_gates(all_curves: Sequence[DoseResponse]) -> list[Gate]:

@@ -24,6 +24,7 @@ from hn_utils.questions import (
     merge_repeated,
     tell_shared_answers,
 )
+from hn_utils.reader import normalise
 from hn_utils.study import Study, check_types, is_file
 
 N_NONEXIST = 400
