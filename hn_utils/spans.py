@@ -8,6 +8,7 @@ import regex
 
 from hn_utils.reader import find
 from hn_utils.subject import Subject
+from hn_utils.thoughts import without_thought
 
 A_FEW = 7  # tokens: no more have 95 % of the published answer-only responses, of each of four models; half have 2 or 3
 # A sentence ends with a line, at a full stop of any script, or at one that a blank and no small letter follow.
@@ -112,7 +113,7 @@ def first_sentence(text: str) -> str:
     question that is asked again are passed over; a title that begins like one ("Great Expectations.") is not. This is
     only a rule: of the published answer-only responses of more than A_FEW tokens, 98 % have their marked answer in it.
     """
-    all_of_it = sentences(LISTED.sub("", text.strip()))
+    all_of_it = sentences(LISTED.sub("", without_thought(text).strip()))
     said = next((s for s in all_of_it if not OPENING.fullmatch(s.strip("*_#>- "))), all_of_it[0])
     start, end = bare(said)
     return said[start:end]
