@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import regex
 
-from hn_utils.reader import find
+from hn_utils.reader import find, normalise
 from hn_utils.subject import Subject
 from hn_utils.thoughts import without_thought
 
@@ -65,12 +65,14 @@ def find_phrase(text: str, phrases: Iterable[str]) -> tuple[int, int] | None:
     """Character range of the first phrase (longest first) that stands in the text, however either is spelt."""
     for phrase in sorted(phrases, key=len, reverse=True):
         found = find(text, phrase)
-        if found is None:
+        wordless = found is None and phrase.strip() and not normalise(phrase)  # a sign, such as ♯
+        if found is None and not wordless:
             continue
         for exact in regex.finditer(regex.escape(phrase), text, regex.IGNORECASE):
-            if exact.start() <= found[0] and exact.end() >= found[1]:
+            if found is None or (exact.start() <= found[0] and exact.end() >= found[1]):
                 return exact.span()  # with signs that are no word, such as an emoji
-        return found
+        if found:
+            return found
     return None
 
 
@@ -85,7 +87,10 @@ def bare(text: str) -> tuple[int, int]:
         return boxed.start(1) + inner[0], boxed.start(1) + inner[1]
     start = BEGINS.match(text, start).end()  # type: ignore[union-attr]
     end = ENDS.search(text, start).start()  # type: ignore[union-attr]
-    return start, max(start, end)
+    if start < end:
+        return start, end
+    blanks = len(text) - len(text.lstrip())
+    return blanks, max(blanks, len(text.rstrip()))  # nothing but signs, as of a question about one
 
 
 def _goes_on(sentence: str, after: str) -> bool:
