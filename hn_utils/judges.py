@@ -15,17 +15,23 @@ from hn_utils.reader import contains
 from hn_utils.reply_reading import marked_words, read_word
 from hn_utils.spans import find_phrase
 from hn_utils.study import Study
+from hn_utils.thoughts import answer_start
 
 Verdict = Literal["right", "wrong", "abstained", "cut", "unjudged"]
 
 
 def judge(text: str, aliases: Iterable[str]) -> Verdict:
-    """Right if any alias is contained, abstained if it declines or is empty, else wrong.
+    """Right if any alias is contained, abstained if it declines or is empty, else wrong; a thought before it is left
+    out, and one that never ends is cut.
 
     Shows whether a string was said, not whether it was meant: "not Paris but Rome" is right for both.
     """
     if isinstance(aliases, str):
         raise ValueError(f"aliases={aliases!r} is one text: give a list, or every letter is an answer")
+    start = answer_start(text)
+    if start is None:
+        return "cut"
+    text = text[start:]
     if any(contains(text, alias) for alias in aliases):
         return "right"
     return "abstained" if abstains(text) else "wrong"

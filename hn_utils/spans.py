@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import regex
 
-from hn_utils.reader import find
+from hn_utils.reader import find, normalise
 from hn_utils.subject import Subject
+from hn_utils.thoughts import without_thought
 
 A_FEW = 7  # tokens: no more have 95 % of the published answer-only responses, of each of four models; half have 2 or 3
 # A sentence ends with a line, at a full stop of any script, or at one that a blank and no small letter follow.
@@ -64,12 +65,14 @@ def find_phrase(text: str, phrases: Iterable[str]) -> tuple[int, int] | None:
     """Character range of the first phrase (longest first) that stands in the text, however either is spelt."""
     for phrase in sorted(phrases, key=len, reverse=True):
         found = find(text, phrase)
-        if found is None:
+        wordless = found is None and phrase.strip() and not normalise(phrase)  # a sign, such as ♯
+        if found is None and not wordless:
             continue
         for exact in regex.finditer(regex.escape(phrase), text, regex.IGNORECASE):
-            if exact.start() <= found[0] and exact.end() >= found[1]:
+            if found is None or (exact.start() <= found[0] and exact.end() >= found[1]):
                 return exact.span()  # with signs that are no word, such as an emoji
-        return found
+        if found:
+            return found
     return None
 
 
@@ -84,7 +87,10 @@ def bare(text: str) -> tuple[int, int]:
         return boxed.start(1) + inner[0], boxed.start(1) + inner[1]
     start = BEGINS.match(text, start).end()  # type: ignore[union-attr]
     end = ENDS.search(text, start).start()  # type: ignore[union-attr]
-    return start, max(start, end)
+    if start < end:
+        return start, end
+    blanks = len(text) - len(text.lstrip())
+    return blanks, max(blanks, len(text.rstrip()))  # nothing but signs, as of a question about one
 
 
 def _goes_on(sentence: str, after: str) -> bool:
@@ -112,7 +118,7 @@ def first_sentence(text: str) -> str:
     question that is asked again are passed over; a title that begins like one ("Great Expectations.") is not. This is
     only a rule: of the published answer-only responses of more than A_FEW tokens, 98 % have their marked answer in it.
     """
-    all_of_it = sentences(LISTED.sub("", text.strip()))
+    all_of_it = sentences(LISTED.sub("", without_thought(text).strip()))
     said = next((s for s in all_of_it if not OPENING.fullmatch(s.strip("*_#>- "))), all_of_it[0])
     start, end = bare(said)
     return said[start:end]

@@ -154,7 +154,7 @@ def test_any_text_as_a_judge_s_reply():
             assert word is None or word in rubric.words.values()
         found = find_phrase("The answer (here) is x+y.", [reply])
         assert found is None or normalise(reply) == normalise("The answer (here) is x+y."[slice(*found)])
-        assert judge(reply, ["Zürich"]) in ("right", "wrong", "abstained")
+        assert judge(reply, ["Zürich"]) in ("right", "wrong", "abstained", "cut")
 
     read()
 

@@ -7,9 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from hn_utils.judges import judge
 from hn_utils.progress import tell_once
 from hn_utils.question_sets import load_questions
 from hn_utils.responses import NothingConsistent, build_examples, drop_counts, sample_responses, written
+from hn_utils.spans import first_sentence
 from hn_utils.study import Sampling
 from hn_utils.thoughts import answer_start, n_thought, without_thought
 
@@ -34,6 +36,12 @@ from hn_utils.thoughts import answer_start, n_thought, without_thought
 def test_where_the_answer_begins(reply, answer):
     assert without_thought(reply) == answer
     assert (answer_start(reply) is None) == (answer == "")
+
+
+def test_a_thought_is_not_judged():
+    assert judge("<think>Essel? No.</think>Corin", ["Essel"]) == "wrong"
+    assert judge("<think>Essel? No.", ["Essel"]) == "cut"
+    assert first_sentence("<think>Essel? No.</think>Corin. It is far.") == "Corin"
 
 
 PIECES = {1: "<think>", 2: "Corin", 3: "</think>", 4: "\n\n", 5: "Essel", 9: ""}
