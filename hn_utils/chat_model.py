@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from hn_utils.cache import LOOKING, NotKept, key_hash
 from hn_utils.ledger import Ledger
 from hn_utils.progress import tell, tell_once
-from hn_utils.reply_reading import without_thought
 from hn_utils.server import Refusal, Server
+from hn_utils.thoughts import without_thought
 
 if TYPE_CHECKING:
     from openai import APIStatusError, OpenAI

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from hn_utils.contributions import Contributions, Labelled, capture
 from hn_utils.question_sets import load_questions, question_set, some_of_each
 from hn_utils.questions import STANDARD_TITLE, Question, own_questions, titles
+from hn_utils.reading_sheet import Agreement, read_sheet, write_sheet
 from hn_utils.responses import Example, Response, build_examples, drop_counts, sample_responses
 from hn_utils.study import Study, changed, check_given
 from hn_utils.subject import LOADED, Subject
@@ -103,6 +104,16 @@ class Collected(Tabled):
         parts = dict.fromkeys(q.part for q in self.questions)
         counts = {part: drop_counts([e for e in self.examples if e.question.part == part]) for part in parts}
         return pd.DataFrame(counts).fillna(0).astype(int)
+
+    def sample_for_reading(self, n: int = 50, path: str | Path = "answers_to_read.csv") -> Path:
+        """Write a sheet of `n` answers to be labelled by reading: is the judge right on answers like these? The verdicts
+        do not stand in it. `agreement` reads it back. Raises ValueError if there are fewer answers."""
+        return write_sheet(path, self.questions, self.responses, n, self.study.seed)
+
+    def agreement(self, path: str | Path = "answers_to_read.csv") -> Agreement:
+        """How far the judge agrees with a sheet that was labelled: Cohen's kappa with its interval, and the answers on
+        which they differ. Raises ValueError for a sheet of other answers, or without any label."""
+        return read_sheet(path, self.questions, self.responses)
 
     def save(self, path: str | Path) -> None:
         """Write questions and judged responses to a Parquet file; `load` reads them. Contributions are captured anew,

@@ -393,10 +393,12 @@ def outcomes(items: Sequence[Item], replies: Sequence[Sequence[Reply]], study: S
     by_rule = cache(lambda i, text: RULES[items[i].rule](items[i], text))  # many doses change nothing
     for i, k in places:
         if items[i].rule in RULES:
-            words[i, k] = by_rule(i, replies[i][k].text)
+            words[i, k] = by_rule(i, without_thought(replies[i][k].text))
     for rubric in sorted({item.rule for item in items} - RULES.keys()):
         judged = [(i, k) for i, k in places if items[i].rule == rubric]
-        materials = [{"question": items[i].turns[-1], "response": replies[i][k].text} for i, k in judged]
+        materials = [
+            {"question": items[i].turns[-1], "response": without_thought(replies[i][k].text)} for i, k in judged
+        ]
         for (i, k), verdict in zip(judged, chat_verdicts(rubric, materials, study), strict=True):
             words[i, k] = verdict or "neither"
     return words

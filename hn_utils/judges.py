@@ -13,6 +13,7 @@ from hn_utils.abstention import abstains
 from hn_utils.chat_model import ChatModel
 from hn_utils.reader import contains
 from hn_utils.reply_reading import marked_words, read_word
+from hn_utils.several import has_not_chosen, names_all, year_of_decade
 from hn_utils.spans import find_phrase
 from hn_utils.study import Study
 from hn_utils.thoughts import answer_start
@@ -21,8 +22,10 @@ Verdict = Literal["right", "wrong", "abstained", "cut", "unjudged"]
 
 
 def judge(text: str, aliases: Iterable[str]) -> Verdict:
-    """Right if any alias is contained, abstained if it declines or is empty, else wrong; a thought before it is left
-    out, and one that never ends is cut.
+    """Right if any alias is contained, or all that it lists; abstained if it declines or is empty, else wrong.
+
+    A list of many things of which an alias is one is wrong. A thought before the answer is left out, and one that never
+    ends is cut.
 
     Shows whether a string was said, not whether it was meant: "not Paris but Rome" is right for both.
     """
@@ -32,8 +35,11 @@ def judge(text: str, aliases: Iterable[str]) -> Verdict:
     if start is None:
         return "cut"
     text = text[start:]
-    if any(contains(text, alias) for alias in aliases):
+    accepted = list(aliases)
+    if any(names_all(text, alias) for alias in accepted):
         return "right"
+    if any(contains(text, alias) or year_of_decade(text, alias) for alias in accepted):
+        return "wrong" if has_not_chosen(text, accepted) else "right"
     return "abstained" if abstains(text) else "wrong"
 
 

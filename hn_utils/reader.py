@@ -35,6 +35,16 @@ SAME_WORD = {
     "pounds": "£",
     "degrees": "°",
 }
+# What British and American English spell differently, in answers that are often asked for.
+_BRITISH = (
+    "centre:center theatre:theater fibre:fiber sabre:saber colour:color harbour:harbor "
+    "labour:labor honour:honor armour:armor neighbour:neighbor rumour:rumor vapour:vapor grey:gray defence:defense "
+    "licence:license aluminium:aluminum sulphur:sulfur plough:plow moustache:mustache jewellery:jewelry "
+    "catalogue:catalog programme:program pyjamas:pajamas axe:ax yoghurt:yogurt doughnut:donut whisky:whiskey"
+)
+_MEASURES = [f"{part}{unit}" for unit in ("metre", "litre") for part in ("kilo", "centi", "milli", "")]
+SAME_WORD |= dict(pair.split(":") for pair in _BRITISH.split())
+SAME_WORD |= {f"{measure}{end}": f"{measure[:-2]}er{end}" for measure in _MEASURES for end in ("", "s")}
 UNIT_SIGNS = "%$€£¥°"
 MONTHS = [
     "january",

@@ -15,6 +15,7 @@ from hn_utils.items import ABOUT_FACTS, GREEDY, Item, Reply, behaviour_called, s
 from hn_utils.progress import tell_once
 from hn_utils.study import Sampling, Study
 from hn_utils.subject import Subject
+from hn_utils.thoughts import without_thought
 
 VERSION = 4
 
@@ -102,7 +103,7 @@ def known_items(subject: Subject, items: Sequence[Item], study: Study) -> list[I
     plain = {text: item for item in items for text in item.openings}
     replies = replies_of_own_length(subject, list(plain.values()), subject.asked(list(plain)), study)
     pairs = zip(plain.items(), replies, strict=True)
-    known = {text for (text, item), reply in pairs if states_truth(item, reply.text)}
+    known = {text for (text, item), reply in pairs if states_truth(item, without_thought(reply.text))}
     kept = [item for item in items if known.issuperset(item.openings)]
     if not kept:
         raise ValueError(f"{subject.name} knows none of {len(items)} facts: there is nothing to talk it out of")

@@ -12,12 +12,8 @@ import unicodedata
 from collections.abc import Collection, Iterator
 from typing import Any
 
-THOUGHT_ENDS = re.compile(
-    r"</(?:think|thinking|thought|reasoning)>|\[/THINK\]|<\|channel\|>\s*final\s*<\|message\|>", re.IGNORECASE
-)
-THOUGHT_BEGINS = re.compile(
-    r"<(?:think|thinking|thought|reasoning)>|\[THINK\]|<\|channel\|>\s*(?:analysis|commentary)", re.IGNORECASE
-)
+from hn_utils.thoughts import without_thought
+
 FENCE = re.compile(r"^```\w*\s*|\s*```$")
 BOXED = re.compile(r"\\(?:boxed|text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
 LABEL = re.compile(
@@ -32,15 +28,6 @@ MARKED = re.compile(r"\*\*([^*]+)\*\*|__([^_]+)__|`([^`]+)`|[\"“«„]([^\"”
 DENIED = re.compile(r"\b(?:not|no|never|cannot|hardly|nor)\b|n['’]t\b", re.IGNORECASE)
 WRAPPING = " \t\r\n\"'`*_~#>.,!()[]{}“”„‘’‚«»‹›$\\•-–—\ufeff\u200b\u200e"
 APOSTROPHES, QUOTES = "'’‘ʼ`´", '"“”„«»'
-
-
-def without_thought(reply: str) -> str:
-    """A reply without the thought before it: what stands after the last end of one, whoever began it. A thought that
-    does not end was cut, and leaves nothing behind."""
-    ends = list(THOUGHT_ENDS.finditer(reply))
-    said = reply[ends[-1].end() :] if ends else reply
-    begun = THOUGHT_BEGINS.search(said)
-    return (said[: begun.start()] if begun else said).strip()
 
 
 def read_word(words: Collection[str], reply: str) -> str | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import regex
 
-from hn_utils.subject import Subject
+if TYPE_CHECKING:
+    from hn_utils.subject import Subject
 
 _NAMES = r"(?:seed:)?(?:think|thinking|thought|thoughts|reasoning|reflection|scratchpad|analysis)"
 OPENS = regex.compile(
