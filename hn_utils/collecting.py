@@ -106,14 +106,15 @@ class Collected(Tabled):
         return pd.DataFrame(counts).fillna(0).astype(int)
 
     def sample_for_reading(self, n: int = 50, path: str | Path = "answers_to_read.csv") -> Path:
-        """Write a sheet of `n` answers to be labelled by reading: is the judge right on answers like these? The verdicts
-        do not stand in it. `agreement` reads it back. Raises ValueError if there are fewer answers."""
+        """Write a sheet of `n` answers to be labelled by reading: is the judge right on answers like these?
+
+        The verdicts do not stand in it. `agreement` reads it back. Raises ValueError if there are fewer answers."""
         return write_sheet(path, self.questions, self.responses, n, self.study.seed)
 
     def agreement(self, path: str | Path = "answers_to_read.csv") -> Agreement:
         """How far the judge agrees with a sheet that was labelled: Cohen's kappa with its interval, and the answers on
         which they differ. Raises ValueError for a sheet of other answers, or without any label."""
-        return read_sheet(path, self.questions, self.responses)
+        return read_sheet(path, self.responses)
 
     def save(self, path: str | Path) -> None:
         """Write questions and judged responses to a Parquet file; `load` reads them. Contributions are captured anew,

@@ -48,8 +48,9 @@ class Agreement(Tabled):
 def write_sheet(
     path: str | Path, questions: Sequence[Question], responses: Sequence[Sequence[Response]], n: int, seed: int
 ) -> Path:
-    """Write `n` answers to different questions, drawn at random, without what the judge said of them; the column `label`
-    is to be filled with right, wrong or abstained. Raises ValueError if there are fewer, or the name is no .csv."""
+    """Write `n` answers to different questions, drawn at random, without what the judge said of them.
+
+    The column `label` is to be filled with right, wrong or abstained. Raises ValueError if there are fewer, or the name is no .csv."""
     where = _sheet(path)
     able = [
         i for i, (question, drawn) in enumerate(zip(questions, responses, strict=True)) if question.aliases and drawn
@@ -68,7 +69,7 @@ def write_sheet(
     return where
 
 
-def read_sheet(path: str | Path, questions: Sequence[Question], responses: Sequence[Sequence[Response]]) -> Agreement:
+def read_sheet(path: str | Path, responses: Sequence[Sequence[Response]]) -> Agreement:
     """Compare the labels of a sheet that `write_sheet` wrote with what the judge said.
 
     Raises ValueError that names the row whose answer is not among these, or whose label is none; OSError if it cannot
@@ -99,10 +100,15 @@ def kappa_of(pairs: Sequence[tuple[str, str]]) -> Estimate:
     """Cohen's kappa of two labels each, with a bootstrap interval over the pairs; nan where all are alike."""
     judged, labels = np.array(pairs).T
     rng, n = np.random.default_rng(0), len(pairs)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        drawn = [rng.integers(n, size=n) for _ in range(N_DRAWS)]
-        draws = np.array([cohen_kappa_score(judged[some], labels[some]) for some in drawn])
-        return interval(float(cohen_kappa_score(judged, labels)), draws, n)
+    drawn = [rng.integers(n, size=n) for _ in range(N_DRAWS)]
+    draws = np.array([_kappa(judged[some], labels[some]) for some in drawn])
+    return interval(_kappa(judged, labels), draws, n)
+
+
+def _kappa(judged: np.ndarray, labels: np.ndarray) -> float:
+    if len({*judged, *labels}) == 1:  # there is nothing to agree on by more than chance
+        return float("nan")
+    return float(cohen_kappa_score(judged, labels))
 
 
 def _sheet(path: str | Path) -> Path:

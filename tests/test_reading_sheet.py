@@ -44,10 +44,10 @@ def test_a_sheet_holds_no_verdicts_and_comes_back(tmp_path):
     assert "wrong" not in path.read_text(encoding="utf-8")
     rows = labelled(path, lambda row: "Wrong " if row["response"] == "Somebody" else "right")
     assert len({row["question"] for row in rows}) == 12
-    told = read_sheet(path, ASKED, DRAWN)
+    told = read_sheet(path, DRAWN)
     assert (told.kappa.value, told.n_agree, len(told.table)) == (1, 12, 0)
     labelled(path, lambda row: "" if row["question"].endswith(" 1?") else "right")
-    told = read_sheet(path, ASKED, DRAWN)
+    told = read_sheet(path, DRAWN)
     assert told.headline.startswith("The judge and the reader agree on 7 of 11 answers")
     assert told.headline.endswith("1 were left without a label")
     assert set(told.table["judge"]) == {"wrong"}
@@ -60,16 +60,16 @@ def test_what_is_no_sheet_is_said_in_one_sentence(tmp_path):
         write_sheet(tmp_path / "sheet.xlsx", ASKED, DRAWN, 3, seed=0)
     path = write_sheet(tmp_path / "sheet.csv", ASKED, DRAWN, 3, seed=0)
     with pytest.raises(ValueError, match="has no label yet"):
-        read_sheet(path, ASKED, DRAWN)
+        read_sheet(path, DRAWN)
     labelled(path, lambda row: "yes")
     with pytest.raises(ValueError, match="label='yes' of .*: choose one of right, wrong, abstained"):
-        read_sheet(path, ASKED, DRAWN)
+        read_sheet(path, DRAWN)
     labelled(path, lambda row: "right")
     with pytest.raises(ValueError, match="is not among these"):
-        read_sheet(path, ASKED, [[Response("x", [1], [0.0], "other", "right")]])
+        read_sheet(path, [[Response("x", [1], [0.0], "other", "right")]])
     with pytest.raises(OSError, match="could not read the sheet"):
-        read_sheet(tmp_path / "none.csv", ASKED, DRAWN)
+        read_sheet(tmp_path / "none.csv", DRAWN)
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match="is no sheet of answers"):
-        read_sheet(tmp_path / "other.csv", ASKED, DRAWN)
+        read_sheet(tmp_path / "other.csv", DRAWN)
     assert np.isnan(kappa_of([("right", "right")] * 3).value)

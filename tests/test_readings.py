@@ -109,7 +109,8 @@ def table() -> str:
         one, other = [verdicts[i] for i in some], [labels[i] for i in some]
         agree, (low, high) = np.mean([a == b for a, b in zip(one, other, strict=True)]), interval(one, other)
         lines.append(
-            f"rule, {name:12} n = {len(some):3}  agree {agree:.3f}  kappa {kappa(one, other):.3f} [{low:.3f}, {high:.3f}]"
+            f"rule, {name:12} n = {len(some):3}  agree {agree:.3f}  "
+            f"kappa {kappa(one, other):.3f} [{low:.3f}, {high:.3f}]"
         )
     weights = as_they_come(rows)
     low, high = interval(verdicts, labels, weights)
