@@ -50,7 +50,9 @@ def write_sheet(
 ) -> Path:
     """Write `n` answers to different questions, drawn at random, without what the judge said of them.
 
-    The column `label` is to be filled with right, wrong or abstained. Raises ValueError if there are fewer, or the name is no .csv."""
+    The column `label` is to be filled with right, wrong or abstained. Raises ValueError if there are fewer answers, or
+    the name is no .csv.
+    """
     where = _sheet(path)
     able = [
         i for i, (question, drawn) in enumerate(zip(questions, responses, strict=True)) if question.aliases and drawn
