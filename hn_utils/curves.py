@@ -109,7 +109,7 @@ class DoseResponse(Sloped):
 
     @property
     def n_different(self) -> int:
-        """How many different sets there are among the control sets: shuffled labels may pick the same again and again."""
+        """How many of the control sets differ: shuffled labels may pick the same again and again."""
         return len({tuple(np.sort(control.neurons).tolist()) for control in self.controls})
 
     def disturbance(self, alpha: float) -> float:
