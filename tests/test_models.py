@@ -142,7 +142,7 @@ def test_what_was_checked_is_told(model, family):
 
 def test_all_four_steps(model, made, folder, bare, tmp_path, monkeypatch):
     monkeypatch.setattr(finding, "N_RANDOM_PROBES", 3)
-    monkeypatch.setattr(finding, "N_SHUFFLED", 2)
+    monkeypatch.setattr(finding, "N_SELECTED", 2)
     base = made(tmp_path / "base", seed=1)
     study = replace(
         bare,

@@ -78,7 +78,7 @@ def step(planned, name):
 def test_what_was_planned_is_what_is_then_done(asked, counted, paced, monkeypatch):
     model, study = asked
     monkeypatch.setattr(finding, "N_RANDOM_PROBES", 3)
-    monkeypatch.setattr(finding, "N_SHUFFLED", 2)
+    monkeypatch.setattr(finding, "N_SELECTED", 2)
     monkeypatch.setattr("hn_utils.planning.walk.LONGEST", 50)  # random weights do not know when to stop
 
     def done() -> tuple[int, int]:
