@@ -30,7 +30,6 @@ from hn_utils.responses import build_examples, prompts_of, sample_responses
 from hn_utils.study import JUDGED_SETS, PRESETS, Sampling, Study
 from hn_utils.subject import Subject
 
-
 PRESSING = ("replies", "likelihood of replies", "log-odds", "ordinary text")
 
 

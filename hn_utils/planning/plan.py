@@ -45,8 +45,8 @@ class Plan:
     model, `host_memory` that of the computer beside it (the same where they are one). `judge_calls` may turn out fewer:
     equal answers are sent once, and what was paid for is kept. None in `dollars` means that no price is known.
 
-    Of control sets the first of either kind are counted, by which a null is settled. `further` is what comes on top at
-    most, in seconds, if every behaviour goes on to `n_control_sets`, and `further_calls` are the judge's.
+    Of control sets the first of either kind are counted, by which most nulls are settled. `further` is what comes on
+    top at most, in seconds, if every behaviour goes on to `n_control_sets`, and `further_calls` are the judge's.
     """
 
     study: Study
@@ -94,8 +94,8 @@ class Plan:
         if self.further:
             calls = f" and {self.further_calls:,} calls" if self.further_calls else ""
             told.append(
-                f"the first {AT_ONCE} control sets of either kind are counted, by which a null is settled; if every "
-                f"behaviour goes on to {self.study.n_control_sets}, at most {clock(self.further)}{calls} more"
+                f"the first {AT_ONCE} control sets of either kind are counted, by which most nulls are settled; if "
+                f"every behaviour goes on to {self.study.n_control_sets}, at most {clock(self.further)}{calls} more"
             )
         if self.study.bits:
             told.append(f"times are those of {self.study.dtype}: {self.study.bits} bits were not measured")

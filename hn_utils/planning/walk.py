@@ -116,8 +116,8 @@ class Pressed:
     """What pressing takes: replies at doses, how likely they are, log-odds, the loss of ordinary text, and how many
     replies a chat model judges.
 
-    Of control sets the first of either kind are counted, by which a null is settled. `further` and `further_judged` are
-    what comes on top if every behaviour goes on to as many sets as there are.
+    Of control sets the first of either kind are counted, by which most nulls are settled. `further` and
+    `further_judged` are what comes on top if every behaviour goes on to as many sets as there are.
     """
 
     works: list[Work]
