@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from families import make_checkpoint
+from families import make_checkpoint, never_cut
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import hn_utils as hn
@@ -172,7 +172,8 @@ def hub_like(tmp_path_factory) -> tuple[Path, Path]:
     return folders[0], folders[1]
 
 
-def test_ten_lines_on_a_llama_that_is_no_preset(hub_like):
+def test_ten_lines_on_a_llama_that_is_no_preset(hub_like, monkeypatch):
+    never_cut(monkeypatch)
     instruct, base = map(str, hub_like)
     kinds, things = ("shy", "lazy", "noisy", "tiny", "sleepy"), ("goose", "otter", "heron", "raven", "rabbit", "ferret")
     about = [f"{kind} {thing}" for kind in kinds for thing in things][:22]

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from families import FAMILIES, make_checkpoint, published_files
+from families import FAMILIES, make_checkpoint, never_cut, published_files
 from huggingface_hub.errors import GatedRepoError
 from test_hub import answer
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
@@ -79,6 +79,7 @@ def step(planned, name):
 
 def test_what_was_planned_is_what_is_then_done(asked, counted, paced, monkeypatch):
     model, study = asked
+    never_cut(monkeypatch)
     monkeypatch.setattr(finding, "N_RANDOM_PROBES", 3)
     monkeypatch.setattr(finding, "N_SELECTED", 2)
     monkeypatch.setattr("hn_utils.planning.walk.LONGEST", 50)  # random weights do not know when to stop
