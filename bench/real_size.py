@@ -7,15 +7,18 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 import torch
 from transformers import AutoTokenizer, GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 import hn_utils as hn
+from hn_utils import responses
 from hn_utils.collecting import ask_base
 from hn_utils.contributions import mean_contributions
 from hn_utils.intervene import Dose, dosed
@@ -103,6 +106,12 @@ def questions_file(subject: Subject, study: Study, folder: Path) -> str:
     return str(path)
 
 
+def taken_whole() -> AbstractContextManager:
+    """Within the block what was written up to the limit is taken for whole: random weights never end a reply."""
+    read = responses.written
+    return patch.object(responses, "written", lambda *given: read(*given)._replace(cut=False))
+
+
 def walk(name: str, device: str, dtype: str, n_timed: int = 3) -> Walked:
     """Load, sample 10, capture, probe, scale, base, drift, each timed; a process of its own gives the memory's peak."""
     took: dict[str, float] = {}
@@ -125,12 +134,14 @@ def walk(name: str, device: str, dtype: str, n_timed: int = 3) -> Walked:
         asked = prompts_of(subject, load_questions(study), study)
         ten = Sampling(n=10, max_new_tokens=NEW)
         drawn = timed("sample 10", lambda: subject.generate(asked[:6], ten))
-        collected = timed("capture", lambda: hn.collect(subject, sources=study.sources, n_grid=study.n_grid))
+        with taken_whole():
+            collected = timed("capture", lambda: hn.collect(subject, sources=study.sources, n_grid=study.n_grid))
         found = timed("probe", lambda: hn.find(collected))
         with dosed(subject, [Dose(found.card.flat, alpha) for alpha in study.alphas]):
             timed("scale", lambda: subject.generate([asked[0]] * len(study.alphas), replace(ten, n=1)))
         base = Subject.load(study.base, study)
-        timed("base", lambda: ask_base(base, collected))
+        with taken_whole():
+            timed("base", lambda: ask_base(base, collected))
         timed("drift", lambda: drift(base, subject, found.card.flat))
         return Walked(
             took,

@@ -13,12 +13,14 @@ from dataclasses import replace
 
 from transformers import AutoTokenizer, Gemma3TextConfig, LlamaConfig, PretrainedConfig, Qwen2Config
 
+from hn_utils.broken import DRAWS
+from hn_utils.intervening import N_TEXT_SETS
 from hn_utils.organism.__main__ import between
 from hn_utils.places import ROOT
 from hn_utils.planning.absent import Absent
 from hn_utils.planning.plan import clock, gigabytes, memory
-from hn_utils.planning.walk import captured
-from hn_utils.planning.work import Work, reading, writing
+from hn_utils.planning.walk import SCALED, captured, control_doses
+from hn_utils.planning.work import Work, comparing, reading, writing
 from hn_utils.study import ORGANISM, PRESETS, Study
 
 MARK = "<!-- sizes -->"
@@ -30,6 +32,8 @@ QUESTION, TEXT = 50, 100  # tokens of a prompt with its template; of a piece of 
 N_QUESTIONS = {"": 14_000, "-smoke": 200}  # of all sets; TriviaQA, NQ-Open, BioASQ, invented things
 REPLIES = {"": (256, 128, 64, 8), "-smoke": (256, 64, 8)}  # tokens at most, of each behaviour that needs no judge
 PRESSED = 300  # tokens of a prompt that presses
+LETTER = 2  # tokens of a choice
+N_TEXTS = 200  # of ordinary text
 
 
 def shape(kind: type[PretrainedConfig], layers: int, d: int, d_mlp: int, heads: int, kv: int, vocab: int, **other):
@@ -55,15 +59,27 @@ SIZES = {
 
 
 def works_of(model: Absent, study: Study, n: int, limits: Sequence[int]) -> list[Work]:
-    """The steps of a study whose prompts all have the assumed lengths."""
-    per_batch, doses = max(1, study.batch_rows // study.sampling.n), len(study.alphas) + 2 * study.n_control_sets
+    """The steps of a study whose prompts all have the assumed lengths, with the first control sets of either kind."""
+    per_batch = max(1, study.batch_rows // study.sampling.n)
     works = []
     for asked, base in ((n, False), (int(0.4 * min(n, 5_000)), True)):
         works.append(writing("answers", [QUESTION] * asked, per_batch, study.sampling.n, 8, model.heads))
         works += captured(model, [QUESTION + 4] * asked, 0, base)
     for new in limits:
-        works.append(writing("replies", [PRESSED] * (study.n_items * doses), study.batch_rows, 1, new, model.heads))
-    return [*works, reading("text", [TEXT] * (200 * doses), study.batch_rows, study.batch_rows, model.heads)]
+        prompts, at_once = [PRESSED] * study.n_items, max(1, study.batch_rows // DRAWS)
+        works.append(writing("likelihood of replies", prompts, at_once, DRAWS, new, model.heads))
+    works += at_doses(model, study, limits, len(study.alphas) + control_doses(study))
+    texts = [TEXT] * N_TEXTS * (len(study.alphas) + SCALED * min(N_TEXT_SETS, study.n_control_sets))
+    return [*works, reading("ordinary text", texts, study.batch_rows, study.batch_rows, model.heads)]
+
+
+def at_doses(model: Absent, study: Study, limits: Sequence[int], doses: int) -> list[Work]:
+    """Replies under pressure at so many doses, how likely these are, and log-odds of the multiple choices."""
+    rows, cells, works = study.batch_rows, [PRESSED] * study.n_items * doses, []
+    for new in limits:
+        works.append(writing("replies", cells, rows, 1, new, model.heads))
+        works.append(reading("likelihood of replies", [PRESSED + new] * len(cells), rows, rows, model.heads))
+    return [*works, comparing("log-odds", [PRESSED + 1] * len(cells), LETTER, max(1, rows // 2), model.heads)]
 
 
 def seconds(model: Absent, works: Sequence[Work]) -> float:

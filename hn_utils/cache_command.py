@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hn_utils import baselines, broken, contributions, graded, l1_path, probe, replies, responses, stability
+from hn_utils import baselines, broken, contributions, graded, l1_path, probe, replies, responses, selected, stability
 from hn_utils.analyses import positions
 from hn_utils.cache import header_of, sound, there
 from hn_utils.ledger import Ledger, key_in, whole_lines
@@ -22,6 +22,7 @@ VERSIONS: dict[str, Any] = {
     "contributions": contributions.VERSION,
     "paths": l1_path.VERSION,
     "refits": probe.VERSION,
+    "selected": [selected.VERSION, l1_path.VERSION],
     "stability": [stability.VERSION, l1_path.VERSION],
     "readings": baselines.VERSION,
     "replies": replies.VERSION,

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers.processors import TemplateProcessing
@@ -30,6 +31,7 @@ from transformers import (
     Qwen3Config,
 )
 
+from hn_utils import responses
 from hn_utils.study import ORGANISM, Study
 from hn_utils.subject import Subject
 
@@ -116,6 +118,12 @@ def make_checkpoint(family: str, folder: Path, seed: int = 0, **size: int) -> Pa
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def never_cut(patch: pytest.MonkeyPatch) -> None:
+    """Random weights hardly ever end a reply: what they have written up to the limit is taken for whole."""
+    read = responses.written
+    patch.setattr(responses, "written", lambda *given: read(*given)._replace(cut=False))
 
 
 def published_files(model: Subject, study: Study, folder: Path) -> dict[str, str]:

@@ -37,14 +37,16 @@ STEPS = {
     "contributions": "capture",
     "paths": "probe",
     "refits": "probe",
+    "selected": "probe",
     "readings": "probe",
     "replies": "intervene",
     "own-likelihood": "intervene",
     "likelihood": "intervene",
+    "log-odds": "intervene",
     "text-loss": "intervene",
 }
 SECRET = "sk-sentinel-of-the-tests"
-FEWER = {"N_SHUFFLED": 3, "N_RANDOM_PROBES": 5, "N_PERMUTATIONS": 50, "N_MADE_UP": 200}  # constants of the package
+FEWER = {"N_SELECTED": 3, "N_RANDOM_PROBES": 5, "N_PERMUTATIONS": 50, "N_MADE_UP": 200}  # constants of the package
 MOMENTS = ("computing", "writing", "renaming", "renamed")
 
 

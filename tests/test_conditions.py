@@ -162,7 +162,7 @@ def estimate(value: float, half: float = 0.02) -> dict[str, float]:
 def row(condition: str, seed: int, beyond: float, **more) -> dict:
     """A row as a run leaves it, with the same detection in base and instruct model."""
     found = {"h_neurons": 3, "per_mille": 2.0, "beyond": estimate(beyond), "added_to_confidence": {"matched": None}}
-    slopes = {"restricted": {"beyond_random": estimate(1.0, 3.0), "p": 0.5, "verdict": "no different from random"}}
+    slopes = {"restricted": {"beyond": estimate(1.0, 3.0), "p": 0.5, "verdict": "not told apart"}}
     instruct = {**found, "slopes": slopes, "transfer": estimate(0.1)}
     return {
         "condition": condition,
@@ -215,7 +215,7 @@ def test_every_hypothesis_can_hold_and_can_fail():
     }
     rows = table(**{**ALL, "sure": (0.3,) * 3, "corrected": (0.3,) * 3, "nobody": (0.3,) * 3, "familiar": (0.3,) * 3})
     for one in rows:
-        matched = {"matched": estimate(0.5 + one["base"]["beyond"]["value"]), "matched_random": 0.5}
+        matched = {"matched": estimate(0.5 + one["base"]["beyond"]["value"]), "matched_control": 0.5}
         one["base"] = {**one["base"], "added_to_confidence": matched}
         if one["condition"] == "familiar":
             one["instruct"]["slopes"]["restricted"]["verdict"] = "rises"

@@ -28,6 +28,7 @@ from hn_utils import (
     probe,
     replies,
     responses,
+    selected,
     stability,
 )
 from hn_utils.__main__ import main
@@ -41,6 +42,7 @@ from hn_utils.ledger import Ledger
 from hn_utils.probe import HNeurons, refits
 from hn_utils.question_sets import load_questions
 from hn_utils.responses import build_example, prompts_of, sample_responses
+from hn_utils.selected import Selection
 from hn_utils.study import Sampling
 from hn_utils.tall_matrix import TallMatrix
 
@@ -259,6 +261,7 @@ def walk(subject, study) -> None:
     labels = np.array([0, 1, 0])
     cached_l1_path(rows, labels, c_grid(rows, labels, 2))
     refits(rows, labels, [np.array([1, 2])])
+    Selection(rows, labels, 2, 1, study.seed).sets(0, 2)
 
 
 MODEL_STAGES = [
@@ -272,7 +275,7 @@ MODEL_STAGES = [
     "responses",
     "text-loss",
 ]
-ALL = sorted([*MODEL_STAGES, "paths", "refits"])
+ALL = sorted([*MODEL_STAGES, "paths", "refits", "selected"])
 
 
 def test_another_model_of_the_same_shape_is_another(root, saved, subject, study):
@@ -309,7 +312,7 @@ def test_another_dtype_or_device_is_another(changed, root, saved, subject, study
 def test_another_stage_version_is_another(root, saved, subject, study, monkeypatch):
     walk(subject, study)
     saved.clear()
-    for module in (responses, contributions, l1_path, probe, baselines, replies, broken, graded):
+    for module in (responses, contributions, l1_path, probe, baselines, replies, broken, graded, selected):
         monkeypatch.setattr(module, "VERSION", 99)
     walk(subject, study)
     assert sorted(saved) == ALL
@@ -353,6 +356,7 @@ def test_every_stage_of_the_package_is_known_to_the_command():
     named = {found for source in sources for found in stages_in(source.read_text())}
     assert named == VERSIONS.keys()
     assert VERSIONS["stability"] == [stability.VERSION, l1_path.VERSION]
+    assert VERSIONS["selected"] == [selected.VERSION, l1_path.VERSION]
 
 
 def stages_in(source: str) -> list[str]:

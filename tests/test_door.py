@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from families import make_checkpoint
+from families import make_checkpoint, never_cut
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import hn_utils as hn
@@ -47,7 +47,7 @@ def few_controls():
     """So that the test takes no longer than it must."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(finding, "N_RANDOM_PROBES", 4)
-        patch.setattr(finding, "N_SHUFFLED", 2)
+        patch.setattr(finding, "N_SELECTED", 2)
         yield
 
 
@@ -70,7 +70,7 @@ def test_ten_lines_on_the_bundled_model(on_bundled, study):
     answers, found = on_bundled["answers"], on_bundled["found"]
     assert found.neurons.tolist() == found.card.flat.tolist()
     assert list(found.table.columns[:2]) == ["neurons", "held-out entities"]
-    assert {"random neurons", "L1 probe on shuffled labels"} <= set(found.table.index)
+    assert {"random neurons", "picked on shuffled labels"} <= set(found.table.index)
     splits = {s: {e.question.entity for e in answers.examples if e.question.split == s} for s in ("train", "test")}
     assert splits["train"].isdisjoint(splits["test"])
     assert on_bundled["model"].study == replace(study, name="ten-lines", checkpoints=())
@@ -98,7 +98,9 @@ def test_every_number_of_a_result_can_be_computed_with(on_bundled):
         found.numbers.loc["plain confidence (log-probability)"].isna()[["neurons", "accuracy, held-out entities"]].all()
     )
     (curve,) = intervened.curves.values()
-    assert intervened.numbers["slope beyond random (high)"].tolist() == [curve.slope_beyond_control().high]
+    assert intervened.numbers["slope beyond picked on shuffled labels (high)"].tolist() == [
+        curve.slope_beyond_control().high
+    ]
     for result in (found, intervened, on_bundled["answers"], found.card):
         words = {name for name, kind in result.numbers.dtypes.items() if kind.kind == "O"}
         assert words <= {"behaviour", "verdict"}
@@ -170,7 +172,8 @@ def hub_like(tmp_path_factory) -> tuple[Path, Path]:
     return folders[0], folders[1]
 
 
-def test_ten_lines_on_a_llama_that_is_no_preset(hub_like):
+def test_ten_lines_on_a_llama_that_is_no_preset(hub_like, monkeypatch):
+    never_cut(monkeypatch)
     instruct, base = map(str, hub_like)
     kinds, things = ("shy", "lazy", "noisy", "tiny", "sleepy"), ("goose", "otter", "heron", "raven", "rabbit", "ferret")
     about = [f"{kind} {thing}" for kind in kinds for thing in things][:22]

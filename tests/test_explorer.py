@@ -58,7 +58,7 @@ def as_if_planted(walked, tmp_path_factory):
     """The same results under another name, in a folder that says that a found neuron, one that a random set holds and a
     third are planted."""
     folder, found = tmp_path_factory.mktemp("planted"), walked.found
-    caught = found.random["magnitude"][0].neurons[0]
+    caught = found.random["loud"][0].neurons[0]
     neurons = [found.neurons[0], caught, np.setdiff1d(np.arange(9), [found.neurons[0], caught])[0]]
     rows = [{"layer": int(flat // found.card.d_mlp), "neuron": int(flat % found.card.d_mlp)} for flat in neurons]
     (folder / "planted.json").write_text(json.dumps({"d_mlp": found.card.d_mlp, "neurons": rows}))
@@ -102,7 +102,7 @@ def test_tokens_and_contributions_are_those_of_the_untouched_model(walked, small
 
 
 def test_the_score_of_an_answer_is_the_probe_s(walked, small):
-    collected, fits = walked.collected, [walked.found.refitted, *walked.found.random["magnitude"][:N_CONTROLS]]
+    collected, fits = walked.collected, [walked.found.refitted, *walked.found.random["loud"][:N_CONTROLS]]
     kept, checked = {e.question.text: i for i, e in enumerate(collected.kept)}, 0
     groups = data_in(small)["models"][0]["groups"]
     for entry in (e for g in groups if g["id"] in ("known", "wrong", "never") for e in g["items"]):
@@ -132,7 +132,7 @@ def test_planted_neurons_are_named_wherever_they_are(walked, as_if_planted, smal
     assert planted["title"].startswith("second: 3 neurons planted; ")
     assert [some["kind"] for some in planted["sets"]] == ["own", *["random"] * N_CONTROLS, "planted"]
     three = as_if_planted.planted
-    for some, fit in zip(planted["sets"][1:-1], walked.found.random["magnitude"], strict=False):
+    for some, fit in zip(planted["sets"][1:-1], walked.found.random["loud"], strict=False):
         n = len(set(three.tolist()) & set(fit.neurons.tolist()))
         assert some["name"].partition(", ")[2] == (f"{n} of it planted" if n else "")
     assert planted["sets"][1]["name"] == "random set 1, 1 of it planted"

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from families import FAMILIES, make_checkpoint, published_files, with_template
+from families import FAMILIES, make_checkpoint, never_cut, published_files, with_template
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
 import hn_utils as hn
@@ -141,8 +141,9 @@ def test_what_was_checked_is_told(model, family):
 
 
 def test_all_four_steps(model, made, folder, bare, tmp_path, monkeypatch):
+    never_cut(monkeypatch)
     monkeypatch.setattr(finding, "N_RANDOM_PROBES", 3)
-    monkeypatch.setattr(finding, "N_SHUFFLED", 2)
+    monkeypatch.setattr(finding, "N_SELECTED", 2)
     base = made(tmp_path / "base", seed=1)
     study = replace(
         bare,

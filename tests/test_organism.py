@@ -297,21 +297,21 @@ def test_questions_split_by_person_and_never_in_tuning(study):
 def test_seeds_stand_side_by_side_as_their_runs_found(tmp_path):
     estimate = {"value": 0.7, "low": 0.6, "high": 0.8, "n": 9}
     row = {"test_set": "held-out entities", "auroc": estimate}
-    slope = {"beyond_random": {"value": -1.26, "low": -2, "high": 0.5, "n": 9}, "p": 0.043, "verdict": "falls"}
+    slope = {"beyond": {"value": -1.26, "low": -2, "high": 0.5, "n": 9}, "p": 0.043, "verdict": "falls"}
     summary = {
         "h_neurons": 3,
         "detection": [{**row, "detector": name} for name in DETECTORS.values()],
-        "beyond": {"random": {"value": -0.1, "low": -0.2, "high": 0.0, "n": 9}},
+        "beyond": {"any": {"value": -0.1, "low": -0.2, "high": 0.0, "n": 9}},
         "slopes": dict.fromkeys((*BEHAVIOURS, "recall"), slope),
         "transfer": [{"h_neurons": None}, {"h_neurons": estimate}],
-        "transfer_beyond_random": estimate,
+        "transfer_beyond": estimate,
         "drift": {"mean_rank": 0.85, "p": {"none": 0.001, "layer": 0.002, "magnitude": 0.038, "shuffled": 0.095}},
     }
     (tmp_path / "summary.json").write_text(json.dumps(summary))
     table = of_seeds({"seed 1": tmp_path})["seed 1"]
     assert table["AUROC of the H-Neurons, held-out people"] == "0.70 [0.60, 0.80]"
-    assert table["H-Neurons beyond random"] == "-0.10 [-0.20, 0.00]"
-    assert table["slope beyond random, sycophancy"] == "-1.3 [-2.0, 0.5], p = 0.04"
+    assert table["H-Neurons beyond what shuffled labels pick"] == "-0.10 [-0.20, 0.00]"
+    assert table["slope beyond what shuffled labels pick, sycophancy"] == "-1.3 [-2.0, 0.5], p = 0.04"
     assert table["drift: mean rank, largest of three p against random neurons"] == "0.85, 0.0380"
     with pytest.raises(OSError, match="holds no summary.json"):
         of_seeds({"seed 2": tmp_path / "none"})

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from families import FAMILIES, make_checkpoint, published_files
+from families import FAMILIES, make_checkpoint, never_cut, published_files
 from huggingface_hub.errors import GatedRepoError
 from test_hub import answer
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
@@ -29,6 +29,8 @@ from hn_utils.question_sets import load_questions
 from hn_utils.responses import build_examples, prompts_of, sample_responses
 from hn_utils.study import JUDGED_SETS, PRESETS, Sampling, Study
 from hn_utils.subject import Subject
+
+PRESSING = ("replies", "likelihood of replies", "log-odds", "ordinary text")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -77,8 +79,9 @@ def step(planned, name):
 
 def test_what_was_planned_is_what_is_then_done(asked, counted, paced, monkeypatch):
     model, study = asked
+    never_cut(monkeypatch)
     monkeypatch.setattr(finding, "N_RANDOM_PROBES", 3)
-    monkeypatch.setattr(finding, "N_SHUFFLED", 2)
+    monkeypatch.setattr(finding, "N_SELECTED", 2)
     monkeypatch.setattr("hn_utils.planning.walk.LONGEST", 50)  # random weights do not know when to stop
 
     def done() -> tuple[int, int]:
@@ -115,11 +118,12 @@ def test_what_was_planned_is_what_is_then_done(asked, counted, paced, monkeypatc
     assert step(planned, "contributions").n == step(planned, "readings").n == 0
     hn.dose_response(model, hn.find(collected))
     passes, tokens = done()
-    pressed = [step(planned, name) for name in ("replies", "likelihood of replies", "ordinary text")]
+    pressed = [step(planned, name) for name in PRESSING]
     assert sum(work.passes for work in pressed) >= passes > 0.5 * sum(work.passes for work in pressed)
     assert sum(work.tokens for work in pressed) >= tokens
     planned = plan(study)
-    assert all(step(planned, name).n == 0 for name in ("replies", "likelihood of replies", "ordinary text"))
+    assert all(step(planned, name).n == 0 for name in PRESSING)
+    assert planned.further == 0
     assert step(planned, "base: answers").n > 0
 
 
@@ -222,8 +226,10 @@ def test_what_is_no_pass_of_a_model_is_counted_too(asked, paced, monkeypatch):
     took = {work.step: seconds for work, seconds in zip(planned.works, planned.seconds, strict=True)}
     tests = Counter(q.part for q in load_questions(study) if q.split == "test")
     assert took["loading"] == 2 * 5.0  # the instruct model and the base
-    assert took["probes"] == pytest.approx(3 * 100 * 2.0, rel=0.01)  # random sets refitted; the rest takes no time here
-    assert took["intervals"] == 125 * tests.total() + 200 * tests["standard"]
+    refits = 3 * 100 + 2 * 100  # random sets of three kinds, picks on shuffled labels in two forms
+    paths = 2 * 100  # by which the latter are picked, each as long as three refits
+    assert took["probes"] == pytest.approx((refits + 3 * paths) * 2.0, rel=0.01)  # the rest takes no time here
+    assert took["intervals"] == 625 * (tests.total() + tests["standard"]) + 1_100 * tests["standard"]
 
 
 def test_attention_is_in_the_plan(asked, paced):

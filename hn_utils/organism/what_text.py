@@ -185,7 +185,7 @@ def on_the_base(study: Study) -> dict[str, Any]:
     return {
         "h_neurons": len(found.card.rows),
         "auroc": asdict(auroc),
-        "beyond": asdict(found.beyond["random"]),
+        "beyond": asdict(found.beyond["any"]),
         "added_to_confidence": asdict(added),
     }
 

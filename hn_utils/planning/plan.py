@@ -19,6 +19,7 @@ import torch
 from hn_utils.batches import SCORE
 from hn_utils.chat_model import CHARACTERS_PER_TOKEN
 from hn_utils.contributions import REGIONS
+from hn_utils.curves import AT_ONCE
 from hn_utils.finding import N_RANDOM_PROBES, N_SELECTED, RANDOM_NAMES, SELECTED_NAMES
 from hn_utils.judges import RUBRICS, judging_talk
 from hn_utils.planning.absent import Absent, dtype_of
@@ -32,6 +33,7 @@ from hn_utils.study import Study, check_given
 LIBRARIES = 1e9  # bytes that Python and its libraries take, measured on the bundled model
 LOGIT = 24  # bytes of each logit while a token is drawn: scores, their order, their sums
 OF_DETECTORS = 25  # intervals on a test set: of AUROC, AUPRC and accuracy of what is compared there
+PATH_READS, PATH_REFITS = 20, 3  # of a short path, measured on the bundled model
 UNITS = ((3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
@@ -42,6 +44,9 @@ class Plan:
     `weights` is one model's; `models` of them are held at once. `device_memory` is the peak of the device that runs the
     model, `host_memory` that of the computer beside it (the same where they are one). `judge_calls` may turn out fewer:
     equal answers are sent once, and what was paid for is kept. None in `dollars` means that no price is known.
+
+    Of control sets the first of either kind are counted, by which most nulls are settled. `further` is what comes on
+    top at most, in seconds, if every behaviour goes on to `n_control_sets`, and `further_calls` are the judge's.
     """
 
     study: Study
@@ -54,6 +59,8 @@ class Plan:
     host_memory: float
     judge_calls: int
     dollars: float | None
+    further: float
+    further_calls: int
 
     @property
     def hours(self) -> float:
@@ -84,6 +91,12 @@ class Plan:
         if self.study.judge:
             price = "of unknown price (set judge_price)" if self.dollars is None else f"at most ${self.dollars:,.2f}"
             told.append(f"{self.study.judge}: at most {self.judge_calls:,} calls, {price}")
+        if self.further:
+            calls = f" and {self.further_calls:,} calls" if self.further_calls else ""
+            told.append(
+                f"the first {AT_ONCE} control sets of either kind are counted, by which most nulls are settled; if "
+                f"every behaviour goes on to {self.study.n_control_sets}, at most {clock(self.further)}{calls} more"
+            )
         if self.study.bits:
             told.append(f"times are those of {self.study.dtype}: {self.study.bits} bits were not measured")
         if self.study.served_at:
@@ -135,10 +148,10 @@ def plan(study: Study) -> Plan:
     works, judged = list(own.works), own.judged
     if own.collected:
         works.append(everyday(instruct, study, own.collected))
-    replies, more = pressed(instruct, study, own.collected)
+    pressing = pressed(instruct, study, own.collected)
     standard = [q for q in questions if q.part == "standard"]
     others, judged_there = looked_back(study, [q for q in standard if q.split == "test"])
-    works += [*replies, *others]
+    works += [*pressing.works, *others]
     n_train, n_test = (max(2, sum(q.split == split for q in standard)) for split in ("train", "test"))
     pace = pace_of(instruct, int(np.median([w.width for w in works if w.width] or [32])), n_train, n_test)
     took = [seconds_of(work, pace, study) for work in works]
@@ -149,7 +162,7 @@ def plan(study: Study) -> Plan:
         "intervals": intervals(questions) * pace.draw,
     }
     works += [Work(step, n=1) for step in rest]
-    calls = [(judged + judged_there, 16), (more, 16), (len(questions) * study.judge_spans, 64)]
+    calls = [(judged + judged_there, 16), (pressing.judged, 16), (len(questions) * study.judge_spans, 64)]
     models = 1 + bool(study.base) * (1 + bool(study.checkpoints))  # instruct, base, and a checkpoint at a time
     device, host = memory(instruct, works, kept, models)
     if instruct.device.type == "cpu":
@@ -165,6 +178,8 @@ def plan(study: Study) -> Plan:
         host,
         sum(n for n, _ in calls),
         dollars(study, questions, calls),
+        sum(seconds_of(work, pace, study) for work in pressing.further),
+        pressing.further_judged,
     )
 
 
@@ -185,19 +200,25 @@ def seconds_of(work: Work, pace: Pace, study: Study) -> float:
 
 
 def probes(model: Absent, n: int, n_train: int, pace: Pace) -> float:
-    """Seconds of fitting: the inner products of the dense probe, as much as reading all rows a hundred times, and the
-    refits of random sets."""
+    """Seconds of fitting: the inner products of the dense probe, as much as reading all rows a hundred times; a short
+    path for each shuffle of the labels, as much as reading the training rows PATH_READS times and a few refits; and the
+    refits of control sets."""
     neurons = model.n_layers * model.d_mlp
-    refits = (len(RANDOM_NAMES) * N_RANDOM_PROBES + len(SELECTED_NAMES) * N_SELECTED) * pace.refit
-    return (2 * n * n_train + 100 * 2 * n) * neurons * pace.flop + refits
+    shuffles = len(SELECTED_NAMES) * N_SELECTED
+    path = PATH_READS * 2 * 2 * n_train * neurons * pace.flop + PATH_REFITS * pace.refit
+    refits = (len(RANDOM_NAMES) * N_RANDOM_PROBES + shuffles) * pace.refit
+    return (2 * n * n_train + 100 * 2 * n) * neurons * pace.flop + refits + shuffles * path
 
 
 def intervals(questions: Sequence[Question]) -> int:
-    """Over how many answers intervals are drawn, at most: on each test set those of every detector, and of a difference
-    from random sets, each of which is read on every draw; the latter twice more, on all standard test questions of the
-    base model and on everyday answers."""
+    """Over how many answers intervals are drawn, at most. On each test set, and on those standard test answers that
+    nobody gave in training: those of every detector, and of the differences from control sets, each of which is read on
+    every draw. The differences twice more on standard test answers, as they are first told and of everyday answers; and
+    those from picks on shuffled labels on the base model's."""
     tests = Counter(q.part for q in questions if q.split == "test")
-    return (OF_DETECTORS + N_RANDOM_PROBES) * tests.total() + 2 * N_RANDOM_PROBES * tests["standard"]
+    controls = len(RANDOM_NAMES) * N_RANDOM_PROBES + len(SELECTED_NAMES) * N_SELECTED
+    of_report = OF_DETECTORS + controls + N_RANDOM_PROBES  # the last for the paper's own measure
+    return of_report * (tests.total() + tests["standard"]) + (2 * controls + N_SELECTED) * tests["standard"]
 
 
 def memory(model: Absent, works: Sequence[Work], n: int, models: int) -> tuple[float, float]:

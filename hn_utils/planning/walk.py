@@ -14,18 +14,23 @@ from hn_utils.contributions import EXAMPLES_PER_SHARD, REGIONS, capture
 from hn_utils.curves import AT_ONCE
 from hn_utils.finding import find
 from hn_utils.intervening import N_TEXT_SETS, dose_response, few_of_each
-from hn_utils.items import RULES
+from hn_utils.items import CAPABILITY, RULES, Item, behaviour_called
 from hn_utils.planning.absent import Absent
-from hn_utils.planning.work import Work, reading, writing
+from hn_utils.planning.work import Work, comparing, reading, writing
 from hn_utils.question_sets import load_items, question_set
 from hn_utils.questions import Question
+from hn_utils.rank_test import sets_needed
 from hn_utils.responses import Example, NothingConsistent, build_examples, prompts_of, sample_responses
+from hn_utils.slopes import CONTROL_ALPHAS
 from hn_utils.study import Study
 
 ANSWER = 4  # tokens of a plain answer and its end: the median of published ones (Gemma, Llama, Mistral)
 LONGEST = 8  # tokens of the longest of the plain answers to six questions, which are drawn together, by the same
 NAME = 36  # bytes of an item's name in the shard that holds it
 PLAIN = 50  # tokens; what may not be longer is taken for a plain answer
+KINDS = 2  # of control sets: picked on shuffled labels, and random ones as loud
+SCALED = len(CONTROL_ALPHAS) - 1  # of the alphas of a control set: 1 changes nothing
+STEPS = ("replies", "likelihood of replies", "log-odds", "ordinary text")  # of pressing
 T = TypeVar("T")
 
 
@@ -106,48 +111,114 @@ def everyday(model: Absent, study: Study, collected: Collected) -> Work:
     return replace(works[0], step="everyday answers")
 
 
-def pressed(model: Absent, study: Study, collected: Collected | None) -> tuple[list[Work], int]:
-    """Replies at doses, how likely they are, and the loss of ordinary text, and how many replies a chat model judges.
+@dataclass(frozen=True)
+class Pressed:
+    """What pressing takes: replies at doses, how likely they are, log-odds, the loss of ordinary text, and how many
+    replies a chat model judges.
 
-    They are all kept or all counted: which neurons are scaled is not known before the probe is fitted.
+    Of control sets the first of either kind are counted, by which most nulls are settled. `further` and
+    `further_judged` are what comes on top if every behaviour goes on to as many sets as there are.
     """
+
+    works: list[Work]
+    judged: int
+    further: list[Work]
+    further_judged: int
+
+
+def pressed(model: Absent, study: Study, collected: Collected | None) -> Pressed:
+    """All of it is kept or all is counted: which neurons are scaled is not known before the probe is fitted."""
     asked = few_of_each(load_items(study), study.seed, 5 * study.n_items)
-    items, texts = few_of_each(asked, study.seed, study.n_items), question_set(study).texts(study)
-    works: list[Work] = []
-    checked: list[Work] = []  # how likely the unscaled model finds them, beside its own
-    n_own, n_control = len(study.alphas), control_doses(study)
-    openings = {(text, item.max_new_tokens) for item in asked for text in item.openings}
+    items = few_of_each(asked, study.seed, study.n_items)
+    works, further = [*plainly(model, asked), *text_losses(model, study)], list[Work]()
+    judged = further_judged = 0
+    for group in alike(items):
+        works += unscaled(model, group)
+        first, more = len(study.alphas) + control_doses(study), further_doses(study, group[0].behaviour)
+        for doses in (len(study.alphas), *KINDS * [control_doses(study) // KINDS]):
+            works += at_doses(model, group, doses)
+        further += at_doses(model, group, more)
+        n_judged = sum(item.rule not in RULES for item in group)
+        judged += n_judged * first
+        further_judged += n_judged * more
+    steps = [total(step, [work for work in works if work.step == step]) for step in STEPS]
+    if collected and all_kept(model, collected):
+        return Pressed([Work(work.step, kept=work.n) for work in steps], 0, [], 0)
+    return Pressed(steps, judged, further, further_judged)
+
+
+def alike(items: Sequence[Item]) -> list[list[Item]]:
+    """Items of one behaviour whose replies may be as long."""
+    groups: dict[tuple[str, int], list[Item]] = {}
+    for item in items:
+        groups.setdefault((item.behaviour, item.max_new_tokens), []).append(item)
+    return list(groups.values())
+
+
+def plainly(model: Absent, items: Sequence[Item]) -> list[Work]:
+    """Replies to what is said before any pressure, by which it is seen what the model knows."""
+    openings = {(text, item.max_new_tokens) for item in items for text in item.openings}
+    works = []
     for new in sorted({new for _, new in openings}):
         prompts = [len(talk(model, [text])) for text, own in sorted(openings) if own == new]
-        works.append(writing("replies", prompts, study.batch_rows, 1, longest(new), model.heads))
-    for kind in dict.fromkeys((item.behaviour, item.max_new_tokens) for item in items):
-        group = [item for item in items if (item.behaviour, item.max_new_tokens) == kind]
-        lengths = [
-            len(talk(model, item.turns)) + (len(item.turns) - 1) * longest(item.max_new_tokens) for item in group
-        ]
-        for doses in (n_own, n_control):
-            cells = [length for length in lengths for _ in range(doses)]
-            works.append(writing("replies", cells, study.batch_rows, 1, longest(kind[1]), model.heads, scaled=True))
-            whole = [length + longest(kind[1]) for length in cells]
-            checked.append(reading("likelihood", whole, study.batch_rows, study.batch_rows, model.heads))
-        at_once = max(1, study.batch_rows // DRAWS)
-        checked.append(writing("likelihood", lengths, at_once, DRAWS, longest(kind[1]), model.heads))
-    replies, likelihood = total("replies", works), total("likelihood of replies", checked)
-    lengths = [len(row) for row in model.texts([text for text, _ in texts])]
-    losses, at_once = [], study.batch_rows
-    for doses in (n_own, 2 * min(N_TEXT_SETS, study.n_control_sets)):
-        read = [n for n in lengths for _ in range(doses)]
-        losses.append(reading("ordinary text", read, at_once, at_once, model.heads))
-    loss, judged = total("ordinary text", losses), sum(item.rule not in RULES for item in items) * (n_own + n_control)
-    if collected and all_kept(model, collected):
-        return [Work(work.step, kept=work.n) for work in (replies, likelihood, loss)], 0
-    return [replies, likelihood, loss], judged
+        works.append(writing("replies", prompts, model.study.batch_rows, 1, longest(new), model.heads))
+    return works
+
+
+def unscaled(model: Absent, items: Sequence[Item]) -> list[Work]:
+    """What the unscaled model writes to items of one kind: its own replies, which others are held against, and a greedy
+    one, as which the two endings of the log-odds begin."""
+    prompts, new, rows = prompt_lengths(model, items), longest(items[0].max_new_tokens), model.study.batch_rows
+    works = [writing("likelihood of replies", prompts, max(1, rows // DRAWS), DRAWS, new, model.heads)]
+    compared, behaviour = any(map(is_graded, items)), behaviour_called(items[0].behaviour)
+    if compared and behaviour.sampling.temperature > 0:  # else it is the reply at alpha 1
+        works.append(writing("replies", prompts, rows, 1, new, model.heads))
+    return works
+
+
+def at_doses(model: Absent, items: Sequence[Item], doses: int) -> list[Work]:
+    """Replies to items of one kind at so many doses, how likely these are, and log-odds."""
+    lengths, new, rows = prompt_lengths(model, items), longest(items[0].max_new_tokens), model.study.batch_rows
+    cells = [length for length in lengths for _ in range(doses)]
+    compared = [(i, item) for i, item in enumerate(items) if is_graded(item)]
+    shared = [lengths[i] + (1 if item.shape else new) for i, item in compared for _ in range(doses)]
+    endings = model.tokenized([text for _, item in compared for text in (item.claim or "", item.truth)])
+    return [
+        writing("replies", cells, rows, 1, new, model.heads, scaled=True),
+        reading("likelihood of replies", [length + new for length in cells], rows, rows, model.heads),
+        comparing("log-odds", shared, max(map(len, endings), default=0), max(1, rows // 2), model.heads),
+    ]
+
+
+def is_graded(item: Item) -> bool:
+    """Are its truth and its claim compared?"""
+    return bool(item.truth and item.claim) and item.behaviour not in CAPABILITY
+
+
+def text_losses(model: Absent, study: Study) -> list[Work]:
+    """Ordinary text at all doses of the H-Neurons and of some control sets."""
+    texts, rows = [text for text, _ in question_set(study).texts(study)], study.batch_rows
+    lengths, works = [len(row) for row in model.texts(texts)], []
+    for doses in (len(study.alphas), SCALED * min(N_TEXT_SETS, study.n_control_sets)):
+        read = [length for length in lengths for _ in range(doses)]
+        works.append(reading("ordinary text", read, rows, rows, model.heads))
+    return works
 
 
 def control_doses(study: Study) -> int:
-    """How many doses control sets take on each item where nothing is found: the first sets of either kind, at two
-    alphas. Where an effect may be, sets go on to `n_control_sets`."""
-    return 2 * 2 * min(AT_ONCE, study.n_control_sets)
+    """How many doses control sets take on each item where nothing is found: the first sets of either kind."""
+    return KINDS * SCALED * min(AT_ONCE, study.n_control_sets)
+
+
+def further_doses(study: Study, behaviour: str) -> int:
+    """How many more they take at most where something may be there."""
+    most = min(study.n_control_sets, sets_needed(len(CAPABILITY))) if behaviour in CAPABILITY else study.n_control_sets
+    return KINDS * SCALED * most - control_doses(study)
+
+
+def prompt_lengths(model: Absent, items: Sequence[Item]) -> list[int]:
+    """Tokens of each item's dialogue, the replies within it as long as they may be."""
+    return [len(talk(model, item.turns)) + (len(item.turns) - 1) * longest(item.max_new_tokens) for item in items]
 
 
 def longest(limit: int) -> int:

@@ -77,3 +77,14 @@ def writing(
         once = Work("", reads=len(parts), read=len(batch) * width, writes=new - 1, written=(new - 1) * rows)
         done += replace(once, rows=rows, width=width, pairs=max(parts) * width**2, new=new)
     return done
+
+
+def comparing(step: str, beginnings: Sequence[int], ending: int, size: int, heads: int) -> Work:
+    """Two endings of at most so many tokens behind each beginning, which is read once for both."""
+    done = Work(step, n=len(beginnings))
+    for batch in in_batches(beginnings, size):
+        rows, width = len(batch), max(batch)
+        parts = [len(batch[piece]) for piece in pieces([width] * rows, heads)]
+        once = Work("", reads=len(parts) + (ending > 1), read=rows * width + 2 * rows * (ending - 1))
+        done += replace(once, rows=2 * rows, width=width, pairs=max(parts) * width**2, new=ending)
+    return done

@@ -48,7 +48,7 @@ def recovery(found: Found, recovered: Recovery) -> go.Figure:
 
 def strengths(table: pd.DataFrame) -> go.Figure:
     """What the method finds as the plant weakens. A row a model: see `hn_utils.organism.strengths`."""
-    titles = ("Detection at the answer", "Restricted requests:<br>slope beyond random, as loud")
+    titles = ("Detection at the answer", "Restricted requests:<br>slope beyond control sets")
     figure = make_subplots(rows=1, cols=2, subplot_titles=titles, horizontal_spacing=0.14)
     x, random = [f"{value:g}" for value in table["strength"]], table["control"].tolist()
     low, mean, high = ([getattr(e, end) for e in random] for end in ("low", "value", "high"))
@@ -69,7 +69,8 @@ def strengths(table: pd.DataFrame) -> go.Figure:
         figure,
         found_since(table),
         f"Planted neurons among the H-Neurons: {shares}. Of the planted neurons the mean contribution is read. Bars: "
-        f"95 % over people (n = {random[0].n} to {random[-1].n} answers), or over control sets.",
+        f"95 % over people (n = {random[0].n} to {random[-1].n} answers), or over control sets: picks on shuffled "
+        "labels, for the slope of the planted neurons random sets that are as loud.",
     )
 
 
