@@ -107,7 +107,7 @@ def words_probe(
     Words are those of training answers, each in the one spelling in which answers are compared; its strength is chosen
     on validation. Log-odds that each answer is made up.
     """
-    counter = CountVectorizer(binary=True, analyzer=words)
+    counter = CountVectorizer(binary=True, analyzer=words)  # type: ignore[arg-type]
     try:
         counter.fit([texts[i] for i in train])
     except ValueError:  # not one word in any answer

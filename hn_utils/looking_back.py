@@ -51,8 +51,8 @@ class Origins(Tabled):
         if self.beyond.low <= 0 <= self.beyond.high:
             told = "are not told apart from"
         return (
-            f"In {base.model} the H-Neurons {told} what shuffled labels pick: AUROC {base.h_neurons}, {self.beyond} beyond "
-            f"it (n = {self.beyond.n} answers)"
+            f"In {base.model} the H-Neurons {told} what shuffled labels pick: AUROC {base.h_neurons}, {self.beyond} "
+            f"beyond it (n = {self.beyond.n} answers)"
         )
 
     @property

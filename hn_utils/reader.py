@@ -43,7 +43,7 @@ _BRITISH = (
     "catalogue:catalog programme:program pyjamas:pajamas axe:ax yoghurt:yogurt doughnut:donut whisky:whiskey"
 )
 _MEASURES = [f"{part}{unit}" for unit in ("metre", "litre") for part in ("kilo", "centi", "milli", "")]
-SAME_WORD |= dict(pair.split(":") for pair in _BRITISH.split())
+SAME_WORD |= {british: american for british, _, american in (pair.partition(":") for pair in _BRITISH.split())}
 SAME_WORD |= {f"{measure}{end}": f"{measure[:-2]}er{end}" for measure in _MEASURES for end in ("", "s")}
 UNIT_SIGNS = "%$€£¥°"
 MONTHS = [

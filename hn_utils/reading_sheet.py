@@ -32,7 +32,7 @@ class Agreement(Tabled):
     kappa: Estimate
     n_agree: int
     n_left: int
-    differ: list[Mapping[str, str]]
+    differ: Sequence[Mapping[str, str]]
 
     @property
     def headline(self) -> str:

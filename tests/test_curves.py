@@ -82,10 +82,10 @@ class Asked:
     def __init__(self, moves: bool) -> None:
         self.moves, self.sets = moves, []
 
-    def replies(self, _, items, doses, study):
+    def replies(self, _, items, doses, __):
         return [[Reply(self.said(i, dose), False, (1,)) for dose in doses] for i in range(len(items))]
 
-    def log_odds(self, _, items, doses, study):
+    def log_odds(self, _, items, doses, __):
         return np.array([[float(self.said(i, dose) == "Corin.") for dose in doses] for i in range(len(items))])
 
     def said(self, item: int, dose) -> str:
@@ -127,7 +127,7 @@ def test_a_null_stops_after_the_first_sets_and_an_effect_goes_on(items, study, m
 
 def test_one_kind_of_control_among_which_it_lies_settles_both(items, study, monkeypatch):
     class AsLoud(Asked):
-        def said(self, item, dose):
+        def said(self, _, dose):
             return "Corin." if dose.alpha == 3 and dose.neurons[0] in (OWN, 7) else "Essel."
 
     asked = AsLoud(moves=True)
@@ -142,7 +142,7 @@ def test_quieter_sets_are_turned_further(items, study, monkeypatch):
     seen = []
 
     class Quiet(Asked):
-        def said(self, item, dose):
+        def said(self, _, dose):
             seen.append((int(dose.neurons[0]), dose.alpha))
             return "Essel."
 
