@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -13,12 +14,13 @@ from hn_utils.controls import Control, Estimate, bootstrap, mean
 from hn_utils.graded import log_odds
 from hn_utils.intervene import Dose
 from hn_utils.items import Item, Outcome, Reply, outcomes
+from hn_utils.rank_test import LEVEL, holm
 from hn_utils.replies import replies_at
 from hn_utils.slopes import CONTROL_ALPHAS, Sloped
 from hn_utils.study import Study
 from hn_utils.subject import Subject
 
-AT_ONCE = 20  # control sets between two looks at whether the rank is settled
+AT_ONCE = 20  # control sets of a kind between two looks at whether more can change a verdict
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class DoseResponse(Sloped):
     controls: Sequence[Control] = ()
     control_broken: Float[np.ndarray, "set alpha"] = field(default_factory=lambda: np.empty((0, len(CONTROL_ALPHAS))))
     loud: DoseResponse | None = None
+    n_at_most: int = 0
 
     unit = "points"
 
@@ -131,6 +134,7 @@ class GradedResponse(Sloped):
     log_odds: Float[np.ndarray, "item alpha"]
     control_values: Float[np.ndarray, "set item alpha"]
     loud: GradedResponse | None = None
+    n_at_most: int = 0
 
     unit = "nats"
 
@@ -171,35 +175,17 @@ def curves_of(
     """Every behaviour among the items against alpha, for `neurons` and, at CONTROL_ALPHAS, for control sets: what the
     same procedure picks on shuffled labels, and random sets that are as loud together.
 
-    Of both as many are drawn as the rank of the neurons' slope needs: some twenty where it lies among theirs.
+    Of both as many are drawn as a verdict on this family of curves needs: the first AT_ONCE where nothing can come of
+    more, up to as many as there are where an effect is possible.
     """
-    return {
-        name: _curve_of(subject, name, group, neurons, study, selected, loud)
-        for name, group in by_behaviour(items).items()
-    }
+    bare = {name: _bare(subject, name, some, neurons, study) for name, some in by_behaviour(items).items()}
 
-
-def _curve_of(
-    subject: Subject,
-    behaviour: str,
-    items: list[Item],
-    neurons: Int[np.ndarray, "k"],
-    study: Study,
-    selected: ControlSource,
-    loud: ControlSource,
-) -> DoseResponse:
-    alphas = np.array(study.alphas)
-    replies = replies_at(subject, items, [Dose(neurons, alpha) for alpha in study.alphas], study)
-    own = outcomes(items, replies, study)
-    none = np.empty((0, len(items), len(CONTROL_ALPHAS)), own.dtype)
-    bare = DoseResponse(behaviour, items, alphas, replies, own, none)
-
-    def drawn_on(curve: DoseResponse, controls: Sequence[Control]) -> DoseResponse:
+    def beside(curve: DoseResponse, controls: Sequence[Control]) -> DoseResponse:
         doses = [Dose(control.neurons, control.alpha(a)) for control in controls for a in CONTROL_ALPHAS]
-        written = replies_at(subject, items, doses, study)
-        shape = (len(items), len(controls), len(CONTROL_ALPHAS))
-        words = outcomes(items, written, study).reshape(shape).swapaxes(0, 1)
-        broken = np.array([[reply.broken for reply in row] for row in written]).reshape(shape).mean(0)
+        written = replies_at(subject, curve.items, doses, study)
+        shape = (len(curve.items), len(controls), len(CONTROL_ALPHAS))
+        words = outcomes(curve.items, written, study).reshape(shape).swapaxes(0, 1)  # [set, item, alpha]
+        broken = np.array([[reply.broken for reply in row] for row in written]).reshape(shape).mean(0)  # [set, alpha]
         return replace(
             curve,
             control_outcomes=np.concatenate([curve.control_outcomes, words]),
@@ -207,8 +193,17 @@ def _curve_of(
             control_broken=np.concatenate([curve.control_broken, broken]),
         )
 
-    curve, beside = _drawn_until_settled(bare, bare, drawn_on, selected, loud)
-    return replace(curve, loud=beside if loud.n else None)
+    return _beside_controls(bare, beside, selected, loud)
+
+
+def _bare(
+    subject: Subject, behaviour: str, items: list[Item], neurons: Int[np.ndarray, "k"], study: Study
+) -> DoseResponse:
+    """One behaviour against alpha, no control beside it yet."""
+    replies = replies_at(subject, items, [Dose(neurons, alpha) for alpha in study.alphas], study)
+    own = outcomes(items, replies, study)
+    none = np.empty((0, len(items), len(CONTROL_ALPHAS)), own.dtype)
+    return DoseResponse(behaviour, items, np.array(study.alphas), replies, own, none)
 
 
 def graded_curves_of(
@@ -219,47 +214,48 @@ def graded_curves_of(
     selected: ControlSource = NO_CONTROLS,
     loud: ControlSource = NO_CONTROLS,
 ) -> dict[str, GradedResponse]:
-    """The graded outcome of every behaviour whose items have a truth and a claim, beside the same control sets."""
-    able = [item for item in items if item.truth and item.claim]
-    return {
-        name: _graded_curve_of(subject, name, group, neurons, study, selected, loud)
-        for name, group in by_behaviour(able).items()
-    }
+    """The graded outcome of every behaviour whose items have a truth and a claim, beside control sets as in
+    `curves_of`."""
+    bare = {}
+    for name, some in by_behaviour([item for item in items if item.truth and item.claim]).items():
+        own = log_odds(subject, some, [Dose(neurons, alpha) for alpha in study.alphas], study)
+        none = np.empty((0, len(some), len(CONTROL_ALPHAS)))
+        bare[name] = GradedResponse(name, some, np.array(study.alphas), own, none)
+
+    def beside(curve: GradedResponse, controls: Sequence[Control]) -> GradedResponse:
+        doses = [Dose(control.neurons, control.alpha(a)) for control in controls for a in CONTROL_ALPHAS]
+        odds = log_odds(subject, curve.items, doses, study)
+        by_set = odds.reshape(len(curve.items), len(controls), len(CONTROL_ALPHAS)).swapaxes(0, 1)  # [set, item, alpha]
+        return replace(curve, control_values=np.concatenate([curve.control_values, by_set]))
+
+    return _beside_controls(bare, beside, selected, loud)
 
 
-def _graded_curve_of(
-    subject: Subject,
-    behaviour: str,
-    items: list[Item],
-    neurons: Int[np.ndarray, "k"],
-    study: Study,
+AnyCurve = TypeVar("AnyCurve", DoseResponse, GradedResponse)
+
+
+def _beside_controls(
+    bare: dict[str, AnyCurve],
+    beside: Callable[[AnyCurve, Sequence[Control]], AnyCurve],
     selected: ControlSource,
     loud: ControlSource,
-) -> GradedResponse:
-    own = log_odds(subject, items, [Dose(neurons, alpha) for alpha in study.alphas], study)
-    none = np.empty((0, len(items), len(CONTROL_ALPHAS)))
-    bare = GradedResponse(behaviour, items, np.array(study.alphas), own, none)
-
-    def drawn_on(curve: GradedResponse, controls: Sequence[Control]) -> GradedResponse:
-        doses = [Dose(control.neurons, control.alpha(a)) for control in controls for a in CONTROL_ALPHAS]
-        odds = log_odds(subject, items, doses, study).reshape(len(items), len(controls), len(CONTROL_ALPHAS))
-        return replace(curve, control_values=np.concatenate([curve.control_values, odds.swapaxes(0, 1)]))
-
-    curve, beside = _drawn_until_settled(bare, bare, drawn_on, selected, loud)
-    return replace(curve, loud=beside if loud.n else None)
-
-
-def _drawn_until_settled(curve, beside, drawn_on, selected: ControlSource, loud: ControlSource):
-    """Both curves with as many control sets as they need: a few more of each kind, as long as there are any, until the
-    rank among either kind is settled. Then the neurons under study are not told apart, whatever the others say."""
-    n_drawn = 0
-    while n_drawn < max(selected.n, loud.n):
+) -> dict[str, AnyCurve]:
+    """A family of curves with as many control sets as they need: AT_ONCE more of either kind, as long as there are any,
+    for those that could still be told apart after Holm's correction, whatever comes."""
+    curves = {name: replace(curve, n_at_most=selected.n) for name, curve in bare.items()}
+    others = {name: replace(curve, n_at_most=loud.n) for name, curve in bare.items()}
+    going, n_drawn = list(curves), 0
+    while going and n_drawn < max(selected.n, loud.n):
         last = n_drawn + AT_ONCE
-        if some := selected.draw(n_drawn, min(last, selected.n)):
-            curve = drawn_on(curve, some)
-        if some := loud.draw(n_drawn, min(last, loud.n)):
-            beside = drawn_on(beside, some)
+        for name in going:
+            if some := selected.draw(n_drawn, min(last, selected.n)):
+                curves[name] = beside(curves[name], some)
+            if some := loud.draw(n_drawn, min(last, loud.n)):
+                others[name] = beside(others[name], some)
         n_drawn = last
-        if curve.is_settled or beside.is_settled:
-            break
-    return curve, beside
+        kinds = [of for of, source in ((curves, selected), (others, loud)) if source.n]
+        possible = holm(np.array([max(of[name].possible_p() for of in kinds) for name in curves]))
+        going = [name for name, p in zip(curves, possible, strict=True) if p <= LEVEL and name in going]
+    if not loud.n:
+        return curves
+    return {name: replace(curve, loud=others[name]) for name, curve in curves.items()}

@@ -159,7 +159,8 @@ def dose_response(
     controls = [controls_of(found, some) for some in (study, few)]
     behaviours = curves_of(model, pressed, found.neurons, study, *controls[0])
     capability = curves_of(model, checks, found.neurons, study, *controls[1])
-    graded = graded_curves_of(model, pressed, found.neurons, study, *controls[0])
+    some = replace(study, n_control_sets=min(study.n_control_sets, study.n_graded_sets))
+    graded = graded_curves_of(model, pressed, found.neurons, study, selected_controls(found, some))
     return Intervened(found.card, behaviours, capability, graded, text)
 
 

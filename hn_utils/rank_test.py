@@ -2,8 +2,9 @@
 
 Under the null the set under study is one more draw of the procedure that made the control sets, so that every rank is
 equally likely, whatever the values' distribution. Control sets are drawn one after another: a tail is settled as soon
-as ENOUGH of them lie as far out (Besag & Clifford 1991, *Sequential Monte Carlo p-values*). So a null is settled by a
-dozen sets, and only what may be an effect goes on to as many as there are. ENOUGH is so chosen that who has as many
+as ENOUGH of them lie as far out (Besag & Clifford 1991, *Sequential Monte Carlo p-values*), and no more are drawn once
+none can change a verdict (`possible_p`). So a null takes a dozen sets, and only what may be an effect goes on to as
+many as there are. ENOUGH is so chosen that who has as many
 beyond it in either tail cannot reach LEVEL any more with 199 sets, corrected or not.
 """
 
@@ -39,6 +40,18 @@ def settled(own: float, sets: Float[np.ndarray, "set"]) -> bool:
     above = int((sets >= own - ROUNDING).sum())
     below = int((sets <= own + ROUNDING).sum())
     return min(above, below) >= ENOUGH
+
+
+def possible_p(own: float, sets: Float[np.ndarray, "set"], n_at_most: int) -> float:
+    """The smallest two-sided p that could still come out, if no further one of `n_at_most` sets lay as far out.
+
+    Once this is above the level, after correction, no further set needs to be drawn: the p of those that were drawn can
+    only be larger.
+    """
+    sets = np.asarray(sets)
+    above = int((sets >= own - ROUNDING).sum())
+    below = int((sets <= own + ROUNDING).sum())
+    return min(1.0, 2 * (1 + min(above, below)) / (1 + max(n_at_most, len(sets))))
 
 
 def least_p(n_sets: int) -> float:

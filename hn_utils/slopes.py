@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hn_utils.controls import Estimate, beyond_random, beyond_random_p, bootstrap, mean
-from hn_utils.rank_test import settled, two_sided_rank_p
+from hn_utils.rank_test import possible_p, settled, two_sided_rank_p
 
 ABLATION, AMPLIFICATION = slice(0, 2), slice(1, 3)  # of the alphas that follow
 CONTROL_ALPHAS = (0.0, 1.0, 3.0)  # a study must have them; 1 is a no-op and needs no run of its own
@@ -23,10 +23,12 @@ def slopes(values: Float[np.ndarray, "item alpha"], alphas: Sequence[float] | np
 class Sloped:
     """What dose-response curves of any kind have in common: a value of each item at each of CONTROL_ALPHAS, `values`
     [item, alpha] for the neurons under study and `control_values` [set, item, alpha] for each control set, in the order
-    in which these were drawn; and `entities`, what the items are about."""
+    in which these were drawn; `n_at_most`, how many of them would have been drawn for an effect; and `entities`, what
+    the items are about."""
 
     values: Float[np.ndarray, "item alpha"]
     control_values: Float[np.ndarray, "set item alpha"]
+    n_at_most: int
     entities: list[str]
 
     def slope(self) -> Estimate:
@@ -65,6 +67,10 @@ class Sloped:
     @property
     def slope_value(self) -> float:
         return float(slopes(self.values, CONTROL_ALPHAS).mean())
+
+    def possible_p(self) -> float:
+        """The smallest p that the rank could still reach, if no further control set lay as far out as the slope."""
+        return possible_p(self.slope_value, self.control_slopes(), self.n_at_most)
 
     @property
     def is_settled(self) -> bool:

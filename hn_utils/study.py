@@ -54,7 +54,8 @@ class Study:
     `chat_prompt` is what the user says to the instruct model, `base_prompt` and `base_stop` are how a base model is
     asked and where its answer ends. `n_grid` is the number of C on the probe's path, `alphas` the doses of an
     intervention, `n_control_sets` how many control sets of neurons of either kind get them too, at most (a null is
-    settled by some twenty), `n_items` how many attempts of each kind to talk the model into something. `batch_rows` is
+    settled by some twenty), `n_graded_sets` how many of those that shuffled labels pick get the log-odds too, `n_items` how
+    many attempts of each kind to talk the model into something. `batch_rows` is
     how many rows a forward pass or a generation holds at most.
     `device` is a torch device, `auto` for the best there is, or `several` to spread the model; `bits` 8 or 4 quantises
     it.
@@ -96,6 +97,7 @@ class Study:
     n_grid: int = 20
     alphas: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
     n_control_sets: int = 199
+    n_graded_sets: int = 20
     n_items: int = 80
     seed: int = 0
     device: str = "auto"
@@ -109,6 +111,7 @@ class Study:
         expand_paths(self)
         check_options(self.judge_options)
         check_range(self, n_questions=(1, np.inf), n_grid=(2, np.inf), n_control_sets=(1, np.inf), n_items=(1, np.inf))
+        check_range(self, n_graded_sets=(1, np.inf))
         check_range(self, batch_rows=(1, np.inf), seed=(0, np.inf))
         check_name(self.name)
         missing = {0.0, 1.0, 3.0} - set(self.alphas)

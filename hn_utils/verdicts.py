@@ -58,15 +58,16 @@ def p_value(curve: Curve) -> float:
 
 
 def enough_sets(curve: Curve, n_curves: int) -> bool:
-    """Could this curve be told apart, or is it settled that it is not?
+    """Could this curve have been told apart, or is it settled that it is not?
 
-    A rank among few sets cannot be small enough once it is corrected for `n_curves`; but ENOUGH sets as far out on
-    either side settle that a curve is not told apart.
+    A rank among few sets cannot be small enough once it is corrected for `n_curves`. But if more would have been drawn
+    for an effect, it is known that there is none; and ENOUGH sets as far out on either side settle it as well.
     """
     kinds = compared(curve)
     if any(one.is_settled for one in kinds):
         return True
-    return bool(kinds) and all(least_p(len(one.control_values)) * n_curves <= LEVEL for one in kinds)
+    n_sets = [max(one.n_at_most, len(one.control_values)) for one in kinds]
+    return bool(kinds) and all(least_p(n) * n_curves <= LEVEL for n in n_sets)
 
 
 def verdicts(curves: Mapping[str, Curve]) -> dict[str, Verdict]:
