@@ -163,7 +163,9 @@ class Running:
             told = f"failed: {ended.failure}"
         else:
             found = measures(json.loads(ended.files["summary.json"]))
-            told = f"{found['H-Neurons']} H-Neurons, AUROC {found[AUROC]}, beyond random {found[BEYOND]}"
+            told = (
+                f"{found['H-Neurons']} H-Neurons, AUROC {found[AUROC]}, beyond picks on shuffled labels {found[BEYOND]}"
+            )
         self.screen.say(visible(f"{self.place} {study.name}: {told} ({self.clock})"))
 
 

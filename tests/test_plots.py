@@ -124,7 +124,11 @@ def test_tuning_may_change_loudness_as_much_as_that_of_their_control():
 
     before, after = read([1.0] * 20), read([*[1.0, 2.0, 4.0] * 6, 1, 1])
     for others, own, said in (
-        ([[0, 1, 2], [3, 4, 5]], [6, 7, 8], "How tuning changed H-Neurons' contributions is not told apart from their control"),
+        (
+            [[0, 1, 2], [3, 4, 5]],
+            [6, 7, 8],
+            "How tuning changed H-Neurons' contributions is not told apart from their control",
+        ),
         ([[0, 3, 6]] * 3, [2, 5, 8], "Tuning made the H-Neurons louder, compared with picks on shuffled labels"),
         ([[2, 5, 8]] * 3, [0, 3, 6], "Tuning made the H-Neurons quieter, compared with picks on shuffled labels"),
     ):
@@ -162,7 +166,10 @@ def test_facts_that_were_not_asked_plainly_are_not_called_known():
     asked = replace(drawn, items=[replace(item, question="Who?") for item in drawn.items])
     some = replace(drawn, items=[*asked.items[:12], *drawn.items[12:]])
     for curves, told in (
-        ({"a": asked}, "n = 30 items; band: 3 sets of neurons picked on shuffled labels, turned so that they disturb as much"),
+        (
+            {"a": asked},
+            "n = 30 items; band: 3 sets of neurons picked on shuffled labels, turned so that they disturb as much",
+        ),
         ({"a": asked, "b": asked}, "n = 30 items each; band: 3 sets of neurons"),
         ({"a": drawn}, "n = 30 items, none of them about facts that the model was seen to know; band: 3 sets"),
         (
