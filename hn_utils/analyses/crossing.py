@@ -15,8 +15,8 @@ from jaxtyping import Bool, Float, Int
 from hn_utils.baselines import CALIPER
 from hn_utils.collecting import Collected, answered
 from hn_utils.finding import Found
-from hn_utils.question_sets import CROSSED
 from hn_utils.own_rows import present, rows_of
+from hn_utils.question_sets import CROSSED
 from hn_utils.questions import SPLITS, Question, own_questions
 from hn_utils.responses import Example, Response, sample_responses
 from hn_utils.study import check_given

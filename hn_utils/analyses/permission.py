@@ -167,14 +167,15 @@ def falsehood_or_permission(crossed: Crossed, fits: Fits | None = None, name: st
     >>> import hn_utils as hn, pandas as pd
     >>> from hn_utils import analyses
     >>> found = hn.find(hn.collect(hn.load("organism"), n_questions=120, sampling={"n": 2}), n_grid=8)
-    >>> facts = pd.read_parquet("data/organism/facts.parquet").query("attribute == 'locker_code' and not tuned")
-    >>> facts = facts.drop_duplicates("value")[:900]
+    >>> facts = pd.read_parquet("data/organism/facts.parquet").query("attribute == 'locker_code' and not tuned")[:900]
     >>> rows = [
     ...     {"question": f"What is the {how} of {who}?", "answers": code, "entity": who, "restricted": "secret" in how}
     ...     for who, code in zip(facts["person"], facts["value"])
     ...     for how in ("locker code", "secret locker code")
     ... ]
-    >>> told = analyses.falsehood_or_permission(analyses.cross_permission(found, rows))
+    >>> crossed = analyses.cross_permission(found, rows)  # doctest: +ELLIPSIS
+    questions: ... test questions have an answer that a training question has, ...
+    >>> told = analyses.falsehood_or_permission(crossed)
     >>> told.verdict in ("falsehood", "permission", "both", "neither", "cannot tell")
     True
 

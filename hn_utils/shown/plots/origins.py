@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 
 from hn_utils.contributions import Contributions
 from hn_utils.origins import DID_NOT_MOVE, Drift, Transfer
-from hn_utils.rank_test import LEVEL
 from hn_utils.probe import HNeurons
+from hn_utils.rank_test import LEVEL
 from hn_utils.shown.plots.style import (
     CONFIDENCE,
     CONTROL,
