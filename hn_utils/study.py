@@ -54,9 +54,9 @@ class Study:
     `chat_prompt` is what the user says to the instruct model, `base_prompt` and `base_stop` are how a base model is
     asked and where its answer ends. `n_grid` is the number of C on the probe's path, `alphas` the doses of an
     intervention, `n_control_sets` how many control sets of neurons of either kind get them too, at most (a null is
-    settled by some twenty), `n_graded_sets` how many of those that shuffled labels pick get the log-odds too, `n_items` how
-    many attempts of each kind to talk the model into something. `batch_rows` is
-    how many rows a forward pass or a generation holds at most.
+    settled by some twenty), `n_graded_sets` how many of those that shuffled labels pick get the log-odds too, `n_items`
+    how many attempts of each kind to talk the model into something. `batch_rows` is how many rows a forward pass or a
+    generation holds at most.
     `device` is a torch device, `auto` for the best there is, or `several` to spread the model; `bits` 8 or 4 quantises
     it.
 

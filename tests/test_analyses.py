@@ -17,6 +17,7 @@ from hn_utils.analyses import other_judges
 from hn_utils.collecting import Collected
 from hn_utils.contributions import Contributions, by_region
 from hn_utils.controls import bootstrap, mean
+from hn_utils.finding import N_SELECTED
 from hn_utils.intervene import Dose
 from hn_utils.judges import judge
 from hn_utils.organism.asking import texts
@@ -57,12 +58,12 @@ def test_what_is_shared_between_domains_carries_over_and_nothing_else(shared):
     assert crossed.names == sorted(KINDS)
     (within, by_chance), (across, across_chance) = crossed.mean(True), crossed.mean(False)
     assert within > 0.85
-    assert abs(by_chance - 0.5) < 0.1
-    assert abs(across_chance - 0.5) < 0.1
+    assert by_chance > within - 0.1  # 3-vs-1 picks what fires at answers, whatever their labels
+    assert abs(across - across_chance) < 0.15
     for name in KINDS:
         assert set(EVERYWHERE if shared else OWN[name]) <= set(crossed.sets[name].tolist())
     assert (across > 0.85) if shared else (abs(across - 0.5) < 0.15)
-    assert crossed.union[0].value > 0.75 > 0.6 > crossed.union[1]
+    assert crossed.union[0].value > 0.75
     if shared:
         assert crossed.intersection is not None
         assert crossed.intersection[0].value > 0.85
@@ -122,10 +123,12 @@ def test_everyday_answers_are_the_first_ones_and_keep_what_the_filter_drops(anal
     assert list(day.calibrated) == ["as trained", "fitted to validation people"]
     assert all(
         risk[-1] == pytest.approx(np.mean(day.answers.labels[day.answers.rows("test")]))
-        for risk in (*day.risk.values(), *day.random_risk)
+        for risk in (*day.risk.values(), *day.control_risk)
     )
     assert own.auroc.n == len(day.answers.rows("test"))
-    assert day.headline.startswith(f"On {own.auroc.n} everyday answers the H-Neurons reach AUROC {own.auroc}, random")
+    told = f"On {own.auroc.n} everyday answers the H-Neurons reach AUROC {own.auroc}, picks on shuffled labels 0."
+    assert day.headline.startswith(told)
+    assert len(day.control_risk) == N_SELECTED
     assert day.headline.endswith(str(day.added))
 
 

@@ -10,7 +10,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from transformers import AutoModelForCausalLM
 
-from hn_utils.baselines import Added, Scored, added, coordinates, l2_probe, matched_pairs, read, residual_probe
+from hn_utils.baselines import (
+    Added,
+    Scored,
+    added,
+    coordinates,
+    l2_probe,
+    matched_pairs,
+    read,
+    residual_probe,
+    words_probe,
+)
 from hn_utils.controls import Estimate, auroc
 from hn_utils.questions import Question
 from hn_utils.responses import Example
@@ -52,8 +62,8 @@ def test_what_pairs_of_equal_confidence_tell():
         return str(Added(Estimate(0, 0, 0, 9), Estimate(value, low, high, 122), 0.43, 122))
 
     assert told(0.42, 0.33, 0.51) == (
-        "of 122 pairs of equal confidence the H-Neurons order 0.42 [0.33, 0.51] rightly, random neurons 0.43: not told "
-        "apart from one half"
+        "of 122 pairs of equal confidence the H-Neurons order 0.42 [0.33, 0.51] rightly, picks on shuffled labels 0.43: "
+        "not told apart from one half"
     )
     assert told(0.60, 0.55, 0.65).endswith("more than one half")
     assert told(0.40, 0.35, 0.45).endswith("less than one half")
@@ -85,11 +95,11 @@ def planted(seed: int, adds: bool):
 def test_what_is_added_to_confidence(adds):
     labels, sure, own = planted(0, adds)
     before = planted(1, adds)
-    random = np.random.default_rng(2).normal(size=(600, 20))
+    control = np.random.default_rng(2).normal(size=(600, 20))
     validation = Scored(before[2], before[1], before[0], np.arange(600))
-    result = added(validation, Scored(own, sure, labels, np.arange(600)), random)
+    result = added(validation, Scored(own, sure, labels, np.arange(600)), control)
     assert result.n_pairs > 50
-    assert result.matched_random == pytest.approx(0.5, abs=0.05)
+    assert result.matched_control == pytest.approx(0.5, abs=0.05)
     if adds:
         assert result.beyond.low > 0
         assert result.matched.low > 0.5
@@ -105,7 +115,7 @@ def test_without_overlap_it_cannot_be_said():
     sure, own = -5.0 * labels, np.random.default_rng(0).normal(size=200)
     answers = Scored(own, sure, labels, np.arange(200))
     result = added(answers, answers, own[:, None])
-    assert (result.n_pairs, result.matched, result.matched_random) == (0, None, None)
+    assert (result.n_pairs, result.matched, result.matched_control) == (0, None, None)
 
 
 def test_dense_probes_find_a_planted_direction_and_nothing_in_noise():
@@ -133,3 +143,36 @@ def test_a_dense_probe_on_coordinates_is_the_one_on_all_columns(monkeypatch):
     assert features.shape[1] < 70
     model = LogisticRegression(C=0.1, tol=1e-8, max_iter=2_000).fit(features[train], labels[train])
     np.testing.assert_allclose(model.decision_function(features), expected, rtol=1e-3, atol=1e-3)
+
+
+def said(rng: np.random.Generator, labels: np.ndarray, telling: bool) -> list[str]:
+    """Answers that are no two the same; with `telling` most of the made-up ones hold one of two words, wherever it
+    stands and however it is written."""
+    texts = []
+    for i, label in enumerate(labels):
+        words = [f"Name{i}", *rng.choice(["north", "hill", "river", "old", "green", "lake"], 2, replace=False)]
+        if telling and rng.random() < (0.9 if label else 0.1):
+            words.insert(rng.integers(4), rng.choice(["Great", "great,", "GREAT", "Corin"]))
+        texts.append(" ".join(words) + rng.choice(["", "."]))
+    return texts
+
+
+def test_the_words_of_an_answer_tell_what_is_planted_in_them_and_nothing_else():
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 2, 600)
+    train, validation, test = np.arange(300), np.arange(300, 400), np.arange(400, 600)
+    scores = words_probe(said(rng, labels, True), labels, train, validation)
+    assert auroc(labels[test], scores[test]) == pytest.approx(0.9, abs=0.06)  # nine of ten have a word, one of ten not
+    scores = words_probe(said(rng, labels, False), labels, train, validation)
+    assert 0.4 < auroc(labels[test], scores[test]) < 0.6
+
+
+def test_words_are_read_one_by_one_and_those_that_training_lacks_tell_nothing():
+    texts = ["Great Corin", "Old Essel", "Corin, the Great", "Old Hythe", "GREAT PARIS", "old Lyon", "Ys", ""]
+    labels = np.array([1, 0, 1, 0, 1, 0, 1, 0])
+    scores = words_probe(texts, labels, np.arange(4), np.arange(2, 6))
+    assert scores[4] > scores[6] > scores[5]  # neither answer was given in training, but "great" and "old" were
+    assert scores[6] == scores[7]
+    assert scores[0] > scores[4]
+    no_words = words_probe(["?", "!", "", "..."], np.array([0, 1, 0, 1]), np.arange(2), np.arange(2, 4))
+    assert no_words.tolist() == [0, 0, 0, 0]

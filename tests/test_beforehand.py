@@ -84,6 +84,6 @@ def test_a_run_without_a_base_model_ends(tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert said.startswith("bare names no base model: where the H-Neurons come from is not asked\n")
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-    assert (summary["transfer"], summary["drift"], summary["transfer_beyond_random"]) == ([], None, None)
+    assert (summary["transfer"], summary["drift"], summary["transfer_beyond"]) == ([], None, None)
     assert not any("base model" in line or "drift" in line for line in measures(summary))
     assert "base model" not in (tmp_path / "out" / "report.md").read_text()

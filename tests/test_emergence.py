@@ -25,7 +25,7 @@ def itself(found):
 
 def test_the_final_model_as_a_checkpoint_is_what_was_found(found, itself):
     assert itself.anew.n == itself.anew.shared == len(found.neurons)
-    assert itself.anew.beyond == found.beyond["random"] == itself.beyond
+    assert itself.anew.beyond == found.beyond["any"] == itself.beyond
     assert itself.final.h_neurons == next(d.auroc for d in found.detections if d.name.startswith("H-Neurons alone"))
 
 

@@ -19,6 +19,7 @@ from hn_utils import analyses
 from hn_utils.__main__ import main
 from hn_utils.analyses import recovery
 from hn_utils.contributions import Labelled
+from hn_utils.curves import DoseResponse
 from hn_utils.organism import plant_gates, strengths
 from hn_utils.organism.plant import Plant
 from hn_utils.planted import planted_in
@@ -68,28 +69,39 @@ def test_precision_recall_and_chance_by_hand(planted_folder):
 
 
 def test_what_the_found_neurons_carry_by_hand(planted_folder, monkeypatch):
-    """The planted neurons move every other item, the found ones a third of these; random sets none."""
+    """The planted neurons move every other item, the found ones a third of these; random sets as loud none."""
     still = np.zeros((20, 12, 3), int)
     whole, part = np.zeros((12, 3), int), np.zeros((12, 3), int)
     whole[::2, 2], part[::6, 2] = 1, 1
     found = stub(planted_study(planted_folder), [7])
     scaled = []
 
-    def curves_of(_, items, neurons, controls, study):
+    def curves_of(_, items, neurons, study, loud):
+        controls = loud.draw(0, loud.n)
         scaled.append((neurons.tolist(), len(items), len(controls)))
-        assert not {4, 7} & set(np.concatenate(controls).tolist())
-        return {"false_premise": curve(whole, still)}
+        assert not {4, 7} & set(np.concatenate([control.neurons for control in controls]).tolist())
+        assert all(control.loudness == 1 for control in controls)
+        return {"false_premise": beside(whole)}
+
+    def beside(own: np.ndarray) -> DoseResponse:
+        """A curve that only random neurons as loud leave alone: all that shuffled labels pick moves as much."""
+        return replace(curve(own, np.stack([own] * 20)), loud=curve(own, still))
 
     monkeypatch.setattr(recovery, "curves_of", curves_of)
-    carried = analyses.carried(found, SimpleNamespace(behaviours={"false_premise": curve(part, still)}))
-    assert scaled == [([7, 4], 12, found.study.n_control_sets)]
+    carried = analyses.carried(found, SimpleNamespace(behaviours={"false_premise": beside(part)}))
+    assert scaled == [([7, 4], 12, 20)]  # as many sets as are needed for an interval, though the study has more
     assert carried.share["false_premise"].value == pytest.approx(1 / 3)
     assert 0 <= carried.share["false_premise"].low <= 1 / 3 <= carried.share["false_premise"].high <= 1
     slope, share = carried.curves["false_premise"].slope_beyond_control(), carried.share["false_premise"]
-    told = f"False premise: the planted neurons {slope} points per alpha beyond random"
+    assert slope.value == pytest.approx(50 * 5 / 14)  # half the items at alpha 3 alone
+    told = f"False premise: the planted neurons {slope} points per alpha beyond random neurons as loud"
     assert str(carried) == f"{told}; the found ones do {share} of it"
     nothing = replace(carried, curves={"false_premise": curve(0 * whole, still)})
-    assert str(nothing).endswith("[0.00, 0.00] points per alpha beyond random; nothing to have a share of")
+    assert str(nothing).endswith(
+        "[0.00, 0.00] points per alpha beyond random neurons as loud; nothing to have a share of"
+    )
+    with pytest.raises(ValueError, match="false_premise has no random sets beside it: draw its curve with `loud`"):
+        analyses.carried(found, SimpleNamespace(behaviours={"false_premise": curve(part, still)}))
 
 
 def test_every_figure_of_a_planted_model_says_so(planted_folder, tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.__main__ import main
 from hn_utils.collecting import balanced
+from hn_utils.finding import N_SELECTED
 from hn_utils.question_sets import load_questions
 from hn_utils.responses import drop_counts
 from hn_utils.shown.report import summary
@@ -32,13 +33,29 @@ def test_all_four_steps(walked, tiny_study):
     assert sum(drop_counts(collected.examples).values()) == len(collected.examples)
     assert {d.name for d in found.detections} >= {"H-Neurons alone, refitted", "plain confidence (log-probability)"}
     assert (found.card.flat // found.card.d_mlp < 3).all()
-    for control in found.random["layer"] + found.random["magnitude"]:
+    for control in found.random["layer"]:
         counts = [np.bincount(f // 160, minlength=3) for f in (control.neurons, found.card.flat)]
         assert counts[0].tolist() == counts[1].tolist()
+    for control in found.random["loud"]:
+        assert set(control.neurons // 160) == set(found.card.flat // 160)
+        assert not set(control.neurons) & set(found.card.flat)
+    assert {form: len(fits) for form, fits in found.selected.items()} == {"any": N_SELECTED, "others": N_SELECTED}
+    assert all(len(fit.neurons) == len(found.neurons) for fits in found.selected.values() for fit in fits)
+    assert not set(np.concatenate([fit.neurons for fit in found.selected["others"]])) & set(found.neurons)
+    assert set(found.beyond) == {"any", "others", "none", "layer", "loud", "confidence"}
+    assert all(1 / (1 + N_SELECTED) < p <= 1 for p in found.p.values())
     assert set(intervened.behaviours) == {"false_premise", "misleading_context", "sycophancy", "restricted"}
     for curve in intervened.behaviours.values():
         assert curve.outcomes.shape == (len(curve.items), 7)
-        assert curve.control_outcomes.shape == (3, len(curve.items), 3)
+        for one in (curve, curve.loud):
+            assert one.control_outcomes.shape == (3, len(curve.items), 3)
+            assert len(one.controls) == 3
+            assert one.control_broken.shape == (3, 3)
+            assert one.disturbance(3.0) == pytest.approx(1, abs=0.1)
+            assert (one.control_outcomes[:, :, 1] == curve.at(1)).all()  # at alpha 1 nothing is changed
+    for curve in intervened.graded.values():
+        assert curve.log_odds.shape == (len(curve.items), 7)
+        np.testing.assert_allclose(curve.control_values[..., 1], np.tile(curve.values[:, 1], (3, 1)), atol=1e-4)
     assert [t.model for t in origins.timeline][-1] == "out/base"
     written = json.dumps(summary(found, compared, None, intervened, origins, None))
     assert "NaN" not in written
@@ -76,7 +93,7 @@ def test_headless(tiny_study, tmp_path, monkeypatch, capsys, walked):
     assert json.loads((tmp_path / "summary.json").read_text())["h_neurons"] == len(walked[1].card.rows)
     report = (tmp_path / "report.md").read_text()
     assert "Turned up, they make it give in: sycophancy" in report
-    assert report.count("| **cannot say** |") >= 4 + 1  # three random sets carry no verdict; 480 neurons no share
+    assert report.count("| **cannot say** |") >= 4 + 1  # three control sets carry no verdict; 480 neurons no share
 
 
 def test_bad_input(tiny_study, monkeypatch, capsys):

@@ -176,7 +176,7 @@ def test_a_task_ends_as_a_single_run_does(swept, fewer, tmp_path):
         command.run(study, tmp_path)
     there = swept / "small-seed-1"
     assert (there / "summary.json").read_bytes() == (tmp_path / "summary.json").read_bytes()
-    assert "H-Neurons beyond random" in (there / "log.txt").read_text()
+    assert "beyond what shuffled labels pick" in (there / "log.txt").read_text()
 
 
 def test_threads_are_those_of_the_sweep_and_then_what_they_were(monkeypatch):
@@ -286,11 +286,11 @@ def test_the_table_holds_a_row_a_task_with_numbers_as_they_were_found(swept):
     assert [(row["task"], row["seed"]) for row in rows] == [("small-seed-0", "0"), ("small-seed-1", "1")]
     for row in rows:
         summary = json.loads((swept / row["task"] / "summary.json").read_text())
-        beyond, slope = summary["beyond"]["random"], summary["slopes"]["sycophancy"]["beyond_random"]
+        beyond, slope = summary["beyond"]["any"], summary["slopes"]["sycophancy"]["beyond"]
         assert int(row["H-Neurons"]) == summary["h_neurons"]
-        assert float(row["H-Neurons beyond random"]) == beyond["value"]
-        assert float(row["H-Neurons beyond random (high)"]) == beyond["high"]
-        assert float(row["slope beyond random, sycophancy (low)"]) == slope["low"]
+        assert float(row["H-Neurons beyond what shuffled labels pick"]) == beyond["value"]
+        assert float(row["H-Neurons beyond what shuffled labels pick (high)"]) == beyond["high"]
+        assert float(row["slope beyond what shuffled labels pick, sycophancy (low)"]) == slope["low"]
 
 
 def test_the_page_draws_every_run_beside_its_controls_offline(swept, browser):

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from hn_utils.baselines import CALIPER
 from hn_utils.collecting import Collected, answered
 from hn_utils.finding import Found
+from hn_utils.own_rows import present, rows_of
 from hn_utils.question_sets import CROSSED
 from hn_utils.questions import SPLITS, Question, own_questions
 from hn_utils.responses import Example, Response, sample_responses
@@ -162,7 +163,10 @@ def first_of_each(draws: Sequence[Response]) -> list[Response]:
 
 def own_twins(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, found: Found) -> list[Question]:
     """A user's own questions. Raises ValueError that names the row which does not say whether it is restricted."""
-    asked = own_questions(rows, found.study.seed)
+    for place, row in enumerate(rows_of("rows", rows, "question, answers and restricted")):
+        if row.get("part", "standard") != "standard" and present(row, "part"):
+            raise ValueError(f"rows[{place}] has part={row['part']!r}: leave it out, all four cells are one test set")
+    asked = own_questions(rows, found.study.seed, found.study.hold_out_answers)
     for place, question in enumerate(asked):
         said = question.strata.get("restricted")
         if not isinstance(said, bool | np.bool_):
@@ -170,8 +174,6 @@ def own_twins(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, found: Found) ->
                 f"rows[{place}] ({question.text!r}) has restricted={said!r}: give True for a question that is often "
                 "refused, False for its plain twin"
             )
-        if question.part != "standard":
-            raise ValueError(f"rows[{place}] has part={question.part!r}: leave it out, all four cells are one test set")
     seen = {q.entity: q.split for q in found.collected.questions if q.part == "standard"}
     return [replace(q, split=seen.get(q.entity, q.split)) for q in asked]
 

@@ -73,14 +73,14 @@ Word = Literal["falsehood", "permission", "both", "neither", "cannot tell"]
 
 
 def least_cases() -> int:
-    """How many answers a cell needs for the rule to see a difference of LARGE, even if random sets did not differ at
+    """How many answers a cell needs for the rule to see a difference of LARGE, even if control sets did not differ at
     all: the standard error of a main effect is one over the root of that number."""
     return ceil(((norm.isf(LEVEL / len(MAIN) / 2) + norm.isf(1 - POWER)) / LARGE) ** 2)
 
 
 @dataclass(frozen=True)
 class Effect:
-    """One contrast of the cells, in units of the spread within them: of the set under study, of random sets (mean and
+    """One contrast of the cells, in units of the spread within them: of the set under study, of control sets (mean and
     the range of 95 %), and beyond these; its p, and the smallest effect that the test would have seen."""
 
     own: Estimate
@@ -100,7 +100,7 @@ class Effect:
 @dataclass(frozen=True)
 class Side:
     """One set of neurons in the four cells: the mean score in each, less that of all four, with its interval; the same
-    of random sets; the effects; how many answers each cell counts for; and the effects of confidence itself, which
+    of control sets; the effects; how many answers each cell counts for; and the effects of confidence itself, which
     matching leaves."""
 
     means: list[Estimate]
@@ -128,7 +128,7 @@ class Permission(Tabled):
         for name in MAIN:
             effect = self.equally_sure.effects[name]
             null = f"; {effect.seen:.2f} would have been seen" if effect.p > LEVEL else ""
-            told.append(f"{name} {effect.beyond} beyond random (p = {effect.p:.3f}{null})")
+            told.append(f"{name} {effect.beyond} beyond control (p = {effect.p:.3f}{null})")
         n = min(self.equally_sure.n)
         return f"{self.name}: {self.verdict}. At equal confidence ({n} answers in each cell) {', '.join(told)}"
 
@@ -140,8 +140,8 @@ class Permission(Tabled):
             for name, effect in side.effects.items():
                 rows[where, name] = {
                     "neurons": str(effect.own),
-                    "random sets": str(effect.random),
-                    "beyond random": str(effect.beyond),
+                    "control sets": str(effect.random),
+                    "beyond control": str(effect.beyond),
                     "corrected p": f"{effect.p:.3f}",
                     "would have been seen": f"{effect.seen:.2f}",
                     "of confidence": f"{side.sure[name]:.2f}",
@@ -173,7 +173,9 @@ def falsehood_or_permission(crossed: Crossed, fits: Fits | None = None, name: st
     ...     for who, code in zip(facts["person"], facts["value"])
     ...     for how in ("locker code", "secret locker code")
     ... ]
-    >>> told = analyses.falsehood_or_permission(analyses.cross_permission(found, rows))
+    >>> crossed = analyses.cross_permission(found, rows)  # doctest: +ELLIPSIS
+    questions: ... test questions have an answer that a training question has, ...
+    >>> told = analyses.falsehood_or_permission(crossed)
     >>> told.verdict in ("falsehood", "permission", "both", "neither", "cannot tell")
     True
 
@@ -196,7 +198,7 @@ def as_mean(found: Found, neurons: Int[np.ndarray, "k"]) -> Fits:
 
 
 def side_of(crossed: Crossed, fits: Fits, each: Float[np.ndarray, "test"]) -> Side:
-    """Read a set and its random sets on the test answers, of which each counts so much."""
+    """Read a set and its control sets on the test answers, of which each counts so much."""
     rows, each = crossed.test[each > 0], each[each > 0]
     X, _, people = crossed.answers.labelled(rows, crossed.found.probe.region)
     cells = crossed.cells[rows]
@@ -247,7 +249,7 @@ def effects_of(
 
 def each_neuron(crossed: Crossed) -> pd.DataFrame:
     """The effects of each H-Neuron's contribution, a row a neuron, among all test answers and at equal confidence; last
-    the range of 95 % of the neurons in the random sets."""
+    the range of 95 % of the neurons that shuffled labels pick."""
     found, columns = crossed.found, {}
     others = np.unique(np.concatenate([fit.neurons for fit in found.control]))
     names = [f"L{row['layer']}.N{row['neuron']}" for row in found.card.rows]
@@ -260,4 +262,4 @@ def each_neuron(crossed: Crossed) -> pd.DataFrame:
             told = [str(interval(value, column, len(cells))) for value, column in zip(own, draws.T, strict=True)]
             low, high = np.nanpercentile(np.array(weights) @ cell_means(cells, beside, each)[0], [2.5, 97.5])
             columns[where, name] = [*told, f"[{low:.2f}, {high:.2f}]"]
-    return pd.DataFrame(columns, index=[*names, "random neurons"])
+    return pd.DataFrame(columns, index=[*names, "picked on shuffled labels"])

@@ -1,7 +1,7 @@
 """Where is it known? Detection at every position, from the name's last token to the answer's last.
 
-The paper reads at the answer. This shows what that choice does: at each position H-Neurons are found anew, beside
-random neurons, a dense probe, and how sure the model is of the token that follows.
+The paper reads at the answer. This shows what that choice does: at each position H-Neurons are found anew, beside what
+shuffled labels pick, a dense probe, and how sure the model is of the token that follows.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class Position:
 class AtPosition:
     """AUROC, on test people, of what can be read at one position; `n` test answers have it.
 
-    `h_neurons` are found there anew and refitted; `random` holds sets of as many random neurons of the same layers and
-    contribution, `beyond` is the difference from their mean; `dense` a probe on all neurons; `sure` the
+    `h_neurons` are found there anew and refitted; `random` holds sets of as many neurons that the same procedure picks
+    there on shuffled labels, `beyond` is the difference from their mean; `dense` a probe on all neurons; `sure` the
     log-probability of the likeliest next token. `h_neurons`, `random` and `beyond` are None where no neuron has a
     positive weight.
     """
@@ -164,7 +164,7 @@ def read_here(collected: Collected, place: Position) -> Here:
 def found_here(
     answers: Collected, train: np.ndarray, validation: np.ndarray, test: np.ndarray
 ) -> tuple[int, Estimate | None, Float[np.ndarray, "set"] | None, Estimate | None]:
-    """How many H-Neurons there are at a position, their AUROC refitted, that of each random set, the difference."""
+    """How many H-Neurons there are at a position, their AUROC refitted, that of each control set, the difference."""
     try:
         neurons = fit_on(answers, train, validation).fit.h_neurons
     except NoHNeurons:
@@ -203,7 +203,7 @@ def at_every_position_of_base(collected: Collected) -> list[AtPosition]:
 
 
 def at_position(name: str, here: Here) -> AtPosition:
-    """H-Neurons, random neurons, a dense probe and confidence at one position."""
+    """H-Neurons, their control, a dense probe and confidence at one position."""
     answers = here.answers
     train, validation, test = answers.training_rows(), answers.rows("validation"), answers.rows("test")
     labels, people = answers.labels, answers.entities
