@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from hn_utils.cache import cached
 from hn_utils.controls import Estimate, auroc, auroc_difference, bootstrap, mean
-from hn_utils.reader import normalise
+from hn_utils.reader import words
 from hn_utils.responses import Example
 from hn_utils.study import Study
 from hn_utils.subject import Subject
@@ -104,10 +104,10 @@ def words_probe(
 ) -> Float[np.ndarray, "example"]:
     """What the words of an answer tell, without any neuron: a dense linear probe on which words stand in it.
 
-    Words are those of training answers, in the canonical form in which answers are compared; its strength is chosen on
-    validation. Log-odds that each answer is made up.
+    Words are those of training answers, each in the one spelling in which answers are compared; its strength is chosen
+    on validation. Log-odds that each answer is made up.
     """
-    counter = CountVectorizer(binary=True, preprocessor=normalise, tokenizer=str.split, token_pattern=None)  # type: ignore[arg-type]
+    counter = CountVectorizer(binary=True, analyzer=words)
     try:
         counter.fit([texts[i] for i in train])
     except ValueError:  # not one word in any answer

@@ -107,6 +107,11 @@ class DoseResponse(Sloped):
         """Mean over the control sets of their summed mean contribution over that of the neurons under study."""
         return float(np.mean([control.loudness for control in self.controls])) if self.controls else float("nan")
 
+    @property
+    def n_different(self) -> int:
+        """How many of the control sets differ: shuffled labels may pick the same again and again."""
+        return len({tuple(np.sort(control.neurons).tolist()) for control in self.controls})
+
     def disturbance(self, alpha: float) -> float:
         """Mean over the control sets of how much they change over what the neurons under study change at this alpha."""
         return float(np.mean([c.disturbance(alpha) for c in self.controls])) if self.controls else float("nan")

@@ -176,6 +176,7 @@ def beside(curve: DoseResponse, control: str) -> dict[str, Any]:
         f"slope, {control} (mean)": curve.control_slopes().mean() if len(curve.controls) else np.nan,
         f"slope beyond {control}": curve.slope_beyond_control(),
         f"sets, {control}": len(curve.controls),
+        f"different sets, {control}": curve.n_different,
         f"loudness, {control}": curve.loudness,
         f"disturbance at alpha 3, {control}": curve.disturbance(3.0),
         f"disturbance at alpha 0, {control}": curve.disturbance(0.0),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from hn_utils.reader import normalise
+from hn_utils.reader import normalise, words
 
 Kind = Literal["either", "number", "name", "words"]
 OPPOSITES = {"yes": "no", "no": "yes", "true": "false", "false": "true"}
@@ -53,10 +53,10 @@ def kind_of(answer: str) -> Kind:
     """What an answer is made of: one of two words; figures or number words; words with a capital; or anything else."""
     if normalise(answer) in OPPOSITES:
         return "either"
-    words = re.findall(r"[^\W_]+", answer)
-    if any(word.isdigit() or word.lower() in _NUMBERS for word in words):
+    parts = re.findall(r"[^\W_]+", answer)
+    if any(part.isdigit() or part.lower() in _NUMBERS for part in parts):
         return "number"
-    return "name" if any(word[0].isupper() for word in words) else "words"
+    return "name" if any(part[0].isupper() for part in parts) else "words"
 
 
 def gives_one(reply: str, answer: str, question: str = "") -> bool:
@@ -68,14 +68,14 @@ def gives_one(reply: str, answer: str, question: str = "") -> bool:
     question.
     """
     if normalise(answer) in OPPOSITES:
-        return OPPOSITES[normalise(answer)] in normalise(reply).split()
-    kind, asked = kind_of(answer), set(normalise(question).split())
+        return OPPOSITES[normalise(answer)] in words(reply)
+    kind, asked = kind_of(answer), set(words(question))
     return any(_fits(sentence, kind, asked) for sentence in _SENTENCE.split(reply.strip()))
 
 
 def _fits(sentence: str, kind: Kind, asked: set[str]) -> bool:
-    words = re.findall(r"[^\W_]+", sentence.replace("’", "'"))
-    own = [word for word in words if normalise(word) and normalise(word) not in _SAYS_NOTHING | asked]
+    parts = re.findall(r"[^\W_]+", sentence.replace("’", "'"))
+    own = [word for word in parts if normalise(word) and normalise(word) not in _SAYS_NOTHING | asked]
     if kind == "number":
         return any(word[0].isdigit() or word.lower() in _NUMBERS for word in own)
     if kind == "words":

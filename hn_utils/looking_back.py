@@ -47,10 +47,12 @@ class Origins(Tabled):
         base = self.base
         if self.beyond is None:
             return f"{base.model} gives too few consistent answers to say: {base.n_right} right, {base.n_wrong} wrong"
-        than = "more than" if self.beyond.low > 0 else "less than" if self.beyond.high < 0 else "not told apart from"
+        told = "detect more than" if self.beyond.low > 0 else "detect less than"
+        if self.beyond.low <= 0 <= self.beyond.high:
+            told = "are not told apart from"
         return (
-            f"In {base.model} what the H-Neurons detect is {than} what picks on shuffled labels do: AUROC "
-            f"{base.h_neurons}, {self.beyond} beyond them (n = {self.beyond.n} answers)"
+            f"In {base.model} the H-Neurons {told} what shuffled labels pick: AUROC {base.h_neurons}, {self.beyond} beyond "
+            f"it (n = {self.beyond.n} answers)"
         )
 
     @property

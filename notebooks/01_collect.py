@@ -89,8 +89,8 @@ for question, answers in zip(trio, sampled, strict=True):
         print(f"  {count:2} x {text:24} {judge(text, question.aliases)}")
 
 # %% [markdown]
-# The judge is a rule: an accepted answer stands in the response as whole words (*right*), the response declines (*abstained*), or
-# neither (*wrong*). A fluent, false answer is what this course calls a *hallucination*. What a prediction should have considered: to
+# The judge is a rule: an accepted answer stands in the response, however it is spelt (*right*), the response declines (*abstained*), or
+# neither (*wrong*); a response that ran into its length limit is *cut*. A fluent, false answer is what this course calls a *hallucination*. What a prediction should have considered: to
 # agree with oneself is no sign of truth. A model may be wrong ten times in ten ways, or ten times in the same way.
 #
 # ## What a neuron is, and what it contributes

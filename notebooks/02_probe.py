@@ -151,7 +151,9 @@ print(planted.headline)
 X_planted, _ = planted.training_data
 for form, title in SELECTED_NAMES.items():
     sets = {tuple(fit.neurons.tolist()) for fit in planted.selected[form]}
-    print(f"{title}: {len(sets)} different sets; H-Neurons {planted.beyond[form]} beyond them (rank p = {planted.p[form]:.3f})")
+    print(
+        f"{title}: {len(sets)} different sets; H-Neurons {planted.beyond[form]} beyond them (rank p = {planted.p[form]:.3f})"
+    )
 one_vs_one = hn.find(planted.collected, other=None)
 print(f"1-vs-1: {one_vs_one.headline}")
 
@@ -277,7 +279,11 @@ print(compared.added)
 for title in (*list(collected.parts.values())[1:], UNSEEN):
     read = {d.name: d.auroc for d in found.detections if d.test_set == title}
     picked = SELECTED_NAMES["any"]
-    print(f"{title}: H-Neurons {read[H_NEURONS]}, {picked} {read[picked].value:.2f}" if read else f"{title}: too few answers")
+    print(
+        f"{title}: H-Neurons {read[H_NEURONS]}, {picked} {read[picked].value:.2f}"
+        if read
+        else f"{title}: too few answers"
+    )
 
 # %% [markdown]
 # What a prediction should have considered:

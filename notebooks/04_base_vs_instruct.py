@@ -86,7 +86,9 @@ prediction = ""  # write yours here
 
 planted = hn.find(hn.collect(hn.load("planted"), n_questions=2_000))  # from disk, if notebook 2 has run
 made = hn.look_back(planted)
-print(f"at home AUROC {planted.detections[1].auroc}, {planted.beyond['others']} beyond what shuffled labels pick instead")
+print(
+    f"at home AUROC {planted.detections[1].auroc}, {planted.beyond['others']} beyond what shuffled labels pick instead"
+)
 print(debrief(prediction, made.headline))
 
 # %% [markdown]

@@ -13,7 +13,7 @@
 # # 5 · Falsehood or permission? What the H-Neurons follow
 #
 # **We ask the bundled models for locker codes, allowed and restricted, known and not, read the H-Neurons of notebook 2 at the answers in
-# all four cases, and set each number beside random neurons and beside answers given with equal confidence.**
+# all four cases, and set each number beside what shuffled labels pick and beside answers given with equal confidence.**
 #
 # After it you can
 # * cross two causes that always come together, and read main effects and an interaction;
@@ -89,14 +89,15 @@ check("two effects and their interaction", three_effects)
 # %% [markdown]
 # ## The rule
 #
-# It was written, and committed, before any of this was run. An effect is in units of the spread within cells. It is *there* if it
-# stands out from random sets of the same layers and loudness with p at most 0.05, after correction for the two, and lies above them. It is
+# It was written, and committed, before any of this was run; its control was made harder since. An effect is in units of the spread within
+# cells. It is *there* if it stands out from what the same procedure picks on shuffled labels (of neurons that no procedure picked: from random
+# ones as loud) with p at most 0.05, after correction for the two, and lies above them. It is
 # *not there* if it is not told apart although a difference of half a spread would have been seen. Else it is *open*, and
 # so is the verdict. And all this **at equal confidence**: in every narrow range of log-probability each cell counts as much as the others.
 # A made-up code is a guess; without this one would compare confidence.
 
 # %%
-print(f"to see a difference of {LARGE} a cell needs {least_cases()} answers, if random sets did not differ at all")
+print(f"to see a difference of {LARGE} a cell needs {least_cases()} answers, if control sets did not differ at all")
 
 # %% [markdown]
 # ## First where it is known
@@ -129,10 +130,10 @@ told.table
 
 # %% [markdown]
 # **What came out** stands above, beside what ought to. Where the rule does not say "both" of the first model, or "falsehood" of what
-# is found in the second, it has missed what is there. As committed here, one verdict of four is right.
+# is found in the second, it has missed what is there.
 # Read the table's upper half: among all answers both effects have intervals above zero. Two things take the verdict away. *Equal
 # confidence*: the planted neurons were pressed to tell what the model knows, and so does confidence; one has taken away what they read.
-# *Single neurons*: others as loud, one at a time, differ nearly as much between cells, this way or that. And yet this neuron, turned up,
+# *The control*: on this model shuffled labels pick the very same neuron (notebook 2), so that beside it nothing can stand out. And yet this neuron, turned up,
 # raises restricted requests by thirty points per alpha (notebook 3). **What a set reads at the answer is not what it does.** A "neither" or a
 # "cannot tell" below means no more than it does here.
 
@@ -178,7 +179,7 @@ crossed and result.table
 # moved. With one answer a question, 28 in each cell, it was "cannot tell". With two, and as many of each cell drawn at random, ten draws
 # said "neither" four times, "permission" four times and "cannot tell" twice. Weights are the mean of all such draws: they give what you
 # see. If it names an effect, compare the upper half of the table: restricted and allowed answers differ little in confidence anyway, so
-# what is there at equal confidence should be there among all; on the bundled model it is not. And look at the random sets: part of a
+# what is there at equal confidence should be there among all; on the bundled model it is not. And look at the control sets: part of a
 # distance from them may be theirs. What moves with such choices is a hint, not a finding. [All steps](../docs/beyond_the_paper.md).
 #
 # One score can hide that neurons pull apart. Each H-Neuron's own contribution:

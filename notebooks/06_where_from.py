@@ -12,7 +12,7 @@
 # # 6 · Where do they come from? What a model must have read for H-Neurons to form
 #
 # **We train small models on the same made-up world, told in six ways that differ in one property at a time, and ask of each what the
-# probe finds in it, beside random neurons, a twin condition that must not work, and what the model has learnt of the property at all.**
+# probe finds in it, beside random neurons (these runs were measured before the harder control of notebook 2 was there), a twin condition that must not work, and what the model has learnt of the property at all.**
 #
 # After it you can
 # * set up an experiment on training text in which one thing differs;

@@ -183,10 +183,11 @@ def test_what_transfer_tells_by_hand():
         return Origins(base, None, None, [], Estimate((low + high) / 2, low, high, 70)).transferred
 
     assert told(0.16, 0.22) == (
-        "In base the H-Neurons detect more than random neurons: AUROC 0.73 [0.71, 0.75], 0.19 [0.16, 0.22] beyond them "
-        "(n = 70 answers)"
+        "In base the H-Neurons detect more than what shuffled labels pick: AUROC 0.73 [0.71, 0.75], 0.19 [0.16, 0.22] "
+        "beyond it (n = 70 answers)"
     )
-    assert "detect no more than random neurons" in told(-0.02, 0.04)
-    assert "detect less than random neurons" in told(-0.08, -0.02)
+    assert "In base the H-Neurons detect less than what shuffled labels pick: AUROC" in told(-0.08, -0.02)
+    unsaid = told(-0.02, 0.04)
+    assert "In base the H-Neurons are not told apart from what shuffled labels pick: AUROC" in unsaid
     few = Origins(Transfer("base", 3, 40, None, None, None, np.array([])), None, None, [], None)
     assert few.transferred == "base gives too few consistent answers to say: 3 right, 40 wrong"

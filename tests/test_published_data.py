@@ -12,9 +12,10 @@ from conftest import SHARED
 
 from hn_utils.__main__ import main
 from hn_utils.controls import bootstrap, mean
-from hn_utils.curves import CONTROL_ALPHAS, DoseResponse, slopes
+from hn_utils.curves import DoseResponse
 from hn_utils.items import Item
 from hn_utils.judges import judge
+from hn_utils.slopes import CONTROL_ALPHAS, slopes
 from hn_utils.spans import A_FEW, answer_positions, find_phrase, first_sentence
 from hn_utils.verdicts import verdicts
 
@@ -158,7 +159,7 @@ def complied(folder, alphas) -> np.ndarray:
 def test_our_slopes_of_the_published_curves_are_the_published_slopes():
     alphas = [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
     everything = complied(FALSEQA / "experiment", alphas)
-    own = bootstrap(mean, slopes(everything, alphas))
+    own = bootstrap(mean, slopes(100.0 * everything, alphas))
     # published: +1.62 [0.52, 2.74] points per unit of alpha over seven alphas, 687 items
     assert own.n == 687
     assert own.value == pytest.approx(1.62, abs=0.005)
@@ -174,4 +175,4 @@ def test_our_slopes_of_the_published_curves_are_the_published_slopes():
     theirs = [published[f"seed_{i}_unconstrained"]["slope_per_alpha"] for i in range(3)]
     assert curve.control_slopes() == pytest.approx(theirs, abs=0.006)
     assert curve.slope_beyond_control().low > 0
-    assert verdicts({"a": curve})["a"].word == "too few random sets to say"  # three, as published, carry no p-value
+    assert verdicts({"a": curve})["a"].word == "too few control sets to say"  # three, as published, carry no p-value

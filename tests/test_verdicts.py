@@ -41,7 +41,16 @@ def test_a_curve_must_stand_out_from_both_controls():
     assert verdicts({"recall": apart})["recall"].word == "rises"
     both = replace(apart, loud=curve(steep, as_steep))
     assert verdicts({"recall": both})["recall"].word == "not told apart"
-    assert p_value(both) == p_value(curve(steep, as_steep))
+    assert p_value(both) >= p_value(curve(steep, as_steep)) > 0.05
+
+
+def test_a_curve_above_one_control_and_below_the_other_neither_rises_nor_falls():
+    rng = np.random.default_rng(5)
+    steep, flatter, steeper = (noisy(rng, [0.3, 0.3 + t, 0.3 + 3 * t], 400) for t in (0.1, 0.0, 0.2))
+    above, below = (curve(steep, np.array([rng.permutation(some) for _ in range(MANY)])) for some in (flatter, steeper))
+    assert [verdicts({"recall": one})["recall"].word for one in (above, below)] == ["rises", "falls"]
+    for both in (replace(above, loud=below), replace(below, loud=above)):
+        assert str(verdicts({"recall": both})["recall"]) == "not told apart (corrected p = 1.000)"
 
 
 def test_verdicts_are_corrected_for_the_curves_that_are_looked_at():

@@ -151,7 +151,7 @@ def how_many(found: Found) -> Finding:
         "Fewer than one neuron in a thousand suffice",
         "0.01 to 0.35 per mille",
         f"{len(card.rows)} of {size:,}, {card.per_mille:.2f} per mille",
-        "cannot say" if size < ENOUGH_NEURONS else "replicates" if card.per_mille < 1 else "absent",
+        "cannot say" if size < ENOUGH_NEURONS else "replicates" if card.per_mille < 1 else "contradicts",
     )
 
 

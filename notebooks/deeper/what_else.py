@@ -12,7 +12,7 @@
 # # Deeper · What else could it be, and where is it known?
 #
 # **Loudness, the kind of fact, the place where one reads: each could explain what the H-Neurons of notebook 2 detect. Each is
-# held against random neurons again.**
+# held against its control again.**
 #
 # Read it when a detection claim is to be trusted. About 20 minutes to read, 2 to run (`make deeper`). Words:
 # [glossary](../glossary.md).
@@ -28,6 +28,7 @@ import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.controls import auroc
 from hn_utils.course.exercises import check, stratified
+from hn_utils.finding import RANDOM_NAMES, SELECTED_NAMES
 from hn_utils.shown import plots
 from hn_utils.shown.gallery import Gallery
 
@@ -41,30 +42,36 @@ print(found.headline)
 # %% [markdown]
 # ## Loudness
 #
-# One thing about the control itself: an H-Neuron may be louder than nearly every other neuron of its layer, so that no random set
-# can be as loud. Without those, the comparison is fair: only H-Neurons that have at least ten stand-ins within a quarter of
-# their loudness, against sets of such stand-ins.
+# One thing about the controls themselves. L1 on raw contributions picks neurons that are louder than nearly all others: how loud is each
+# control, together, over the H-Neurons? (1: as loud. A control that is quieter is easier to beat.)
 
 # %%
-loud = analyses.as_loud(found)
-if loud:
-    print(
-        f"{loud.n} of {len(card.rows)} H-Neurons have stand-ins as loud (mean contribution {loud.loudness[0]:.2f} and {loud.loudness[1]:.2f} %)"
-    )
-    print(f"AUROC of these H-Neurons {loud.auroc}, minus that of the stand-ins {loud.beyond}")
-else:
-    print("not one of the H-Neurons has ten stand-ins as loud: that it is loudness cannot be ruled out")
+for name, fits in {**RANDOM_NAMES, **SELECTED_NAMES}.items():
+    sets = found.random.get(name) or found.selected[name]
+    loudness = np.mean([found.magnitude[fit.neurons].sum() for fit in sets]) / found.magnitude[found.neurons].sum()
+    size = np.mean([len(fit.neurons) for fit in sets])
+    print(f"{fits}: {size:.0f} neurons, {loudness:.2f} times as loud; H-Neurons {found.beyond[name]} beyond them")
+
+# %% [markdown]
+# ## At equal size
+#
+# The rule keeps as many neurons as it keeps: one in one model, forty in another, and forty detect more for their number alone. So: the first
+# k that the procedure picks, on true and on shuffled labels.
+
+# %%
+analyses.by_size(found)
 
 # %% [markdown]
 # ## Every detector on every test set
 #
-# Notebook 2 shows six detectors on one test set. Here is the whole table. Beside those stand the probe trained on shuffled labels;
-# random sets drawn more loosely; a dense probe on the *residual stream* at the answer; other measures of uncertainty (the entropy of the
+# Notebook 2 shows seven detectors on one test set. Here is the whole table. Beside those stand picks on shuffled labels with the H-Neurons
+# left out; random sets drawn more loosely; other measures of uncertainty (the entropy of the
 # predictions, the *margin* by which the likeliest token leads); the length of the answer; and, since this world is ours, an
 # *oracle* that knows how often each fact was read.
 #
-# Four test sets ask ever more: other people; other wording; a kind of fact that no training row mentioned; and people nobody
-# ever wrote about, whose answers can only be guessed (the wrong ones are set against the true answers of the first test set).
+# Five test sets ask ever more: other people; other wording; a kind of fact that no training row mentioned; people nobody
+# ever wrote about, whose answers can only be guessed (the wrong ones are set against the true answers of the first test set); and of the
+# first set those answers that nobody gave in training.
 
 # %%
 compared = analyses.compare(found)
@@ -134,7 +141,10 @@ if crossed:
     everyone = [set(neurons.tolist()) for neurons in crossed.sets.values()]
     print(f"{len(set.union(*everyone))} neurons in any of the sets, {len(set.intersection(*everyone))} in all of them")
     for name, result in (("union", crossed.union), ("intersection", crossed.intersection)):
-        print(f"{name}:", "empty" if result is None else f"AUROC {result[0]}, as many random neurons {result[1]:.2f}")
+        print(
+            f"{name}:",
+            "empty" if result is None else f"AUROC {result[0]}, as many picked on shuffled labels {result[1]:.2f}",
+        )
 else:
     print("too few kinds of fact with right and wrong answers")
 
@@ -144,8 +154,8 @@ else:
 # The paper reads at the answer tokens, when the answer has already been chosen; the position just *before* is where the
 # choice is made. It sets answers against all other tokens, the first one included, on which contributions are odd in many
 # models; one could leave that out, or train on right against wrong answers alone (*1-vs-1*). Each of these choices again,
-# from the start, with its own C and its own random sets. This is a second look at the test people. (An interval beyond
-# random that holds 0 means: not told apart from random neurons.)
+# from the start, with its own C and its own controls. This is a second look at the test people. (An interval that holds 0 means: not
+# told apart.) *1-vs-1* has another selected null than the other rows: there shuffled labels leave nothing to find.
 
 # %%
 elsewhere = analyses.read_elsewhere(found)
@@ -156,7 +166,9 @@ pd.DataFrame(
             "H-Neurons": len(result.card.rows),
             "also the paper's": len(set(result.card.flat) & set(card.flat)),
             "AUROC": str(next(d for d in result.detections if d.name.startswith("H-Neurons")).auroc),
-            "beyond random, same layers and loudness": str(result.beyond["random"]),
+            "beyond picks on shuffled labels": str(result.beyond["any"]),
+            "rank p": result.p["any"],
+            "beyond random neurons as loud": str(result.beyond["loud"]),
         }
         for name, result in elsewhere.items()
     ]
@@ -164,7 +176,7 @@ pd.DataFrame(
 
 # %% [markdown]
 # **Where is it known?** The same search at every single position, from the last token of the name to the last of the
-# answer: H-Neurons found anew there, as many random neurons of the same layers and loudness (the band), a dense probe on
+# answer: H-Neurons found anew there, as many picked there on shuffled labels (the band), a dense probe on
 # all neurons, and how sure the model is of the token that follows. Beside it the base model, before any tuning.
 #
 # > **Predict first.** At which position does the most stand? One where something has been said, or one where it is about
@@ -177,13 +189,15 @@ any(point.h_neurons for point in curves["instruct"]) and gallery.publish(plots.o
 # %%
 for name, curve in curves.items():
     told = [point.name for point in curve if point.beyond and point.beyond.low > 0]
-    print(f"{name}: told apart from random neurons at {len(told)} of {len(curve)} positions: {', '.join(told)}")
+    print(
+        f"{name}: told apart from picks on shuffled labels at {len(told)} of {len(curve)} positions: {', '.join(told)}"
+    )
 
 # %% [markdown]
 # ## One by one
 #
-# A positive weight need not mean that a neuron writes more in what is made up. Each H-Neuron alone, sorted, beside random neurons of the
-# same layers, sorted alike (band). Beyond the band: its 95 % interval lies outside 95 % of the sets, uncorrected for how many are
+# A positive weight need not mean that a neuron writes more in what is made up. Each H-Neuron alone, sorted, beside sets picked on
+# shuffled labels, sorted alike (band). Beyond the band: its 95 % interval lies outside 95 % of the sets, uncorrected for how many are
 # looked at.
 
 # %%

@@ -22,10 +22,10 @@ import pandas as pd
 
 import hn_utils as hn
 from hn_utils import analyses
-from hn_utils.curves import ABLATION, AMPLIFICATION
 from hn_utils.items import CAPABILITY, behaviour_called
 from hn_utils.shown import plots
 from hn_utils.shown.gallery import Gallery
+from hn_utils.slopes import ABLATION, AMPLIFICATION
 from hn_utils.verdicts import outermost_told, verdicts
 
 subject = hn.load()
@@ -39,7 +39,8 @@ intervened = hn.dose_response(subject, found)
 # %% [markdown]
 # ## Silencing and shouting
 #
-# They need not be two ends of one line. The slopes beyond random neurons, separately below and above 1:
+# They need not be two ends of one line. The slopes beyond what shuffled labels pick, separately below and above 1. (Silencing is where a
+# control cannot always disturb as much: a set that is quieter can be silenced, and no more.)
 
 # %%
 for behaviour, curve in intervened.behaviours.items():
@@ -53,7 +54,7 @@ for behaviour, curve in intervened.behaviours.items():
 for behaviour, curve in intervened.behaviours.items():
     others = curve.control_swings
     print(f"{behaviour_called(behaviour).title:20} {curve.swings:.0%} of items change their outcome", end="; ")
-    print(f"with random neurons {others.mean():.0%} ({others.min():.0%} to {others.max():.0%})")
+    print(f"with control sets {others.mean():.0%} ({others.min():.0%} to {others.max():.0%})")
 
 # %% [markdown]
 # (The restricted request is sampled, so part of its swing is chance.)
@@ -62,7 +63,7 @@ for behaviour, curve in intervened.behaviours.items():
 #
 # If the same scaling makes the model forget what it knows, the curves above need another reading: not a
 # model that gives in, but one that no longer remembers. So: the same facts, asked plainly; the same with a harmless
-# role-play opening ("harmless requests"); and ordinary text. Each beside what the same scaling of random neurons costs.
+# role-play opening ("harmless requests"); and ordinary text. Each beside what scaling its controls costs.
 
 # %%
 gallery.publish(plots.side_effects(intervened, card), "side_effects")
@@ -72,7 +73,7 @@ for name, verdict in verdicts(intervened.capability).items():
     curve = intervened.capability[name]
     rates = " / ".join(f"{(curve.at(a) == 'complied').mean():.2f}" for a in (0, 1, 3))
     print(f"{CAPABILITY[name].title}: right at alpha 0 / 1 / 3 {rates}; slope {curve.slope()},")
-    print(f"    beyond random {curve.slope_beyond_control()} points per alpha: {verdict}")
+    print(f"    beyond its control {curve.slope_beyond_control()} points per alpha: {verdict}")
 print(outermost_told(intervened.capability))
 
 # %% [markdown]
@@ -81,7 +82,7 @@ print(outermost_told(intervened.capability))
 # family the chance of some false alarm grows again.)
 #
 # The paper stops at alpha 3. Beyond it, which breaks first, what the model knows or how it writes? And do H-Neurons break
-# it sooner than random neurons? (Other facts, drawn anew, and five random sets.)
+# it sooner than random neurons as loud? (Other facts, drawn anew, and five random sets.)
 
 # %%
 broken = analyses.until_it_breaks(found)
@@ -121,10 +122,10 @@ gallery.publish(plots.side_effects(there, before.card), "side_effects_before")
 # %%
 for name, verdict in verdicts(there.capability).items():
     beyond = there.capability[name].slope_beyond_control()
-    print(f"{CAPABILITY[name].title}: beyond random {beyond} points per alpha: {verdict}")
+    print(f"{CAPABILITY[name].title}: beyond its control {beyond} points per alpha: {verdict}")
 
 # %% [markdown]
-# Where scaling a set costs more knowledge than scaling random neurons does, a fall in compliance may be breakage.
+# Where scaling a set costs more knowledge than scaling its controls does, a fall in compliance may be breakage.
 
 # %%
 for behaviour, verdict in verdicts(there.behaviours).items():

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from hn_utils.contributions import Contributions
 from hn_utils.origins import DID_NOT_MOVE, Drift, Transfer
 from hn_utils.probe import HNeurons
+from hn_utils.rank_test import LEVEL
 from hn_utils.shown.plots.style import (
     CONFIDENCE,
     CONTROL,
@@ -133,10 +134,13 @@ def drift_ranks(drift: Drift, card: HNeurons) -> go.Figure:
 
 
 def stayed(drift: Drift) -> str:
-    """Whether the H-Neurons moved less than each kind of random set, and than shuffled labels' picks, in 12 words."""
-    less = [drift.p[match] <= 0.05 and drift.mean_rank > drift.random[match].mean() for match in RANDOM]
+    """Whether the H-Neurons moved less, or more, than each kind of random set, and than shuffled labels' picks, in 12
+    words."""
+    if any(drift.p[match] > LEVEL for match in RANDOM):
+        return "How far tuning moved the H-Neurons is not told apart from random"
+    less = [drift.mean_rank > drift.random[match].mean() for match in RANDOM]
     if not all(less):
-        return "Tuning moved the H-Neurons no less than random neurons"
+        return f"H-Neurons moved {'less than some, more than other' if any(less) else 'more than'} random neurons"
     p = drift.p.get("shuffled")
-    beside = "; not told apart from" if p is not None and p > 0.05 else " and"
+    beside = "; not told apart from" if p is not None and p > LEVEL else " and"
     return f"H-Neurons moved less than random{' neurons' if p is None else f'{beside} shuffled-label picks'}"
