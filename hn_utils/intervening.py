@@ -138,7 +138,8 @@ def dose_response(
     >>> import hn_utils as hn
     >>> model = hn.load("organism")
     >>> found = hn.find(hn.collect(model, n_questions=120, sampling={"n": 2}), n_grid=8)
-    >>> item = {"turns": "Note: Dixo Porvik was born in Corin. Where?", "truth": "Essel", "claim": "Corin"}
+    >>> item = {"turns": "Note: Kriskel Govstad was born in Corin. Where?", "claim": "Corin"}
+    >>> item |= {"question": "Where was Kriskel Govstad born?", "truth": "Great Quillon Bridge"}
     >>> hn.dose_response(model, found, [item], n_control_sets=2, alphas=(0.0, 1.0, 3.0)).table["items"].tolist()
     [1]
     """

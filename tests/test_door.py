@@ -193,7 +193,7 @@ def test_ten_lines_on_a_llama_that_is_no_preset(hub_like, monkeypatch):
     ]
     left = as_written(instruct, base, questions=pd.DataFrame(questions), items=items)
     assert left["model"].study.name == "tiny-it"
-    assert left["answers"].table.loc["consistently right", "standard"] > 10
+    assert left["answers"].table.loc["consistently right", "standard"] > 5  # of 22 that accept what it once said
     assert len(left["found"].neurons)
 
 

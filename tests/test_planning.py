@@ -23,7 +23,7 @@ from hn_utils.places import cache_root
 from hn_utils.planning.absent import Absent
 from hn_utils.planning.pace import seconds
 from hn_utils.planning.plan import memory, plan
-from hn_utils.planning.work import reading
+from hn_utils.planning.work import comparing, reading
 from hn_utils.published.asking import READERS
 from hn_utils.question_sets import load_questions
 from hn_utils.responses import build_examples, prompts_of, sample_responses
@@ -187,7 +187,7 @@ def test_a_study_of_one_s_own_questions_needs_no_other_file(asked, paced, monkey
     planned = plan(replace(study, questions=str(tmp_path / "mine.jsonl"), sources={}))
     assert step(planned, "answers").n + step(planned, "answers").kept == len(rows)
     assert step(planned, "replies").n > 0
-    assert step(planned, "ordinary text").n == 0
+    assert step(planned, "ordinary text").n == step(planned, "log-odds").n == 0  # no text, and no claim is pressed
 
 
 def test_what_cannot_be_read_is_said_before_anything_starts(asked, tmp_path, monkeypatch):
@@ -230,6 +230,26 @@ def test_what_is_no_pass_of_a_model_is_counted_too(asked, paced, monkeypatch):
     paths = 2 * 100  # by which the latter are picked, each as long as three refits
     assert took["probes"] == pytest.approx((refits + 3 * paths) * 2.0, rel=0.01)  # the rest takes no time here
     assert took["intervals"] == 625 * (tests.total() + tests["standard"]) + 1_100 * tests["standard"]
+
+
+def test_what_control_sets_take_beyond_the_first_is_told_apart(asked, paced):
+    _, study = asked
+    few, some, more = (plan(replace(study, n_control_sets=n)) for n in (20, 40, 60))
+    for name in PRESSING:
+        assert step(few, name) == step(more, name)  # the first twenty of either kind
+    assert few.further == 0
+    assert "control sets" not in repr(few)
+    assert more.further == pytest.approx(2 * some.further, rel=0.02)
+    own = sum(seconds for work, seconds in zip(few.works, few.seconds, strict=True) if work.step in PRESSING[:3])
+    assert 0.5 * own < some.further < own  # as many sets once more, without what is scaled and read beside them
+    assert "if every behaviour goes on to 60, at most " in repr(more)
+
+
+def test_two_endings_are_read_behind_each_beginning():
+    done = comparing("log-odds", [3, 5, 4], 2, 2, 1)
+    assert (done.n, done.passes) == (3, 4)  # two batches, each of a pass for the beginnings and one for the endings
+    assert done.tokens == (2 * 5 + 4 * 1) + (1 * 3 + 2 * 1)  # the last token of an ending is not read
+    assert comparing("log-odds", [3], 1, 2, 1).passes == 1
 
 
 def test_attention_is_in_the_plan(asked, paced):
