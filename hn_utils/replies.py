@@ -99,7 +99,9 @@ def known_items(subject: Subject, items: Sequence[Item], study: Study) -> list[I
     plain question are kept, and how many of these press a fact is told once. Raises ValueError if it knows none.
     """
     if unverified := [item for item in items if item.rule in ABOUT_FACTS and not item.verified]:
-        tell_once(f"{len(unverified)} items name no plain question: whether the model knows their fact was not checked")
+        many = len(unverified)
+        named = "1 item names" if many == 1 else f"{many} items name"
+        tell_once(f"{named} no plain question: whether the model knows their fact was not checked")
     plain = {text: item for item in items for text in item.openings}
     replies = replies_of_own_length(subject, list(plain.values()), subject.asked(list(plain)), study)
     pairs = zip(plain.items(), replies, strict=True)

@@ -62,7 +62,8 @@ def test_what_pairs_of_equal_confidence_tell():
         return str(Added(Estimate(0, 0, 0, 9), Estimate(value, low, high, 122), 0.43, 122))
 
     assert told(0.42, 0.33, 0.51) == (
-        "of 122 pairs of equal confidence the H-Neurons order 0.42 [0.33, 0.51] rightly, picks on shuffled labels 0.43: "
+        "of 122 pairs of equal confidence the H-Neurons order 0.42 [0.33, 0.51] rightly, picks on shuffled labels "
+        "0.43: "
         "not told apart from one half"
     )
     assert told(0.60, 0.55, 0.65).endswith("more than one half")

@@ -137,6 +137,8 @@ def pressed(model: Absent, study: Study, collected: Collected | None) -> Pressed
         first, more = len(study.alphas) + control_doses(study), further_doses(study, group[0].behaviour)
         for doses in (len(study.alphas), *KINDS * [control_doses(study) // KINDS]):
             works += at_doses(model, group, doses)
+        for doses in (len(study.alphas), SCALED * min(study.n_graded_sets, study.n_control_sets)):
+            works.append(compared_at(model, group, doses))
         further += at_doses(model, group, more)
         n_judged = sum(item.rule not in RULES for item in group)
         judged += n_judged * first
@@ -177,17 +179,23 @@ def unscaled(model: Absent, items: Sequence[Item]) -> list[Work]:
 
 
 def at_doses(model: Absent, items: Sequence[Item], doses: int) -> list[Work]:
-    """Replies to items of one kind at so many doses, how likely these are, and log-odds."""
+    """Replies to items of one kind at so many doses, and how likely these are."""
     lengths, new, rows = prompt_lengths(model, items), longest(items[0].max_new_tokens), model.study.batch_rows
     cells = [length for length in lengths for _ in range(doses)]
-    compared = [(i, item) for i, item in enumerate(items) if is_graded(item)]
-    shared = [lengths[i] + (1 if item.shape else new) for i, item in compared for _ in range(doses)]
-    endings = model.tokenized([text for _, item in compared for text in (item.claim or "", item.truth)])
     return [
         writing("replies", cells, rows, 1, new, model.heads, scaled=True),
         reading("likelihood of replies", [length + new for length in cells], rows, rows, model.heads),
-        comparing("log-odds", shared, max(map(len, endings), default=0), max(1, rows // 2), model.heads),
     ]
+
+
+def compared_at(model: Absent, items: Sequence[Item], doses: int) -> Work:
+    """The log-odds of items of one kind at so many doses."""
+    lengths, new = prompt_lengths(model, items), longest(items[0].max_new_tokens)
+    compared = [(i, item) for i, item in enumerate(items) if is_graded(item)]
+    shared = [lengths[i] + (1 if item.shape else new) for i, item in compared for _ in range(doses)]
+    endings = model.tokenized([text for _, item in compared for text in (item.claim or "", item.truth)])
+    at_once = max(1, model.study.batch_rows // 2)
+    return comparing("log-odds", shared, max(map(len, endings), default=0), at_once, model.heads)
 
 
 def is_graded(item: Item) -> bool:
