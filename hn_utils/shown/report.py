@@ -24,9 +24,9 @@ from hn_utils.study import Study
 from hn_utils.verdicts import Verdict, detectable, verdicts
 
 VERDICTS = {
-    "replicates": "the paper measured it, and here it is beyond its hardest control, as large as the paper's smallest",
+    "replicates": "the paper measured it, and here it is beyond its hardest control; a slope or a transfer is as large, too",
     "there": "beyond its hardest control; the paper did not measure it",
-    "weaker": "beyond an easy control alone, or smaller than the paper's smallest",
+    "weaker": "beyond an easy control alone; or a slope or a transfer is smaller than the paper's",
     "contradicts": "there, the other way round",
     "not told apart": "from its hardest control; of a slope: where one as large as the paper's would have been seen",
     "cannot say": "there is too little to measure, or one as large as the paper's would not have been seen",
