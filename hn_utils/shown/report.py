@@ -24,7 +24,7 @@ from hn_utils.study import Study
 from hn_utils.verdicts import Verdict, detectable, verdicts
 
 VERDICTS = {
-    "replicates": "the paper measured it, and here it is beyond its hardest control; a slope or transfer is as large, too",
+    "replicates": "the paper measured it, and here it is beyond its hardest control; a slope is as large, too",
     "there": "beyond its hardest control; the paper did not measure it",
     "weaker": "beyond an easy control alone; or a slope or a transfer is smaller than the paper's",
     "contradicts": "there, the other way round",
