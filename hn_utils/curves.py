@@ -20,7 +20,7 @@ from hn_utils.slopes import CONTROL_ALPHAS, Sloped
 from hn_utils.study import Study
 from hn_utils.subject import Subject
 
-AT_ONCE = 20  # control sets of a kind between two looks at whether more can change a verdict
+AT_ONCE = 10  # control sets of a kind between two looks at whether more can change a verdict
 
 
 @dataclass(frozen=True)

@@ -145,23 +145,29 @@ print(planted.headline)
 # What a prediction should have considered: L1 pays for every neuron. Where several say the same, one will do. So a short list can be *right* (high *precision*) without being *complete* (high *recall*).
 #
 # **And did the labels lead there?** Shuffle right and wrong among the training answers, and let the same procedure pick as many neurons.
-# That is the *selected null*: it has been through the same selection. Of a hundred shuffles:
+# That is the *selected null*: it has been through the same selection. In three forms, a hundred shuffles each:
 
 # %%
-X_planted, _ = planted.training_data
-for form, title in SELECTED_NAMES.items():
-    sets = {tuple(fit.neurons.tolist()) for fit in planted.selected[form]}
-    print(
-        f"{title}: {len(sets)} different sets; H-Neurons {planted.beyond[form]} beyond them (rank p = {planted.p[form]:.3f})"
-    )
 one_vs_one = hn.find(planted.collected, other=None)
-print(f"1-vs-1: {one_vs_one.headline}")
+for name, one, form in (
+    ("3-vs-1, any neuron", planted, "any"),
+    ("3-vs-1, H-Neurons left out", planted, "others"),
+    ("1-vs-1, any neuron", one_vs_one, "any"),
+):
+    picks = [fit.neurons.tolist() for fit in one.selected[form]]
+    same = sum(pick == sorted(one.neurons.tolist()) for pick in picks)
+    print(
+        f"{name}: {len({tuple(pick) for pick in picks})} different sets, {same} of {len(picks)} the H-Neurons themselves;"
+    )
+    print(f"    H-Neurons {one.beyond[form]} of AUROC beyond the picks, rank p = {one.p[form]:.3f}")
 
 # %% [markdown]
 # In the 3-vs-1 form three kinds of row teach only where an answer is. A neuron that fires at answers and nowhere else is picked *whatever the
-# labels say*. So here the first line says 0: to have found this neuron is no evidence that it knows what is false, although it does. The second
-# line leaves the H-Neurons out of what may be picked: it says whether they detect more than whatever else the procedure would have taken. *1-vs-1*
-# trains on answers alone: there only the labels can lead anywhere, and shuffled ones lead to noise. Each form answers one question; no form answers both.
+# labels say*. So here the first line says 0: to have found this neuron is no evidence that it knows what is false, although it does. The
+# second line leaves the H-Neurons out of what may be picked: it says whether they detect more than whatever else the procedure would have
+# taken (but look how many different sets that is: a rank among a single set says nothing). *1-vs-1* trains on answers alone, so that only
+# labels can lead anywhere; but a neuron whose contributions vary as much as this one's is taken by chance as well. Each form answers one
+# question; none answers all.
 #
 # **Exercise: find the planted neurons** (15 minutes, difficulty 2 of 3). From contributions `[answer, neuron]` name the `k` neurons whose
 # contribution, each alone, tells made-up from true best (by `auroc(labels, scores)`). Return them, their precision and their recall.
