@@ -27,7 +27,10 @@ _DENIES_WHAT_FOLLOWS = re.compile(
     r"|wrong|wrongly|incorrect|incorrectly|false|falsely|untrue|inaccurate|mistakenly|mistaken|erroneously|erroneous"
     r"|myth|misconception|mistake|error|falsehood|apologi[sz]e for|sorry for|confusing \w+ with|mixing \w+ up with)\b"
 )
-_DENIES_NOTHING = re.compile(r"\bnot (?:only|just|merely|simply|surprising|surprisingly)\b|\bno wonder\b")
+_DENIES_NOTHING = re.compile(
+    r"\bnot (?:only|just|merely|simply|surprising|surprisingly)\b|\bno (?:wonder|question|idea)\b"
+    r"|\bdid not know\b"
+)
 _DENIED_BY_ITS_VERB = re.compile(
     rf"^{_ADVERBS}(?:(?:did|does|do|was|were|is|are|has|had|have|could|can|would|will|should|must|may|might) "
     rf"{_ADVERBS}(?:not|never)|cannot|never|had nothing to do|has nothing to do)\b"

@@ -299,9 +299,11 @@ def loud_sets(
     chosen = np.asarray(chosen)
     layers = []
     for layer in np.unique(chosen // d_mlp):
-        of_layer = np.arange(layer * d_mlp, (layer + 1) * d_mlp)
-        wanted = magnitude[chosen[chosen // d_mlp == layer]].sum()
-        layers.append((np.setdiff1d(of_layer, chosen), wanted))
+        others = np.setdiff1d(np.arange(layer * d_mlp, (layer + 1) * d_mlp), chosen)
+        if len(others):
+            layers.append((others, magnitude[chosen[chosen // d_mlp == layer]].sum()))
+    if not layers:
+        raise ValueError(f"{len(chosen)} neurons are all of their layers: no others are left to draw from")
     return [
         np.sort(np.concatenate([_as_loud(pool, wanted, magnitude, rng) for pool, wanted in layers]))
         for _ in range(n_sets)
@@ -329,8 +331,9 @@ def _as_loud(
 class Control:
     """A set of neurons (flat) that is scaled beside those under study, and what it is multiplied by in their place.
 
-    `loudness` is its summed mean contribution over that of the neurons under study. `alphas` are by their alpha; away
-    from 1 each is chosen such that the set changes as much of its layers' writes, on average, as they do at theirs.
+    `loudness` is its summed mean contribution over that of the neurons under study. The set is turned so far that its
+    summed contribution changes by as much as theirs. That is a sum of lengths: writes in different directions add up to
+    less, and more so where there are more of them.
     """
 
     neurons: Int[np.ndarray, "m"]
@@ -347,6 +350,13 @@ class Control:
         further = min(1 / max(self.loudness, 1e-9), LOUDER)
         return max(0.0, 1 + (of_studied - 1) * further)
 
+    def reached(self, of_studied: float) -> float:
+        """The alpha of the neurons under study at which they would change by as much as this set does. Where the set is
+        quieter and cannot be turned below 0, it lies nearer to 1 than theirs."""
+        if abs(self.loudness - 1) <= EQUAL:
+            return of_studied
+        return 1 + (self.alpha(of_studied) - 1) * self.loudness
+
     def disturbance(self, of_studied: float) -> float:
         """How much this set changes over what the neurons under study change at that alpha: 1 is as much."""
         return abs(self.alpha(of_studied) - 1) * self.loudness / abs(of_studied - 1)
@@ -356,7 +366,10 @@ def control_of(
     neurons: Int[np.ndarray, "m"], studied: Int[np.ndarray, "k"], magnitude: Float[np.ndarray, "layer_neuron"]
 ) -> Control:
     """A set of neurons as a control of those under study, both flat. `magnitude` is their mean contribution."""
-    return Control(np.asarray(neurons), float(magnitude[neurons].sum() / magnitude[studied].sum()))
+    of_studied = float(magnitude[studied].sum())
+    if not of_studied > 0:
+        raise ValueError("the neurons under study contribute nothing: there is nothing to disturb as much as")
+    return Control(np.asarray(neurons), float(magnitude[neurons].sum()) / of_studied)
 
 
 def shuffled(labels: np.ndarray, seed: int) -> np.ndarray:

@@ -110,11 +110,6 @@ class DoseResponse(Sloped):
         """Mean over the control sets of their summed mean contribution over that of the neurons under study."""
         return float(np.mean([control.loudness for control in self.controls])) if self.controls else float("nan")
 
-    @property
-    def n_different(self) -> int:
-        """How many of the control sets differ: shuffled labels may pick the same again and again."""
-        return len({tuple(np.sort(control.neurons).tolist()) for control in self.controls})
-
     def disturbance(self, alpha: float) -> float:
         """Mean over the control sets of how much they change over what the neurons under study change at this alpha."""
         return float(np.mean([c.disturbance(alpha) for c in self.controls])) if self.controls else float("nan")
@@ -133,6 +128,7 @@ class GradedResponse(Sloped):
     alphas: np.ndarray
     log_odds: Float[np.ndarray, "item alpha"]
     control_values: Float[np.ndarray, "set item alpha"]
+    controls: Sequence[Control] = ()
     loud: GradedResponse | None = None
     n_at_most: int = 0
 
@@ -226,7 +222,8 @@ def graded_curves_of(
         doses = [Dose(control.neurons, control.alpha(a)) for control in controls for a in CONTROL_ALPHAS]
         odds = log_odds(subject, curve.items, doses, study)
         by_set = odds.reshape(len(curve.items), len(controls), len(CONTROL_ALPHAS)).swapaxes(0, 1)  # [set, item, alpha]
-        return replace(curve, control_values=np.concatenate([curve.control_values, by_set]))
+        values = np.concatenate([curve.control_values, by_set])
+        return replace(curve, control_values=values, controls=(*curve.controls, *controls))
 
     return _beside_controls(bare, beside, selected, loud)
 

@@ -40,7 +40,7 @@ from hn_utils.probe import (
     refits,
     three_vs_one,
 )
-from hn_utils.rank_test import two_sided_rank_p
+from hn_utils.rank_test import sets_needed, two_sided_rank_p
 from hn_utils.reader import normalise
 from hn_utils.selected import Selection
 from hn_utils.study import Study, check_given
@@ -99,6 +99,11 @@ class Found(Tabled):
     def control(self) -> list[Fit]:
         """The hardest control: what the same procedure picks on shuffled labels, among any neurons."""
         return self.selected["any"]
+
+    def control_for(self, n_tests: int) -> list[Fit]:
+        """The hardest control, of as many shuffles as a rank needs to be corrected for so many tests."""
+        n = max(N_SELECTED, sets_needed(n_tests))
+        return refits(*self.training_data, self.selection("any").sets(0, n))
 
     @property
     def neurons(self) -> Int[np.ndarray, "h"]:

@@ -67,7 +67,7 @@ class Intervened(Tabled):
             told.setdefault(verdict.word, []).append(slope)
         words = "; ".join(f"{', '.join(slopes)} ({word})" for word, slopes in told.items())
         scaled = f"{counted(len(self.card.rows), 'H-Neuron')} of {self.card.model} scaled"
-        return f"{scaled}, points per alpha beyond what shuffled labels pick: {words}"
+        return f"{scaled}, points per alpha beyond what shuffled labels pick instead: {words}"
 
     @property
     def table(self) -> pd.DataFrame:
@@ -85,7 +85,7 @@ class Intervened(Tabled):
                     "items": len(curve.items),
                     "complied at alpha 1": (curve.at(1) == "complied").mean(),
                     "slope, H-Neurons": curve.slope(),
-                    **beside(curve, "picked on shuffled labels"),
+                    **beside(curve, "picked on shuffled labels instead"),
                     **({} if curve.loud is None else beside(curve.loud, "random, as loud")),
                     "corrected p": np.nan if told[name].p is None else told[name].p,
                     "verdict": told[name].word,
@@ -105,7 +105,7 @@ class Intervened(Tabled):
                     "behaviour": behaviour_called(name).title,
                     "items": len(curve.items),
                     "slope, H-Neurons": curve.slope(),
-                    "slope beyond picked on shuffled labels": curve.slope_beyond_control(),
+                    "slope beyond picked on shuffled labels instead": curve.slope_beyond_control(),
                     "sets": len(curve.control_values),
                     "corrected p": np.nan if told[name].p is None else told[name].p,
                     "verdict": told[name].word,
@@ -161,7 +161,7 @@ def dose_response(
     behaviours = curves_of(model, pressed, found.neurons, study, *controls[0])
     capability = curves_of(model, checks, found.neurons, study, *controls[1])
     some = replace(study, n_control_sets=min(study.n_control_sets, study.n_graded_sets))
-    graded = graded_curves_of(model, pressed, found.neurons, study, selected_controls(found, some))
+    graded = graded_curves_of(model, pressed, found.neurons, study, *controls_of(found, some))
     return Intervened(found.card, behaviours, capability, graded, text)
 
 
@@ -180,6 +180,7 @@ def beside(curve: DoseResponse, control: str) -> dict[str, Any]:
         f"different sets, {control}": curve.n_different,
         f"loudness, {control}": curve.loudness,
         f"disturbance at alpha 3, {control}": curve.disturbance(3.0),
+        f"broken at alpha 3, {control}": curve.control_broken[:, -1].mean() if len(curve.controls) else np.nan,
         f"disturbance at alpha 0, {control}": curve.disturbance(0.0),
     }
 

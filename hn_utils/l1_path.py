@@ -271,7 +271,9 @@ class Search:
     def bring_in(self) -> None:
         """Add the columns that pull hardest."""
         n = min(self.n_wanted, self.n_free - len(self.columns))
-        wanted = np.argsort(-self.force, kind="stable")[:n]
+        force = self.force.copy()
+        force[self.never] = -1  # behind those that do not pull at all
+        wanted = np.argsort(-force, kind="stable")[:n]
         self.columns, self.A = np.append(self.columns, wanted), beside(self.A, self.X.columns(wanted))
 
     def enough(self, w: np.ndarray) -> bool:

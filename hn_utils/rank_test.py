@@ -23,7 +23,7 @@ ROUNDING = 1e-9  # values closer than this are equal
 def tail_p(own: float, sets: Float[np.ndarray, "set"]) -> float:
     """One-sided p of a value as large, control sets in the order in which they were drawn: ENOUGH over the number of
     sets up to the last of ENOUGH that are as large; if there are fewer, their share, the value itself included."""
-    as_large = np.cumsum(np.asarray(sets) >= own - ROUNDING)
+    as_large = np.cumsum(~(np.asarray(sets) < own - ROUNDING))  # one that is no number counts as large
     if len(as_large) and as_large[-1] >= ENOUGH:
         return ENOUGH / (1 + int(np.argmax(as_large >= ENOUGH)))
     return (1 + int(as_large[-1] if len(as_large) else 0)) / (1 + len(as_large))
@@ -49,8 +49,8 @@ def possible_p(own: float, sets: Float[np.ndarray, "set"], n_at_most: int) -> fl
     only be larger.
     """
     sets = np.asarray(sets)
-    above = int((sets >= own - ROUNDING).sum())
-    below = int((sets <= own + ROUNDING).sum())
+    above = int((~(sets < own - ROUNDING)).sum())
+    below = int((~(sets > own + ROUNDING)).sum())
     return min(1.0, 2 * (1 + min(above, below)) / (1 + max(n_at_most, len(sets))))
 
 

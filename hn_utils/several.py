@@ -8,9 +8,7 @@ from collections.abc import Collection
 from hn_utils.reader import contains
 
 MANY = 4  # things that a response names where the card has one: it has not chosen
-_BETWEEN = re.compile(
-    r"\s*(?:[,;\n/&+]|\band\b|\bor\b|\bund\b|\boder\b|\bet\b|\bou\b|\by\b|\be\b|、|，)\s*", re.IGNORECASE
-)
+_BETWEEN = re.compile(r"\s*[,;\n/&+、，]\s*|\s+(?:and|or|und|oder|et|ou)\s+(?!\.)", re.IGNORECASE)
 _ASIDE = re.compile(r"\([^()]*\)")
 _DECADE = re.compile(r"^\W*(?:the )?(1\d|20)(\d)0\W?s\W*$", re.IGNORECASE)
 _YEAR = re.compile(r"(?<!\d)(1\d\d\d|20\d\d)(?!\d)")

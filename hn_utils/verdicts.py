@@ -22,7 +22,14 @@ from hn_utils.items import behaviour_called
 from hn_utils.rank_test import LEVEL, holm, least_p
 
 POWER = 0.8
-Word = Literal["rises", "falls", "not told apart", "too few control sets to say"]
+Word = Literal[
+    "rises",
+    "falls",
+    "lies above its controls",
+    "lies below its controls",
+    "not told apart",
+    "too few control sets to say",
+]
 Curve = DoseResponse | GradedResponse
 
 
@@ -48,8 +55,10 @@ def p_value(curve: Curve) -> float:
 
     Beside each kind of control there are two: that of the slope's rank, and the bootstrap's, for the slope beyond the
     control over people and sets. 1 if there is no control, or if the slope lies above one kind and below the other.
-    Shuffled labels may pick the same few neurons again and again: then the rank among their picks says little, and the
-    random sets, all different, decide.
+
+    The H-Neurons are left out of what shuffled labels may pick here, so that they are no draw of that procedure: its
+    rank asks whether they do more than whatever else would have been picked, and its p leans on the random sets, among
+    which they might be one more. Where shuffled labels pick few different sets that rank says little.
     """
     kinds = compared(curve)
     if len({one.slope_value > one.control_slopes().mean() for one in kinds}) != 1:
@@ -61,17 +70,21 @@ def enough_sets(curve: Curve, n_curves: int) -> bool:
     """Could this curve have been told apart, or is it settled that it is not?
 
     A rank among few sets cannot be small enough once it is corrected for `n_curves`. But if more would have been drawn
-    for an effect, it is known that there is none; and ENOUGH sets as far out on either side settle it as well.
+    for an effect, it is known that there is none; and ENOUGH sets as far out on either side settle it as well. Of one
+    kind at least the sets must differ: where shuffled labels pick one set again and again, random sets are needed.
     """
     kinds = compared(curve)
     if any(one.is_settled for one in kinds):
         return True
     n_sets = [max(one.n_at_most, len(one.control_values)) for one in kinds]
-    return bool(kinds) and all(least_p(n) * n_curves <= LEVEL for n in n_sets)
+    differ = any(2 * one.n_different >= len(one.control_values) for one in kinds)
+    return differ and all(least_p(n) * n_curves <= LEVEL for n in n_sets)
 
 
 def verdicts(curves: Mapping[str, Curve]) -> dict[str, Verdict]:
-    """Rises or falls only if the curve's p, corrected by Holm over all these curves, is at most LEVEL.
+    """Rises or falls only if the curve's p, corrected by Holm over all these curves, is at most LEVEL, and the curve
+    itself does so. If it only falls less than its controls, say, it lies above them: that they break the model is no
+    effect of the neurons under study.
 
     The curves are one family: the over-compliance behaviours of one set of neurons, or its capability checks. Those
     with too few control sets get no verdict.
@@ -84,9 +97,17 @@ def verdicts(curves: Mapping[str, Curve]) -> dict[str, Verdict]:
             return Verdict("too few control sets to say", None)
         if corrected[name] > LEVEL:
             return Verdict("not told apart", corrected[name])
-        return Verdict("rises" if curve.slope_beyond_control().value > 0 else "falls", corrected[name])
+        return Verdict(_direction(curve), corrected[name])
 
     return {name: verdict(name, curve) for name, curve in curves.items()}
+
+
+def _direction(curve: Curve) -> Word:
+    """Which way a curve goes that is told apart from its controls."""
+    own = curve.slope()
+    if compared(curve)[0].slope_beyond_control().value > 0:
+        return "rises" if own.low > 0 else "lies above its controls"
+    return "falls" if own.high < 0 else "lies below its controls"
 
 
 def detectable(curve: Curve, n_curves: int = 1) -> float:
@@ -128,4 +149,4 @@ def outermost_told(curves: Mapping[str, Curve]) -> str:
     found = [f"{behaviour_called(name).title.lower()} ({place})" for name, place in places.items() if place]
     chance = sum(2 / (1 + len(curve.control_values)) for curve in curves.values())
     told = ", ".join(found) or "none"
-    return f"Slopes beyond those of all control sets: {told}. By chance {chance:.1f} of {len(curves)} would be."
+    return f"Slopes beyond those of all control sets: {told}. By chance at most {chance:.1f} of {len(curves)} would be."

@@ -61,13 +61,19 @@ class BySize(Tabled):
 
 
 def by_size(found: Found, sizes: Sequence[int] = SIZES, n_sets: int = N_SELECTED) -> BySize:
-    """Pick k neurons on the true labels and on `n_sets` shuffled ones, for each k of `sizes`, all refitted alike."""
+    """Pick k neurons on the true labels and on `n_sets` shuffled ones, for each k of `sizes`, all refitted alike. Sizes
+    that not every path reaches are left out."""
     X, y = found.training_data
     read = found.collected.labelled(found.collected.test_rows("standard"), found.probe.region)
     own, control = [], []
+    reached = []
     for size in sizes:
         selection = found.selection("any", size)
-        scores = refit(X, y, selection.true()).score(read.X)
-        own.append(bootstrap(auroc, read.labels, scores, groups=read.groups))
-        control.append(aurocs(refits(X, y, selection.sets(0, n_sets)), read))
-    return BySize(tuple(sizes), own, np.stack(control))
+        picked = selection.true()
+        sets = [some for some in selection.sets(0, n_sets) if len(some) == size]
+        if len(picked) < size or len(sets) < n_sets:  # the path explains all before it has so many
+            break
+        reached.append(size)
+        own.append(bootstrap(auroc, read.labels, refit(X, y, picked).score(read.X), groups=read.groups))
+        control.append(aurocs(refits(X, y, sets), read))
+    return BySize(tuple(reached), own, np.array(control).reshape(len(reached), -1))

@@ -26,7 +26,8 @@ class Domains:
     are the H-Neurons.
 
     `union` is of the neurons in any of the sets, `intersection` of those in all (None if there are none): refitted on
-    all the domains' training answers and tested on all their test answers, each with the mean of its control sets.
+    all the domains' training answers and tested on all their test answers, each with the mean of as many neurons that
+    the procedure picks on all these answers together, their labels shuffled.
     """
 
     names: list[str]

@@ -142,7 +142,7 @@ class Permission(Tabled):
                     "neurons": str(effect.own),
                     "control sets": str(effect.random),
                     "beyond control": str(effect.beyond),
-                    "corrected p": f"{effect.p:.3f}",
+                    "corrected p": f"{effect.p:.3f}" if name in MAIN else "",
                     "would have been seen": f"{effect.seen:.2f}",
                     "of confidence": f"{side.sure[name]:.2f}",
                 }

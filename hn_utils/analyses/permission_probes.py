@@ -21,14 +21,16 @@ from hn_utils.analyses.domains import MIN_TO_TRAIN, Fits, beside_control
 from hn_utils.collecting import Collected, later
 from hn_utils.controls import Estimate, auroc, beyond_random, bootstrap, control_of, spread
 from hn_utils.curves import ControlSource, DoseResponse, curves_of
-from hn_utils.finding import N_RANDOM_PROBES, Found, fit_on, scores_of
+from hn_utils.finding import Found, fit_on, scores_of
 from hn_utils.intervening import few_known, loud_controls
 from hn_utils.items import Item, behaviour_called, plain_item
+from hn_utils.rank_test import sets_needed
 from hn_utils.slopes import ABLATION, CONTROL_ALPHAS
 from hn_utils.study import Study
 from hn_utils.tabled import Tabled
 from hn_utils.verdicts import detectable, verdicts
 
+N_TURNED = 4  # behaviours that share a verdict when the sets are scaled
 CONTRASTS = ("falsehood, allowed", "falsehood, restricted", "restriction, true", "restriction, false")
 
 
@@ -93,7 +95,7 @@ def two_probes(crossed: Crossed) -> Probes:
         "restriction, true": about(crossed, false == 0, cells // 2),
         "restriction, false": about(crossed, false == 1, cells // 2),
     }
-    fits = {"H-Neurons": Fits(found.refitted, found.control)}
+    fits = {"H-Neurons": Fits(found.refitted, found.control_for(N_TURNED))}
     for name, contrast in (("falsehood probe", CONTRASTS[0]), ("restriction probe", CONTRASTS[2])):
         fits[name] = trained(read[contrast], crossed, name)
     told = {name: {c: tested(read[c], some, found.probe.region) for c in CONTRASTS} for name, some in fits.items()}
@@ -118,7 +120,7 @@ def trained(answers: Collected, crossed: Crossed, name: str) -> Fits:
             f"{MIN_TO_TRAIN} and 1: give more rows about entities of those splits"
         )
     neurons = fit_on(answers, train, validation, region, None).fit.h_neurons
-    return beside_control(answers, train, neurons, N_RANDOM_PROBES, region, None)
+    return beside_control(answers, train, neurons, sets_needed(N_TURNED), region, None)
 
 
 def tested(answers: Collected, fits: Fits, region: str) -> Told:
@@ -156,9 +158,9 @@ class Turned(Tabled):
             f"{name}: {behaviour_called(behaviour).title.lower()} {verdict.word}"
             for name, curves in self.curves.items()
             for behaviour, verdict in verdicts(curves).items()
-            if verdict.word in ("rises", "falls")
+            if verdict.word != "not told apart"
         ]
-        return f"Scaled, {'; '.join(moved) or 'no set moves anything beyond its controls'}"
+        return f"Scaled, {'; '.join(moved) or 'no set is told apart from its controls'}"
 
     @property
     def table(self) -> pd.DataFrame:

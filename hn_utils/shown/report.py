@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,17 +16,18 @@ from hn_utils.curves import DoseResponse, GradedResponse
 from hn_utils.finding import Found, aurocs, beyond_controls, scores_of
 from hn_utils.intervening import Intervened
 from hn_utils.items import BEHAVIOURS, behaviour_called
+from hn_utils.l1_path import Fit
 from hn_utils.looking_back import Origins
 from hn_utils.origins import DID_NOT_MOVE, TOO_FEW, Drift, Transfer
 from hn_utils.probe import row_of
-from hn_utils.rank_test import LEVEL, two_sided_rank_p
+from hn_utils.rank_test import LEVEL, holm, two_sided_rank_p
 from hn_utils.study import Study
 from hn_utils.verdicts import Verdict, detectable, verdicts
 
 VERDICTS = {
     "replicates": "the paper measured it, and here it is beyond its hardest control; a slope is as large, too",
     "there": "beyond its hardest control; the paper did not measure it",
-    "weaker": "beyond an easy control alone; or a slope or a transfer is smaller than the paper's",
+    "weaker": "beyond one of two controls alone; or a slope or a transfer is smaller than the paper's",
     "contradicts": "there, the other way round",
     "not told apart": "from its hardest control; of a slope: where one as large as the paper's would have been seen",
     "cannot say": "there is too little to measure, or one as large as the paper's would not have been seen",
@@ -60,16 +61,17 @@ def paper_gains(part: str) -> tuple[float, ...]:
 
 
 def detection_verdict(beyond: Mapping[str, Estimate], p: float, measured: bool) -> str:
-    """Of AUROC, which hangs on no threshold, beside what the same procedure picks on shuffled labels (`p` is that of
-    the rank among these): weaker if only random neurons as loud are beaten."""
+    """Of AUROC, which hangs on no threshold, beside both controls: what the same procedure picks on shuffled labels, with
+    the corrected `p` of the rank among these, and random neurons as loud. Weaker if only one of them is beaten."""
     hardest, loud = beyond["any"], beyond["loud"]
     if np.isnan(hardest.value):
         return "cannot say"
-    if hardest.low > 0 and p <= LEVEL:
+    told_apart = p <= LEVEL
+    if hardest.low > 0 and told_apart and loud.low > 0:
         return "replicates" if measured else "there"
-    if hardest.high < 0 and p <= LEVEL:
+    if hardest.high < 0 and told_apart and loud.high < 0:
         return "contradicts"
-    return "weaker" if loud.low > 0 else "not told apart"
+    return "weaker" if loud.low > 0 or (hardest.low > 0 and told_apart) else "not told apart"
 
 
 def slope_verdict(curve: DoseResponse, verdict: Verdict, n_curves: int) -> str:
@@ -79,7 +81,7 @@ def slope_verdict(curve: DoseResponse, verdict: Verdict, n_curves: int) -> str:
         return measured if curve.slope_beyond_control().value >= PAPER_SLOPE else "weaker"
     if verdict.word == "falls":
         return "contradicts"
-    if verdict.p is None:
+    if verdict.word != "not told apart":
         return "cannot say"
     return "not told apart" if detectable(curve, n_curves) <= PAPER_SLOPE else "cannot say"
 
@@ -92,7 +94,7 @@ def transfer_verdict(base: Transfer) -> str:
         return "cannot say"
     if base.h_neurons.low <= 0.5:
         return "contradicts" if base.h_neurons.high < 0.5 else "not told apart"
-    stands_out = (base.random >= base.h_neurons.value).mean() <= 0.05
+    stands_out = two_sided_rank_p(base.h_neurons.value, base.random) <= LEVEL
     return "replicates" if stands_out and base.h_neurons.high >= PAPER_TRANSFER else "weaker"
 
 
@@ -138,8 +140,7 @@ def findings(found: Found, day: Everyday | None, intervened: Intervened, origins
     """A finding for every cell of Table 1 and Figures 3 and 4 that the study can speak to, and on everyday answers."""
     return [
         how_many(found),
-        *detection_findings(found),
-        *([] if day is None else [everyday_finding(day, found)]),
+        *detection_findings(found, day),
         *compliance_findings(intervened),
         *([] if origins is None else origin_findings(found, origins)),
     ]
@@ -155,15 +156,24 @@ def how_many(found: Found) -> Finding:
     )
 
 
-def detection_findings(found: Found) -> list[Finding]:
-    """One for each test set that has right and wrong answers."""
+def detection_findings(found: Found, day: Everyday | None) -> list[Finding]:
+    """One for each test set that has right and wrong answers, and one for everyday answers.
+
+    They are one family: the p of their ranks are corrected by Holm, and stand on as many shuffles as that needs.
+    """
+    titles = {title: part for part, title in found.collected.parts.items()}
+    n_tests = len(found.test_sets) + (day is not None)
+    control = found.control_for(n_tests)
+    ranks = [rank_p(found, control, found.collected, rows) for rows in found.test_sets.values()]
+    if day is not None:
+        ranks.append(rank_p(found, control, day.answers, day.answers.test_rows("standard")))
+    corrected = holm(np.array(ranks)).tolist()
     made = []
-    parts = {title: part for part, title in found.collected.parts.items()}
-    for title, rows in found.test_sets.items():
-        part = parts.get(title, "")
+    for (title, rows), p in zip(found.test_sets.items(), corrected, strict=False):
+        part = titles.get(title, "")
         gains = paper_gains(part)
         measured = "" if part in PAPER_GAINS else "not measured; elsewhere "
-        beyond, p = beyond_controls(found.collected, found, rows), rank_p(found, found.collected, rows)
+        beyond = beyond_controls(found.collected, found, rows)
         made.append(
             Finding(
                 f"They detect made-up answers: {title}",
@@ -172,14 +182,14 @@ def detection_findings(found: Found) -> list[Finding]:
                 detection_verdict(beyond, p, part in PAPER_GAINS),
             )
         )
-    return made
+    return made if day is None else [*made, everyday_finding(day, found, corrected[-1])]
 
 
-def rank_p(found: Found, collected: Collected, rows: np.ndarray) -> float:
-    """Two-sided p of the H-Neurons' AUROC on some answers by its rank among what shuffled labels pick."""
+def rank_p(found: Found, control: Sequence[Fit], collected: Collected, rows: np.ndarray) -> float:
+    """Two-sided p of the H-Neurons' AUROC on some answers by its rank among that of control sets."""
     read = collected.labelled(rows, found.probe.region)
     own = auroc(read.labels, found.refitted.score(read.X))
-    return two_sided_rank_p(own, aurocs(found.control, read))
+    return two_sided_rank_p(own, aurocs(control, read))
 
 
 def detected_told(
@@ -187,7 +197,7 @@ def detected_told(
 ) -> str:
     """What the H-Neurons detect on some answers, beside their controls from the hardest to the easiest."""
     return (
-        f"AUROC {beyond['any']} beyond what shuffled labels pick (rank p = {p:.3f}; H-Neurons left out there "
+        f"AUROC {beyond['any']} beyond what shuffled labels pick (rank p = {p:.3f}, corrected; H-Neurons left out there "
         f"{beyond['others']}), {beyond['loud']} beyond random neurons as loud; {gain(found, collected, rows)} points "
         f"of balanced accuracy over random neurons of any layer (n = {beyond['any'].n})"
     )
@@ -196,7 +206,7 @@ def detected_told(
 def compliance_findings(intervened: Intervened) -> list[Finding]:
     """One for each behaviour."""
     made = []
-    n_curves = len(intervened.behaviours)
+    n_curves, told = len(intervened.behaviours), verdicts(intervened.graded)
     for behaviour, verdict in verdicts(intervened.behaviours).items():
         curve = intervened.behaviours[behaviour]
         notes = [f"n = {len(curve.items)}", f"{len(curve.controls)} sets"]
@@ -207,8 +217,13 @@ def compliance_findings(intervened: Intervened) -> list[Finding]:
         if verdict.word == "not told apart":
             notes.append(f"a rise of {detectable(curve, n_curves):.1f} would have been seen")
         if (graded := intervened.graded.get(behaviour)) is not None:
-            notes.append(f"log-odds of the claim {graded.slope_beyond_control()} nats per alpha")
-        ours = f"{curve.slope_beyond_control()} points per alpha beyond what shuffled labels pick ({'; '.join(notes)})"
+            word = told[behaviour].word
+            notes.append(f"log-odds of the claim {graded.slope_beyond_control()} nats per alpha, {word}")
+        notes.append(
+            f"broken at alpha 3 {curve.broken(3.0):.2f}, with these sets {curve.control_broken[:, -1].mean():.2f}"
+        )
+        ours = f"{curve.slope()} points per alpha, {curve.slope_beyond_control()} beyond what shuffled labels pick instead "
+        ours += f"({curve.loudness:.2f} times as loud, turned further; {'; '.join(notes)})"
         title = f"Turned up, they make it give in: {behaviour_called(behaviour).title.lower()}"
         made.append(Finding(title, PAPER_SLOPES, ours, slope_verdict(curve, verdict, n_curves)))
     return made
@@ -261,10 +276,9 @@ def mean_rank_told(drift: Drift) -> str:
     return f"mean rank {drift.mean_rank:.2f} ({p})"
 
 
-def everyday_finding(day: Everyday, found: Found) -> Finding:
+def everyday_finding(day: Everyday, found: Found, p: float) -> Finding:
     """Unfiltered answers, held to what the paper measures on filtered ones."""
     gains, rows = paper_gains("standard"), day.answers.test_rows("standard")
-    p = rank_p(found, day.answers, rows)
     own, confidence = (row_of(day.detections, start) for start in ("H-Neurons", "plain confidence"))
     told = detected_told(found, day.answers, rows, day.beyond, p)
     ours = f"{told}; AUROC {own.auroc}, plain confidence {confidence.auroc.value:.2f}"
@@ -286,8 +300,8 @@ def page(study: Study, made: list[Finding]) -> str:
         f"# What holds on {study.name}",
         "",
         f"{len(made)} findings: {told}. The model ran in {study.precision}; in another precision other neurons may be "
-        "found. Intervals are 95 %, over entities; every number stands beside its hardest control, which the paper "
-        "does not give: what the same procedure picks when right and wrong are shuffled among the answers, as many "
+        "found. Intervals are 95 %, over entities; each finding on neurons stands beside its hardest "
+        "control, which the paper does not give: what the same procedure picks when right and wrong are shuffled among the answers, as many "
         "neurons, disturbing as much. Detection is decided by AUROC.",
         "",
         "| the paper says | it measured | here | verdict |",

@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 
 from hn_utils.analyses import Breaking
 from hn_utils.controls import Estimate, bootstrap, mean
-from hn_utils.curves import DoseResponse
+from hn_utils.curves import DoseResponse, place_of
 from hn_utils.intervening import Intervened
 from hn_utils.items import behaviour_called
 from hn_utils.probe import HNeurons
@@ -109,18 +109,20 @@ def risen(told: Mapping[str, Verdict]) -> str:
     """The verdicts on a family of curves, in a dozen words."""
     if any(v.p is None for v in told.values()):
         return "Too few control sets to say whether anything rises"
-    moved = {word: [b for b, v in told.items() if v.word == word] for word in ("rises", "falls")}
     said = []
-    for word, some in moved.items():
-        names = " and ".join(behaviour_called(b).title.lower() for b in some)
-        said += [f"{names} {word if len(some) == 1 else word[:-1]}"] if some else []
+    for word in dict.fromkeys(v.word for v in told.values()):
+        some = [behaviour_called(b).title.lower() for b, v in told.items() if v.word == word]
+        if word != "not told apart":
+            several = {"rises": "rise", "falls": "fall"}.get(word, word.replace("lies", "lie"))
+            said.append(f"{' and '.join(some)} {word if len(some) == 1 else several}")
     if not said:
         return "Turned up, the H-Neurons are not told apart from their controls"
-    rest = len(told) - sum(map(len, moved.values()))
+    rest = sum(v.word == "not told apart" for v in told.values())
     said += [f"the other {'one is' if rest == 1 else f'{rest} are'} not told apart"] if rest else []
     whole = "; ".join(said)
     if len(whole.split()) > 12:
-        rise, fall = (len(some) for some in moved.values())
+        words = [v.word for v in told.values()]
+        rise, fall = words.count("rises"), words.count("falls")
         whole = f"{rise} of {len(told)} behaviours rise and {fall} fall beyond their controls"
     return whole[0].upper() + whole[1:]
 
@@ -177,23 +179,16 @@ def replies_table(rows: Sequence[tuple[str, DoseResponse, int]], place: int, hea
 
 
 class Cost(NamedTuple):
-    """One thing that scaling costs: with the H-Neurons at each alpha, and with control sets [set, alpha] at some. Where
-    `worse` is 1, more of it is worse; where it is -1, less."""
+    """One thing that scaling costs: with the H-Neurons at each alpha, and with control sets [set, alpha] at some, the
+    last of which is the `place`-th of theirs."""
 
-    what: str
     axis: str
-    worse: int
+    place: int
     own: list[Estimate]
     random: Float[np.ndarray, "set alpha"]
 
-    @property
-    def harmed(self) -> bool:
-        """Whether at the last alpha the H-Neurons' interval lies beyond 95 % of the control sets, on the worse side."""
-        low, high = np.percentile(self.random[:, -1], [2.5, 97.5])
-        return self.own[-1].low > high if self.worse > 0 else self.own[-1].high < low
-
     def __str__(self) -> str:
-        own, (low, middle, high) = self.own[-1], np.percentile(self.random[:, -1], [2.5, 50, 97.5])
+        own, (low, middle, high) = self.own[self.place], np.percentile(self.random[:, -1], [2.5, 50, 97.5])
         digits = 2 if max(abs(own.value), abs(middle)) >= 0.1 else 3
         return (
             f"{self.axis} {own.value:.{digits}f} [{own.low:.{digits}f}, {own.high:.{digits}f}] (n = {own.n}), with "
@@ -219,12 +214,12 @@ def costs(
         put(figure, traces, column)
     figure.update_xaxes(title="alpha")
     figure.update_yaxes(range=[0, 1.02], col=1)
-    harmed = " and ".join(cost.what for cost in drawn if cost.harmed)
-    title = f"harm {harmed} more than their control" if harmed else "are not told apart from their control"
+    last, facts = random_alphas[-1], drawn[0]
+    left, others = facts.own[facts.place].value, np.median(facts.random[:, -1])
     return styled(
         figure,
-        f"At alpha {alphas[-1]:g} H-Neurons {title}",
-        f"{read_at(card)} at alpha {alphas[-1]:g}: {'; '.join(map(str, drawn))}. Brackets: 95 %, over entities, or of "
+        f"At alpha {last:g} {left:.0%} of known facts are stated, with controls {others:.0%}",
+        f"{read_at(card)} at alpha {last:g}: {'; '.join(map(str, drawn))}. Brackets: 95 %, over entities, or of "
         f"{len(drawn[0].random)} sets of {control}.",
     )
 
@@ -232,8 +227,9 @@ def costs(
 def side_effects(intervened: Intervened, card: HNeurons) -> go.Figure:
     """What does scaling cost: are known facts still stated, and does ordinary text (if any was read) make sense?"""
     curve, lost = intervened.capability["recall"], text_lost(intervened)
-    drawn = [Cost("recall", FACTS, -1, curve.rate(), curve.control_rates())]
-    drawn += [Cost("text", TEXT_LOSS, 1, *lost)] if lost else []
+    place = place_of(CONTROL_ALPHAS[-1], curve.alphas)
+    drawn = [Cost(FACTS, place, curve.rate(), curve.control_rates())]
+    drawn += [Cost(TEXT_LOSS, place, *lost)] if lost else []
     return costs(drawn, curve.alphas.tolist(), CONTROL_ALPHAS, card)
 
 
@@ -250,7 +246,7 @@ def text_lost(intervened: Intervened) -> tuple[list[Estimate], np.ndarray] | Non
 
 def breaking(broken: Breaking, card: HNeurons) -> go.Figure:
     """Turned up far beyond the paper's alphas: what breaks first, and would random neurons as loud break it, too?"""
-    drawn = [Cost("recall", FACTS, -1, broken.recall, broken.control_recall)]
-    drawn += [Cost("text", TEXT_LOSS, 1, broken.loss, broken.control_loss)] if broken.loss else []
+    drawn = [Cost(FACTS, -1, broken.recall, broken.control_recall)]
+    drawn += [Cost(TEXT_LOSS, -1, broken.loss, broken.control_loss)] if broken.loss else []
     figure = costs(drawn, broken.alphas, broken.alphas, card, "random neurons of the same layers, as loud")
     return figure.update_xaxes(type="log", tickvals=broken.alphas)
