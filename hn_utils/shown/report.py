@@ -61,8 +61,8 @@ def paper_gains(part: str) -> tuple[float, ...]:
 
 
 def detection_verdict(beyond: Mapping[str, Estimate], p: float, measured: bool) -> str:
-    """Of AUROC, which hangs on no threshold, beside both controls: what the same procedure picks on shuffled labels, with
-    the corrected `p` of the rank among these, and random neurons as loud. Weaker if only one of them is beaten."""
+    """Of AUROC, which hangs on no threshold, beside both controls: what the same procedure picks on shuffled labels,
+    with the corrected `p` of the rank among these, and random neurons as loud. Weaker if only one of them is beaten."""
     hardest, loud = beyond["any"], beyond["loud"]
     if np.isnan(hardest.value):
         return "cannot say"
@@ -197,8 +197,8 @@ def detected_told(
 ) -> str:
     """What the H-Neurons detect on some answers, beside their controls from the hardest to the easiest."""
     return (
-        f"AUROC {beyond['any']} beyond what shuffled labels pick (rank p = {p:.3f}, corrected; H-Neurons left out there "
-        f"{beyond['others']}), {beyond['loud']} beyond random neurons as loud; {gain(found, collected, rows)} points "
+        f"AUROC {beyond['any']} beyond what shuffled labels pick (rank p = {p:.3f}, corrected; H-Neurons left out "
+        f"there {beyond['others']}), {beyond['loud']} beyond random neurons as loud; {gain(found, collected, rows)} points "
         f"of balanced accuracy over random neurons of any layer (n = {beyond['any'].n})"
     )
 
@@ -219,11 +219,11 @@ def compliance_findings(intervened: Intervened) -> list[Finding]:
         if (graded := intervened.graded.get(behaviour)) is not None:
             word = told[behaviour].word
             notes.append(f"log-odds of the claim {graded.slope_beyond_control()} nats per alpha, {word}")
-        notes.append(
-            f"broken at alpha 3 {curve.broken(3.0):.2f}, with these sets {curve.control_broken[:, -1].mean():.2f}"
-        )
-        ours = f"{curve.slope()} points per alpha, {curve.slope_beyond_control()} beyond what shuffled labels pick instead "
-        ours += f"({curve.loudness:.2f} times as loud, turned further; {'; '.join(notes)})"
+        others = curve.control_broken[:, -1].mean()
+        notes.append(f"replies broken at alpha 3 {curve.broken(3.0):.2f}, with these sets {others:.2f}")
+        notes.append(f"these sets are {curve.loudness:.2f} times as loud, and turned as much further")
+        beyond = f"{curve.slope_beyond_control()} beyond what shuffled labels pick instead"
+        ours = f"{curve.slope()} points per alpha, {beyond} ({'; '.join(notes)})"
         title = f"Turned up, they make it give in: {behaviour_called(behaviour).title.lower()}"
         made.append(Finding(title, PAPER_SLOPES, ours, slope_verdict(curve, verdict, n_curves)))
     return made
@@ -300,9 +300,9 @@ def page(study: Study, made: list[Finding]) -> str:
         f"# What holds on {study.name}",
         "",
         f"{len(made)} findings: {told}. The model ran in {study.precision}; in another precision other neurons may be "
-        "found. Intervals are 95 %, over entities; each finding on neurons stands beside its hardest "
-        "control, which the paper does not give: what the same procedure picks when right and wrong are shuffled among the answers, as many "
-        "neurons, disturbing as much. Detection is decided by AUROC.",
+        "found. Intervals are 95 %, over entities; each finding on neurons stands beside its hardest control, which the "
+        "paper does not give: what the same procedure picks when right and wrong are shuffled among the answers, as "
+        "many neurons, disturbing as much. Detection is decided by AUROC.",
         "",
         "| the paper says | it measured | here | verdict |",
         "|---|---|---|---|",
