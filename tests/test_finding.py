@@ -60,12 +60,14 @@ def test_what_is_planted_is_beyond_every_control_and_nothing_is_beyond_none(foun
 
 
 def test_the_report_tells_detection_from_what_any_labels_would_pick(found, nothing):
-    (here, unseen_ones), (lost, _) = detection_findings(found), detection_findings(nothing)
+    (here, unseen_ones), (lost, _) = detection_findings(found, None), detection_findings(nothing, None)
     assert here.claim == f"They detect made-up answers: {STANDARD_TITLE}"
     assert (here.verdict, unseen_ones.verdict, lost.verdict) == ("replicates", "there", "not told apart")
     assert here.paper == "+14.0 to +19.9 points of accuracy over random neurons of any layer"
     assert unseen_ones.paper.startswith("not measured; elsewhere +8.3 to +15.4 points")
-    assert here.ours.startswith(f"AUROC {found.beyond['any']} beyond what shuffled labels pick (rank p = 0.020;")
+    assert here.ours.startswith(
+        f"AUROC {found.beyond['any']} beyond what shuffled labels pick (rank p = 0.040, corrected)"
+    )
     assert here.ours.endswith("(n = 150)")
 
 

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from curves import curve, noisy
 
+from hn_utils.controls import Control
+from hn_utils.curves import AT_ONCE, ControlSource, GradedResponse, _beside_controls
 from hn_utils.intervening import Intervened
+from hn_utils.items import Item
 from hn_utils.rank_test import holm
 from hn_utils.verdicts import detectable, outermost, outermost_told, p_value, verdicts
 
@@ -125,3 +128,105 @@ def test_what_is_called_detectable_is_detected_as_often_as_it_says():
     for points, least, most in ((size, 0.6, 0.98), (size / 2, 0.02, 0.5)):
         assert least <= np.mean([p_value(drawn(points)) <= 0.05 / 4 for _ in range(40)]) <= most
     assert np.isnan(detectable(curve(noisy(rng, FLAT), np.array([noisy(rng, FLAT)] * 3))))
+
+
+# --- what a hostile reader would build ------------------------------------------------------------------------------
+
+
+def test_a_curve_that_only_falls_less_than_its_controls_does_not_rise():
+    """Controls that break the model as they are turned up comply less: that is no effect of the neurons under study."""
+    rng = np.random.default_rng(5)
+    broken = np.array([noisy(rng, [0.3, 0.3, 0.02], 300) for _ in range(MANY)])
+    level = curve(noisy(rng, FLAT, 300), broken)
+    assert level.slope_beyond_control().low > 0
+    assert verdicts({"recall": level})["recall"].word == "lies above its controls"
+    steeper = np.array([noisy(rng, [0.1, 0.3, 0.9], 300) for _ in range(MANY)])
+    assert verdicts({"recall": curve(noisy(rng, [0.2, 0.3, 0.5], 300), steeper)})["recall"].word == (
+        "lies below its controls"
+    )
+
+
+def test_few_people_who_all_agree_are_no_evidence():
+    for n_items, p in ((1, 1), (2, 0.5), (3, 0.25), (5, 0.0625)):
+        few = curve(np.tile([0, 0, 1], (n_items, 1)), np.zeros((MANY, n_items, 3), int))
+        assert few.p_of_people() == p  # that of a sign test over all of them
+        assert verdicts({"recall": few})["recall"].word == "not told apart"
+
+
+def test_one_set_again_and_again_is_no_crowd():
+    rng = np.random.default_rng(6)
+    steep = noisy(rng, [0.2, 0.3, 0.5])
+    same = [Control(np.array([3, 4]), 1.0)] * MANY
+    alone = replace(curve(steep, flat(rng)), controls=same)
+    assert (alone.n_different, p_value(alone)) == (1, pytest.approx(0.01))
+    assert verdicts({"recall": alone})["recall"].word == "too few control sets to say"
+    beside = curve(steep, flat(rng))
+    assert verdicts({"recall": replace(alone, loud=beside)})["recall"].word == "rises"
+
+
+def test_a_control_that_cannot_be_silenced_further_is_measured_by_what_it_reached():
+    """Half as loud: at alpha 0 it is silenced and changes half as much; at 3 it is turned to 5 and changes as much."""
+    half = Control(np.array([1]), 0.5)
+    assert [half.reached(alpha) for alpha in (0.0, 1.0, 3.0)] == [0.5, 1.0, 3.0]
+    # 20 points of 100 for each unit of disturbance, whoever causes it: own .1 .3 .7; the control .2 .3 .7
+    own = np.array([[int(i < 10), int(i < 30), int(i < 70)] for i in range(100)])
+    quiet = np.array([[int(i < 20), int(i < 30), int(i < 70)] for i in range(100)])
+    drawn = replace(curve(own, quiet[None]), controls=[half])
+    assert drawn.control_slopes() == pytest.approx([20.0])
+    assert drawn.slope_value == pytest.approx(20.0)
+    assert curve(own, quiet[None]).control_slopes()[0] < 18  # as if it had reached 0
+
+
+POPULATIONS = {  # of what a set does to the mean of all items
+    "normal": lambda rng, size: rng.normal(0, 0.3, size),
+    "one in ten moves": lambda rng, size: np.where(rng.random(size) < 0.1, 2.0 * rng.choice([-1, 1], size), 0.0),
+    "one in twenty moves much": lambda rng, size: np.where(rng.random(size) < 0.05, 4.0, rng.normal(0, 0.1, size)),
+    "heavy tails": lambda rng, size: 0.3 * rng.standard_t(2, size),
+    "skewed": lambda rng, size: 0.2 * np.exp(1.2 * rng.normal(size=size)),
+}
+
+
+def family(rng: np.random.Generator, draw, own: float | None = None) -> dict[str, GradedResponse]:
+    """Four curves of a set that is one more draw of a population, or does as much as `own`, drawn as far as needed."""
+    n_items = 40
+    listed = [Item(str(i), "a", ("?",), "t", "u", "c", entity=str(i)) for i in range(n_items)]
+
+    def values(effect: float) -> np.ndarray:
+        return np.array([0.0, 1, 3]) * effect / 3 + rng.normal(0, 0.5, (n_items, 3))
+
+    bare, effects = {}, {}
+    for name in ("false_premise", "misleading_context", "sycophancy", "restricted"):
+        mine = float(draw(rng, 1)[0]) if own is None or bare else own
+        bare[name] = GradedResponse(name, listed, np.array([0.0, 1, 3]), values(mine), np.empty((0, n_items, 3)))
+        effects[name] = draw(rng, 2 * MANY)
+
+    def beside(one: GradedResponse, controls) -> GradedResponse:
+        drawn = np.array([values(effects[one.behaviour][control.neurons[0]]) for control in controls])
+        known = np.concatenate([one.control_values, drawn])
+        return replace(one, control_values=known, controls=(*one.controls, *controls))
+
+    def source(start: int) -> ControlSource:
+        sets = [Control(np.array([start + i]), 1.0) for i in range(MANY)]
+        return ControlSource(lambda first, last: sets[first:last], MANY)
+
+    return _beside_controls(bare, beside, source(0), source(MANY))
+
+
+@pytest.mark.parametrize("name", POPULATIONS)
+def test_false_alarms_of_the_rule_as_it_is_used(name):
+    """With both controls, drawn only as far as a verdict needs them."""
+    rng, alarms, n = np.random.default_rng(8), 0, 60
+    for _ in range(n):
+        told = verdicts(family(rng, POPULATIONS[name]))
+        alarms += any(v.word not in ("not told apart", "too few control sets to say") for v in told.values())
+    assert alarms <= 7  # 3 expected at most; more than 7 come once in a hundred
+
+
+def test_the_rule_as_it_is_used_sees_what_is_there():
+    rng, seen = np.random.default_rng(9), 0
+    for _ in range(10):
+        curves = family(rng, POPULATIONS["normal"], own=3.0)
+        seen += verdicts(curves)["false_premise"].word == "rises"
+        assert len(curves["false_premise"].control_values) == MANY
+        assert min(len(one.control_values) for one in curves.values()) == AT_ONCE
+    assert seen == 10

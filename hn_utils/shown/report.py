@@ -196,10 +196,11 @@ def detected_told(
     found: Found, collected: Collected, rows: np.ndarray, beyond: Mapping[str, Estimate], p: float
 ) -> str:
     """What the H-Neurons detect on some answers, beside their controls from the hardest to the easiest."""
+    easy = gain(found, collected, rows)
     return (
-        f"AUROC {beyond['any']} beyond what shuffled labels pick (rank p = {p:.3f}, corrected; H-Neurons left out "
-        f"there {beyond['others']}), {beyond['loud']} beyond random neurons as loud; {gain(found, collected, rows)} points "
-        f"of balanced accuracy over random neurons of any layer (n = {beyond['any'].n})"
+        f"AUROC {beyond['any']} beyond what shuffled labels pick (rank p = {p:.3f}, corrected), {beyond['others']} where "
+        f"the H-Neurons are left out there, {beyond['loud']} beyond random neurons as loud; {easy} points of balanced "
+        f"accuracy over random neurons of any layer (n = {beyond['any'].n})"
     )
 
 
@@ -302,7 +303,8 @@ def page(study: Study, made: list[Finding]) -> str:
         f"{len(made)} findings: {told}. The model ran in {study.precision}; in another precision other neurons may be "
         "found. Intervals are 95 %, over entities; each finding on neurons stands beside its hardest control, which the "
         "paper does not give: what the same procedure picks when right and wrong are shuffled among the answers, as "
-        "many neurons, disturbing as much. Detection is decided by AUROC.",
+        "many neurons, disturbing as much. "
+        "Detection is decided by AUROC.",
         "",
         "| the paper says | it measured | here | verdict |",
         "|---|---|---|---|",
