@@ -198,9 +198,9 @@ def detected_told(
     """What the H-Neurons detect on some answers, beside their controls from the hardest to the easiest."""
     easy = gain(found, collected, rows)
     return (
-        f"AUROC {beyond['any']} beyond what shuffled labels pick (rank p = {p:.3f}, corrected), {beyond['others']} where "
-        f"the H-Neurons are left out there, {beyond['loud']} beyond random neurons as loud; {easy} points of balanced "
-        f"accuracy over random neurons of any layer (n = {beyond['any'].n})"
+        f"AUROC {beyond['any']} beyond what shuffled labels pick (rank p = {p:.3f}, corrected), {beyond['others']} "
+        f"where the H-Neurons are left out there, {beyond['loud']} beyond random neurons as loud; {easy} points of "
+        f"balanced accuracy over random neurons of any layer (n = {beyond['any'].n})"
     )
 
 
@@ -300,11 +300,10 @@ def page(study: Study, made: list[Finding]) -> str:
     lines = [
         f"# What holds on {study.name}",
         "",
-        f"{len(made)} findings: {told}. The model ran in {study.precision}; in another precision other neurons may be "
-        "found. Intervals are 95 %, over entities; each finding on neurons stands beside its hardest control, which the "
-        "paper does not give: what the same procedure picks when right and wrong are shuffled among the answers, as "
-        "many neurons, disturbing as much. "
-        "Detection is decided by AUROC.",
+        f"{len(made)} findings: {told}. The model ran in {study.precision}; in another precision other neurons may "
+        "be found. Intervals are 95 %, over entities; each finding on neurons stands beside its hardest control, which "
+        "the paper does not give: what the same procedure picks when right and wrong are shuffled among the answers, "
+        "as many neurons, disturbing as much. Detection is decided by AUROC.",
         "",
         "| the paper says | it measured | here | verdict |",
         "|---|---|---|---|",
