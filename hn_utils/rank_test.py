@@ -60,8 +60,9 @@ def least_p(n_sets: int) -> float:
 
 
 def sets_needed(n_tests: int) -> int:
-    """How few sets can make one of so many tests significant, once it is corrected for all of them."""
-    return math.ceil(2 * n_tests / LEVEL) - 1
+    """How many sets can make one of so many tests significant, once it is corrected for all of them: below LEVEL, not
+    just at it, so that no rounding decides."""
+    return math.ceil(2 * n_tests / LEVEL)
 
 
 def holm(p: Float[np.ndarray, "*family test"]) -> Float[np.ndarray, "*family test"]:
