@@ -13,8 +13,8 @@
 # # 2 · Probe: do a handful of neurons tell made-up answers from true ones?
 #
 # **The claim: a sparse linear probe on the contributions of notebook 1 picks a few neurons that detect made-up answers. First in a model
-# in which we planted neurons that make answers up; then as the plant fades; then where nothing is planted. Beside every number stands its
-# hardest control: what the same procedure picks when right and wrong are shuffled; and the model's own confidence.**
+# in which we planted neurons that make answers up; then as the plant fades; then where nothing is planted. Beside every number stand
+# what the same procedure picks when right and wrong are shuffled, random neurons that are as loud, and the model's own confidence.**
 #
 # After it you can
 # * build the paper's *3-vs-1* rows, fit an L1 probe, prove that the fit is the optimum, choose C by a rule;
@@ -34,7 +34,7 @@ import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.controls import auroc
 from hn_utils.course.exercises import check, debrief, yours
-from hn_utils.finding import H_NEURONS, SELECTED_NAMES, UNSEEN
+from hn_utils.finding import H_NEURONS, RANDOM_NAMES, SELECTED_NAMES, UNSEEN
 from hn_utils.l1_path import pull, violation_of
 from hn_utils.organism import strengths
 from hn_utils.probe import three_vs_one
@@ -145,7 +145,9 @@ print(planted.headline)
 # What a prediction should have considered: L1 pays for every neuron. Where several say the same, one will do. So a short list can be *right* (high *precision*) without being *complete* (high *recall*).
 #
 # **And did the labels lead there?** Shuffle right and wrong among the training answers, and let the same procedure pick as many neurons.
-# That is the *selected null*: it has been through the same selection. In three forms, a hundred shuffles each:
+# That is the *selected null*: it has been through the same selection. A *rank p* counts the sets that lie at least as far out on the
+# same side, adds the H-Neurons as one more, divides by the number of sets plus one, and doubles: with a hundred sets it cannot fall below
+# 2/101 = 0.02. In three forms, a hundred shuffles each:
 
 # %%
 one_vs_one = hn.find(planted.collected, other=None)
@@ -162,10 +164,10 @@ for name, one, form in (
     print(f"    H-Neurons {one.beyond[form]} of AUROC beyond the picks, rank p = {one.p[form]:.3f}")
 
 # %% [markdown]
-# In the 3-vs-1 form three kinds of row teach only where an answer is. A neuron that fires at answers and nowhere else is picked *whatever the
+# In the 3-vs-1 form half of the rows are other tokens, so most of what the probe learns is where an answer stands. A neuron that fires at answers and nowhere else is picked *whatever the
 # labels say*. So here the first line says 0: to have found this neuron is no evidence that it knows what is false, although it does. The
 # second line leaves the H-Neurons out of what may be picked: it says whether they detect more than whatever else the procedure would have
-# taken (but look how many different sets that is: a rank among a single set says nothing). *1-vs-1* trains on answers alone, so that only
+# taken (but look how many different sets there are among the hundred: of few, the p says little). *1-vs-1* trains on answers alone, so that only
 # labels can lead anywhere; but a neuron whose contributions vary as much as this one's is taken by chance as well. Each form answers one
 # question; none answers all.
 #
@@ -264,12 +266,14 @@ print(f"you choose C = {probe.path[place].C:.4g}, the package C = {probe.fit.C:.
 # The test people are read, for the first time. The H-Neurons alone are refitted with next to no penalty, since L1 shrinks
 # weights. Beside them, in this order:
 #
-# * **what shuffled labels pick**, as many neurons, refitted alike: the hardest control;
-# * random neurons of the same layers that are *as loud together* (in summed mean contribution; so there are more of them). The paper has
-#   random neurons too, as many: these are far quieter than H-Neurons, and easy to beat;
+# * **what shuffled labels pick**, as many neurons, refitted alike: did the labels lead to these neurons?
+# * random neurons of the same layers that are **as loud together** (in summed mean contribution; so there are more of them): is it loudness?
+#   The paper has random neurons, too, but only as many: these are far quieter than H-Neurons;
 # * the *words* of the answer, without any neuron: which answer was given tells something by itself;
 # * two *dense* probes, on all neurons and on the residual stream;
 # * **how confident the model was**: the log-probability of its answer.
+#
+# Which of them is the hardest control is for the numbers to say: it is the one that comes nearest.
 #
 # > **Predict first.** In which order will these seven stand? Will the H-Neurons beat what shuffled labels pick?
 
@@ -284,18 +288,14 @@ print(debrief(prediction, found.headline))
 print(compared.added)
 for title in (*list(collected.parts.values())[1:], UNSEEN):
     read = {d.name: d.auroc for d in found.detections if d.test_set == title}
-    picked = SELECTED_NAMES["any"]
-    print(
-        f"{title}: H-Neurons {read[H_NEURONS]}, {picked} {read[picked].value:.2f}"
-        if read
-        else f"{title}: too few answers"
-    )
+    names = (H_NEURONS, SELECTED_NAMES["any"], RANDOM_NAMES["loud"])
+    print(f"{title}:", "; ".join(f"{name} {read[name].value:.2f}" for name in names) if read else "too few answers")
 
 # %% [markdown]
 # What a prediction should have considered:
 #
 # * *Picks on shuffled labels* need not stand at 0.5: refitted on the true labels, many neurons tell a little. The distance from them is the
-#   finding. Its bracket resamples people and sets; the rank p asks how many of the hundred sets reach as much.
+#   finding. Its bracket resamples people and sets.
 # * *As loud together*: L1 on raw contributions picks neurons that are louder than nearly all others. A control that is quieter is no control.
 # * *Confidence*: an answer that is right ten times out of ten was nearly always given with high probability. So the last line compares
 #   pairs of equal confidence. [What else could it be?](deeper/what_else.ipynb) goes on from there.

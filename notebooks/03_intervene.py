@@ -129,7 +129,8 @@ for behaviour in dict.fromkeys(item.behaviour for item in items):
 # * what the same procedure *picks on shuffled labels*, the H-Neurons left out;
 # * *random* neurons of the same layers that are *as loud together*: as many as it takes until their summed mean contribution is the same.
 #
-# And both **disturb as much**: a set that is half as loud is turned twice as far from 1.
+# And both **disturb as much**: a set half as loud is turned twice as far from 1, to 5 where the H-Neurons are at 3. Nothing is turned below 0: at
+# alpha 0 a quieter set disturbs less, and its slope is computed from what it did disturb.
 #
 # **Exercise: a fair random baseline** (10 minutes, difficulty 2 of 3). Draw a random set, loudness left aside. A neuron's flat number is
 # layer times `d_mlp` plus its place in the layer. What must the control have in common with the H-Neurons, and what not?
@@ -216,8 +217,9 @@ print(debrief(prediction, carried))
 # 2. it is corrected for four curves (**Holm**: the smallest p times four, the next times three, and so on);
 # 3. a curve *rises* or *falls* if what results is at most 0.05. Else it is *not told apart*, which is not the same as no effect.
 #
-# A rank needs many sets: with 199 it can be as small as 0.01, which four curves turn into 0.04. But a slope that lies amid the first twenty will not
-# come out of it any more, so sets are drawn only as long as an effect is possible (*sequential Monte Carlo*, Besag and Clifford 1991).
+# A rank needs many sets: with 199 its p can be as small as 0.01, which four curves turn into 0.04. But sets are drawn ten at a time. As soon as so
+# many lie beyond the slope on both sides that even 199 could not make it significant, drawing stops (*sequential Monte Carlo*, Besag and Clifford
+# 1991). So ten sets stand behind a clear null, and up to 199 behind an effect.
 #
 # ## Now where nothing is planted
 #
@@ -231,7 +233,8 @@ gallery.publish(intervened.plot(), "dose_response")
 
 # %% [markdown]
 # A null says something only beside what it would have seen. For each curve: the slope beyond what shuffled labels pick, its verdict, and the
-# smallest rise that this protocol would have detected four times out of five, given how far people and sets spread here.
+# smallest rise that this protocol would have detected four times out of five, given how far people and sets spread here. (A curve must also stand out
+# among single sets: where some of these move far, that number is large.)
 
 # %%
 for behaviour, verdict in verdicts(intervened.behaviours).items():
@@ -249,12 +252,19 @@ print(debrief(prediction, intervened.headline))
 # ## A finer measure
 #
 # Whether a reply complies is a yes or a no, and most replies do not change. So the model is also asked how much likelier the *claim* is than the
-# *truth* as its answer: **log-odds**, in nats, without sampling and without a judge. Small effects show here that change no reply yet.
+# *truth* as its answer: **log-odds**, in nats, without sampling and without a judge. Small effects show here that change no reply yet. (A restricted
+# request has no false claim, so it has no row.)
 
 # %%
 intervened.graded_table
 
 # %% [markdown]
+# A slope below 0 means: turned up, the neurons make the claim *less* likely. At most twenty control sets are drawn for this here, too few for a verdict
+# on three curves; [what it costs](deeper/what_it_costs.ipynb) draws as many as one needs.
+#
+# The report in notebook 4 is stricter than the lines above: it says *cannot say* of a curve that is not told apart if a rise of the paper's size might
+# have been missed.
+#
 # Your own two functions on one of these curves: the rate at alpha 3, and the slope of your random set among those of the package's.
 
 # %%
@@ -274,7 +284,7 @@ print(
 gallery.publish(plots.answers(intervened.curves, card), "answers")
 
 # %% [markdown]
-# Watch *neither*, and the crosses in the figure above, which count broken replies: a curve that moves because replies stop making sense says
+# Watch *neither*, and the crosses in the dose-response figure, which count broken replies: a curve that moves because replies stop making sense says
 # nothing about compliance. More on that:
 # [what else does scaling do?](deeper/what_it_costs.ipynb)
 #
@@ -293,7 +303,7 @@ gallery.publish(plots.answers(intervened.curves, card), "answers")
 # ## Try it
 #
 # Ask the scaled model. Raise alpha until it breaks: what breaks first? One reply is an anecdote. So beside it stands the reply with your
-# random set scaled as far: only where the two differ is it about H-Neurons.
+# random set at the same alpha. It is quieter, so it disturbs less: a difference may be loudness alone.
 
 # %%
 item = next(iter(intervened.curves.values())).items[0]

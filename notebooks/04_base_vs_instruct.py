@@ -12,8 +12,8 @@
 # # 4 · Base against instruct: were the H-Neurons there before tuning?
 #
 # **The paper's claim: the instruct model's probe, unchanged, detects in the base model as well, and tuning moved its neurons less than others. First for
-# neurons of which we know that tuning made them; then for those of the model studied. Beside both stand random neurons, confidence,
-# and neurons of the same layers.**
+# neurons of which we know that tuning made them; then for those of the model studied. Beside both stands what shuffled labels pick; beside
+# transfer also confidence, beside drift random neurons of the same layers.**
 #
 # After it you can
 # * test a probe on a model it was not trained on, and say why only AUROC is fair there;
@@ -92,8 +92,8 @@ print(
 print(debrief(prediction, made.headline))
 
 # %% [markdown]
-# What a prediction should have considered: a neuron may detect well at home and owe all of it to
-# tuning.
+# What a prediction should have considered: a neuron may detect well at home and owe all of it to tuning. (Shuffled labels pick this very neuron,
+# so that a difference from their picks is 0 by itself. The test is the AUROC at home and in the base model.)
 #
 # ## Now the model studied
 #
@@ -195,8 +195,8 @@ check("a permutation p", permutation_p)
 # %% [markdown]
 # Layers drift differently as a whole, and a step of the same length turns a long weight vector less than a short one. So p compares
 # with random sets from anywhere (as in the paper), from the same layers, and from the same layers with weights as long. A last control asks
-# about the *picking*: the same probe on shuffled labels picks neurons that show where answers stand, and nothing of what is made up. If
-# those moved as little, then little movement marks whatever a sparse probe picks.
+# about the *picking*: the same probe on shuffled labels picks neurons that show where answers stand; if they tell made-up answers as well, that
+# is not why they were picked. If those moved as little, then little movement marks whatever a sparse probe picks.
 #
 # > **Predict first.** The paper finds ranks of 0.48 to 0.97. Ours?
 
@@ -238,10 +238,11 @@ check("one sentence", sentence)
 # %% [markdown]
 # ## The whole paper on this model, on one page
 #
-# Every sentence that the four notebooks could test, with a verdict by rule. Detection *replicates* if its AUROC lies beyond what shuffled labels
-# pick, and the paper measured it on that part; else it is *there*; it is *weaker* if only random neurons are beaten. A slope has to
-# stand out as in notebook 3. Transfer is judged by its level and by its distance from what shuffled labels pick; drift against every control.
-# *Not told apart* never means that nothing is there: a null says what would have been seen.
+# Every sentence that the four notebooks could test, with a verdict by rule. Detection must lie beyond both controls, what shuffled labels pick and
+# random neurons as loud. Then it *replicates* if the paper measured it on that part, and is *there* if not; beyond one control alone it is
+# *weaker*. Its p are corrected for all test sets (Holm), on more shuffles than in notebook 2. A slope has to stand out as in notebook 3. Transfer is
+# judged by its level and by its distance from what shuffled labels pick; drift against every control. *Cannot say*: an effect as large as the
+# paper's could have been missed.
 
 # %%
 intervened = hn.dose_response(subject, found)  # from disk, if notebook 3 has run
@@ -252,7 +253,10 @@ Markdown(report)
 
 # %% [markdown]
 # The bundled model was trained with three seeds; the first ships, whatever came out. World, recipe and analysis were fixed before
-# any of them was probed. What holds in all columns does not hang on one training; it may hang on the world.
+# any of them was probed. What holds in all columns does not hang on one training; it may hang on the world. **This table is older than the page
+# above**: its control is as many random neurons of the same layers, each about as loud as one H-Neuron, so that its first column differs a
+# little from the numbers above. Compare its columns with each other only. In none of them is drift told apart from what shuffled labels
+# pick: a p near 0.05 above is nothing to build on.
 
 # %%
 if study == BUNDLED:
@@ -295,7 +299,7 @@ explorers[0].ask(example.question.text, truth=example.question.aliases[0] if exa
 # %% [markdown]
 # ## Try it
 #
-# Does *scaling* the H-Neurons in the base model change what it answers? And scaling as many neurons that shuffled labels pick?
+# Does *scaling* the H-Neurons in the base model change what it answers? And scaling what shuffled labels pick (as many, but quieter)?
 
 # %%
 base_model = base.subject

@@ -137,7 +137,7 @@ def pressed(model: Absent, study: Study, collected: Collected | None) -> Pressed
         first, more = len(study.alphas) + control_doses(study), further_doses(study, group[0].behaviour)
         for doses in (len(study.alphas), *KINDS * [control_doses(study) // KINDS]):
             works += at_doses(model, group, doses)
-        for doses in (len(study.alphas), SCALED * min(study.n_graded_sets, study.n_control_sets)):
+        for doses in (len(study.alphas), control_doses(study, study.n_graded_sets)):
             works.append(compared_at(model, group, doses))
         further += at_doses(model, group, more)
         n_judged = sum(item.rule not in RULES for item in group)
@@ -213,9 +213,9 @@ def text_losses(model: Absent, study: Study) -> list[Work]:
     return works
 
 
-def control_doses(study: Study) -> int:
+def control_doses(study: Study, n_at_most: int = AT_ONCE) -> int:
     """How many doses control sets take on each item where nothing is found: the first sets of either kind."""
-    return KINDS * SCALED * min(AT_ONCE, study.n_control_sets)
+    return KINDS * SCALED * min(AT_ONCE, study.n_control_sets, n_at_most)
 
 
 def further_doses(study: Study, behaviour: str) -> int:
