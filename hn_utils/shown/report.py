@@ -29,8 +29,8 @@ VERDICTS = {
     "there": "beyond its hardest control; the paper did not measure it",
     "weaker": "beyond one of two controls alone; or a slope or a transfer is smaller than the paper's",
     "contradicts": "there, the other way round",
-    "not told apart": "beyond neither control (it may lie below one: read the numbers); of a slope: where one as large as "
-    "the paper's would have been seen",
+    "not told apart": "beyond neither control (it may lie below one: read the numbers); of a slope: where one as large "
+    "as the paper's would have been seen",
     "cannot say": "there is too little to measure, or one as large as the paper's would not have been seen",
 }
 # Table 1: gain in accuracy over random neurons, points, of the six models in its order. A part that the paper does not
@@ -202,8 +202,8 @@ def detected_told(
     level = auroc(read.labels, found.refitted.score(read.X))
     return (
         f"AUROC {level:.2f}: {beyond['any']} above what shuffled labels pick (rank p = {p:.3f}, corrected), "
-        f"{beyond['others']} if the H-Neurons are left out there, {beyond['loud']} above random neurons as loud; {easy} "
-        f"points of balanced accuracy over random neurons of any layer (n = {beyond['any'].n})"
+        f"{beyond['others']} if the H-Neurons are left out there, {beyond['loud']} above random neurons as loud; "
+        f"{easy} points of balanced accuracy over random neurons of any layer (n = {beyond['any'].n})"
     )
 
 
