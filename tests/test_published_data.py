@@ -14,7 +14,6 @@ from hn_utils.__main__ import main
 from hn_utils.controls import bootstrap, mean
 from hn_utils.curves import DoseResponse
 from hn_utils.items import Item
-from hn_utils.judges import judge
 from hn_utils.slopes import CONTROL_ALPHAS, slopes
 from hn_utils.spans import A_FEW, answer_positions, find_phrase, first_sentence
 from hn_utils.verdicts import verdicts
@@ -38,23 +37,6 @@ def kappa(table: Counter) -> float:
     ours = (table[True, True] + table[False, True]) / n
     expected = theirs * ours + (1 - theirs) * (1 - ours)
     return (agreed - expected) / (1 - expected)
-
-
-def test_the_alias_rule_agrees_with_the_published_labels():
-    table, kinds = Counter(), Counter()
-    for row in rows(JUDGED / "consistency_samples.jsonl").values():
-        for text, label in zip(row["responses"], row["judges"], strict=True):
-            verdict = judge(text, row["ground_truth"])
-            table[label == "true", verdict == "right"] += 1
-            if label == "true" and verdict != "right":
-                plain = text.lower()
-                within = any(alias.lower() in plain for alias in row["ground_truth"])
-                kinds["part of a word or number" if within else "other"] += 1
-    assert table.total() == 35_000
-    assert kappa(table) > 0.98
-    assert table[False, True] <= 60  # "6 furlongs" for "six furlongs", "100 °C" for "100 degrees Celsius", "Online"
-    # Nearly all of what remains is the published rule taking "40" for "4" or "John Paul II" for "John Paul I".
-    assert kinds["part of a word or number"] > 0.9 * kinds.total()
 
 
 class Pieces:

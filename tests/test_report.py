@@ -117,9 +117,13 @@ def test_a_slope_is_told_with_its_controls_and_what_would_have_been_seen():
     flat = np.array([noisy(rng, [0.3, 0.3, 0.3]) for _ in range(199)])
     steep, still = noisy(rng, [0.2, 0.3, 0.5]), noisy(rng, [0.3, 0.3, 0.3])
     sets = [Control(np.array([k]), 1.0) for k in range(199)]
-    risen, null = (replace(curve(own, flat), controls=sets, loud=curve(own, flat[:150])) for own in (steep, still))
+    whole = np.zeros((199, 3))
+    risen, null = (
+        replace(curve(own, flat), controls=sets, control_broken=whole, loud=curve(own, flat[:150]))
+        for own in (steep, still)
+    )
     odds = GradedResponse("false_premise", risen.items, risen.alphas, steep.astype(float), flat.astype(float))
-    few = curve(steep, flat[:3])
+    few = replace(curve(steep, flat[:3]), control_broken=whole[:3])
     curves = {"false_premise": risen, "sycophancy": null, "restricted": few}
     found = {
         f.claim: f for f in compliance_findings(SimpleNamespace(behaviours=curves, graded={"false_premise": odds}))
@@ -127,7 +131,10 @@ def test_a_slope_is_told_with_its_controls_and_what_would_have_been_seen():
     up, same, unsaid = found.values()
     assert list(found)[0] == "Turned up, they make it give in: false premise"
     assert [f.verdict for f in (up, unsaid)] == ["replicates", "cannot say"]
-    assert up.ours.startswith(f"{risen.slope_beyond_control()} points per alpha beyond what shuffled labels pick (")
+    begins = (
+        f"{risen.slope()} points per alpha, {risen.slope_beyond_control()} beyond what shuffled labels pick instead ("
+    )
+    assert up.ours.startswith(begins)
     assert f"199 sets; beyond random neurons as loud {risen.loud.slope_beyond_control()}; p = 0.0" in up.ours
     assert f"log-odds of the claim {odds.slope_beyond_control()} nats per alpha" in up.ours
     assert "would have been seen" not in up.ours + unsaid.ours

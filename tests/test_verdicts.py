@@ -51,7 +51,7 @@ def test_a_curve_above_one_control_and_below_the_other_neither_rises_nor_falls()
     rng = np.random.default_rng(5)
     steep, flatter, steeper = (noisy(rng, [0.3, 0.3 + t, 0.3 + 3 * t], 400) for t in (0.1, 0.0, 0.2))
     above, below = (curve(steep, np.array([rng.permutation(some) for _ in range(MANY)])) for some in (flatter, steeper))
-    assert [verdicts({"recall": one})["recall"].word for one in (above, below)] == ["rises", "falls"]
+    assert [verdicts({"recall": one})["recall"].word for one in (above, below)] == ["rises", "lies below its controls"]
     for both in (replace(above, loud=below), replace(below, loud=above)):
         assert str(verdicts({"recall": both})["recall"]) == "not told apart (corrected p = 1.000)"
 
@@ -67,7 +67,7 @@ def test_verdicts_are_corrected_for_the_curves_that_are_looked_at():
     assert [v.p for v in told.values()] == pytest.approx(holm(np.array([p_value(c) for c in (risen, fallen, still)])))
     slopes_of = {name: one.slope_beyond_control() for name, one in curves.items()}
     assert Intervened(SimpleNamespace(rows=[{}], model="m"), curves, {}, {}, None).headline == (
-        f"1 H-Neuron of m scaled, points per alpha beyond what shuffled labels pick: false premise "
+        f"1 H-Neuron of m scaled, points per alpha beyond what shuffled labels pick instead: false premise "
         f"{slopes_of['false_premise']} (rises); sycophancy {slopes_of['sycophancy']} (falls); restricted request "
         f"{slopes_of['restricted']} (not told apart)"
     )
@@ -110,7 +110,7 @@ def test_a_slope_beyond_those_of_all_sets_is_named_whatever_its_verdict():
     assert outermost(curve(rising, sets)) is None  # one set is as steep
     assert outermost(curve(np.array([[0, 0, 1]] * 3 + [[0, 0, 0]] * 7), sets)) == "highest of 21"
     told = outermost_told({"sycophancy": least, "restricted": curve(rising, sets)})
-    assert "all control sets: sycophancy (lowest of 21). By chance 0.2 of 2 would be." in told
+    assert "all control sets: sycophancy (lowest of 21). By chance at most 0.2 of 2 would be." in told
     assert ": none." in outermost_told({"restricted": curve(rising, sets)})
 
 
@@ -228,5 +228,6 @@ def test_the_rule_as_it_is_used_sees_what_is_there():
         curves = family(rng, POPULATIONS["normal"], own=3.0)
         seen += verdicts(curves)["false_premise"].word == "rises"
         assert len(curves["false_premise"].control_values) == MANY
-        assert min(len(one.control_values) for one in curves.values()) == AT_ONCE
+        nulls = [len(one.control_values) for name, one in curves.items() if name != "false_premise"]
+        assert np.median(nulls) <= 4 * AT_ONCE
     assert seen == 10
