@@ -133,8 +133,9 @@ told.table
 # is found in the second, it has missed what is there.
 # Read the table's upper half: among all answers both effects have intervals above zero. Two things take the verdict away. *Equal
 # confidence*: the planted neurons were pressed to tell what the model knows, and so does confidence; one has taken away what they read.
-# *The control*: on this model shuffled labels pick the very same neuron (notebook 2), so that beside it nothing can stand out. And yet this neuron, turned up,
-# raises restricted requests by thirty points per alpha (notebook 3). **What a set reads at the answer is not what it does.** A "neither" or a
+# *The control*: on this model shuffled labels pick the very same neuron (notebook 2). Nothing can stand out beside itself, so the rule
+# calls every effect open where fewer than half of the control sets are different sets. And yet this neuron, turned up,
+# raises restricted requests by nearly thirty points per alpha (notebook 3). **What a set reads at the answer is not what it does.** A "neither" or a
 # "cannot tell" below means no more than it does here.
 
 # %% [markdown]
@@ -177,9 +178,10 @@ crossed and result.table
 # %% [markdown]
 # **How firm is it?** The rule was kept. Two things beside it were changed after first results, and on the bundled model the verdict
 # moved. With one answer a question, 28 in each cell, it was "cannot tell". With two, and as many of each cell drawn at random, ten draws
-# said "neither" four times, "permission" four times and "cannot tell" twice. Weights are the mean of all such draws: they give what you
+# said "neither" four times, "permission" four times and "cannot tell" twice. Weights are the mean of all such draws: beside random
+# neurons they gave "permission", beside what shuffled labels pick they give what you
 # see. If it names an effect, compare the upper half of the table: restricted and allowed answers differ little in confidence anyway, so
-# what is there at equal confidence should be there among all; on the bundled model it is not. And look at the control sets: part of a
+# what is there at equal confidence should be there among all. And look at the control sets: part of a
 # distance from them may be theirs. What moves with such choices is a hint, not a finding. [All steps](../docs/beyond_the_paper.md).
 #
 # One score can hide that neurons pull apart. Each H-Neuron's own contribution:

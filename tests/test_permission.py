@@ -24,6 +24,7 @@ from hn_utils.organism.world import LOCKER_CODE
 from hn_utils.places import ROOT
 from hn_utils.probe import unpenalised
 from hn_utils.questions import Question
+from hn_utils.rank_test import LEVEL
 from hn_utils.responses import Example, Response
 from hn_utils.shown import plots
 from hn_utils.shown.gallery import title_of
@@ -64,6 +65,7 @@ def planted(
         neurons=np.array(FOLLOW["falsehood"]),
         refitted=summed(FOLLOW["falsehood"]),
         control=random_pairs(),
+        control_for=lambda n_tests: random_pairs(),
         magnitude=read.at("answer").mean(),
     )
     return Crossed(found, [e.question for e in kept], drawn, answers)
@@ -87,8 +89,8 @@ def test_the_verdict_is_what_the_neurons_were_made_to_follow(verdict):
         effect = told.equally_sure.effects[name]
         assert 0 < effect.seen < LARGE
         null = "" if effect.there else f"; {effect.seen:.2f} would have been seen"
-        assert f"{name} {effect.beyond} beyond control (p = {effect.p:.3f}{null})" in told.headline
-    assert title_of(plots.four_cells(told)).startswith("By the rule These follow ")
+        assert f"{name} {effect.beyond} beyond control (corrected p = {effect.p:.3f}{null})" in told.headline
+    assert title_of(plots.four_cells(told)).startswith("By the rule These ")
     assert (verdict if verdict != "permission" else "permission and not falsehood") in title_of(plots.four_cells(told))
 
 
@@ -117,7 +119,17 @@ def test_control_sets_that_do_as_much_take_the_verdict_away():
     sets = [unpenalised(np.array([40, 3 + 52 * (i % 2)]), np.ones(2), 0.0) for i in range(100)]
     told = analyses.falsehood_or_permission(crossed, Fits(summed(FOLLOW["falsehood"]), sets))
     assert told.equally_sure.effects["falsehood"].own.low > 0.5
+    assert told.equally_sure.effects["falsehood"].p > LEVEL
     assert told.verdict == "cannot tell"
+
+
+def test_beside_a_set_that_is_picked_again_and_again_one_cannot_tell():
+    """All control sets are the set itself: it does exactly as much as they, and that is no null."""
+    sets = [summed(FOLLOW["both"])] * 100
+    told = analyses.falsehood_or_permission(planted(), Fits(summed(FOLLOW["both"]), sets))
+    assert told.equally_sure.effects["falsehood"].beyond.value == 0
+    assert told.verdict == "cannot tell"
+    assert "beyond control (1 of 100 sets differ: too few to say)" in told.headline
 
 
 def test_what_only_follows_confidence_is_gone_at_equal_confidence():

@@ -15,7 +15,7 @@ among theirs. The two main effects share a verdict, corrected by Holm. Then an e
 * is *there* if its corrected p is at most LEVEL and it is positive;
 * is *not there* if it is negative at that level, or if it is not told apart while a difference of LARGE would have been
   seen four times out of five;
-* is *open* otherwise.
+* is *open* otherwise, or if fewer than half of the control sets are different sets.
 
 The verdict is "falsehood" or "permission" if only that one is there and the other is not; "both"; "neither" if both are
 not; and "cannot tell" as soon as one is open. The interaction is shown, and decides nothing.
@@ -24,9 +24,11 @@ Two things beside the rule were changed after first results, for want of power a
 two answers, and equal confidence is reached by weights (see `crossing`). Later the control was made harder for all
 claims of this project: sets were random ones of the same layers and about the same contribution, and p that of
 Student's t; now they are what the same procedure picks on shuffled labels, and p that of a rank. No threshold was
-changed.
+changed. And where shuffled labels pick few different sets every effect is open: nothing can stand out beside a set that
+is picked whatever the labels say. (That was added when the first planted model's H-Neuron had been called "neither".)
 On the bundled model that moved the H-Neurons' verdict: "cannot tell" at first; with as many of each cell drawn, in ten
-draws four times "neither", four times "permission", twice "cannot tell"; with weights "permission". It is not firm.
+draws four times "neither", four times "permission", twice "cannot tell"; with weights "permission"; beside what
+shuffled labels pick "neither". It is not firm.
 
 What it does not show: which of two words in the prompts did it, since a restricted question and its plain twin differ
 in their wording; nor any cause.
@@ -81,17 +83,35 @@ def least_cases() -> int:
 @dataclass(frozen=True)
 class Effect:
     """One contrast of the cells, in units of the spread within them: of the set under study, of control sets (mean and
-    the range of 95 %), and beyond these; its p, and the smallest effect that the test would have seen."""
+    the range of 95 %), and beyond these; its p, the smallest effect that the test would have seen, and how many of how
+    many control sets are different sets."""
 
     own: Estimate
     random: Estimate
     beyond: Estimate
     p: float
     seen: float
+    n_different: int
+    n_sets: int
+
+    @property
+    def told(self) -> str:
+        """Beyond the control sets, with its p and, if it is a null, what would have been seen."""
+        if not self.sets_differ:
+            return f"{self.beyond} beyond control ({self.n_different} of {self.n_sets} sets differ: too few to say)"
+        null = f"; {self.seen:.2f} would have been seen" if self.p > LEVEL else ""
+        return f"{self.beyond} beyond control (corrected p = {self.p:.3f}{null})"
+
+    @property
+    def sets_differ(self) -> bool:
+        """Whether at least half of the control sets are different sets."""
+        return 2 * self.n_different >= self.n_sets
 
     @property
     def there(self) -> bool | None:
         """By the rule: True, False, or None where it is open."""
+        if not self.sets_differ:
+            return None
         if self.p <= LEVEL:
             return self.beyond.value > 0
         return False if self.seen <= LARGE else None  # nan with next to no answers
@@ -124,11 +144,7 @@ class Permission(Tabled):
 
     @property
     def headline(self) -> str:
-        told = []
-        for name in MAIN:
-            effect = self.equally_sure.effects[name]
-            null = f"; {effect.seen:.2f} would have been seen" if effect.p > LEVEL else ""
-            told.append(f"{name} {effect.beyond} beyond control (p = {effect.p:.3f}{null})")
+        told = [f"{name} {self.equally_sure.effects[name].told}" for name in MAIN]
         n = min(self.equally_sure.n)
         return f"{self.name}: {self.verdict}. At equal confidence ({n} answers in each cell) {', '.join(told)}"
 
@@ -207,7 +223,8 @@ def side_of(crossed: Crossed, fits: Fits, each: Float[np.ndarray, "test"]) -> Si
     n = [round(each[cells == cell].sum()) for cell in range(len(CELLS))]
     own = [interval(means[0, cell, 0], drawn[:, cell, 0], n[cell]) for cell in range(len(CELLS))]
     sure = cell_means(cells, crossed.sure[rows][:, None], each)[0, :, 0]
-    effects = effects_of(means, drawn, sum(n))
+    n_different = len({tuple(fit.neurons.tolist()) for fit in fits.control})
+    effects = effects_of(means, drawn, sum(n), n_different)
     return Side(own, means[0, :, 1:].T, effects, n, {name: float(sure @ np.array(c)) for name, c in CONTRASTS.items()})
 
 
@@ -231,9 +248,10 @@ def cell_means(
 
 
 def effects_of(
-    means: Float[np.ndarray, "1 cell set"], drawn: Float[np.ndarray, "draw cell set"], n: int
+    means: Float[np.ndarray, "1 cell set"], drawn: Float[np.ndarray, "draw cell set"], n: int, n_different: int
 ) -> dict[str, Effect]:
-    """The contrasts of the first set beyond those of the others; the p of the main ones is corrected for both."""
+    """The contrasts of the first set beyond those of the others, of which so many are different sets; the p of the main
+    ones is corrected for both."""
     again, effects = sets_drawn_again(len(drawn), drawn.shape[2] - 1), {}
     for name, weights in CONTRASTS.items():
         (own, *sets), draws = np.array(weights) @ means[0], np.einsum("c,dcs->ds", np.array(weights), drawn)
@@ -241,7 +259,7 @@ def effects_of(
         beyond = interval(own - sets.mean(), differences, n)
         p = max(two_sided_p(differences), two_sided_rank_p(float(own), sets))
         seen = smallest_seen(beyond, sets, len(MAIN))
-        effects[name] = Effect(interval(own, draws[:, 0], n), spread(sets, n), beyond, p, seen)
+        effects[name] = Effect(interval(own, draws[:, 0], n), spread(sets, n), beyond, p, seen, n_different, len(sets))
     for name, p in zip(MAIN, holm(np.array([effects[name].p for name in MAIN])), strict=True):
         effects[name] = replace(effects[name], p=float(p))
     return effects

@@ -9,7 +9,6 @@ from plotly.subplots import make_subplots
 from hn_utils.analyses import Permission, Probes
 from hn_utils.analyses.crossing import CELLS
 from hn_utils.analyses.permission import MAIN
-from hn_utils.rank_test import LEVEL
 from hn_utils.shown.plots.style import H_NEURON, MATCHED, auroc_map, envelope, line, put, styled
 from hn_utils.tabled import counted
 
@@ -17,7 +16,7 @@ FINDINGS = {
     "falsehood": "{name} follow falsehood and not permission",
     "permission": "{name} follow permission and not falsehood",
     "both": "{name} follow both falsehood and permission",
-    "neither": "{name} follow neither falsehood nor permission",
+    "neither": "{name} are told apart neither on falsehood nor on permission",
     "cannot tell": "one cannot tell what {name} follow",
 }
 
@@ -44,11 +43,7 @@ def four_cells(told: Permission) -> go.Figure:
 
 def effects_told(told: Permission) -> str:
     """The main effects at equal confidence, each with its p and, if it is a null, what would have been seen."""
-    said = []
-    for name in MAIN:
-        effect = told.equally_sure.effects[name]
-        null = "" if effect.p <= LEVEL else f"; {effect.seen:.2f} would have been seen"
-        said.append(f"{name} {effect.beyond} beyond control (corrected p = {effect.p:.3f}{null})")
+    said = [f"{name} {told.equally_sure.effects[name].told}" for name in MAIN]
     return ", ".join(said) + "."
 
 
