@@ -98,7 +98,7 @@ def test_every_number_of_a_result_can_be_computed_with(on_bundled):
         found.numbers.loc["plain confidence (log-probability)"].isna()[["neurons", "accuracy, held-out entities"]].all()
     )
     (curve,) = intervened.curves.values()
-    assert intervened.numbers["slope beyond picked on shuffled labels (high)"].tolist() == [
+    assert intervened.numbers["slope beyond picked on shuffled labels instead (high)"].tolist() == [
         curve.slope_beyond_control().high
     ]
     for result in (found, intervened, on_bundled["answers"], found.card):

@@ -186,6 +186,8 @@ def at_every_position(collected: Collected) -> list[AtPosition]:
     examples = [collected.kept[i] for i in standard]
     collected, curve = replace(collected, examples=examples, contributions=collected.contributions[standard]), []
     for place in positions(collected.subject, examples):
+        if (place.at == NONE).all():
+            continue
         here = read_here(collected, place)
         splits = [here.answers.labels[here.answers.rows(split)] for split in SPLITS]
         if min((labels == kind).sum() for labels in splits for kind in (0, 1)) >= MIN_TO_TRAIN:

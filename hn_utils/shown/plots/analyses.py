@@ -144,7 +144,7 @@ def everyday(day: Everyday) -> go.Figure:
     errors = ", ".join(f"{fit.ece:.2f} {name}" for name, fit in day.calibrated.items())
     return styled(
         figure,
-        f"Everyday answers: {detected(day.beyond)}",
+        f"Everyday: {detected(day.beyond)}",
         f"AUROC of H-Neurons {own.auroc}, confidence {sure.auroc}, {len(day.control_risk)} sets of {MATCHED} "
         f"{picked.auroc.value:.2f} (mean); minus these {day.beyond['any']}, minus confidence "
         f"{day.beyond['confidence']}. Right: calibration error {errors}. n = {own.auroc.n} answers, "

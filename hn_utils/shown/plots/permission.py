@@ -16,7 +16,7 @@ FINDINGS = {
     "falsehood": "{name} follow falsehood and not permission",
     "permission": "{name} follow permission and not falsehood",
     "both": "{name} follow both falsehood and permission",
-    "neither": "{name} are told apart neither on falsehood nor on permission",
+    "neither": "{name} are told apart on neither falsehood nor permission",
     "cannot tell": "one cannot tell what {name} follow",
 }
 
