@@ -28,8 +28,8 @@ NOTEBOOKS, DEEPER = (sorted(folder.glob("*.py")) for folder in (FOLDER, FOLDER /
 
 
 GREEDY = Sampling(n=2, temperature=0.0, max_new_tokens=5)
-# Random weights hardly ever end a reply. What they have written up to the limit is taken for whole, in every process that
-# the notebooks start: `families.never_cut`, where a patch does not reach.
+# Random weights hardly ever end a reply. What they have written up to the limit is taken for whole, in every process
+# that the notebooks start: `families.never_cut`, where a patch does not reach.
 NEVER_CUT = """
 from hn_utils import responses
 
