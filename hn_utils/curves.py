@@ -60,10 +60,6 @@ class DoseResponse(Sloped):
     unit = "points"
 
     @property
-    def entities(self) -> list[str]:  # type: ignore[override]
-        return [item.entity for item in self.items]
-
-    @property
     def values(self) -> Float[np.ndarray, "item alpha"]:  # type: ignore[override]
         """100 where the item complied, [item, control alpha]."""
         return 100.0 * np.stack([self.at(alpha) == "complied" for alpha in CONTROL_ALPHAS], 1)
@@ -133,10 +129,6 @@ class GradedResponse(Sloped):
     n_at_most: int = 0
 
     unit = "nats"
-
-    @property
-    def entities(self) -> list[str]:  # type: ignore[override]
-        return [item.entity for item in self.items]
 
     @property
     def values(self) -> Float[np.ndarray, "item alpha"]:  # type: ignore[override]

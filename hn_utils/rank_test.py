@@ -54,6 +54,11 @@ def possible_p(own: float, sets: Float[np.ndarray, "set"], n_at_most: int) -> fl
     return min(1.0, 2 * (1 + min(above, below)) / (1 + max(n_at_most, len(sets))))
 
 
+def sets_differ(n_different: int, n_sets: int) -> bool:
+    """Whether at least half of the control sets are different sets: among one and the same a rank says nothing."""
+    return 2 * n_different >= n_sets
+
+
 def least_p(n_sets: int) -> float:
     """The smallest two-sided p that so many sets can give."""
     return min(1.0, 2 / (1 + n_sets))

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hn_utils.controls import Control, Estimate, beyond_random, beyond_random_p, bootstrap, mean
+from hn_utils.items import Item
 from hn_utils.rank_test import possible_p, settled, two_sided_rank_p
 
 ABLATION, AMPLIFICATION = slice(0, 2), slice(1, 3)  # of the alphas that follow
@@ -24,14 +25,18 @@ def slopes(values: Float[np.ndarray, "item alpha"], alphas: Sequence[float] | np
 class Sloped:
     """What dose-response curves of any kind have in common: a value of each item at each of CONTROL_ALPHAS, `values`
     [item, alpha] for the neurons under study and `control_values` [set, item, alpha] for each of the `controls`, in the
-    order in which these were drawn; `n_at_most`, how many of them would have been drawn for an effect; and `entities`,
-    what the items are about."""
+    order in which these were drawn; and `n_at_most`, how many of them would have been drawn for an effect."""
 
+    items: list[Item]
     values: Float[np.ndarray, "item alpha"]
     control_values: Float[np.ndarray, "set item alpha"]
     controls: Sequence[Control]
     n_at_most: int
-    entities: list[str]
+
+    @property
+    def entities(self) -> list[str]:
+        """What the items are about."""
+        return [item.entity for item in self.items]
 
     def slope(self) -> Estimate:
         """Slope of the neurons under study."""

@@ -19,7 +19,7 @@ from scipy.stats import t as student
 from hn_utils.controls import Estimate
 from hn_utils.curves import DoseResponse, GradedResponse
 from hn_utils.items import behaviour_called
-from hn_utils.rank_test import LEVEL, holm, least_p
+from hn_utils.rank_test import LEVEL, holm, least_p, sets_differ
 
 POWER = 0.8
 Word = Literal[
@@ -77,7 +77,7 @@ def enough_sets(curve: Curve, n_curves: int) -> bool:
     if any(one.is_settled for one in kinds):
         return True
     n_sets = [max(one.n_at_most, len(one.control_values)) for one in kinds]
-    differ = any(2 * one.n_different >= len(one.control_values) for one in kinds)
+    differ = any(sets_differ(one.n_different, len(one.control_values)) for one in kinds)
     return differ and all(least_p(n) * n_curves <= LEVEL for n in n_sets)
 
 

@@ -60,7 +60,7 @@ from hn_utils.controls import (
 )
 from hn_utils.finding import N_RANDOM_PROBES, Found, scores_of
 from hn_utils.probe import unpenalised
-from hn_utils.rank_test import LEVEL, holm, two_sided_rank_p
+from hn_utils.rank_test import LEVEL, holm, sets_differ, two_sided_rank_p
 from hn_utils.tabled import Tabled
 from hn_utils.verdicts import POWER, smallest_seen
 
@@ -97,20 +97,15 @@ class Effect:
     @property
     def told(self) -> str:
         """Beyond the control sets, with its p and, if it is a null, what would have been seen."""
-        if not self.sets_differ:
+        if not sets_differ(self.n_different, self.n_sets):
             return f"{self.beyond} beyond control ({self.n_different} of {self.n_sets} sets differ: too few to say)"
         null = f"; {self.seen:.2f} would have been seen" if self.p > LEVEL else ""
         return f"{self.beyond} beyond control (corrected p = {self.p:.3f}{null})"
 
     @property
-    def sets_differ(self) -> bool:
-        """Whether at least half of the control sets are different sets."""
-        return 2 * self.n_different >= self.n_sets
-
-    @property
     def there(self) -> bool | None:
         """By the rule: True, False, or None where it is open."""
-        if not self.sets_differ:
+        if not sets_differ(self.n_different, self.n_sets):
             return None
         if self.p <= LEVEL:
             return self.beyond.value > 0
