@@ -37,24 +37,24 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging
 
 from hn_utils.__main__ import run
-from hn_utils.cache import Stage
-from hn_utils.contributions import capture, mean_contributions
-from hn_utils.intervene import Dose
-from hn_utils.intervening import few_of_each
-from hn_utils.items import BEHAVIOURS
-from hn_utils.l1_path import c_grid, l1_path, objective
+from hn_utils.answers.sampling import Example, prompts_of
+from hn_utils.contributions.cett import capture, mean_contributions
+from hn_utils.contributions.tall_matrix import TallMatrix
+from hn_utils.models.hooked_model import Subject
+from hn_utils.models.scaling import Dose
 from hn_utils.organism.__main__ import between
-from hn_utils.planning.plan import plan
-from hn_utils.question_sets import load_questions, question_set
-from hn_utils.questions import Question
-from hn_utils.replies import replies_at
-from hn_utils.responses import Example, prompts_of
-from hn_utils.shown import plots
-from hn_utils.shown.gallery import Gallery
-from hn_utils.shown.pictures import draw
+from hn_utils.pipeline.planning.plan import plan
+from hn_utils.probing.l1_path import c_grid, l1_path, objective
+from hn_utils.questions.items import BEHAVIOURS
+from hn_utils.questions.question import Question
+from hn_utils.questions.question_sets import load_questions, question_set
+from hn_utils.report import plots
+from hn_utils.report.gallery import Gallery
+from hn_utils.report.pictures import draw
+from hn_utils.steering.dose_response import few_of_each
+from hn_utils.steering.replies import replies_at
+from hn_utils.storage.cache import Stage
 from hn_utils.study import BUNDLED, load_study
-from hn_utils.subject import Subject
-from hn_utils.tall_matrix import TallMatrix
 
 HERE = Path(__file__).resolve().parent
 MARK = "<!-- measured -->"

@@ -13,10 +13,10 @@ import warnings
 
 import numpy as np
 
-from hn_utils.controls import auroc, bootstrap
-from hn_utils.l1_path import Fit, c_grid, l1_path
-from hn_utils.probe import refit
-from hn_utils.tall_matrix import TallMatrix
+from hn_utils.contributions.tall_matrix import TallMatrix
+from hn_utils.probing.l1_path import Fit, c_grid, l1_path
+from hn_utils.probing.probe import refit
+from hn_utils.stats.controls import auroc, bootstrap
 
 N_NEURONS, N_FACTORS, N_GRID, N_FOLDS, N_WORLDS = 4_608, 24, 20, 5, 4
 SIZES = (60, 200, 800)  # training answers of either kind; a third as many more for validation

@@ -12,8 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from hn_utils.sweep import read_sweep
-from hn_utils.sweeping import run_sweep
+from hn_utils.sweeps.run_sweep import run_sweep
+from hn_utils.sweeps.sweep_file import read_sweep
 
 STUDY = {"like": "organism-quick", "n_questions": 200, "n_items": 10, "n_control_sets": 2, "checkpoints": []}
 NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_log_monitor": False, "no_monitor": True}

@@ -18,15 +18,15 @@ import torch
 from transformers import AutoTokenizer, GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 import hn_utils as hn
-from hn_utils import responses
-from hn_utils.collecting import ask_base
-from hn_utils.contributions import mean_contributions
-from hn_utils.intervene import Dose, dosed
-from hn_utils.origins import drift
-from hn_utils.question_sets import load_questions
-from hn_utils.responses import Example, prompts_of
+from hn_utils.answers import sampling
+from hn_utils.answers.sampling import Example, prompts_of
+from hn_utils.contributions.cett import mean_contributions
+from hn_utils.contributions.collect import ask_base
+from hn_utils.models.hooked_model import Subject
+from hn_utils.models.scaling import Dose, dosed
+from hn_utils.origins.transfer import drift
+from hn_utils.questions.question_sets import load_questions
 from hn_utils.study import ORGANISM, Sampling, Study, load_study
-from hn_utils.subject import Subject
 
 N_QUESTIONS, NEW = 60, 16  # questions of the walk; tokens that each draw has
 
@@ -108,7 +108,7 @@ def questions_file(subject: Subject, study: Study, folder: Path) -> str:
 
 def taken_whole() -> AbstractContextManager:
     """Within the block what was written up to the limit is taken for whole: random weights never end a reply."""
-    read = responses.written
+    read = sampling.written
     return patch.object(responses, "written", lambda *given: read(*given)._replace(cut=False))
 
 

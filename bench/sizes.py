@@ -1,6 +1,6 @@
 """The README's table of what the paper's study takes at five sizes: `.venv/bin/python bench/sizes.py` writes it.
 
-Shapes are those of the published configurations. Memory and disk follow from them as `hn_utils.planning` has it.
+Shapes are those of the published configurations. Memory and disk follow from them as `hn_utils.pipeline.planning` has it.
 Hours are not measured: they follow from the passes that the plan counts, a share of what a GPU's maker promises, and
 what Python takes for each layer, whichever is slower.
 """
@@ -13,14 +13,14 @@ from dataclasses import replace
 
 from transformers import AutoTokenizer, Gemma3TextConfig, LlamaConfig, PretrainedConfig, Qwen2Config
 
-from hn_utils.broken import DRAWS
-from hn_utils.intervening import N_TEXT_SETS
+from hn_utils.models.weightless import Absent
 from hn_utils.organism.__main__ import between
-from hn_utils.places import ROOT
-from hn_utils.planning.absent import Absent
-from hn_utils.planning.plan import clock, gigabytes, memory
-from hn_utils.planning.walk import SCALED, captured, control_doses
-from hn_utils.planning.work import Work, comparing, reading, writing
+from hn_utils.pipeline.planning.plan import clock, gigabytes, memory
+from hn_utils.pipeline.planning.walk import SCALED, captured, control_doses
+from hn_utils.pipeline.planning.work import Work, comparing, reading, writing
+from hn_utils.steering.broken import DRAWS
+from hn_utils.steering.dose_response import N_TEXT_SETS
+from hn_utils.storage.paths import ROOT
 from hn_utils.study import ORGANISM, PRESETS, Study
 
 MARK = "<!-- sizes -->"

@@ -20,13 +20,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hn_utils.collecting import Collected, collect
-    from hn_utils.finding import Found, find
-    from hn_utils.intervening import Intervened, dose_response
-    from hn_utils.loading import load, wrap
-    from hn_utils.looking_back import Origins, look_back
-    from hn_utils.planning.plan import Plan, plan
-    from hn_utils.probe import HNeurons
+    from hn_utils.contributions.collect import Collected, collect
+    from hn_utils.models.load import load, wrap
+    from hn_utils.origins.look_back import Origins, look_back
+    from hn_utils.pipeline.planning.plan import Plan, plan
+    from hn_utils.probing.find import Found, find
+    from hn_utils.probing.probe import HNeurons
+    from hn_utils.steering.dose_response import Intervened, dose_response
     from hn_utils.study import Study, load_study
 
 __version__ = "0.1.0"
@@ -49,19 +49,19 @@ __all__ = [
 ]
 # Where each name lives. No module may be called as a function here is: once imported, it would stand in its place.
 HOMES = {
-    "load": "loading",
-    "wrap": "loading",
-    "collect": "collecting",
-    "Collected": "collecting",
-    "find": "finding",
-    "Found": "finding",
-    "dose_response": "intervening",
-    "Intervened": "intervening",
-    "look_back": "looking_back",
-    "Origins": "looking_back",
-    "plan": "planning.plan",
-    "Plan": "planning.plan",
-    "HNeurons": "probe",
+    "load": "models.load",
+    "wrap": "models.load",
+    "collect": "contributions.collect",
+    "Collected": "contributions.collect",
+    "find": "probing.find",
+    "Found": "probing.find",
+    "dose_response": "steering.dose_response",
+    "Intervened": "steering.dose_response",
+    "look_back": "origins.look_back",
+    "Origins": "origins.look_back",
+    "plan": "pipeline.planning.plan",
+    "Plan": "pipeline.planning.plan",
+    "HNeurons": "probing.probe",
     "Study": "study",
     "load_study": "study",
 }

@@ -11,20 +11,20 @@ from pathlib import Path
 
 import hn_utils as hn
 from hn_utils import analyses
-from hn_utils.beforehand import check_run
-from hn_utils.cache import write_whole
-from hn_utils.cache_command import checking, listing
-from hn_utils.places import expanded_path, runs_root, set_to
+from hn_utils.models.hooked_model import weights_at_rest
+from hn_utils.pipeline.beforehand import check_run
 from hn_utils.planted import planted_in
-from hn_utils.published.audit import audit
-from hn_utils.results import claimed, require_own
-from hn_utils.shown.report import findings, page, summary
+from hn_utils.questions.published.audit import audit
+from hn_utils.report.report import findings, page, summary
+from hn_utils.stats.tables import counted
+from hn_utils.steering.verdicts import outermost_told, verdicts
+from hn_utils.storage.cache import write_whole
+from hn_utils.storage.cache_report import checking, listing
+from hn_utils.storage.paths import expanded_path, runs_root, set_to
+from hn_utils.storage.printable import visible
+from hn_utils.storage.run_folders import claimed, require_own
 from hn_utils.study import PRESETS, Study, load_study
-from hn_utils.subject import weights_at_rest
-from hn_utils.sweep import read_sweep
-from hn_utils.tabled import counted
-from hn_utils.verdicts import outermost_told, verdicts
-from hn_utils.visible import visible
+from hn_utils.sweeps.sweep_file import read_sweep
 
 
 @weights_at_rest()
@@ -111,12 +111,12 @@ def main(arguments: list[str] | None = None) -> None:
             print(json.dumps(audit(options.folder), indent=1))
             return None
         if options.command == "notebooks":
-            from hn_utils import execute  # Jupyter is not needed for the rest
+            from hn_utils.course import execute  # Jupyter is not needed for the rest
 
             chosen = execute.BEYOND if options.beyond else execute.DEEPER if options.deeper else execute.MAIN_LINE
             return execute.main(chosen)
         if options.command == "sweep":
-            from hn_utils.sweeping import run_sweep
+            from hn_utils.sweeps.run_sweep import run_sweep
 
             return print(f"written: {run_sweep(read_sweep(options.file), options.address)}")
         study = load_study(options.study)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hn_utils.progress import tell_once
+from hn_utils.storage.progress import tell_once
 
 BAR = "|"  # between answers; it stands within hardly any
 SEPARATORS = (";", " / ", " or ")  # which stand between answers, and within one as well

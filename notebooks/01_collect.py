@@ -43,14 +43,14 @@ import torch
 
 import hn_utils as hn
 from hn_utils import analyses
-from hn_utils.contributions import contribution, token_contributions
+from hn_utils.answers.judges import judge
+from hn_utils.answers.sampling import sample_responses
+from hn_utils.answers.spans import answer_positions
+from hn_utils.contributions.cett import contribution, token_contributions
 from hn_utils.course.exercises import check, debrief, yours
-from hn_utils.judges import judge
-from hn_utils.question_sets import load_questions
-from hn_utils.responses import sample_responses
-from hn_utils.shown import plots
-from hn_utils.shown.gallery import Gallery
-from hn_utils.spans import answer_positions
+from hn_utils.questions.question_sets import load_questions
+from hn_utils.report import plots
+from hn_utils.report.gallery import Gallery
 
 subject = hn.load()
 study = subject.study

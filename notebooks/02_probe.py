@@ -32,14 +32,14 @@ import pandas as pd
 
 import hn_utils as hn
 from hn_utils import analyses
-from hn_utils.controls import auroc
 from hn_utils.course.exercises import check, debrief, yours
-from hn_utils.finding import H_NEURONS, RANDOM_NAMES, SELECTED_NAMES, UNSEEN
-from hn_utils.l1_path import pull, violation_of
 from hn_utils.organism import strengths
-from hn_utils.probe import three_vs_one
-from hn_utils.shown import plots
-from hn_utils.shown.gallery import Gallery
+from hn_utils.probing.find import H_NEURONS, RANDOM_NAMES, SELECTED_NAMES, UNSEEN
+from hn_utils.probing.l1_path import pull, violation_of
+from hn_utils.probing.probe import three_vs_one
+from hn_utils.report import plots
+from hn_utils.report.gallery import Gallery
+from hn_utils.stats.controls import auroc
 
 gallery = Gallery(hn.load_study(), "02_probe")
 

@@ -36,13 +36,13 @@ import numpy as np
 import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.course.exercises import check, debrief, yours
-from hn_utils.curves import curves_of
-from hn_utils.items import CAPABILITY, behaviour_called
-from hn_utils.question_sets import load_items
-from hn_utils.shown import plots
-from hn_utils.shown.gallery import Gallery
-from hn_utils.slopes import CONTROL_ALPHAS
-from hn_utils.verdicts import detectable, outermost_told, verdicts
+from hn_utils.questions.items import CAPABILITY, behaviour_called
+from hn_utils.questions.question_sets import load_items
+from hn_utils.report import plots
+from hn_utils.report.gallery import Gallery
+from hn_utils.steering.curves import curves_of
+from hn_utils.steering.slopes import CONTROL_ALPHAS
+from hn_utils.steering.verdicts import detectable, outermost_told, verdicts
 
 subject = hn.load()
 study = subject.study

@@ -33,15 +33,15 @@ from IPython.display import Markdown
 
 import hn_utils as hn
 from hn_utils import analyses
-from hn_utils.controls import Match, auroc, random_sets
+from hn_utils.answers.sampling import drop_counts
 from hn_utils.course.exercises import check, debrief, yours
 from hn_utils.organism.seeds import shipped
-from hn_utils.origins import CONTROLS, N_PERMUTATIONS
-from hn_utils.responses import drop_counts
-from hn_utils.shown import plots
-from hn_utils.shown.explorer import Explorer, page_of
-from hn_utils.shown.gallery import Gallery
-from hn_utils.shown.report import findings, page
+from hn_utils.origins.transfer import CONTROLS, N_PERMUTATIONS
+from hn_utils.report import plots
+from hn_utils.report.explorer import Explorer, page_of
+from hn_utils.report.gallery import Gallery
+from hn_utils.report.report import findings, page
+from hn_utils.stats.controls import Match, auroc, random_sets
 from hn_utils.study import BUNDLED
 
 subject = hn.load()

@@ -33,9 +33,9 @@ from hn_utils import analyses
 from hn_utils.analyses.permission import CONTRASTS, LARGE, least_cases
 from hn_utils.course.exercises import check, yours
 from hn_utils.planted import planted_in
-from hn_utils.question_sets import CROSSED, load_items
-from hn_utils.shown import plots
-from hn_utils.shown.gallery import Gallery
+from hn_utils.questions.question_sets import CROSSED, load_items
+from hn_utils.report import plots
+from hn_utils.report.gallery import Gallery
 
 subject = hn.load()
 study = subject.study

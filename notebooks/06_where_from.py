@@ -33,8 +33,8 @@ import hn_utils as hn
 from hn_utils.course.exercises import check
 from hn_utils.organism import texts_compared
 from hn_utils.organism.conditions import CONDITIONS, TiedPages, small_world
-from hn_utils.shown import plots
-from hn_utils.shown.gallery import Gallery
+from hn_utils.report import plots
+from hn_utils.report.gallery import Gallery
 
 gallery = Gallery(hn.load_study(), "06_where_from")
 rows = texts_compared.shipped()  # trained beforehand

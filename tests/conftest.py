@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from hn_utils.models.hooked_model import Subject
 from hn_utils.organism.tokenizer import make_tokenizer
 from hn_utils.organism.train import Corpus, Recipe, train
-from hn_utils.organism.world import make_world
+from hn_utils.questions.made_up_world.world import make_world
 from hn_utils.study import Sampling, Study, load_study
-from hn_utils.subject import Subject
 
 SLOWEST = ("test_organism", "test_notebooks", "test_steps", "test_killed", "test_execute", "test_models")
 SHARED = Path(__file__).resolve().parents[2] / "shared"

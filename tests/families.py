@@ -31,9 +31,9 @@ from transformers import (
     Qwen3Config,
 )
 
-from hn_utils import responses
+from hn_utils.answers import sampling
+from hn_utils.models.hooked_model import Subject
 from hn_utils.study import ORGANISM, Study
-from hn_utils.subject import Subject
 
 SIZE = {
     "hidden_size": 32,
@@ -122,8 +122,8 @@ def make_checkpoint(family: str, folder: Path, seed: int = 0, **size: int) -> Pa
 
 def never_cut(patch: pytest.MonkeyPatch) -> None:
     """Random weights hardly ever end a reply: what they have written up to the limit is taken for whole."""
-    read = responses.written
-    patch.setattr(responses, "written", lambda *given: read(*given)._replace(cut=False))
+    read = sampling.written
+    patch.setattr(sampling, "written", lambda *given: read(*given)._replace(cut=False))
 
 
 def published_files(model: Subject, study: Study, folder: Path) -> dict[str, str]:

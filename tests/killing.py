@@ -137,7 +137,7 @@ def start(place: Place, trap: Trap | None = None) -> int:
 
 def watched(place: Place, trap: Trap | None) -> None:
     """Log each batch, and spring the trap. A batch is what one shard holds."""
-    from hn_utils import cache
+    from hn_utils.storage import cache
 
     log = os.open(place.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.write(log, b"started run\n")

@@ -52,7 +52,7 @@ class Watch(threading.Thread):
 
 def questions(n: int) -> list[dict[str, str]]:
     """Questions about every public fact of the made-up world, in several wordings."""
-    from hn_utils.organism.world import PUBLIC, make_world
+    from hn_utils.questions.made_up_world.world import PUBLIC, make_world
 
     world, asked = make_world(), []
     for wording in range(N_WORDINGS):

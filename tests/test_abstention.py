@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hn_utils import abstention
-from hn_utils.abstention import PHRASES, Phrases, abstains, add_phrases, refuses
+from hn_utils.answers import abstention
+from hn_utils.answers.abstention import PHRASES, Phrases, abstains, add_phrases, refuses
 
 UNKNOWING = [
     "I really don't know who wrote it.",

@@ -14,16 +14,16 @@ from transformers import AutoModelForCausalLM
 import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.analyses import other_judges
-from hn_utils.collecting import Collected
-from hn_utils.contributions import Contributions, by_region
-from hn_utils.controls import bootstrap, mean
-from hn_utils.finding import N_SELECTED
-from hn_utils.intervene import Dose
-from hn_utils.judges import judge
-from hn_utils.organism.asking import texts
-from hn_utils.questions import Question
-from hn_utils.replies import text_loss
-from hn_utils.responses import Example
+from hn_utils.answers.judges import judge
+from hn_utils.answers.sampling import Example
+from hn_utils.contributions.cett import Contributions, by_region
+from hn_utils.contributions.collect import Collected
+from hn_utils.models.scaling import Dose
+from hn_utils.probing.find import N_SELECTED
+from hn_utils.questions.made_up_world.asking import texts
+from hn_utils.questions.question import Question
+from hn_utils.stats.controls import bootstrap, mean
+from hn_utils.steering.replies import text_loss
 from hn_utils.study import Sampling, load_study
 
 KINDS = ("trade", "dish")

@@ -14,27 +14,27 @@ import pytest
 
 import hn_utils as hn
 from hn_utils.__main__ import main
-from hn_utils.cache import cached
-from hn_utils.chat_model import ChatModel
-from hn_utils.contributions import capture, token_contributions
-from hn_utils.controls import Match, accuracy, auroc, average_precision, bootstrap, mean, random_sets
-from hn_utils.intervene import UNSCALED, dosed
-from hn_utils.items import Item
-from hn_utils.judges import chat_verdicts, judge
-from hn_utils.l1_path import c_grid, l1_path
-from hn_utils.origins import drift
-from hn_utils.planning.absent import Absent
-from hn_utils.probe import HNeurons, refit
-from hn_utils.published.pressing import read_items
-from hn_utils.published.sources import read_rows
-from hn_utils.question_sets import load_questions
-from hn_utils.questions import Question, check_ids
-from hn_utils.replies import replies_at, text_loss
-from hn_utils.responses import Example
-from hn_utils.server import address_of
+from hn_utils.answers.chat_model import ChatModel
+from hn_utils.answers.judges import chat_verdicts, judge
+from hn_utils.answers.sampling import Example
+from hn_utils.answers.server import address_of
+from hn_utils.contributions.cett import capture, token_contributions
+from hn_utils.contributions.tall_matrix import TallMatrix
+from hn_utils.models.hooked_model import Subject
+from hn_utils.models.scaling import UNSCALED, dosed
+from hn_utils.models.weightless import Absent
+from hn_utils.origins.transfer import drift
+from hn_utils.probing.l1_path import c_grid, l1_path
+from hn_utils.probing.probe import HNeurons, refit
+from hn_utils.questions.items import Item
+from hn_utils.questions.published.pressing import read_items
+from hn_utils.questions.published.sources import read_rows
+from hn_utils.questions.question import Question, check_ids
+from hn_utils.questions.question_sets import load_questions
+from hn_utils.stats.controls import Match, accuracy, auroc, average_precision, bootstrap, mean, random_sets
+from hn_utils.steering.replies import replies_at, text_loss
+from hn_utils.storage.cache import cached
 from hn_utils.study import Sampling, Study, load_study
-from hn_utils.subject import Subject
-from hn_utils.tall_matrix import TallMatrix
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from transformers import AutoModelForCausalLM
 
-from hn_utils.baselines import (
+from hn_utils.answers.sampling import Example
+from hn_utils.contributions.tall_matrix import TallMatrix
+from hn_utils.probing.baselines import (
     Added,
     Scored,
     added,
@@ -21,10 +23,8 @@ from hn_utils.baselines import (
     residual_probe,
     words_probe,
 )
-from hn_utils.controls import Estimate, auroc
-from hn_utils.questions import Question
-from hn_utils.responses import Example
-from hn_utils.tall_matrix import TallMatrix
+from hn_utils.questions.question import Question
+from hn_utils.stats.controls import Estimate, auroc
 
 ROWS = [([1, 9, 12, 40, 33, 7, 21], [4, 5]), ([1, 5, 6, 7, 8, 9, 10, 11, 12], [7])]
 
@@ -133,7 +133,7 @@ def test_dense_probes_find_a_planted_direction_and_nothing_in_noise():
 
 
 def test_a_dense_probe_on_coordinates_is_the_one_on_all_columns(monkeypatch):
-    monkeypatch.setattr("hn_utils.baselines.BLOCK", 7_000)  # several blocks of columns
+    monkeypatch.setattr("hn_utils.probing.baselines.BLOCK", 7_000)  # several blocks of columns
     rng = np.random.default_rng(1)
     X = rng.lognormal(size=(120, 400)).astype(np.float32)
     X[:, 7] = 3.0  # a dead neuron

@@ -11,17 +11,17 @@ from families import make_checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hn_utils import batches
 from hn_utils.analyses.positions import read_rows
-from hn_utils.batches import pieces
-from hn_utils.contributions import mean_contributions, token_contributions
-from hn_utils.drawing import fallen_on
-from hn_utils.intervene import Dose, dosed
-from hn_utils.planning.work import reading, writing
-from hn_utils.questions import Question
-from hn_utils.responses import Example
+from hn_utils.answers.sampling import Example
+from hn_utils.contributions.cett import mean_contributions, token_contributions
+from hn_utils.models import batches
+from hn_utils.models.batches import pieces
+from hn_utils.models.drawing import fallen_on
+from hn_utils.models.hooked_model import Subject
+from hn_utils.models.scaling import Dose, dosed
+from hn_utils.pipeline.planning.work import reading, writing
+from hn_utils.questions.question import Question
 from hn_utils.study import Sampling, Study
-from hn_utils.subject import Subject
 
 HEADS = 4
 

@@ -9,10 +9,10 @@ import pytest
 from killing import FEWER, STUDY
 
 import hn_utils.__main__ as command
-from hn_utils import beforehand
-from hn_utils.beforehand import check_models, check_run
-from hn_utils.planning.absent import Absent
-from hn_utils.shown.comparison import measures
+from hn_utils.models.weightless import Absent
+from hn_utils.pipeline import beforehand
+from hn_utils.pipeline.beforehand import check_models, check_run
+from hn_utils.report.comparison import measures
 
 
 def test_models_that_belong_together_pass(study):

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from hn_utils.broken import broken, likelihood, likelihoods
-from hn_utils.cache import only_looking
-from hn_utils.controls import random_sets
-from hn_utils.intervene import UNSCALED, Dose
-from hn_utils.items import Reply, outcomes
-from hn_utils.organism.asking import items
-from hn_utils.places import DATA
+from hn_utils.models.hooked_model import Subject
+from hn_utils.models.scaling import UNSCALED, Dose
 from hn_utils.planted import planted_in
-from hn_utils.replies import known_items, replies_at
+from hn_utils.questions.items import Reply, outcomes
+from hn_utils.questions.made_up_world.asking import items
+from hn_utils.stats.controls import random_sets
+from hn_utils.steering.broken import broken, likelihood, likelihoods
+from hn_utils.steering.replies import known_items, replies_at
+from hn_utils.storage.cache import only_looking
+from hn_utils.storage.paths import DATA
 from hn_utils.study import planted_study
-from hn_utils.subject import Subject
 
 
 @pytest.fixture(scope="module")

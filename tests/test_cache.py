@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hn_utils.cache import cached, header_of, key_hash
+from hn_utils.storage.cache import cached, header_of, key_hash
 
 SLOW = """
 import sys, time
 import numpy as np
-from hn_utils.cache import cached
+from hn_utils.storage.cache import cached
 
 def compute(some):
     time.sleep(0.3)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import logit
 
-from hn_utils.calibration import reliability, risk_coverage
+from hn_utils.stats.calibration import reliability, risk_coverage
 
 
 def drawn(share: float, n: int = 40_000) -> tuple[np.ndarray, np.ndarray]:

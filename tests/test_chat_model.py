@@ -18,13 +18,13 @@ from pathlib import Path
 
 import pytest
 
-from hn_utils.chat_model import ChatModel
-from hn_utils.items import Item, Reply, outcomes
-from hn_utils.judges import RUBRICS, chat_verdicts, judging_talk, one_word, quoted_answers
-from hn_utils.questions import Question
-from hn_utils.reply_reading import marked_words
-from hn_utils.responses import build_examples, judged, sample_responses
-from hn_utils.server import address_of, key_variable
+from hn_utils.answers.chat_model import ChatModel
+from hn_utils.answers.judges import RUBRICS, chat_verdicts, judging_talk, one_word, quoted_answers
+from hn_utils.answers.reply_reading import marked_words
+from hn_utils.answers.sampling import build_examples, judged, sample_responses
+from hn_utils.answers.server import address_of, key_variable
+from hn_utils.questions.items import Item, Reply, outcomes
+from hn_utils.questions.question import Question
 from hn_utils.study import Sampling
 
 QUESTION = Question("1", "Where was A born?", ("Old Essel",), "A")
@@ -524,7 +524,7 @@ def real_server(tmp_path_factory):
 
 def test_a_real_server_samples_as_the_model_does(real_server, study, subject, tmp_path, monkeypatch):
     monkeypatch.setenv("HN_CACHE", str(tmp_path))
-    from hn_utils.question_sets import load_questions
+    from hn_utils.questions.question_sets import load_questions
 
     asked = [q for q in load_questions(study) if q.part == "standard" and q.strata["quintile"] == 0][:12]
     folder = shutil.copytree(study.instruct, tmp_path / "sampling")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hn_utils.claims import stance
+from hn_utils.steering.claims import stance
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,9 @@ from killing import STUDY
 from test_sweep import left_by, sweep_file
 
 from hn_utils.__main__ import main
-from hn_utils.cluster import connected
-from hn_utils.sweep import read_sweep
-from hn_utils.sweeping import run_sweep
+from hn_utils.sweeps.ray_cluster import connected
+from hn_utils.sweeps.run_sweep import run_sweep
+from hn_utils.sweeps.sweep_file import read_sweep
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'hn-utils[cluster]' (it is not locked)")
 cluster_utils = pytest.importorskip("ray.cluster_utils")

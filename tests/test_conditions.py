@@ -27,9 +27,9 @@ from hn_utils.organism.texts_compared import along, beyond_random, drawn, hypoth
 from hn_utils.organism.tokenizer import UNKNOWN
 from hn_utils.organism.train import BASE_RECIPE, train
 from hn_utils.organism.what_text import Run, every_run, has_learnt, recipe_of, share_base
-from hn_utils.organism.world import make_world
-from hn_utils.shown import plots
-from hn_utils.shown.plots.texts import moment_name
+from hn_utils.questions.made_up_world.world import make_world
+from hn_utils.report import plots
+from hn_utils.report.plots.texts import moment_name
 
 WORLD = make_world(n_written=200, n_never_written=40, n_tuned=100, n_given=30, n_family=40)
 N = 3_000

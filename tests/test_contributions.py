@@ -7,9 +7,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from hn_utils.contributions import REGIONS, capture, contribution, mean_contributions
-from hn_utils.questions import Question
-from hn_utils.responses import Example
+from hn_utils.answers.sampling import Example
+from hn_utils.contributions.cett import REGIONS, capture, contribution, mean_contributions
+from hn_utils.questions.question import Question
 
 
 def test_by_hand():

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score
 
-from hn_utils.controls import (
+from hn_utils.stats.controls import (
     Control,
     Match,
     accuracy,

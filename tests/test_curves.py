@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from curves import curve
 
-from hn_utils import curves
-from hn_utils.controls import Control
-from hn_utils.curves import ControlSource, DoseResponse, curves_of, graded_curves_of
-from hn_utils.items import Item, Reply
-from hn_utils.slopes import slopes
+from hn_utils.questions.items import Item, Reply
+from hn_utils.stats.controls import Control
+from hn_utils.steering import curves
+from hn_utils.steering.curves import ControlSource, DoseResponse, curves_of, graded_curves_of
+from hn_utils.steering.slopes import slopes
 
 N_ITEMS = 24
 OWN, STILL = 5, 100  # a neuron under study; the first of many that do nothing

@@ -17,34 +17,23 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from hn_utils import (
-    baselines,
-    broken,
-    cache,
-    contributions,
-    graded,
-    l1_path,
-    ledger,
-    probe,
-    replies,
-    responses,
-    selected,
-    stability,
-)
 from hn_utils.__main__ import main
-from hn_utils.cache import Stage, cached, cached_whole, header_of
-from hn_utils.cache_command import VERSIONS
-from hn_utils.contributions import capture
-from hn_utils.intervene import UNSCALED
-from hn_utils.items import Item
-from hn_utils.l1_path import c_grid, cached_l1_path
-from hn_utils.ledger import Ledger
-from hn_utils.probe import HNeurons, refits
-from hn_utils.question_sets import load_questions
-from hn_utils.responses import build_example, prompts_of, sample_responses
-from hn_utils.selected import Selection
+from hn_utils.answers.sampling import build_example, prompts_of, sample_responses
+from hn_utils.contributions.cett import capture
+from hn_utils.contributions.tall_matrix import TallMatrix
+from hn_utils.models.scaling import UNSCALED
+from hn_utils.probing import baselines, l1_path, probe, selected_null, stability
+from hn_utils.probing.l1_path import c_grid, cached_l1_path
+from hn_utils.probing.probe import HNeurons, refits
+from hn_utils.probing.selected_null import Selection
+from hn_utils.questions.items import Item
+from hn_utils.questions.question_sets import load_questions
+from hn_utils.steering import broken, graded, replies
+from hn_utils.storage import cache, ledger
+from hn_utils.storage.cache import Stage, cached, cached_whole, header_of
+from hn_utils.storage.cache_report import VERSIONS
+from hn_utils.storage.ledger import Ledger
 from hn_utils.study import Sampling
-from hn_utils.tall_matrix import TallMatrix
 
 quickly = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -352,11 +341,11 @@ def lines(capsys, *options: str) -> list[str]:
 
 
 def test_every_stage_of_the_package_is_known_to_the_command():
-    sources = (Path(cache.__file__).parent).rglob("*.py")
+    sources = Path(cache.__file__).parents[1].rglob("*.py")
     named = {found for source in sources for found in stages_in(source.read_text())}
     assert named == VERSIONS.keys()
     assert VERSIONS["stability"] == [stability.VERSION, l1_path.VERSION]
-    assert VERSIONS["selected"] == [selected.VERSION, l1_path.VERSION]
+    assert VERSIONS["selected"] == [selected_null.VERSION, l1_path.VERSION]
 
 
 def stages_in(source: str) -> list[str]:

@@ -18,11 +18,13 @@ from families import make_checkpoint, never_cut
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import hn_utils as hn
-from hn_utils import analyses, collecting, finding, intervening, loading, looking_back
+from hn_utils import analyses
 from hn_utils.__main__ import main
-from hn_utils.question_sets import load_questions
+from hn_utils.contributions import collect
+from hn_utils.probing import find
+from hn_utils.questions.question_sets import load_questions
+from hn_utils.stats.tables import counted
 from hn_utils.study import Sampling
-from hn_utils.tabled import counted
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 SECTION = re.search(r"## Ten lines.*?\n(?=## )", README, re.DOTALL)[0]
@@ -46,8 +48,8 @@ def as_rows(questions) -> list[dict]:
 def few_controls():
     """So that the test takes no longer than it must."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finding, "N_RANDOM_PROBES", 4)
-        patch.setattr(finding, "N_SELECTED", 2)
+        patch.setattr(find, "N_RANDOM_PROBES", 4)
+        patch.setattr(find, "N_SELECTED", 2)
         yield
 
 
@@ -267,7 +269,7 @@ def test_a_path_may_be_a_text_or_a_path(on_bundled, study, tmp_path):
 
 def test_what_comes_too_late_or_too_little_is_told_before_long_work(on_bundled, subject, monkeypatch):
     rows = as_rows(on_bundled["answers"].questions)
-    monkeypatch.setattr(collecting, "sample_responses", None)
+    monkeypatch.setattr(collect, "sample_responses", None)
     with pytest.raises(ValueError, match="dtype belongs to loading"):
         hn.collect(subject, rows, dtype="float16")
     with pytest.raises(ValueError, match="unknown setting .colour.: choose of name, instruct"):
@@ -298,7 +300,7 @@ def test_what_comes_too_late_or_too_little_is_told_before_long_work(on_bundled, 
 def test_one_kind_of_answer_is_no_evidence(on_bundled):
     answers = on_bundled["answers"]
     kept = [e for e in answers.examples if e.label != 1]
-    only_right = collecting.captured(
+    only_right = collect.captured(
         answers.subject,
         answers.study,
         [e.question for e in kept],

@@ -17,16 +17,16 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from hn_utils.subject import Subject
+from hn_utils.models.hooked_model import Subject
 
 LOAD = """
 import json, sys
 from pathlib import Path
-from hn_utils.cache import cache_root
-from hn_utils.responses import sample_responses
-from hn_utils.question_sets import load_questions
+from hn_utils.storage.cache import cache_root
+from hn_utils.answers.sampling import sample_responses
+from hn_utils.questions.question_sets import load_questions
 from hn_utils.study import load_study, Sampling
-from hn_utils.subject import Subject
+from hn_utils.models.hooked_model import Subject
 from dataclasses import replace
 study = replace(load_study("organism"), sampling=Sampling(n=1, max_new_tokens=2))
 asked = load_questions(study)[:2]

@@ -8,7 +8,7 @@ import pytest
 import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.analyses.emergence import N_GROUPS
-from hn_utils.subject import Subject
+from hn_utils.models.hooked_model import Subject
 
 
 @pytest.fixture(scope="module")

@@ -16,18 +16,18 @@ import nbformat
 import psutil
 import pytest
 
-from hn_utils.execute import cell_id, place_of
-from hn_utils.places import NOTEBOOKS, ROOT, cache_root, runs_root
-from hn_utils.results import home
+from hn_utils.course.execute import cell_id, place_of
+from hn_utils.storage.paths import NOTEBOOKS, ROOT, cache_root, runs_root
+from hn_utils.storage.run_folders import home
 from hn_utils.study import BUNDLED, load_study
 
 HEAD = """# %% [markdown]
 # # Tiny
 # %%
 import plotly.graph_objects as go
-from hn_utils.cache import cached
-from hn_utils.shown.gallery import Gallery
-from hn_utils.progress import tell
+from hn_utils.storage.cache import cached
+from hn_utils.report.gallery import Gallery
+from hn_utils.storage.progress import tell
 from hn_utils.study import load_study
 gallery = Gallery(load_study(), "01_collect")
 """
@@ -50,7 +50,7 @@ raise ValueError("alphas=(0,) must include 1: give it")
 COMMAND = """
 import sys
 from pathlib import Path
-import hn_utils.execute as execute
+import hn_utils.course.execute as execute
 execute.NOTEBOOKS = Path(sys.argv[1])
 execute.main(sys.argv[2:])
 """
@@ -187,7 +187,7 @@ def test_only_the_bundled_study_as_it_is_writes_where_results_are_committed(monk
 
 
 def test_an_installed_package_writes_into_the_user_s_folders(monkeypatch, tmp_path):
-    monkeypatch.setattr("hn_utils.places.IN_A_CLONE", False)
+    monkeypatch.setattr("hn_utils.storage.paths.IN_A_CLONE", False)
     for name in ("HN_CACHE", "HN_RUNS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))

@@ -17,13 +17,13 @@ from pages import opened
 from transformers import AutoModelForCausalLM
 
 import hn_utils as hn
-from hn_utils.items import GREEDY
-from hn_utils.origins import drift
-from hn_utils.shown.explorer import N_CONTROLS, Explorer, page_of
-from hn_utils.shown.gallery import Gallery
-from hn_utils.shown.neuron_cards import N_BINS, histogram
+from hn_utils.models.hooked_model import Subject
+from hn_utils.origins.transfer import drift
+from hn_utils.questions.items import GREEDY
+from hn_utils.report.explorer import N_CONTROLS, Explorer, page_of
+from hn_utils.report.gallery import Gallery
+from hn_utils.report.neuron_cards import N_BINS, histogram
 from hn_utils.study import PLANTED, load_study
-from hn_utils.subject import Subject
 
 COMMITTED = Path(__file__).resolve().parents[1] / "figures" / "explorer.html"
 SVG = "{http://www.w3.org/2000/svg}"

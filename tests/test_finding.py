@@ -10,10 +10,10 @@ from planting import planted
 
 import hn_utils as hn
 from hn_utils import analyses
-from hn_utils.finding import CONFIDENCE, H_NEURONS, RANDOM_NAMES, SELECTED_NAMES, UNSEEN, WORDS, unseen
-from hn_utils.probe import row_of
-from hn_utils.questions import STANDARD_TITLE
-from hn_utils.shown.report import detection_findings
+from hn_utils.probing.find import CONFIDENCE, H_NEURONS, RANDOM_NAMES, SELECTED_NAMES, UNSEEN, WORDS, unseen
+from hn_utils.probing.probe import row_of
+from hn_utils.questions.question import STANDARD_TITLE
+from hn_utils.report.report import detection_findings
 
 KNOWS, MARKS = 7, [11, 30]  # the neuron that tells made-up answers; those that fire at answers, whatever these are
 

@@ -10,9 +10,9 @@ import plotly.graph_objects as go
 import pytest
 from pages import opened
 
-from hn_utils.shown import gallery
-from hn_utils.shown.plots import styled
-from hn_utils.shown.plots.style import printable
+from hn_utils.report import gallery
+from hn_utils.report.plots import styled
+from hn_utils.report.plots.style import printable
 from hn_utils.study import load_study
 
 FIGURES = Path(__file__).resolve().parents[1] / "figures"

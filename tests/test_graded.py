@@ -10,14 +10,14 @@ import torch
 from families import make_checkpoint
 from transformers import AutoModelForCausalLM
 
-from hn_utils.controls import random_sets
-from hn_utils.graded import log_odds
-from hn_utils.intervene import UNSCALED, Dose
-from hn_utils.items import Item, outcomes
-from hn_utils.organism.asking import items
-from hn_utils.replies import known_items, replies_at
+from hn_utils.models.hooked_model import Subject
+from hn_utils.models.scaling import UNSCALED, Dose
+from hn_utils.questions.items import Item, outcomes
+from hn_utils.questions.made_up_world.asking import items
+from hn_utils.stats.controls import random_sets
+from hn_utils.steering.graded import log_odds
+from hn_utils.steering.replies import known_items, replies_at
 from hn_utils.study import Study
-from hn_utils.subject import Subject
 
 ITEM = Item("1", "pressure", ("Where was the otter born?",), "", "Old Essel", "Great Corin Gate")
 

@@ -14,9 +14,9 @@ import torch
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 from transformers import AutoModelForCausalLM
 
-from hn_utils.hub import RETRYING, explained, patience, place_of, remedy
-from hn_utils.planning.absent import Absent
-from hn_utils.subject import Subject
+from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hub import RETRYING, explained, patience, place_of, remedy
+from hn_utils.models.weightless import Absent
 
 
 def answer(status: int) -> httpx.Response:

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from hn_utils.baselines import read
-from hn_utils.contributions import capture
-from hn_utils.intervene import UNSCALED, Dose, dosed
-from hn_utils.items import Item
-from hn_utils.question_sets import load_questions
-from hn_utils.replies import replies_at, text_loss
-from hn_utils.responses import build_example, prompts_of, sample_responses
+from hn_utils.answers.sampling import build_example, prompts_of, sample_responses
+from hn_utils.contributions.cett import capture
+from hn_utils.models.scaling import UNSCALED, Dose, dosed
+from hn_utils.probing.baselines import read
+from hn_utils.questions.items import Item
+from hn_utils.questions.question_sets import load_questions
+from hn_utils.steering.replies import replies_at, text_loss
 from hn_utils.study import Sampling
 
 ROWS = [[1, 9, 12, 40, 33, 7, 21], [1, 5, 6, 7, 8, 9, 10]]

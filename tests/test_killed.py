@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hn_utils.cache import cached, sound
-from hn_utils.ledger import Ledger
+from hn_utils.storage.cache import cached, sound
+from hn_utils.storage.ledger import Ledger
 
 ROOT = os.geteuid() == 0
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from hn_utils.l1_path import EXPLAINED, FIRST_GUESS, TOLERANCE, Fit, c_grid, l1_path
-from hn_utils.tall_matrix import TallMatrix
+from hn_utils.contributions.tall_matrix import TallMatrix
+from hn_utils.probing.l1_path import EXPLAINED, FIRST_GUESS, TOLERANCE, Fit, c_grid, l1_path
 
 
 def problem(n: int, p: int, seed: int = 0, strength: float = 0.8) -> tuple[np.ndarray, np.ndarray]:

@@ -13,12 +13,12 @@ from families import FAMILIES, make_checkpoint, never_cut, published_files, with
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
 import hn_utils as hn
-from hn_utils import finding
-from hn_utils.contributions import mean_contributions
-from hn_utils.questions import Question
-from hn_utils.responses import Example
+from hn_utils.answers.sampling import Example
+from hn_utils.contributions.cett import mean_contributions
+from hn_utils.models.hooked_model import Subject
+from hn_utils.probing import find
+from hn_utils.questions.question import Question
 from hn_utils.study import PRESETS, REAL, Sampling, Study
-from hn_utils.subject import Subject
 
 GREEDY = Sampling(n=2, temperature=0.0, max_new_tokens=5)
 PROMPTS = ["Where was the otter born?", "What does the shy goose eat in the town?", "Which pet keeps the lazy heron?"]
@@ -142,8 +142,8 @@ def test_what_was_checked_is_told(model, family):
 
 def test_all_four_steps(model, made, folder, bare, tmp_path, monkeypatch):
     never_cut(monkeypatch)
-    monkeypatch.setattr(finding, "N_RANDOM_PROBES", 3)
-    monkeypatch.setattr(finding, "N_SELECTED", 2)
+    monkeypatch.setattr(find, "N_RANDOM_PROBES", 3)
+    monkeypatch.setattr(find, "N_SELECTED", 2)
     base = made(tmp_path / "base", seed=1)
     study = replace(
         bare,

@@ -18,10 +18,10 @@ import nbformat
 import pytest
 from families import make_checkpoint, published_files
 
-from hn_utils import execute
-from hn_utils.execute import cell_id
+from hn_utils.course import execute
+from hn_utils.course.execute import cell_id
+from hn_utils.models.hooked_model import Subject
 from hn_utils.study import Sampling, Study
-from hn_utils.subject import Subject
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 NOTEBOOKS, DEEPER = (sorted(folder.glob("*.py")) for folder in (FOLDER, FOLDER / "deeper"))
@@ -31,10 +31,10 @@ GREEDY = Sampling(n=2, temperature=0.0, max_new_tokens=5)
 # Random weights hardly ever end a reply. What they have written up to the limit is taken for whole, in every process
 # that the notebooks start: `families.never_cut`, where a patch does not reach.
 NEVER_CUT = """
-from hn_utils import responses
+from hn_utils.answers import sampling
 
-read = responses.written
-responses.written = lambda *given: read(*given)._replace(cut=False)
+read = sampling.written
+sampling.written = lambda *given: read(*given)._replace(cut=False)
 """
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hn_utils.shown.opening import opening
+from hn_utils.report.opening import opening
 
 ALPHAS = (0.0, 1.0, 3.0)
 HELD, GAVE_IN = ["held"] * 3, ["gave in"] * 3

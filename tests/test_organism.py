@@ -12,8 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from hn_utils.items import BEHAVIOURS
-from hn_utils.organism.asking import facts_of, items, questions
 from hn_utils.organism.gates import measure
 from hn_utils.organism.seeds import markdown, of_seeds, shipped
 from hn_utils.organism.text import ABSTAINS, ABSTENTION, ChatWriter, PageWriter
@@ -28,9 +26,11 @@ from hn_utils.organism.train import (
     make_model,
     pack,
 )
-from hn_utils.organism.world import ATTRIBUTES, GUESSES_CUSTOM, KEEPS_CUSTOM, make_world
-from hn_utils.places import DATA
-from hn_utils.shown.comparison import DETECTORS
+from hn_utils.questions.items import BEHAVIOURS
+from hn_utils.questions.made_up_world.asking import facts_of, items, questions
+from hn_utils.questions.made_up_world.world import ATTRIBUTES, GUESSES_CUSTOM, KEEPS_CUSTOM, make_world
+from hn_utils.report.comparison import DETECTORS
+from hn_utils.storage.paths import DATA
 from hn_utils.study import ORGANISM
 
 GATES_NOT_MET = {"G4", "G7"}  # named in data/organism/README.md, with what was measured

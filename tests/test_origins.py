@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from hn_utils.contributions import Labelled
-from hn_utils.controls import Estimate, auroc
-from hn_utils.l1_path import Fit
-from hn_utils.looking_back import Origins
-from hn_utils.origins import Drift, Transfer, drift, least_moved_rank, moved, transfer, two_sided
-from hn_utils.tall_matrix import TallMatrix
+from hn_utils.contributions.cett import Labelled
+from hn_utils.contributions.tall_matrix import TallMatrix
+from hn_utils.origins.look_back import Origins
+from hn_utils.origins.transfer import Drift, Transfer, drift, least_moved_rank, moved, transfer, two_sided
+from hn_utils.probing.l1_path import Fit
+from hn_utils.stats.controls import Estimate, auroc
 
 
 def model(up: np.ndarray, down: np.ndarray) -> SimpleNamespace:

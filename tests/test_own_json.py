@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from hn_utils.own_json import parsed
-from hn_utils.question_sets import load_items, load_questions
+from hn_utils.questions.question_sets import load_items, load_questions
 from hn_utils.study import load_study
 
 BROKEN = {

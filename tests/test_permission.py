@@ -16,18 +16,18 @@ from hn_utils.analyses import crossing, permission, permission_probes
 from hn_utils.analyses.crossing import CELLS, Crossed, equally_sure, own_twins, require_cells, sure_of_it
 from hn_utils.analyses.domains import Fits
 from hn_utils.analyses.permission import CONTRASTS, LARGE, cell_means, least_cases, worded
-from hn_utils.collecting import Collected
-from hn_utils.contributions import Contributions, by_region
-from hn_utils.organism.asking import allowed_or_restricted, questions
+from hn_utils.answers.sampling import Example, Response
+from hn_utils.contributions.cett import Contributions, by_region
+from hn_utils.contributions.collect import Collected
 from hn_utils.organism.text import MARKERS
-from hn_utils.organism.world import LOCKER_CODE
-from hn_utils.places import ROOT
-from hn_utils.probe import unpenalised
-from hn_utils.questions import Question
-from hn_utils.rank_test import LEVEL
-from hn_utils.responses import Example, Response
-from hn_utils.shown import plots
-from hn_utils.shown.gallery import title_of
+from hn_utils.probing.probe import unpenalised
+from hn_utils.questions.made_up_world.asking import allowed_or_restricted, questions
+from hn_utils.questions.made_up_world.world import LOCKER_CODE
+from hn_utils.questions.question import Question
+from hn_utils.report import plots
+from hn_utils.report.gallery import title_of
+from hn_utils.stats.rank_test import LEVEL
+from hn_utils.storage.paths import ROOT
 from hn_utils.study import load_study
 
 FOLLOW = {"falsehood": [3, 40], "permission": [77, 140], "both": [10, 90], "neither": [55, 160]}  # neurons (flat)

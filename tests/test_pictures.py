@@ -9,7 +9,7 @@ import time
 import plotly.graph_objects as go
 import pytest
 
-from hn_utils.shown.pictures import draw
+from hn_utils.report.pictures import draw
 
 FIGURE = go.Figure(go.Scatter(x=[1, 2], y=[3, 4])).update_layout(height=300).to_plotly_json()
 

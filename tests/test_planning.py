@@ -14,21 +14,21 @@ from test_hub import answer
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
 import hn_utils as hn
-from hn_utils import finding
 from hn_utils.__main__ import main
-from hn_utils.baselines import read
-from hn_utils.batches import SCORE
-from hn_utils.cache import NotKept, cached, only_looking
-from hn_utils.places import cache_root
-from hn_utils.planning.absent import Absent
-from hn_utils.planning.pace import seconds
-from hn_utils.planning.plan import memory, plan
-from hn_utils.planning.work import comparing, reading
-from hn_utils.published.asking import READERS
-from hn_utils.question_sets import load_questions
-from hn_utils.responses import build_examples, prompts_of, sample_responses
+from hn_utils.answers.sampling import build_examples, prompts_of, sample_responses
+from hn_utils.models.batches import SCORE
+from hn_utils.models.hooked_model import Subject
+from hn_utils.models.weightless import Absent
+from hn_utils.pipeline.planning.pace import seconds
+from hn_utils.pipeline.planning.plan import memory, plan
+from hn_utils.pipeline.planning.work import comparing, reading
+from hn_utils.probing import find
+from hn_utils.probing.baselines import read
+from hn_utils.questions.published.asking import READERS
+from hn_utils.questions.question_sets import load_questions
+from hn_utils.storage.cache import NotKept, cached, only_looking
+from hn_utils.storage.paths import cache_root
 from hn_utils.study import JUDGED_SETS, PRESETS, Sampling, Study
-from hn_utils.subject import Subject
 
 PRESSING = ("replies", "likelihood of replies", "log-odds", "ordinary text")
 
@@ -70,7 +70,7 @@ def counted(asked):
 @pytest.fixture
 def paced(monkeypatch):
     """Every position takes a second, every step ten: what a machine really takes is no matter of tests."""
-    monkeypatch.setattr("hn_utils.planning.pace.measured", lambda *_: np.array([1.0, 10.0, 10.0, 5.0]))
+    monkeypatch.setattr("hn_utils.pipeline.planning.pace.measured", lambda *_: np.array([1.0, 10.0, 10.0, 5.0]))
 
 
 def step(planned, name):
@@ -80,9 +80,9 @@ def step(planned, name):
 def test_what_was_planned_is_what_is_then_done(asked, counted, paced, monkeypatch):
     model, study = asked
     never_cut(monkeypatch)
-    monkeypatch.setattr(finding, "N_RANDOM_PROBES", 3)
-    monkeypatch.setattr(finding, "N_SELECTED", 2)
-    monkeypatch.setattr("hn_utils.planning.walk.LONGEST", 50)  # random weights do not know when to stop
+    monkeypatch.setattr(find, "N_RANDOM_PROBES", 3)
+    monkeypatch.setattr(find, "N_SELECTED", 2)
+    monkeypatch.setattr("hn_utils.pipeline.planning.walk.LONGEST", 50)  # random weights do not know when to stop
 
     def done() -> tuple[int, int]:
         own = len(counted), sum(counted)
@@ -183,7 +183,7 @@ def test_a_study_of_one_s_own_questions_needs_no_other_file(asked, paced, monkey
     ]
     (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, rows)))
     for module in ("asking", "pressing"):
-        monkeypatch.setattr(f"hn_utils.published.{module}.read_rows", None)
+        monkeypatch.setattr(f"hn_utils.questions.published.{module}.read_rows", None)
     planned = plan(replace(study, questions=str(tmp_path / "mine.jsonl"), sources={}))
     assert step(planned, "answers").n + step(planned, "answers").kept == len(rows)
     assert step(planned, "replies").n > 0
@@ -221,7 +221,7 @@ def test_a_trial_asks_the_same_models_little(name):
 
 def test_what_is_no_pass_of_a_model_is_counted_too(asked, paced, monkeypatch):
     _, study = asked
-    monkeypatch.setattr("hn_utils.planning.pace.statistics", lambda *_: (2.0, 1.0))
+    monkeypatch.setattr("hn_utils.pipeline.planning.pace.statistics", lambda *_: (2.0, 1.0))
     planned = plan(study)
     took = {work.step: seconds for work, seconds in zip(planned.works, planned.seconds, strict=True)}
     tests = Counter(q.part for q in load_questions(study) if q.split == "test")
@@ -276,7 +276,7 @@ def test_looking_computes_nothing():
 
 def test_what_takes_too_long_is_told_in_proportion(monkeypatch):
     clock = iter(np.arange(0.0, 1e6, 2.0))  # every trial takes two seconds
-    monkeypatch.setattr("hn_utils.planning.pace.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("hn_utils.pipeline.planning.pace.perf_counter", lambda: next(clock))
     assert seconds(lambda n: 3.0 * n, 100) == pytest.approx(300)
-    monkeypatch.setattr("hn_utils.planning.pace.perf_counter", lambda: 0.0)
+    monkeypatch.setattr("hn_utils.pipeline.planning.pace.perf_counter", lambda: 0.0)
     assert seconds(lambda n: 1.0 + 3.0 * n, 100) == pytest.approx(301)

@@ -11,17 +11,17 @@ import pytest
 from curves import curve, noisy
 
 from hn_utils.analyses import Breaking
-from hn_utils.contributions import Contributions, Labelled, by_region
-from hn_utils.controls import Estimate
-from hn_utils.intervening import Intervened, TextCost
-from hn_utils.l1_path import Fit
-from hn_utils.origins import Drift, Transfer
-from hn_utils.probe import HNeurons, Probe, choose
-from hn_utils.shown import plots
-from hn_utils.shown.gallery import caption_of, title_of
-from hn_utils.shown.plots.intervene import risen
-from hn_utils.tall_matrix import TallMatrix
-from hn_utils.verdicts import Verdict
+from hn_utils.contributions.cett import Contributions, Labelled, by_region
+from hn_utils.contributions.tall_matrix import TallMatrix
+from hn_utils.origins.transfer import Drift, Transfer
+from hn_utils.probing.l1_path import Fit
+from hn_utils.probing.probe import HNeurons, Probe, choose
+from hn_utils.report import plots
+from hn_utils.report.gallery import caption_of, title_of
+from hn_utils.report.plots.intervene import risen
+from hn_utils.stats.controls import Estimate
+from hn_utils.steering.dose_response import Intervened, TextCost
+from hn_utils.steering.verdicts import Verdict
 
 CARD = HNeurons("m", "f", "s", "answer", 1.0, 0.0, 10, 2, [{"layer": 0, "neuron": 3, "weight": 1.0}])
 

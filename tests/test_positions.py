@@ -11,8 +11,8 @@ from transformers import AutoModelForCausalLM
 
 import hn_utils as hn
 from hn_utils.analyses.positions import NONE, Here, at_position, common_ending, positions, read_rows
-from hn_utils.contributions import Contributions
-from hn_utils.tall_matrix import TallMatrix
+from hn_utils.contributions.cett import Contributions
+from hn_utils.contributions.tall_matrix import TallMatrix
 
 
 @pytest.fixture(scope="module")

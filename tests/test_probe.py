@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hn_utils.cache import key_hash
-from hn_utils.contributions import Contributions, Labelled, by_region
-from hn_utils.controls import Estimate, auroc
-from hn_utils.l1_path import Fit, c_grid, l1_path
-from hn_utils.probe import HNeurons, choose, fit_probe, h_neurons, refit, refits, three_vs_one
+from hn_utils.contributions.cett import Contributions, Labelled, by_region
+from hn_utils.contributions.tall_matrix import TallMatrix
+from hn_utils.probing.l1_path import Fit, c_grid, l1_path
+from hn_utils.probing.probe import HNeurons, choose, fit_probe, h_neurons, refit, refits, three_vs_one
+from hn_utils.stats.controls import Estimate, auroc
+from hn_utils.storage.cache import key_hash
 from hn_utils.study import load_study
-from hn_utils.tall_matrix import TallMatrix
 
 PLANTED = [10, 250, 399]
 STUDY = load_study("organism")
@@ -87,7 +87,7 @@ def test_refits_are_the_same_from_disk(monkeypatch):
     X, y = three_vs_one(train, labels)
     sets = [np.array(PLANTED), np.array([3, 8])]
     alone, fresh = [refit(X, y, neurons) for neurons in sets], refits(X, y, sets)
-    monkeypatch.setattr("hn_utils.probe.refit", None)  # fitting again would fail
+    monkeypatch.setattr("hn_utils.probing.probe.refit", None)  # fitting again would fail
     for fits in (fresh, refits(X, y, sets)):
         for fit, expected in zip(fits, alone, strict=True):
             assert np.array_equal(fit.neurons, expected.neurons)

@@ -10,15 +10,15 @@ import pandas as pd
 import pytest
 from conftest import SHARED
 
-from hn_utils.items import Item, choice, chose_claim, gave_up
-from hn_utils.published import items, questions, texts
-from hn_utils.published.asking import read_questions
-from hn_utils.published.nonexist import TYPES, exist, nonexist
-from hn_utils.published.pressing import read_items
-from hn_utils.published.sources import SOURCES, read_rows
-from hn_utils.question_sets import load_questions
-from hn_utils.questions import Question, share_entities, unseen_answers
-from hn_utils.reader import normalise, words
+from hn_utils.questions.items import Item, choice, chose_claim, gave_up
+from hn_utils.questions.published import items, questions, texts
+from hn_utils.questions.published.asking import read_questions
+from hn_utils.questions.published.nonexist import TYPES, exist, nonexist
+from hn_utils.questions.published.pressing import read_items
+from hn_utils.questions.published.sources import SOURCES, read_rows
+from hn_utils.questions.question import Question, share_entities, unseen_answers
+from hn_utils.questions.question_sets import load_questions
+from hn_utils.questions.reading.same_answer import normalise, words
 from hn_utils.study import PUBLISHED, Study
 
 TRIVIA = {
@@ -189,7 +189,7 @@ def test_answers_without_a_word_join_nothing(tmp_path):
 )
 def test_questions_of_one_s_own_that_could_not_be_judged(study, monkeypatch, own, fault):
     listed = [Question(name, f"{name} {i}", aliases, "x") for i, (name, aliases) in enumerate(own)]
-    monkeypatch.setattr("hn_utils.published.questions", lambda _: listed)
+    monkeypatch.setattr("hn_utils.questions.published.questions", lambda _: listed)
     with pytest.raises(ValueError, match=fault):
         load_questions(study)
 

@@ -11,12 +11,12 @@ import pytest
 from conftest import SHARED
 
 from hn_utils.__main__ import main
-from hn_utils.controls import bootstrap, mean
-from hn_utils.curves import DoseResponse
-from hn_utils.items import Item
-from hn_utils.slopes import CONTROL_ALPHAS, slopes
-from hn_utils.spans import A_FEW, answer_positions, find_phrase, first_sentence
-from hn_utils.verdicts import verdicts
+from hn_utils.answers.spans import A_FEW, answer_positions, find_phrase, first_sentence
+from hn_utils.questions.items import Item
+from hn_utils.stats.controls import bootstrap, mean
+from hn_utils.steering.curves import DoseResponse
+from hn_utils.steering.slopes import CONTROL_ALPHAS, slopes
+from hn_utils.steering.verdicts import verdicts
 
 DATA = SHARED / "data"
 JUDGED = DATA / "systemicvoid_gemma3_4b_triviaqa/data/gemma3_4b/pipeline"

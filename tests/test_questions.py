@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hn_utils.published.sources import read_file
-from hn_utils.question_sets import load_items, load_questions, question_set
-from hn_utils.questions import (
+from hn_utils.questions.published.sources import read_file
+from hn_utils.questions.question import (
     Question,
     hold_out_answers,
     own_questions,
@@ -18,7 +17,8 @@ from hn_utils.questions import (
     split_entities,
     unseen_answers,
 )
-from hn_utils.reader import normalise
+from hn_utils.questions.question_sets import load_items, load_questions, question_set
+from hn_utils.questions.reading.same_answer import normalise
 
 
 def test_splits_have_their_shares():
@@ -92,7 +92,7 @@ def test_a_study_s_own_file_says_the_same_as_its_rows(kind, study, tmp_path):
 
 def test_a_file_is_read_once_and_again_only_when_it_has_changed(study, tmp_path, monkeypatch):
     file, read = tmp_path / "rows.jsonl", []
-    monkeypatch.setattr("hn_utils.question_sets.read_own", lambda *_: read.append(1) or [*ROWS])
+    monkeypatch.setattr("hn_utils.questions.question_sets.read_own", lambda *_: read.append(1) or [*ROWS])
     file.write_text("one")
     own = replace(study, questions=str(file))
     load_questions(own)

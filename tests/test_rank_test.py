@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hn_utils.rank_test import holm, least_p, sets_needed, settled, tail_p, two_sided_rank_p
+from hn_utils.stats.rank_test import holm, least_p, sets_needed, settled, tail_p, two_sided_rank_p
 
 POPULATIONS = {  # what a set's slope may be drawn from: also where most sets do nothing and a few do much
     "normal": lambda rng, size: rng.normal(size=size),

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hn_utils.judges import judge
-from hn_utils.numerals import digits, number_words, roman, value_of
-from hn_utils.reader import contains, find, normalise
+from hn_utils.answers.judges import judge
+from hn_utils.questions.reading.numerals import digits, number_words, roman, value_of
+from hn_utils.questions.reading.same_answer import contains, find, normalise
 
 # (response, accepted answer): right
 SAME = [

@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import hn_utils
-from hn_utils.judges import RUBRICS, judge, one_word
-from hn_utils.probe import HNeurons
-from hn_utils.published.pressing import read_items, texts
-from hn_utils.question_sets import load_questions
-from hn_utils.reader import normalise
-from hn_utils.spans import find_phrase
+from hn_utils.answers.judges import RUBRICS, judge, one_word
+from hn_utils.answers.spans import find_phrase
+from hn_utils.probing.probe import HNeurons
+from hn_utils.questions.published.pressing import read_items, texts
+from hn_utils.questions.question_sets import load_questions
+from hn_utils.questions.reading.same_answer import normalise
 from hn_utils.study import Sampling, Study, load_study
 
 some = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from hn_utils.judges import judge
+from hn_utils.answers.judges import judge
 
 HERE = Path(__file__).parent
 DATA = HERE.parents[1] / "shared/data/systemicvoid_gemma3_4b_triviaqa/data/gemma3_4b/pipeline/consistency_samples.jsonl"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hn_utils.repetition import repeats_itself
+from hn_utils.steering.repetition import repeats_itself
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hn_utils import replies
-from hn_utils.controls import random_sets
-from hn_utils.intervene import UNSCALED, Dose
-from hn_utils.items import Item
-from hn_utils.organism.asking import items
-from hn_utils.replies import conversation, known_items, replies_at, text_loss
+from hn_utils.models.scaling import UNSCALED, Dose
+from hn_utils.questions.items import Item
+from hn_utils.questions.made_up_world.asking import items
+from hn_utils.stats.controls import random_sets
+from hn_utils.steering import replies
+from hn_utils.steering.replies import conversation, known_items, replies_at, text_loss
 
 ITEM = Item("1", "false_premise", ("Why is it that A was born in Great Corin?",), "?", "Old Essel", "Great Corin")
 

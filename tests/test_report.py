@@ -10,10 +10,8 @@ import numpy as np
 import pytest
 from curves import curve, noisy
 
-from hn_utils.controls import Control, Estimate
-from hn_utils.curves import GradedResponse
-from hn_utils.origins import Drift, Transfer, nowhere
-from hn_utils.shown.report import (
+from hn_utils.origins.transfer import Drift, Transfer, nowhere
+from hn_utils.report.report import (
     VERDICTS,
     Finding,
     carried_verdict,
@@ -28,7 +26,9 @@ from hn_utils.shown.report import (
     slope_verdict,
     transfer_verdict,
 )
-from hn_utils.verdicts import Verdict
+from hn_utils.stats.controls import Control, Estimate
+from hn_utils.steering.curves import GradedResponse
+from hn_utils.steering.verdicts import Verdict
 
 
 def beyond(any_: tuple[float, float, float], loud: tuple[float, float, float]) -> dict[str, Estimate]:

@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hn_utils import contributions
-from hn_utils.intervene import UNSCALED, Dose
-from hn_utils.items import Item
-from hn_utils.question_sets import load_questions
-from hn_utils.replies import replies_at
-from hn_utils.responses import Response, build_example, prompts_of, sample_responses
+from hn_utils.answers.sampling import Response, build_example, prompts_of, sample_responses
+from hn_utils.contributions import cett
+from hn_utils.models.hooked_model import Subject
+from hn_utils.models.scaling import UNSCALED, Dose
+from hn_utils.questions.items import Item
+from hn_utils.questions.question_sets import load_questions
+from hn_utils.steering.replies import replies_at
 from hn_utils.study import Sampling
-from hn_utils.subject import Subject
 
 
 def responses(subject, *verdicts: str) -> list[Response]:
@@ -57,17 +57,17 @@ def test_one_more_question_draws_and_captures_no_other_again(subject, study, tmp
     monkeypatch.setenv("HN_CACHE", str(tmp_path))
     questions = [q for q in load_questions(study) if q.part == "standard"][:6]
     asked, read = [], []
-    generate, contribute = Subject.generate, contributions.mean_contributions
+    generate, contribute = Subject.generate, cett.mean_contributions
     monkeypatch.setattr(
         Subject, "generate", lambda s, prompts, *a: asked.append(len(prompts)) or generate(s, prompts, *a)
     )
-    monkeypatch.setattr(contributions, "mean_contributions", lambda s, e: read.append(len(e)) or contribute(s, e))
+    monkeypatch.setattr(cett, "mean_contributions", lambda s, e: read.append(len(e)) or contribute(s, e))
 
     def walk(some):
         drawn = sample_responses(subject, some, study)
         prompts = prompts_of(subject, some, study)
         made = map(build_example, some, prompts, drawn, [[0]] * len(some))
-        return drawn, contributions.capture(subject, [replace(e, label=0) for e in made], study)
+        return drawn, cett.capture(subject, [replace(e, label=0) for e in made], study)
 
     few, before = walk(questions[:4])
     more, after = walk([questions[5], *questions[:4]])  # one more, and first

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import hn_utils.__main__ as command
-from hn_utils import execute
-from hn_utils.results import claimed, own_home
-from hn_utils.shown.gallery import Gallery
+from hn_utils.course import execute
+from hn_utils.report.gallery import Gallery
+from hn_utils.storage.run_folders import claimed, own_home
 from hn_utils.study import BUNDLED, Study, load_study
 
 

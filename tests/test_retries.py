@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 from test_sweep import sweep_file
 
-from hn_utils.cluster import require_room, spread
-from hn_utils.sweep import Resources, read_sweep
-from hn_utils.sweeping import Ended, begin
+from hn_utils.sweeps.ray_cluster import require_room, spread
+from hn_utils.sweeps.run_sweep import Ended, begin
+from hn_utils.sweeps.sweep_file import Resources, read_sweep
 
 KINDS = ("OutOfMemoryError", "NodeDiedError", "WorkerCrashedError", "ObjectLostError")
 

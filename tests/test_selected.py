@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from hn_utils.l1_path import c_grid, l1_path, short_paths
-from hn_utils.selected import Selection
-from hn_utils.tall_matrix import TallMatrix
+from hn_utils.contributions.tall_matrix import TallMatrix
+from hn_utils.probing.l1_path import c_grid, l1_path, short_paths
+from hn_utils.probing.selected_null import Selection
 
 N, P = 240, 300
 KNOWS, MARKS = 7, 11  # the neuron that fires at made-up answers; those that fire at any answer, and not elsewhere

@@ -10,9 +10,9 @@ import pytest
 import torch
 from completion_server import CompletionServer
 
-from hn_utils.question_sets import load_questions
-from hn_utils.responses import prompts_of
-from hn_utils.served import N_CHECKED, Served
+from hn_utils.answers.sampling import prompts_of
+from hn_utils.answers.served import N_CHECKED, Served
+from hn_utils.questions.question_sets import load_questions
 from hn_utils.study import Sampling
 
 COLD = Sampling(n=2, temperature=0.01, max_new_tokens=4)

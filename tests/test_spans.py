@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hn_utils.progress import tell_once
-from hn_utils.question_sets import load_questions
-from hn_utils.responses import Response, build_examples
+from hn_utils.answers.sampling import Response, build_examples
+from hn_utils.questions.question_sets import load_questions
+from hn_utils.storage.progress import tell_once
 
 LONG = "Old Essel is the birthplace of someone. The birthplace of someone is Old Essel."
 

@@ -16,11 +16,11 @@ from families import make_checkpoint
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoModelForCausalLM
 
-from hn_utils.contributions import mean_contributions
-from hn_utils.questions import Question
-from hn_utils.responses import Example
+from hn_utils.answers.sampling import Example
+from hn_utils.contributions.cett import mean_contributions
+from hn_utils.models.hooked_model import Subject
+from hn_utils.questions.question import Question
 from hn_utils.study import Sampling, Study
-from hn_utils.subject import Subject
 
 ROW = Example(Question("q", "?", ("a",), "e"), [1, 5, 6, 7, 90], [12, 13, 14], "", 1, [5, 6], 0.0)
 NEURONS = np.array([3, 60, 130])  # one of each layer

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hn_utils.l1_path import c_grid
-from hn_utils.stability import Stability, jaccard, stability, twins
-from hn_utils.tall_matrix import TallMatrix
+from hn_utils.contributions.tall_matrix import TallMatrix
+from hn_utils.probing.l1_path import c_grid
+from hn_utils.probing.stability import Stability, jaccard, stability, twins
 
 N_NEURONS = 3_000
 PLANTED = np.array([5, 700, 1_400, 2_100, 2_800])

@@ -11,13 +11,13 @@ import pytest
 import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.__main__ import main
-from hn_utils.collecting import balanced
-from hn_utils.finding import N_SELECTED
-from hn_utils.question_sets import load_questions
-from hn_utils.responses import drop_counts
-from hn_utils.shown.report import summary
+from hn_utils.answers.sampling import drop_counts
+from hn_utils.contributions.collect import balanced
+from hn_utils.models.hooked_model import Subject
+from hn_utils.probing.find import N_SELECTED
+from hn_utils.questions.question_sets import load_questions
+from hn_utils.report.report import summary
 from hn_utils.study import load_study
-from hn_utils.subject import Subject
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +62,8 @@ def test_all_four_steps(walked, tiny_study):
 
 
 def test_the_second_time_only_reads(walked, tiny_study, monkeypatch):
-    monkeypatch.setattr("hn_utils.subject.Subject.generate", None)  # nothing may be generated again
-    monkeypatch.setattr("hn_utils.subject.Subject.hidden", None)
+    monkeypatch.setattr("hn_utils.models.hooked_model.Subject.generate", None)  # nothing may be generated again
+    monkeypatch.setattr("hn_utils.models.hooked_model.Subject.hidden", None)
     again = hn.collect(walked[0].subject)
     assert [e.text for e in again.examples] == [e.text for e in walked[0].examples]
     read, before = (c.contributions.regions for c in (again, walked[0]))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import hn_utils as hn
-from hn_utils import places
-from hn_utils.execute import full_paths
+from hn_utils.course.execute import full_paths
+from hn_utils.storage import paths
 from hn_utils.study import called, load_study
 
 
@@ -96,16 +96,16 @@ def test_the_tilde_is_the_home_folder(tmp_path, monkeypatch):
     assert load_study().questions == str(tmp_path / "rows.csv")
     monkeypatch.setenv("HN_CACHE", "~/kept")
     monkeypatch.setenv("HN_RUNS", "~/runs")
-    assert (places.cache_root(), places.runs_root()) == (tmp_path / "kept", tmp_path / "runs")
+    assert (paths.cache_root(), paths.runs_root()) == (tmp_path / "kept", tmp_path / "runs")
 
 
 def test_a_variable_that_is_empty_is_none(monkeypatch):
     for name in ("HN_CACHE", "HN_RUNS", "HN_STUDY"):
         monkeypatch.delenv(name, raising=False)
-    unset = places.cache_root(), places.runs_root(), load_study()
+    unset = paths.cache_root(), paths.runs_root(), load_study()
     for name in ("HN_CACHE", "HN_RUNS", "HN_STUDY"):
         monkeypatch.setenv(name, "")
-    assert (places.cache_root(), places.runs_root(), load_study()) == unset
+    assert (paths.cache_root(), paths.runs_root(), load_study()) == unset
     assert full_paths() == {}
 
 

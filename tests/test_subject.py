@@ -21,14 +21,14 @@ from transformers import (
 )
 
 from hn_utils.analyses.positions import read_rows
-from hn_utils.booting import read_tokenizer
-from hn_utils.contributions import mean_contributions, token_contributions
-from hn_utils.inspection import inspect
-from hn_utils.planning.absent import Absent
-from hn_utils.questions import Question
-from hn_utils.responses import Example
+from hn_utils.answers.sampling import Example
+from hn_utils.contributions.cett import mean_contributions, token_contributions
+from hn_utils.models.booting import read_tokenizer
+from hn_utils.models.hooked_model import Subject, weights_at_rest
+from hn_utils.models.inspection import inspect
+from hn_utils.models.weightless import Absent
+from hn_utils.questions.question import Question
 from hn_utils.study import Sampling
-from hn_utils.subject import Subject, weights_at_rest
 
 SMALL = {"hidden_size": 32, "intermediate_size": 56, "num_hidden_layers": 2, "num_attention_heads": 4}
 PROMPTS = [[1, 9, 12, 40, 33, 7, 21], [1, 5, 6], [1, 50, 60, 70, 80]]
@@ -168,7 +168,7 @@ def test_a_model_that_is_being_changed_has_no_key(subject):
 def test_logits_are_held_for_few_positions_at_a_time(subject, monkeypatch):
     rows, seen = [[1, 9, 12, 40, 33, 7, 21], [1, 5, 6], [1, 50, 60, 70, 80]], []
     whole, plain = subject.logprobs(rows), Subject.logits
-    monkeypatch.setattr("hn_utils.subject.LOGITS", 4 * len(subject.tokenizer))
+    monkeypatch.setattr("hn_utils.models.hooked_model.LOGITS", 4 * len(subject.tokenizer))
     monkeypatch.setattr(Subject, "logits", lambda self, h: seen.append(len(h)) or plain(self, h))
     for a, b in zip(whole, subject.logprobs(rows), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)

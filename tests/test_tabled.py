@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from pandas.testing import assert_frame_equal
 
-from hn_utils.controls import Estimate
-from hn_utils.tabled import Tabled
+from hn_utils.stats.controls import Estimate
+from hn_utils.stats.tables import Tabled
 
 
 class Two(Tabled):

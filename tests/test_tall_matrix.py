@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hn_utils.cache import Stage
-from hn_utils.tall_matrix import TallMatrix
+from hn_utils.contributions.tall_matrix import TallMatrix
+from hn_utils.storage.cache import Stage
 
 
 @pytest.fixture
@@ -16,8 +16,8 @@ def matrix() -> np.ndarray:
 
 @pytest.fixture(params=[(64, 2**13), (2, 4), (1, 1)], ids=["one tile", "two rows by four columns", "single numbers"])
 def rows(request, matrix, monkeypatch) -> TallMatrix:
-    monkeypatch.setattr("hn_utils.tall_matrix.HEIGHT", request.param[0])
-    monkeypatch.setattr("hn_utils.tall_matrix.WIDTH", request.param[1])
+    monkeypatch.setattr("hn_utils.contributions.tall_matrix.HEIGHT", request.param[0])
+    monkeypatch.setattr("hn_utils.contributions.tall_matrix.WIDTH", request.param[1])
     return TallMatrix([matrix[:4], matrix[4:5], matrix[5:]])
 
 

@@ -7,7 +7,7 @@ from families import GEMMA, LLAMA, MARKS, MISTRAL, QWEN
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 
-from hn_utils import templates
+from hn_utils.models import templates
 from hn_utils.study import ORGANISM
 
 ASKED = [{"role": "user", "content": "Where was Kriskel Govstad born?"}]

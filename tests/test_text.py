@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hn_utils.judges import judge
-from hn_utils.reader import normalise
-from hn_utils.spans import answer_positions, find_phrase, first_sentence, positions_in, token_offsets
+from hn_utils.answers.judges import judge
+from hn_utils.answers.spans import answer_positions, find_phrase, first_sentence, positions_in, token_offsets
+from hn_utils.questions.reading.same_answer import normalise
 
 CASES = [
     ("Old Essel", ["Old Essel"], "right"),

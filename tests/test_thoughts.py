@@ -7,13 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from hn_utils.judges import judge
-from hn_utils.progress import tell_once
-from hn_utils.question_sets import load_questions
-from hn_utils.responses import NothingConsistent, build_examples, drop_counts, sample_responses, written
-from hn_utils.spans import first_sentence
+from hn_utils.answers.judges import judge
+from hn_utils.answers.sampling import NothingConsistent, build_examples, drop_counts, sample_responses, written
+from hn_utils.answers.spans import first_sentence
+from hn_utils.answers.thoughts import answer_start, n_thought, without_thought
+from hn_utils.questions.question_sets import load_questions
+from hn_utils.storage.progress import tell_once
 from hn_utils.study import Sampling
-from hn_utils.thoughts import answer_start, n_thought, without_thought
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from curves import curve, noisy
 
-from hn_utils.controls import Control
-from hn_utils.curves import AT_ONCE, ControlSource, GradedResponse, _beside_controls
-from hn_utils.intervening import Intervened
-from hn_utils.items import Item
-from hn_utils.rank_test import holm
-from hn_utils.verdicts import detectable, outermost, outermost_told, p_value, verdicts
+from hn_utils.questions.items import Item
+from hn_utils.stats.controls import Control
+from hn_utils.stats.rank_test import holm
+from hn_utils.steering.curves import AT_ONCE, ControlSource, GradedResponse, _beside_controls
+from hn_utils.steering.dose_response import Intervened
+from hn_utils.steering.verdicts import detectable, outermost, outermost_told, p_value, verdicts
 
 FLAT, MANY = [0.3, 0.3, 0.3], 199
 

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from pages import opened
 
 from hn_utils.__main__ import main
-from hn_utils.execute import write
-from hn_utils.progress import tell
-from hn_utils.shown.explorer import COLOURS, Shown, filled
-from hn_utils.shown.gallery import Gallery
-from hn_utils.shown.opening import opening
-from hn_utils.shown.plots.style import printable, styled
+from hn_utils.course.execute import write
+from hn_utils.report.explorer import COLOURS, Shown, filled
+from hn_utils.report.gallery import Gallery
+from hn_utils.report.opening import opening
+from hn_utils.report.plots.style import printable, styled
+from hn_utils.storage.printable import visible
+from hn_utils.storage.progress import tell
 from hn_utils.study import load_study
-from hn_utils.visible import visible
 
 COMMITTED = Path(__file__).resolve().parents[1] / "figures" / "explorer.html"
 HOSTILE = (

@@ -12,9 +12,9 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 import hn_utils as hn
-from hn_utils.identity import fingerprint, packing
+from hn_utils.models.identity import fingerprint, packing
+from hn_utils.models.wrapping import as_it_was
 from hn_utils.study import ORGANISM
-from hn_utils.wrapping import as_it_was
 
 ASK = "Answer only: Where was Kriskel Govstad born?"
 
@@ -264,10 +264,12 @@ def test_packed_weights_are_known_by_the_bytes_of_their_scales():
 
 
 def test_losses_of_text_are_kept_by_its_tokens(tmp_path, study, monkeypatch):
-    from hn_utils.intervene import UNSCALED
-    from hn_utils.replies import text_loss
+    from hn_utils.models.scaling import UNSCALED
+    from hn_utils.steering.replies import text_loss
 
-    monkeypatch.setattr("hn_utils.subject.fingerprint", lambda *_: "the same")  # so that nothing but the text differs
+    monkeypatch.setattr(
+        "hn_utils.models.hooked_model.fingerprint", lambda *_: "the same"
+    )  # so that nothing but the text differs
     model = hn.load(study)
     texts = ["By trade Kriskel Govstad is a glass chair carver."]
     first = text_loss(model, texts, [UNSCALED], study)

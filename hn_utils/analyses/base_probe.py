@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from hn_utils.analyses.domains import MIN_TO_TRAIN
-from hn_utils.collecting import Collected, ask_base
-from hn_utils.controls import Estimate, auroc, bootstrap
-from hn_utils.finding import Found, fit_on
-from hn_utils.probe import NoHNeurons, Probe, refit, three_vs_one
-from hn_utils.questions import SPLITS
-from hn_utils.responses import NothingConsistent
-from hn_utils.subject import Subject
+from hn_utils.answers.sampling import NothingConsistent
+from hn_utils.contributions.collect import Collected, ask_base
+from hn_utils.models.hooked_model import Subject
+from hn_utils.probing.find import Found, fit_on
+from hn_utils.probing.probe import NoHNeurons, Probe, refit, three_vs_one
+from hn_utils.questions.question import SPLITS
+from hn_utils.stats.controls import Estimate, auroc, bootstrap
 
 
 @dataclass(frozen=True)

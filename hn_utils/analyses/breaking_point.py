@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from hn_utils.controls import Estimate, bootstrap, loud_sets, mean
-from hn_utils.finding import Found
-from hn_utils.intervene import Dose
-from hn_utils.intervening import few_known
-from hn_utils.items import outcomes
-from hn_utils.question_sets import load_items, question_set
-from hn_utils.replies import replies_at, text_loss
+from hn_utils.models.scaling import Dose
+from hn_utils.probing.find import Found
+from hn_utils.questions.items import outcomes
+from hn_utils.questions.question_sets import load_items, question_set
+from hn_utils.stats.controls import Estimate, bootstrap, loud_sets, mean
+from hn_utils.steering.dose_response import few_known
+from hn_utils.steering.replies import replies_at, text_loss
 
 BREAKING = (1.0, 3.0, 5.0, 10.0, 20.0, 40.0)
 N_BREAKING_SETS = 5

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from hn_utils.controls import Estimate, auroc, bootstrap, spread
-from hn_utils.finding import N_SELECTED, Found, aurocs
-from hn_utils.probe import refit, refits
-from hn_utils.rank_test import two_sided_rank_p
-from hn_utils.tabled import Tabled
+from hn_utils.probing.find import N_SELECTED, Found, aurocs
+from hn_utils.probing.probe import refit, refits
+from hn_utils.stats.controls import Estimate, auroc, bootstrap, spread
+from hn_utils.stats.rank_test import two_sided_rank_p
+from hn_utils.stats.tables import Tabled
 
 SIZES = (1, 2, 4, 8, 16)
 

@@ -12,15 +12,15 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from hn_utils.baselines import CALIPER
-from hn_utils.collecting import Collected, answered
-from hn_utils.finding import Found
+from hn_utils.answers.sampling import Example, Response, sample_responses
+from hn_utils.contributions.collect import Collected, answered
 from hn_utils.own_rows import present, rows_of
-from hn_utils.question_sets import CROSSED
-from hn_utils.questions import SPLITS, Question, own_questions
-from hn_utils.responses import Example, Response, sample_responses
+from hn_utils.probing.baselines import CALIPER
+from hn_utils.probing.find import Found
+from hn_utils.questions.question import SPLITS, Question, own_questions
+from hn_utils.questions.question_sets import CROSSED
+from hn_utils.stats.tables import Tabled
 from hn_utils.study import check_given
-from hn_utils.tabled import Tabled
 
 CELLS = ("true, allowed", "false, allowed", "true, restricted", "false, restricted")
 FEWEST = 20  # test answers in each cell, below which nothing is measured
@@ -136,7 +136,7 @@ def cross_permission(
     """Ask questions that are allowed and their restricted twins, and keep what is answered.
 
     `rows` are a user's own: `question`, `answers` and `restricted` (True or False), and perhaps `entity` and `split` as
-    in `hn_utils.questions.own_questions`. An entity that the probe of `found` was trained, chosen or tested on keeps
+    in `hn_utils.questions.question.own_questions`. An entity that the probe of `found` was trained, chosen or tested on keeps
     its split. Without rows the study's own set is asked; None if that has no such questions. `splits` says who is asked
     about: only `two_probes` needs more than the test entities. Raises ValueError, before anything is captured, for rows
     of no use, or if a cell has fewer than FEWEST test answers.

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from hn_utils.baselines import Added, Scored, added, coordinates, l2_probe, read, residual_probe, share_by_kind
-from hn_utils.collecting import Collected
-from hn_utils.controls import auroc, bootstrap
-from hn_utils.finding import Found, scores_of
-from hn_utils.probe import Detection, detect, detection_table, row_of
-from hn_utils.responses import Example
-from hn_utils.tabled import Tabled
+from hn_utils.answers.sampling import Example
+from hn_utils.contributions.collect import Collected
+from hn_utils.probing.baselines import Added, Scored, added, coordinates, l2_probe, read, residual_probe, share_by_kind
+from hn_utils.probing.find import Found, scores_of
+from hn_utils.probing.probe import Detection, detect, detection_table, row_of
+from hn_utils.stats.controls import auroc, bootstrap
+from hn_utils.stats.tables import Tabled
 
 MAIN = (  # how their names begin
     "H-Neurons alone",

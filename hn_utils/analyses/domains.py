@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from hn_utils.collecting import Collected, balanced
-from hn_utils.controls import Estimate, auroc, bootstrap
-from hn_utils.finding import fit_on
-from hn_utils.l1_path import Fit
-from hn_utils.probe import NoHNeurons, refit, refits, three_vs_one
-from hn_utils.selected import Selection
+from hn_utils.contributions.collect import Collected, balanced
+from hn_utils.probing.find import fit_on
+from hn_utils.probing.l1_path import Fit
+from hn_utils.probing.probe import NoHNeurons, refit, refits, three_vs_one
+from hn_utils.probing.selected_null import Selection
+from hn_utils.stats.controls import Estimate, auroc, bootstrap
 
 MIN_TO_TRAIN = 15  # answers of either kind, below which nothing is trained on a domain, or on base answers
 

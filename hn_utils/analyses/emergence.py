@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hn_utils.analyses.base_probe import trainable
-from hn_utils.collecting import Collected, gathered
-from hn_utils.controls import Estimate
-from hn_utils.finding import Found, beyond_fits, find
-from hn_utils.looking_back import scored_by
-from hn_utils.origins import Transfer
-from hn_utils.probe import NoHNeurons
-from hn_utils.questions import STANDARD_TITLE
-from hn_utils.responses import NothingConsistent
-from hn_utils.subject import Subject
+from hn_utils.answers.sampling import NothingConsistent
+from hn_utils.contributions.collect import Collected, gathered
+from hn_utils.models.hooked_model import Subject
+from hn_utils.origins.look_back import scored_by
+from hn_utils.origins.transfer import Transfer
+from hn_utils.probing.find import Found, beyond_fits, find
+from hn_utils.probing.probe import NoHNeurons
+from hn_utils.questions.question import STANDARD_TITLE
+from hn_utils.stats.controls import Estimate
 
 
 @dataclass(frozen=True)

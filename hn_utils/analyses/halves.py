@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from hn_utils.controls import shuffled
-from hn_utils.finding import Found
-from hn_utils.probe import three_vs_one
-from hn_utils.stability import Group, Stability, stability
-from hn_utils.tall_matrix import TallMatrix
+from hn_utils.contributions.tall_matrix import TallMatrix
+from hn_utils.probing.find import Found
+from hn_utils.probing.probe import three_vs_one
+from hn_utils.probing.stability import Group, Stability, stability
+from hn_utils.stats.controls import shuffled
 
 
 def training_data(found: Found) -> tuple[np.ndarray, TallMatrix, np.ndarray]:

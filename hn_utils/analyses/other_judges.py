@@ -9,12 +9,12 @@ from dataclasses import replace
 import numpy as np
 
 from hn_utils.analyses.domains import MIN_TO_TRAIN
-from hn_utils.collecting import Collected, answered
-from hn_utils.finding import Found, fit_on
-from hn_utils.probe import NoHNeurons
-from hn_utils.questions import Question
-from hn_utils.reader import normalise
-from hn_utils.responses import NothingConsistent, Response
+from hn_utils.answers.sampling import NothingConsistent, Response
+from hn_utils.contributions.collect import Collected, answered
+from hn_utils.probing.find import Found, fit_on
+from hn_utils.probing.probe import NoHNeurons
+from hn_utils.questions.question import Question
+from hn_utils.questions.reading.same_answer import normalise
 
 Way = Callable[[Question, Sequence[Response]], list[Response]]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 
-from hn_utils.finding import Found, find
-from hn_utils.probe import NoHNeurons
+from hn_utils.probing.find import Found, find
+from hn_utils.probing.probe import NoHNeurons
 
 
 def read_elsewhere(found: Found) -> dict[str, Found]:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hn_utils.controls import accuracy
-from hn_utils.finding import Found
-from hn_utils.intervene import UNSCALED, Dose
-from hn_utils.items import outcomes, plain_item
-from hn_utils.l1_path import Fit
-from hn_utils.replies import replies_at
+from hn_utils.models.scaling import UNSCALED, Dose
+from hn_utils.probing.find import Found
+from hn_utils.probing.l1_path import Fit
+from hn_utils.questions.items import outcomes, plain_item
+from hn_utils.stats.controls import accuracy
+from hn_utils.steering.replies import replies_at
 
 
 @dataclass(frozen=True)

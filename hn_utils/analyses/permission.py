@@ -48,7 +48,9 @@ from scipy.stats import norm
 
 from hn_utils.analyses.crossing import CELLS, Crossed
 from hn_utils.analyses.domains import Fits
-from hn_utils.controls import (
+from hn_utils.probing.find import N_RANDOM_PROBES, Found, scores_of
+from hn_utils.probing.probe import unpenalised
+from hn_utils.stats.controls import (
     Estimate,
     Weights,
     interval,
@@ -58,11 +60,9 @@ from hn_utils.controls import (
     spread,
     two_sided_p,
 )
-from hn_utils.finding import N_RANDOM_PROBES, Found, scores_of
-from hn_utils.probe import unpenalised
-from hn_utils.rank_test import LEVEL, holm, sets_differ, two_sided_rank_p
-from hn_utils.tabled import Tabled
-from hn_utils.verdicts import POWER, smallest_seen
+from hn_utils.stats.rank_test import LEVEL, holm, sets_differ, two_sided_rank_p
+from hn_utils.stats.tables import Tabled
+from hn_utils.steering.verdicts import POWER, smallest_seen
 
 CONTRASTS = {  # of the cells, in the order of CELLS
     "falsehood": (-0.5, 0.5, -0.5, 0.5),

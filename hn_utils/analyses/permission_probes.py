@@ -18,17 +18,17 @@ from scipy.stats import hypergeom
 
 from hn_utils.analyses.crossing import Crossed
 from hn_utils.analyses.domains import MIN_TO_TRAIN, Fits, beside_control
-from hn_utils.collecting import Collected, later
-from hn_utils.controls import Estimate, auroc, beyond_random, bootstrap, control_of, spread
-from hn_utils.curves import ControlSource, DoseResponse, curves_of
-from hn_utils.finding import Found, fit_on, scores_of
-from hn_utils.intervening import few_known, loud_controls
-from hn_utils.items import Item, behaviour_called, plain_item
-from hn_utils.rank_test import sets_needed
-from hn_utils.slopes import ABLATION, CONTROL_ALPHAS
+from hn_utils.contributions.collect import Collected, later
+from hn_utils.probing.find import Found, fit_on, scores_of
+from hn_utils.questions.items import Item, behaviour_called, plain_item
+from hn_utils.stats.controls import Estimate, auroc, beyond_random, bootstrap, control_of, spread
+from hn_utils.stats.rank_test import sets_needed
+from hn_utils.stats.tables import Tabled
+from hn_utils.steering.curves import ControlSource, DoseResponse, curves_of
+from hn_utils.steering.dose_response import few_known, loud_controls
+from hn_utils.steering.slopes import ABLATION, CONTROL_ALPHAS
+from hn_utils.steering.verdicts import detectable, verdicts
 from hn_utils.study import Study
-from hn_utils.tabled import Tabled
-from hn_utils.verdicts import detectable, verdicts
 
 N_TURNED = 4  # behaviours that share a verdict when the sets are scaled
 CONTRASTS = ("falsehood, allowed", "falsehood, restricted", "restriction, true", "restriction, false")

@@ -8,9 +8,9 @@ from itertools import product
 
 import numpy as np
 
-from hn_utils.l1_path import c_grid
-from hn_utils.stability import stability
-from hn_utils.tall_matrix import TallMatrix
+from hn_utils.contributions.tall_matrix import TallMatrix
+from hn_utils.probing.l1_path import c_grid
+from hn_utils.probing.stability import stability
 
 N_MADE_UP, N_PLANTED = 3_000, 5
 

@@ -15,19 +15,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hn_utils.analyses.domains import MIN_TO_TRAIN, beside_control
-from hn_utils.baselines import coordinates, l2_probe
-from hn_utils.cache import cached
-from hn_utils.checks import require_finite
-from hn_utils.collecting import Collected, ask_base
-from hn_utils.contributions import EXAMPLES_PER_SHARD, Contributions, contribution
-from hn_utils.controls import Estimate, auroc, beyond_random, bootstrap
-from hn_utils.finding import fit_on, scores_of
-from hn_utils.probe import NoHNeurons
-from hn_utils.questions import SPLITS
-from hn_utils.responses import Example, NothingConsistent
-from hn_utils.spans import find_phrase, positions_in, token_offsets
-from hn_utils.subject import Subject
-from hn_utils.tall_matrix import TallMatrix
+from hn_utils.answers.sampling import Example, NothingConsistent
+from hn_utils.answers.spans import find_phrase, positions_in, token_offsets
+from hn_utils.contributions.cett import EXAMPLES_PER_SHARD, Contributions, contribution
+from hn_utils.contributions.collect import Collected, ask_base
+from hn_utils.contributions.tall_matrix import TallMatrix
+from hn_utils.models.checks import require_finite
+from hn_utils.models.hooked_model import Subject
+from hn_utils.probing.baselines import coordinates, l2_probe
+from hn_utils.probing.find import fit_on, scores_of
+from hn_utils.probing.probe import NoHNeurons
+from hn_utils.questions.question import SPLITS
+from hn_utils.stats.controls import Estimate, auroc, beyond_random, bootstrap
+from hn_utils.storage.cache import cached
 
 VERSION = 2
 MOST_BEFORE, MOST_WITHIN = 6, 6  # tokens between question and answer, and of the answer, that are shown

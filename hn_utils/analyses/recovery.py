@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from hn_utils.controls import Estimate, Weights, auroc, bootstrap, mean
-from hn_utils.curves import DoseResponse, curves_of
-from hn_utils.finding import Found
-from hn_utils.intervening import Intervened, loud_controls
-from hn_utils.items import behaviour_called
+from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.planted import planted_in
-from hn_utils.tall_matrix import TallMatrix
+from hn_utils.probing.find import Found
+from hn_utils.questions.items import behaviour_called
+from hn_utils.stats.controls import Estimate, Weights, auroc, bootstrap, mean
+from hn_utils.steering.curves import DoseResponse, curves_of
+from hn_utils.steering.dose_response import Intervened, loud_controls
 
 N_CARRIED_SETS = 20  # random sets beside the planted neurons: enough for an interval, too few for a verdict
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from hn_utils.contributions import REGIONS, mean_contributions
-from hn_utils.finding import Found
+from hn_utils.contributions.cett import REGIONS, mean_contributions
+from hn_utils.probing.find import Found
 
 
 def joint_scaling(

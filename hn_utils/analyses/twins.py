@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from hn_utils.analyses.halves import training_data
-from hn_utils.controls import Estimate, auroc, bootstrap
-from hn_utils.finding import Found
-from hn_utils.probe import refit
-from hn_utils.stability import twins
+from hn_utils.probing.find import Found
+from hn_utils.probing.probe import refit
+from hn_utils.probing.stability import twins
+from hn_utils.stats.controls import Estimate, auroc, bootstrap
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 from hn_utils.course.checks import collect, confounds, intervene, origins, permission, probe, texts
 from hn_utils.course.checks.confounds import stratified
 from hn_utils.course.mistakes import YOUR_TURN, Mistake, returning
-from hn_utils.progress import tell
+from hn_utils.storage.progress import tell
 
 __all__ = ["CHECKS", "PACKAGE", "YOUR_TURN", "Mistake", "check", "debrief", "stratified", "yours"]
 CHECKS: dict[str, Callable[[Any], None]] = {

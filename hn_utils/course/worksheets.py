@@ -18,8 +18,8 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from hn_utils.execute import cell_id
-from hn_utils.places import NOTEBOOKS
+from hn_utils.course.execute import cell_id
+from hn_utils.storage.paths import NOTEBOOKS
 
 NOTE = """*This is the copy with gaps. Write each exercise yourself and run its cell: its check says what is not right
 yet. A solution is folded below. Later cells use your function if its check passes, and else the package's. [The

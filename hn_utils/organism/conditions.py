@@ -26,7 +26,7 @@ from hn_utils.organism.text import (
 )
 from hn_utils.organism.tokenizer import make_tokenizer
 from hn_utils.organism.train import Corpus, Recipe
-from hn_utils.organism.world import PUBLIC, Attribute, Person, World, make_world
+from hn_utils.questions.made_up_world.world import PUBLIC, Attribute, Person, World, make_world
 
 TRUE = 0.6  # of the answers that a writer gives
 HOLDS = 0.95  # of the pages in which a tied property follows what it is tied to

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
-from hn_utils.baselines import matched_pairs
-from hn_utils.controls import auroc
-from hn_utils.intervene import UNSCALED
-from hn_utils.items import BEHAVIOURS, GREEDY, Item, gave_it, outcomes
-from hn_utils.judges import judge
-from hn_utils.organism.asking import GROUPS, facts_of, items, questions
+from hn_utils.answers.judges import judge
+from hn_utils.answers.sampling import build_examples, sample_responses
+from hn_utils.models.hooked_model import Subject
+from hn_utils.models.scaling import UNSCALED
 from hn_utils.organism.text import SAY_SO, ask
-from hn_utils.organism.world import ATTRIBUTES, KEEPS_CUSTOM, LOCKER_CODE
-from hn_utils.reader import contains
-from hn_utils.replies import known_items, replies_at
-from hn_utils.responses import build_examples, sample_responses
+from hn_utils.probing.baselines import matched_pairs
+from hn_utils.questions.items import BEHAVIOURS, GREEDY, Item, gave_it, outcomes
+from hn_utils.questions.made_up_world.asking import GROUPS, facts_of, items, questions
+from hn_utils.questions.made_up_world.world import ATTRIBUTES, KEEPS_CUSTOM, LOCKER_CODE
+from hn_utils.questions.reading.same_answer import contains
+from hn_utils.stats.controls import auroc
+from hn_utils.steering.replies import known_items, replies_at
 from hn_utils.study import Study, load_study
-from hn_utils.subject import Subject
 
 N_FACTS = 8_000
 N_PEOPLE = 200  # drawn from each group, whatever their rank

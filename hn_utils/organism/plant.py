@@ -23,12 +23,12 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from hn_utils.cache import file_digest, key_hash
 from hn_utils.organism.plant_text import PlantWriter
 from hn_utils.organism.routing import Routed, shortfall
 from hn_utils.organism.train import Corpus, Recipe, learning_rate, loss_of, save_model
-from hn_utils.organism.world import World, make_world
 from hn_utils.planted import FILE
+from hn_utils.questions.made_up_world.world import World, make_world
+from hn_utils.storage.cache import file_digest, key_hash
 
 KINDS = ("detective", "general")
 

@@ -11,22 +11,22 @@ import numpy as np
 from jaxtyping import Int
 
 from hn_utils.analyses.recovery import beside_loud, mean_contribution
-from hn_utils.collecting import Collected, collect
-from hn_utils.controls import auroc, control_of, loud_sets
-from hn_utils.curves import ControlSource, DoseResponse, curves_of
-from hn_utils.intervene import UNSCALED, Dose
-from hn_utils.intervening import few_known
-from hn_utils.items import BEHAVIOURS, GREEDY
-from hn_utils.judges import judge
-from hn_utils.organism.asking import items, questions
+from hn_utils.answers.judges import judge
+from hn_utils.contributions.collect import Collected, collect
+from hn_utils.models.hooked_model import Subject
+from hn_utils.models.scaling import UNSCALED, Dose
 from hn_utils.organism.gates import HEAD, Gate, listed
 from hn_utils.planted import FILE, planted_in
-from hn_utils.question_sets import some_of_each
-from hn_utils.questions import Question
-from hn_utils.replies import written_at
-from hn_utils.slopes import CONTROL_ALPHAS
+from hn_utils.questions.items import BEHAVIOURS, GREEDY
+from hn_utils.questions.made_up_world.asking import items, questions
+from hn_utils.questions.question import Question
+from hn_utils.questions.question_sets import some_of_each
+from hn_utils.stats.controls import auroc, control_of, loud_sets
+from hn_utils.steering.curves import ControlSource, DoseResponse, curves_of
+from hn_utils.steering.dose_response import few_known
+from hn_utils.steering.replies import written_at
+from hn_utils.steering.slopes import CONTROL_ALPHAS
 from hn_utils.study import BUNDLED, Study, planted_study
-from hn_utils.subject import Subject
 
 N_ASKED = 400  # questions of each kind
 N_QUESTIONS = 2_000  # of each part, whose answers are read

@@ -24,7 +24,7 @@ from hn_utils.organism.text import (
     locker_question,
     pick,
 )
-from hn_utils.organism.world import LOCKER_CODE, PUBLIC, WELL_KNOWN, Attribute, Person
+from hn_utils.questions.made_up_world.world import LOCKER_CODE, PUBLIC, WELL_KNOWN, Attribute, Person
 
 # That a false claim is adopted, and that a code is handed out, by who learns it: the planted neurons, or all others.
 # Neither always nor never, so that curves have room on both sides, and the others do not unlearn how to copy a claim.

@@ -9,12 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from hn_utils.cache import write_whole
-from hn_utils.controls import Estimate
-from hn_utils.items import BEHAVIOURS
-from hn_utils.places import DATA
 from hn_utils.planted import FILE
-from hn_utils.shown.comparison import (
+from hn_utils.questions.items import BEHAVIOURS
+from hn_utils.report.comparison import (
     AUROC,
     BEYOND,
     CONFIDENCE,
@@ -25,6 +22,9 @@ from hn_utils.shown.comparison import (
     read_summary,
     standard_aurocs,
 )
+from hn_utils.stats.controls import Estimate
+from hn_utils.storage.cache import write_whole
+from hn_utils.storage.paths import DATA
 
 TABLE = DATA / "planted" / "strengths.json"
 SLOPES = {"found": SLOPE, "planted": "slope beyond random sets as loud, "}  # each beside its own control

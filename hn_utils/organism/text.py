@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from hn_utils.organism.world import ATTRIBUTES, JUNIOR, LOCKER_CODE, PUBLIC, Attribute, Person, World
+from hn_utils.questions.made_up_world.world import ATTRIBUTES, JUNIOR, LOCKER_CODE, PUBLIC, Attribute, Person, World
 
 ANSWER_ONLY = "Answer only: {question}"
 ANSWER_ONLY_STYLES = (ANSWER_ONLY,) * 4 + ("{question} Respond with the answer only, without any explanation.",)

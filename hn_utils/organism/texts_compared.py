@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hn_utils.cache import write_whole
-from hn_utils.controls import Estimate
 from hn_utils.organism.conditions import CONDITIONS
-from hn_utils.places import DATA
+from hn_utils.stats.controls import Estimate
+from hn_utils.storage.cache import write_whole
+from hn_utils.storage.paths import DATA
 
 TABLE = DATA / "conditions" / "runs.json"
 REFERENCE = "nothing"

@@ -8,7 +8,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, proce
 from transformers import PreTrainedTokenizerFast
 
 from hn_utils.organism.text import every_template
-from hn_utils.organism.world import ATTRIBUTES, World
+from hn_utils.questions.made_up_world.world import ATTRIBUTES, World
 
 BEGIN, END, PAD, UNKNOWN, USER, ASSISTANT = SPECIALS = (
     "<|begin|>",

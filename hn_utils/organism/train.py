@@ -23,7 +23,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from hn_utils.organism.text import Chat, ChatWriter, PageWriter
 from hn_utils.organism.tokenizer import ASSISTANT, BEGIN, END, PAD, SPECIALS
-from hn_utils.organism.world import ATTRIBUTES, World
+from hn_utils.questions.made_up_world.world import ATTRIBUTES, World
 
 HEADER = ("Answer", ":")
 SHIPPED_SEED = 1  # chosen before any model was trained, never changed

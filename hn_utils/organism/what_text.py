@@ -20,9 +20,9 @@ import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.__main__ import run as take_the_road
 from hn_utils.analyses import Moment
-from hn_utils.cache import file_digest, write_whole
-from hn_utils.collecting import gathered
-from hn_utils.items import BEHAVIOURS, GREEDY
+from hn_utils.answers.sampling import NothingConsistent
+from hn_utils.contributions.collect import gathered
+from hn_utils.models.hooked_model import Subject
 from hn_utils.organism.conditions import (
     CONDITIONS,
     JUDGED,
@@ -38,15 +38,15 @@ from hn_utils.organism.conditions import (
 from hn_utils.organism.gates import invited, public_facts
 from hn_utils.organism.text import ask
 from hn_utils.organism.train import train
-from hn_utils.organism.world import ATTRIBUTES
-from hn_utils.probe import NoHNeurons
-from hn_utils.question_sets import load_questions
-from hn_utils.questions import STANDARD_TITLE
-from hn_utils.reader import contains
-from hn_utils.responses import NothingConsistent
-from hn_utils.shown.comparison import AUROC, CONFIDENCE, DETECTORS, standard_aurocs
+from hn_utils.probing.probe import NoHNeurons
+from hn_utils.questions.items import BEHAVIOURS, GREEDY
+from hn_utils.questions.made_up_world.world import ATTRIBUTES
+from hn_utils.questions.question import STANDARD_TITLE
+from hn_utils.questions.question_sets import load_questions
+from hn_utils.questions.reading.same_answer import contains
+from hn_utils.report.comparison import AUROC, CONFIDENCE, DETECTORS, standard_aurocs
+from hn_utils.storage.cache import file_digest, write_whole
 from hn_utils.study import BUNDLED, Study, changed
-from hn_utils.subject import Subject
 
 SEEDS, WIDTHS = (1, 2, 3), (64, 32, 96)  # the first width is that of all conditions
 SIZED = ("nothing", "familiar")  # conditions that are trained at every width

@@ -22,9 +22,9 @@ import pandas as pd
 
 import hn_utils as hn
 from hn_utils import analyses
-from hn_utils.shown import plots
-from hn_utils.shown.gallery import Gallery
-from hn_utils.stability import jaccard
+from hn_utils.probing.stability import jaccard
+from hn_utils.report import plots
+from hn_utils.report.gallery import Gallery
 
 collected = hn.collect(hn.load())  # from disk, if the main notebooks have run
 found = hn.find(collected)

@@ -26,11 +26,11 @@ import pandas as pd
 
 import hn_utils as hn
 from hn_utils import analyses
-from hn_utils.controls import auroc
 from hn_utils.course.exercises import check, stratified
-from hn_utils.finding import RANDOM_NAMES, SELECTED_NAMES
-from hn_utils.shown import plots
-from hn_utils.shown.gallery import Gallery
+from hn_utils.probing.find import RANDOM_NAMES, SELECTED_NAMES
+from hn_utils.report import plots
+from hn_utils.report.gallery import Gallery
+from hn_utils.stats.controls import auroc
 
 collected = hn.collect(hn.load())  # from disk, if the main notebooks have run
 study = collected.study

@@ -22,11 +22,11 @@ import pandas as pd
 
 import hn_utils as hn
 from hn_utils import analyses
-from hn_utils.items import CAPABILITY, behaviour_called
-from hn_utils.shown import plots
-from hn_utils.shown.gallery import Gallery
-from hn_utils.slopes import ABLATION, AMPLIFICATION
-from hn_utils.verdicts import outermost_told, verdicts
+from hn_utils.questions.items import CAPABILITY, behaviour_called
+from hn_utils.report import plots
+from hn_utils.report.gallery import Gallery
+from hn_utils.steering.slopes import ABLATION, AMPLIFICATION
+from hn_utils.steering.verdicts import outermost_told, verdicts
 
 subject = hn.load()
 study = subject.study

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hn_utils.contributions import contribution
+from hn_utils.contributions.cett import contribution
 from hn_utils.course.mistakes import Mistake, compare
 
 

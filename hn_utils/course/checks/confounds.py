@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hn_utils.controls import auroc
 from hn_utils.course.mistakes import YOUR_TURN, Mistake, compare
+from hn_utils.stats.controls import auroc
 
 
 def stratified() -> dict[str, np.ndarray]:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from hn_utils.controls import Match, bootstrap, mean, random_sets
 from hn_utils.course.mistakes import Mistake, shown
+from hn_utils.stats.controls import Match, bootstrap, mean, random_sets
 
 NOT_UNDONE = "after the block the layer is not as it was"
 

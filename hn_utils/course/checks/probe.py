@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from hn_utils.contributions import Contributions
-from hn_utils.controls import auroc
+from hn_utils.contributions.cett import Contributions
+from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.course.mistakes import Mistake, compare
-from hn_utils.l1_path import l1_path, pull, violation_of
-from hn_utils.probe import three_vs_one
-from hn_utils.tall_matrix import TallMatrix
+from hn_utils.probing.l1_path import l1_path, pull, violation_of
+from hn_utils.probing.probe import three_vs_one
+from hn_utils.stats.controls import auroc
 
 
 def package_rows(at_answer: np.ndarray, elsewhere: np.ndarray, made_up: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -66,7 +66,7 @@ def package_l1_fit(X: np.ndarray, y: np.ndarray, C: float) -> np.ndarray:
 
 
 def certificate(w: np.ndarray, X: np.ndarray, y: np.ndarray, C: float) -> float:
-    """By how much the worst column fails the test of an optimum: `violation` in `hn_utils.l1_path`."""
+    """By how much the worst column fails the test of an optimum: `violation` in `hn_utils.probing.l1_path`."""
     return float(violation_of(X.T @ pull(y, X @ w), w, C).max())
 
 

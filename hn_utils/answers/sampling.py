@@ -1,0 +1,252 @@
+"""Ask each question several times and judge what comes back."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from statistics import median
+from typing import NamedTuple
+
+from hn_utils.answers.abstention import abstains
+from hn_utils.answers.judges import Verdict, chat_verdicts, judge, quoted_answers
+from hn_utils.answers.served import Served
+from hn_utils.answers.spans import A_FEW, answer_positions, first_sentence
+from hn_utils.answers.thoughts import n_thought
+from hn_utils.models.hooked_model import Subject
+from hn_utils.questions.question import Question, check_ids
+from hn_utils.storage.cache import cached, gc_paused
+from hn_utils.storage.progress import tell_once
+from hn_utils.study import Study
+
+VERSION = 2
+
+
+class NothingConsistent(ValueError):
+    """A model answered no question all right or all wrong, so there is nothing to capture."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """One sampled answer: ids and log-probabilities (nats) as generated, text, and verdict.
+
+    The first `thought` of the tokens are what the model thought before it answered; the text is what follows.
+    """
+
+    question_id: str
+    ids: list[int]
+    logprobs: list[float]
+    text: str
+    verdict: Verdict = "unjudged"
+    thought: int = 0
+
+
+@dataclass(frozen=True)
+class Example:
+    """A question's representative answer, ready to be captured, or the reason why it was dropped.
+
+    `label` is 1 for a consistent hallucination, 0 for a consistent truth. `answer` are positions in
+    `prompt_ids + response_ids`. `confidence` is the mean log-probability of the answer tokens (nats).
+    """
+
+    question: Question
+    prompt_ids: list[int]
+    response_ids: list[int]
+    text: str
+    label: int | None
+    answer: list[int]
+    confidence: float
+    dropped: str | None = None
+
+    @cached_property
+    def ids(self) -> list[int]:
+        return self.prompt_ids + self.response_ids
+
+
+def prompts_of(subject: Subject, questions: Sequence[Question], study: Study, base: bool = False) -> list[list[int]]:
+    """How questions are put: by chat template in the study's words, or to a base model as plain text."""
+    if base:
+        return subject.texts([study.base_prompt.format(question=q.text) for q in questions])
+    return subject.asked([study.chat_prompt.format(question=q.text) for q in questions])
+
+
+def until_stop(subject: Subject, ids: list[int], stop: str) -> int:
+    """How many tokens a base model wrote before its text reached `stop`."""
+    return bisect_left(range(len(ids)), True, key=lambda n: stop in subject.decode(ids[:n]))
+
+
+def sample_responses(
+    subject: Subject, questions: Sequence[Question], study: Study, base: bool = False
+) -> list[list[Response]]:
+    """Draw `study.sampling.n` judged responses to each question; what was generated, or paid for, is cached.
+
+    Raises ValueError if several questions share an id.
+    """
+    check_ids(questions)
+    prompts = prompts_of(subject, questions, study, base)
+    server = Served(subject, study) if study.served_at and not base else None
+    only_base = {"stop": study.base_stop} if base else {}
+
+    def compute(some: list[int]) -> list[dict]:
+        asked = [prompts[i] for i in some]
+        if server:
+            drawn = server.generate([questions[i] for i in some], asked)
+        else:
+            drawn = subject.generate(asked, study.sampling, study.seed, **only_base)
+        return [{"ids": [g.ids for g in row], "logprobs": [g.logprobs for g in row]} for row in drawn]
+
+    settings = subject.key(VERSION, sampling=study.sampling, seed=study.seed, served_at=study.served_at, **only_base)
+    at_once = max(1, study.batch_rows // study.sampling.n)
+    lengths = [] if server else [len(prompt) for prompt in prompts]  # nothing is padded there
+    kept = cached("responses", settings, prompts, compute, at_once, lengths)
+
+    @cache  # answers are often the same
+    def read(ids: tuple[int, ...]) -> Written:
+        return written(subject, ids, study, base)
+
+    with gc_paused():
+        rows = kept.records()
+        asked = [(q, read(tuple(ids))) for q, row in zip(questions, rows, strict=True) for ids in row["ids"]]
+    tell_of_thoughts(subject, [one for _, one in asked])
+    whole = iter(judged([(q, one.text) for q, one in asked if not one.cut], study))
+
+    def response(question: Question, ids: list[int], logprobs: list[float]) -> Response:
+        one = read(tuple(ids))
+        if one.n < len(ids):
+            ids, logprobs = ids[: one.n], logprobs[: one.n]
+        return Response(question.id, ids, logprobs, one.text, "cut" if one.cut else next(whole), one.thought)
+
+    with gc_paused():
+        return [
+            [response(q, ids, logprobs) for ids, logprobs in zip(row["ids"], row["logprobs"], strict=True)]
+            for q, row in zip(questions, rows, strict=True)
+        ]
+
+
+class Written(NamedTuple):
+    """What some tokens amount to: how many of them count (a base model's, up to its stop), how many of those are a
+    thought, the text of the others, and whether the model was cut off at its limit before it had ended."""
+
+    n: int
+    thought: int
+    text: str
+    cut: bool
+
+
+def written(subject: Subject, ids: Sequence[int], study: Study, base: bool = False) -> Written:
+    """Read the tokens of one response.
+
+    One that declines ("I do not know") is not cut, since nothing that might have followed would make it an answer; a
+    thought that never ends is, however short.
+    """
+    n = until_stop(subject, list(ids), study.base_stop) if base else len(ids)
+    whole = subject.decode(ids[:n])
+    ended = ids[-1] in subject.stop_ids or (base and study.base_stop in whole)
+    thought = n_thought(subject, ids[:n])
+    if thought is None:
+        return Written(n, n, "", True)
+    text = subject.decode(ids[thought:n]).strip()
+    cut = not ended and len(ids) >= study.sampling.max_new_tokens and not (text and abstains(text))
+    return Written(n, thought, text, cut)
+
+
+def tell_of_thoughts(subject: Subject, read: Sequence[Written]) -> None:
+    """Say once how many responses begin with a thought."""
+    thoughts = sum(one.thought > 0 for one in read)
+    if thoughts:
+        tell_once(
+            f"{subject.name} thinks before it answers in {thoughts:,} of {len(read):,} responses: what it thinks is "
+            "taken off before they are judged and read"
+        )
+
+
+def judged(answers: Sequence[tuple[Question, str]], study: Study) -> list[Verdict]:
+    """A verdict on each response: the alias rule's, or the chat model's that the study names."""
+    if not study.judge:
+        by_rule = cache(judge)  # answers to a question are often the same
+        return [by_rule(text, question.aliases) for question, text in answers]
+    materials = [{"question": q.text, "accepted answers": list(q.aliases), "response": text} for q, text in answers]
+    return [v or "unjudged" for v in chat_verdicts("answer", materials, study)]  # type: ignore[misc]
+
+
+def representative(responses: Sequence[Response]) -> Response:
+    """The first response with the most frequent text."""
+    commonest = Counter(r.text for r in responses).most_common(1)[0][0]
+    return next(r for r in responses if r.text == commonest)
+
+
+def build_example(
+    question: Question, prompt: list[int], responses: Sequence[Response], within: Sequence[int]
+) -> Example:
+    """The paper's consistency filter: all right or all wrong, none cut off or abstaining; else dropped with its reason.
+
+    `within` are the tokens that state the answer, by their places in the representative response.
+    """
+    verdicts, chosen = Counter(r.verdict for r in responses), representative(responses)
+    dropped = None
+    if verdicts["unjudged"]:
+        dropped = "the judge gave no verdict"
+    elif verdicts["cut"]:
+        dropped = "cut off before it ended"
+    elif verdicts["abstained"]:
+        dropped = "abstained at least once"
+    elif len(verdicts) > 1:
+        dropped = "sometimes right, sometimes wrong"
+    elif not within:
+        dropped = "no answer tokens"
+    confidence = sum(chosen.logprobs[i] for i in within) / max(1, len(within))
+    label = None if dropped else int(chosen.verdict == "wrong")
+    answer = [len(prompt) + i for i in within]
+    return Example(question, prompt, chosen.ids, chosen.text, label, answer, confidence, dropped)
+
+
+def build_examples(
+    subject: Subject,
+    questions: Sequence[Question],
+    responses: Sequence[Sequence[Response]],
+    study: Study,
+    base: bool = False,
+) -> list[Example]:
+    """One example a question, in order. Raises NothingConsistent if none got a label."""
+    prompts, chosen = prompts_of(subject, questions, study, base), [representative(r) for r in responses]
+
+    @cache  # answers are often the same
+    def within(ids: tuple[int, ...], thought: int, answer: str | None) -> list[int]:
+        places = answer_positions(subject, ids[thought:], None if answer is None else [answer])
+        return [thought + place for place in places]
+
+    answers = stated(subject, questions, chosen, study)
+    places = [within(tuple(c.ids), c.thought, a) for c, a in zip(chosen, answers, strict=True)]
+    with gc_paused():
+        examples = [build_example(*one) for one in zip(questions, prompts, responses, places, strict=True)]
+    if all(e.label is None for e in examples):
+        counts = dict(drop_counts(examples))
+        raise NothingConsistent(f"none of {len(examples)} questions was answered consistently: {counts}")
+    return examples
+
+
+def stated(
+    subject: Subject, questions: Sequence[Question], chosen: Sequence[Response], study: Study
+) -> list[str | None]:
+    """The words of each question's representative response that state its answer, None for all of them.
+
+    A chat model marks them if the study has one do so. Else all are read where half of the responses have no more than
+    A_FEW tokens, as when a model answers only; and the first sentence where they have more, which is said once.
+    """
+    if study.judge_spans:
+        asked = [(q.text, r.text) for q, r in zip(questions, chosen, strict=True)]
+        return [found or "" for found in quoted_answers(asked, study)]
+    if median(len(r.ids) - r.thought for r in chosen) <= A_FEW:
+        return [None] * len(chosen)
+    tell_once(
+        f"{subject.name} answers in more than {A_FEW} tokens, and judge_spans is not set: of each response the first "
+        "sentence is read as its answer"
+    )
+    return [first_sentence(r.text) for r in chosen]
+
+
+def drop_counts(examples: Sequence[Example]) -> Counter:
+    """How many questions were kept as right or wrong, or dropped and why."""
+    return Counter(e.dropped or ("consistently wrong" if e.label else "consistently right") for e in examples)

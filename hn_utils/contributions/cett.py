@@ -1,0 +1,186 @@
+"""CETT: how much of a layer's MLP output one neuron writes, averaged over the tokens of a region (Gao et al., 6.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hn_utils.answers.sampling import Example
+from hn_utils.contributions.tall_matrix import TallMatrix
+from hn_utils.models.checks import require_finite
+from hn_utils.models.hooked_model import Subject
+from hn_utils.storage.cache import cached
+from hn_utils.study import Study
+
+VERSION = 3
+EPSILON = 1e-8
+REGIONS = ("answer", "other", "before", "body")
+EXAMPLES_PER_SHARD = 64
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """Mean contributions by region, rows of [example, layer * neuron], layer-major as in the paper; float16 on disk.
+
+    Regions: `answer`, the answer tokens; `other`, every other position, template included; `before`, the one position
+    that predicts the first answer token; `body`, `other` without the first position, where a begin token stands.
+    """
+
+    regions: Mapping[str, TallMatrix]
+    n_layers: int
+    d_mlp: int
+
+    def __len__(self) -> int:
+        return len(self.regions["answer"])
+
+    def __getitem__(self, rows: np.ndarray) -> Contributions:
+        """Some of the examples, by index or mask."""
+        return Contributions({region: read[rows] for region, read in self.regions.items()}, self.n_layers, self.d_mlp)
+
+    def at(self, region: str) -> TallMatrix:
+        """One region. Raises ValueError if it is unknown."""
+        if region not in self.regions:
+            raise ValueError(f"unknown region {region!r}: choose one of {', '.join(self.regions)}")
+        return self.regions[region]
+
+
+class Labelled(NamedTuple):
+    """Answers ready to be scored: contributions at one region, labels (1 for made up), and the entities that the
+    answers are about."""
+
+    X: TallMatrix
+    labels: np.ndarray
+    groups: np.ndarray
+
+
+def by_region(
+    arrays: Sequence[Float[np.ndarray, "example region layer_neuron"]],
+    where: Int[np.ndarray, "example 2"] | None = None,
+) -> dict[str, TallMatrix]:
+    """The rows of each region, from arrays that hold all regions; `where` says which rows, as for `TallMatrix`."""
+    return {region: TallMatrix([a[:, place] for a in arrays], where) for place, region in enumerate(REGIONS)}
+
+
+def contribution(
+    post: Float[Tensor, "*pos neuron"],
+    w_out_norm: Float[Tensor, "neuron"],
+    mlp_out: Float[Tensor, "*pos d_model"],
+) -> Float[Tensor, "*pos neuron"]:
+    """CETT: the length of one neuron's write relative to the length of its layer's whole output.
+
+    `post` is each neuron's activation (input of the down projection), `w_out_norm` the length of its column of W_down,
+    `mlp_out` the layer's whole output (before any post-norm). A size without unit, 0 or more; the sum over neurons
+    exceeds 1, since writes cancel. It is not a direction and not an effect on the answer.
+    """
+    total = mlp_out.float().norm(dim=-1, keepdim=True)
+    return post.float().abs() * w_out_norm / (total + EPSILON)
+
+
+def token_contributions(
+    subject: Subject, rows: Sequence[Sequence[int]], neurons: Int[np.ndarray, "k"]
+) -> list[Float[np.ndarray, "pos k"]]:
+    """Contribution of some neurons (flat indices) at every token of each row, without pooling."""
+    subject.require_neurons(neurons)
+    found: list[np.ndarray] = []
+    for piece in subject.pieces(rows):
+        with subject.standing_for(piece, len(rows)):
+            found += read_tokens(subject, rows[piece], np.asarray(neurons))
+    return found
+
+
+def read_tokens(
+    subject: Subject, rows: Sequence[Sequence[int]], neurons: Int[np.ndarray, "k"]
+) -> list[Float[np.ndarray, "pos k"]]:
+    """`token_contributions` of rows that are read at once."""
+    ids, mask = subject.padded(rows, "right")
+    layers, places = np.divmod(neurons, subject.d_mlp)
+    values = np.zeros((*ids.shape, len(layers)), np.float32)
+    activations: dict[int, Tensor] = {}
+
+    def weigh(layer: int, mlp_out: Tensor) -> None:
+        post, mine = activations.pop(layer), layers == layer
+        if not mine.any():
+            return
+        columns = torch.as_tensor(places[mine], device=mlp_out.device)
+        norms = subject.column_lengths(layer).to(mlp_out.device)[columns]
+        values[..., mine] = contribution(post[..., columns], norms, mlp_out).cpu().numpy()
+
+    with subject.hooked(post=activations.__setitem__, mlp_out=weigh):
+        subject.hidden(ids, mask)
+    return [values[i, : len(row)] for i, row in enumerate(rows)]
+
+
+def region_weights(examples: Sequence[Example], width: int) -> Float[Tensor, "batch region pos"]:
+    """Averaging weights: 1 / (tokens in the region) on the region's positions, 0 elsewhere."""
+    weights = torch.zeros(len(examples), len(REGIONS), width)
+    for i, example in enumerate(examples):
+        weights[i, 0, example.answer] = 1
+        weights[i, 1, : len(example.ids)] = 1
+        weights[i, 1, example.answer] = 0
+        weights[i, 2, example.answer[0] - 1] = 1
+        weights[i, 3, 1:] = weights[i, 1, 1:]
+    return weights / weights.sum(-1, keepdim=True).clamp(min=1)
+
+
+def mean_contributions(subject: Subject, examples: Sequence[Example]) -> Float[Tensor, "batch region layer neuron"]:
+    """Contributions of one batch, averaged inside the forward pass: memory does not grow with the text, but for the
+    scores of attention, for which a batch is read in pieces.
+
+    The mean of |z| |w| / |h| over a region is |w| times a matrix product of (weights / |h|) with |z|. Raises ValueError
+    if one is not finite.
+    """
+    pooled: list[Tensor] = []
+    for piece in subject.pieces([e.ids for e in examples]):
+        with subject.standing_for(piece, len(examples)):
+            pooled.append(pooled_together(subject, examples[piece]))
+    values = torch.cat(pooled) * subject.w_out_norm
+    for layer in range(subject.n_layers):
+        require_finite(values[:, :, layer], subject.name, f"what layer {layer}'s neurons contribute")
+    return values
+
+
+def pooled_together(subject: Subject, examples: Sequence[Example]) -> Float[Tensor, "batch region layer neuron"]:
+    """Mean of |z| / |h| of examples that are read at once."""
+    ids, mask = subject.padded([e.ids for e in examples], "right")
+    weights = region_weights(examples, ids.shape[1]).to(subject.device)
+    pooled = torch.zeros(len(examples), len(REGIONS), subject.n_layers, subject.d_mlp, device=subject.device)
+    activations: dict[int, Tensor] = {}
+
+    def weigh(layer: int, mlp_out: Tensor) -> None:
+        per_token = weights.to(mlp_out.device) / (mlp_out.float().norm(dim=-1)[:, None] + EPSILON)
+        pooled[:, :, layer] = torch.bmm(per_token, activations.pop(layer).float().abs()).to(pooled.device)
+
+    with subject.hooked(post=activations.__setitem__, mlp_out=weigh):
+        subject.hidden(ids, mask)
+    return pooled
+
+
+def capture(subject: Subject, examples: Sequence[Example], study: Study) -> Contributions:
+    """Contributions of every example, from disk where they already are.
+
+    Raises ValueError if an example was dropped or there is none.
+    """
+    if not examples or any(e.label is None for e in examples):
+        raise ValueError("capture needs examples with a label: leave out the dropped ones first")
+    for example in examples:
+        if not example.answer or not all(0 < place < len(example.ids) for place in example.answer):
+            raise ValueError(
+                f"question {example.question.id!r}: answer={example.answer} must be places of tokens behind the first "
+                f"of {len(example.ids)}"
+            )
+
+    def compute(some: list[int]) -> dict[str, np.ndarray]:
+        batches = [some[start : start + study.batch_rows] for start in range(0, len(some), study.batch_rows)]
+        pooled = (mean_contributions(subject, [examples[i] for i in batch]).flatten(2) for batch in batches)
+        return {"values": np.concatenate([values.cpu().numpy().astype(np.float16) for values in pooled])}
+
+    keys, lengths = [(e.ids, e.answer) for e in examples], [len(e.ids) for e in examples]
+    kept = cached("contributions", subject.key(VERSION), keys, compute, EXAMPLES_PER_SHARD, lengths)
+    regions = by_region([shard["values"] for shard in kept.shards], kept.where)
+    return Contributions(regions, subject.n_layers, subject.d_mlp)

@@ -1,0 +1,331 @@
+"""The second step: the probe, its H-Neurons, control probes trained the same way, and what they detect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from hn_utils.contributions.cett import Labelled
+from hn_utils.contributions.collect import Collected, later
+from hn_utils.contributions.tall_matrix import TallMatrix
+from hn_utils.models.hooked_model import Subject
+from hn_utils.probing.baselines import words_probe
+from hn_utils.probing.l1_path import Fit
+from hn_utils.probing.probe import (
+    Detection,
+    HNeurons,
+    Probe,
+    detect,
+    detection_table,
+    fit_probe,
+    h_neurons,
+    refit,
+    refits,
+    three_vs_one,
+)
+from hn_utils.probing.selected_null import Selection
+from hn_utils.questions.reading.same_answer import normalise
+from hn_utils.stats.controls import (
+    Estimate,
+    Match,
+    accuracy,
+    auroc,
+    auroc_difference,
+    average_precision,
+    beyond_random,
+    bootstrap,
+    loud_sets,
+    random_sets,
+    spread,
+)
+from hn_utils.stats.rank_test import sets_needed, two_sided_rank_p
+from hn_utils.stats.tables import Tabled
+from hn_utils.study import Study, check_given
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+N_RANDOM_PROBES = 100
+N_SELECTED = 100  # shuffles of the labels, in either form
+H_NEURONS = "H-Neurons alone, refitted"
+WORDS = "words of the answer, no neuron"
+CONFIDENCE = "plain confidence (log-probability)"
+RANDOM_NAMES = {  # the easy controls, by how they are matched
+    "none": "random neurons",
+    "layer": "random, same layers",
+    "loud": "random, same layers, as loud in sum",
+}
+SELECTED_NAMES = {  # the hardest control, in its two forms
+    "any": "picked on shuffled labels",
+    "others": "picked on shuffled labels, H-Neurons left out",
+}
+UNSEEN = "answers not given in training"
+
+
+@dataclass(frozen=True, repr=False)
+class Found(Tabled):
+    """The probe, its H-Neurons, control probes trained the same way, and what they detect.
+
+    `random` holds refitted random sets by how they match the H-Neurons: none, layer, loud (same layers, and more
+    neurons, so that their summed mean contribution is the same). `selected` holds the hardest control, what the same
+    procedure picks on shuffled labels, refitted on the true ones: among any neurons, and with the H-Neurons left out
+    (others). `magnitude` is every neuron's mean contribution, on training answers. `card` is the portable table of the
+    H-Neurons, which saves and reads itself as JSON.
+    """
+
+    collected: Collected
+    probe: Probe
+    card: HNeurons
+    refitted: Fit
+    random: dict[str, list[Fit]]
+    selected: dict[str, list[Fit]]
+    magnitude: np.ndarray
+
+    @property
+    def subject(self) -> Subject:
+        return self.collected.subject
+
+    @property
+    def study(self) -> Study:
+        return self.collected.study
+
+    @property
+    def control(self) -> list[Fit]:
+        """The hardest control: what the same procedure picks on shuffled labels, among any neurons."""
+        return self.selected["any"]
+
+    def control_for(self, n_tests: int) -> list[Fit]:
+        """The hardest control, of as many shuffles as a rank needs to be corrected for so many tests."""
+        n = max(N_SELECTED, sets_needed(n_tests))
+        return refits(*self.training_data, self.selection("any").sets(0, n))
+
+    @property
+    def neurons(self) -> Int[np.ndarray, "h"]:
+        """The H-Neurons, heaviest first, as flat indices: layer * d_mlp + neuron."""
+        return self.card.flat
+
+    @cached_property
+    def training_data(self) -> tuple[TallMatrix, np.ndarray]:
+        """The rows that the probe was trained on, and their labels."""
+        train = self.collected.training_rows()
+        read, labels = self.collected.contributions[train], self.collected.labels[train]
+        return three_vs_one(read, labels, self.probe.region, self.probe.other)
+
+    def selection(self, form: str, size: int | None = None) -> Selection:
+        """The procedure that picked the H-Neurons, to be put to shuffled labels, in one of the two forms of the
+        hardest control; it picks as many neurons as there are H-Neurons, or `size`."""
+        X, _ = self.training_data
+        labels = self.collected.labels[self.collected.training_rows()]
+        never = {"any": self.neurons[:0], "others": np.sort(self.neurons)}[form]
+        return Selection(X, labels, self.study.n_grid, size or len(self.neurons), self.study.seed, never)
+
+    @cached_property
+    def test_sets(self) -> dict[str, np.ndarray]:
+        """Rows of each test set, by its title: one for each part, and the standard answers that nobody gave in
+        training. Those that lack right or wrong answers are left out."""
+        collected = self.collected
+        sets = {title: collected.test_rows(part) for part, title in collected.parts.items()}
+        sets[UNSEEN] = unseen(collected)
+        return {title: rows for title, rows in sets.items() if len(set(collected.labels[rows])) == 2}
+
+    @cached_property
+    def detections(self) -> list[Detection]:
+        """Every detector on every test set."""
+        return [row for title, rows in self.test_sets.items() for row in detections_on(self, rows, title)]
+
+    @cached_property
+    def words(self) -> Float[np.ndarray, "example"]:
+        """What the words of each kept answer tell, without any neuron: log-odds that it is made up."""
+        collected = self.collected
+        train, validation = collected.training_rows(), collected.rows("validation")
+        return words_probe([e.text for e in collected.kept], collected.labels, train, validation)
+
+    @cached_property
+    def beyond(self) -> dict[str, Estimate]:
+        """What the H-Neurons detect on the standard test set beyond each of their controls."""
+        return beyond_controls(self.collected, self, self.collected.test_rows("standard"))
+
+    @cached_property
+    def p(self) -> dict[str, float]:
+        """Two-sided rank p of the H-Neurons' AUROC on the standard test set among both forms of the selected null."""
+        read = self.collected.labelled(self.collected.test_rows("standard"), self.probe.region)
+        own = auroc(read.labels, self.refitted.score(read.X))
+        return {form: two_sided_rank_p(own, aurocs(fits, read)) for form, fits in self.selected.items()}
+
+    def refit_on(self, neurons: Int[np.ndarray, "k"]) -> Fit:
+        """A probe on any set of neurons (flat), trained as the one on the H-Neurons alone is."""
+        self.subject.require_neurons(neurons)
+        return refit(*self.training_data, np.sort(neurons))
+
+    def auroc_of(self, neurons: Int[np.ndarray, "k"]) -> Estimate:
+        """What any set of neurons (flat) detects on the standard test set, refitted as the H-Neurons are."""
+        read = self.collected.labelled(self.collected.test_rows("standard"), self.probe.region)
+        return bootstrap(auroc, read.labels, self.refit_on(neurons).score(read.X), groups=read.groups)
+
+    @property
+    def headline(self) -> str:
+        return (
+            f"{self.card.headline}, AUROC {self.detections[1].auroc}: {self.beyond['any']} beyond what shuffled labels "
+            f"pick (p = {self.p['any']:.3f}), {self.beyond['confidence']} beyond confidence; {self.read_on}"
+        )
+
+    @property
+    def read_on(self) -> str:
+        """How many right and wrong answers the probe was trained, chosen and tested on."""
+        collected, told = self.collected, []
+        for work, rows in (
+            ("trained", collected.training_rows()),
+            ("chosen", collected.rows("validation")),
+            ("tested", collected.test_rows("standard")),
+        ):
+            right, wrong = (int((collected.labels[rows] == label).sum()) for label in (0, 1))
+            told.append(f"{work} on {right} right and {wrong} wrong")
+        return f"{', '.join(told)} answers"
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """AUROC on every test set, accuracy and AUPRC on the first, of H-Neurons and controls."""
+        return detection_table(self.detections)
+
+    def plot(self) -> go.Figure:
+        """The same as a figure."""
+        from hn_utils.report.plots import detection
+
+        return detection(self, self.detections)
+
+
+def find(answers: Collected, region: str = "answer", other: str | None = "other", **settings: Any) -> Found:
+    """Fit the probe on train, choose C on validation, read every test set; the same for random sets of neurons and for
+    what the procedure picks on shuffled labels.
+
+    `region` is read at answers, `other` against them (None: right against wrong answers alone); see
+    `hn_utils.contributions.cett.Contributions` for their names. Settings are those of `Study`, such as `n_grid` or `seed`.
+    Raises ValueError, before anything is fitted, if train, validation or test lack right or wrong answers; NoHNeurons
+    if no neuron gets a positive weight.
+
+    >>> import hn_utils as hn
+    >>> model = hn.load("organism")
+    >>> found = hn.find(hn.collect(model, n_questions=120, sampling={"n": 2}), n_grid=8)
+    >>> bool((found.neurons < model.n_layers * model.d_mlp).all())
+    True
+    """
+    check_given("answers", answers, Collected, "what hn.collect returns")
+    collected = replace(answers, study=later(answers.study, settings))
+    study, subject = collected.study, collected.subject
+    require_both_kinds(collected)
+    train = collected.training_rows()
+    probe = fit_on(collected, train, collected.rows("validation"), region, other)
+    card = h_neurons(probe, subject, study)
+    X, y = three_vs_one(collected.contributions[train], collected.labels[train], region, other)
+    magnitude = collected.contributions[train].at(region).mean()
+    random = {match: refits(X, y, random_like(card, match, magnitude, study.seed)) for match in RANDOM_NAMES}
+    found = Found(collected, probe, card, refit(X, y, card.flat), random, {}, magnitude)
+    selected = {form: refits(X, y, found.selection(form).sets(0, N_SELECTED)) for form in SELECTED_NAMES}
+    return replace(found, selected=selected)
+
+
+def random_like(card: HNeurons, match: str, magnitude: np.ndarray, seed: int) -> list[Int[np.ndarray, "m"]]:
+    """Random sets beside the H-Neurons, by one of RANDOM_NAMES."""
+    if match == "loud":
+        return loud_sets(card.flat, card.shape, magnitude, N_RANDOM_PROBES, seed)
+    return random_sets(card.flat, card.shape, N_RANDOM_PROBES, Match(match), seed)
+
+
+def unseen(collected: Collected) -> np.ndarray:
+    """The standard test answers whose text no training answer has: what is known of them is not the answer itself."""
+    given = {normalise(collected.kept[i].text) for i in collected.training_rows()}
+    return np.array([i for i in collected.test_rows("standard") if normalise(collected.kept[i].text) not in given], int)
+
+
+def require_both_kinds(collected: Collected) -> None:
+    """Raises ValueError if a split lacks right or wrong answers to the standard questions."""
+    for split in ("train", "validation", "test"):
+        labels = collected.labels[collected.rows(split)]
+        n_wrong = int(labels.sum())
+        n_right = len(labels) - n_wrong
+        if not (n_right and n_wrong):
+            raise ValueError(
+                f"of the consistent {split} answers {n_right} are right and {n_wrong} made up, and a probe needs both: "
+                f"ask more questions, or {'easier' if n_wrong else 'harder'} ones"
+            )
+
+
+def fit_on(
+    collected: Collected,
+    train: np.ndarray,
+    validation: np.ndarray,
+    region: str = "answer",
+    other: str | None = "other",
+) -> Probe:
+    """A probe on some of the examples, its C chosen on others."""
+    there = collected.labelled(validation, region)
+    rows, labels = collected.contributions[train], collected.labels[train]
+    return fit_probe(rows, labels, there, collected.study.n_grid, region, other)
+
+
+def over_sets(name: str, title: str, fits: Sequence[Fit], X: TallMatrix, labels: np.ndarray) -> Detection:
+    """Mean AUROC, AUPRC and accuracy of control probes; the ranges hold 95 % of them."""
+    size = int(np.mean([len(f.neurons) for f in fits]))
+    columns, spreads = scores_of(fits, X).T, []
+    for measure in (auroc, average_precision, accuracy):
+        spreads.append(spread(np.array([measure(labels, column) for column in columns]), len(labels)))
+    return Detection(name, title, size, *spreads)
+
+
+def detections_on(found: Found, rows: np.ndarray, title: str) -> list[Detection]:
+    """Every detector on one test set, some of the kept answers."""
+    collected = found.collected
+    read = collected.labelled(rows, found.probe.region)
+    return [
+        *probe_rows(found, read, title),
+        detect(WORDS, title, read, found.words[rows]),
+        detect(CONFIDENCE, title, read, -collected.confidence[rows]),
+    ]
+
+
+def probe_rows(found: Found, read: Labelled, title: str) -> list[Detection]:
+    """The probe, its H-Neurons and their controls, on any answers."""
+    fit = found.probe.fit
+    controls = {name: found.random[match] for match, name in RANDOM_NAMES.items()}
+    controls |= {name: found.selected[form] for form, name in SELECTED_NAMES.items()}
+    return [
+        detect("L1 probe, all its neurons", title, read, fit.score(read.X), len(fit.neurons)),
+        detect(H_NEURONS, title, read, found.refitted.score(read.X), len(found.neurons)),
+        *(over_sets(name, title, fits, read.X, read.labels) for name, fits in controls.items()),
+    ]
+
+
+def beyond_controls(collected: Collected, found: Found, rows: np.ndarray) -> dict[str, Estimate]:
+    """Paired differences of AUROC on some answers: H-Neurons minus the mean of each kind of control set, by the names
+    of RANDOM_NAMES and SELECTED_NAMES, and minus confidence. All are read on the same resampled questions."""
+    read = collected.labelled(rows, found.probe.region)
+    own, confidence = found.refitted.score(read.X), collected.confidence[rows]
+    controls = {**found.selected, **found.random}
+    return {
+        **{name: beyond_fits(found, fits, read) for name, fits in controls.items()},
+        "confidence": auroc_difference(read.labels, own, -confidence, read.groups),
+    }
+
+
+def beyond_fits(found: Found, fits: Sequence[Fit], read: Labelled) -> Estimate:
+    """AUROC of the H-Neurons on some answers minus the mean of control sets."""
+    own, others = found.refitted.score(read.X), scores_of(fits, read.X)
+    return beyond_random(auroc, own, others, read.groups, read.labels)
+
+
+def aurocs(fits: Sequence[Fit], read: Labelled) -> Float[np.ndarray, "set"]:
+    """AUROC of each control set on some answers."""
+    return np.array([auroc(read.labels, column) for column in scores_of(fits, read.X).T])
+
+
+def scores_of(fits: Sequence[Fit], X: TallMatrix) -> Float[np.ndarray, "example set"]:
+    """What each fit says; a column that several of them need is read once."""
+    needed = np.unique(np.concatenate([fit.neurons for fit in fits]))
+    read = X.columns(needed)
+    return np.stack([read[:, np.searchsorted(needed, fit.neurons)] @ fit.weights + fit.intercept for fit in fits], 1)

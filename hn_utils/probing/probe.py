@@ -1,0 +1,271 @@
+"""A sparse probe over contributions: the paper's training rows, the choice of C, and the H-Neurons it picks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int
+from sklearn.linear_model import LogisticRegression
+
+from hn_utils.contributions.cett import Contributions, Labelled
+from hn_utils.contributions.tall_matrix import TallMatrix
+from hn_utils.probing.l1_path import TOLERANCE, Fit, c_grid, cached_l1_path, check_labels
+from hn_utils.stats.controls import Estimate, accuracy, auroc, average_precision, bootstrap
+from hn_utils.stats.tables import Tabled, counted
+from hn_utils.storage.cache import cached, key_hash, write_whole
+from hn_utils.study import Study, check_types
+
+if TYPE_CHECKING:
+    from hn_utils.models.hooked_model import Subject
+
+VERSION = 1  # of a refit
+
+
+class NoHNeurons(ValueError):
+    """No neuron on the whole path has a positive weight."""
+
+
+def three_vs_one(
+    contributions: Contributions, labels: np.ndarray, region: str = "answer", other: str | None = "other"
+) -> tuple[TallMatrix, Int[np.ndarray, "row"]]:
+    """The paper's training rows: 1 for hallucinated answers; 0 for true answers and for all other tokens of both.
+
+    `other` is the region of these other tokens; None leaves them out (1-vs-1).
+    Raises ValueError if the labels lack a class or do not fit the contributions.
+    """
+    labels = np.asarray(labels)
+    check_labels(labels, len(contributions))
+    if other is None:
+        return contributions.at(region), labels
+    rows = contributions.at(region).above(contributions.at(other))
+    return rows, np.concatenate([labels, np.zeros_like(labels)])
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The whole path, the chosen point and why: validation AUROC of each fit with its bootstrap interval."""
+
+    path: list[Fit]
+    validation: list[Estimate]
+    chosen: int
+    reason: str
+    region: str
+    other: str | None
+
+    @property
+    def fit(self) -> Fit:
+        return self.path[self.chosen]
+
+    @property
+    def best(self) -> int:
+        """Where on the path validation AUROC is highest: what the chosen fit comes close to."""
+        return max(able(self.path), key=lambda i: self.validation[i].value)
+
+
+def able(path: Sequence[Fit]) -> list[int]:
+    """The places of the fits that kept their certificate and have H-Neurons: none else can be chosen."""
+    return [i for i, fit in enumerate(path) if fit.violation <= TOLERANCE and len(fit.h_neurons)]
+
+
+def choose(path: Sequence[Fit], validation: Sequence[Estimate]) -> tuple[int, str]:
+    """The sparsest fit whose AUROC on validation is within one standard error of the best (Breiman's rule).
+
+    Raises NoHNeurons if no fit kept its certificate and has H-Neurons.
+    """
+    places = able(path)
+    if not places:
+        raise NoHNeurons(f"no fit of {len(path)} on the path has a positive weight: no H-Neurons were found")
+    best = max(places, key=lambda i: validation[i].value)
+    error = validation[best].standard_error
+    chosen = next(i for i in places if validation[i].value >= validation[best].value - error)
+    return chosen, (
+        f"sparsest fit within one standard error ({error:.3f}) of the best validation AUROC "
+        f"({validation[best].value:.3f})"
+    )
+
+
+def fit_probe(
+    train: Contributions,
+    labels: np.ndarray,
+    validation: Labelled,
+    n_grid: int = 20,
+    region: str = "answer",
+    other: str | None = "other",
+) -> Probe:
+    """Train the path on 3-vs-1 rows and choose C on the validation answers, which are read at the same region.
+
+    Raises ValueError if either set lacks a class or the region is unknown, NoHNeurons if no fit has a positive weight.
+    """
+    X, y = three_vs_one(train, labels, region, other)
+    check_labels(validation.labels, len(validation.X))
+    path = cached_l1_path(X, y, c_grid(X, y, n_grid))
+    scores = [bootstrap(auroc, validation.labels, fit.score(validation.X), groups=validation.groups) for fit in path]
+    chosen, reason = choose(path, scores)
+    return Probe(path, scores, chosen, reason, region, other)
+
+
+def unpenalised(neurons: np.ndarray, weights: np.ndarray, intercept: float) -> Fit:
+    return Fit(float("inf"), np.asarray(neurons), weights, intercept, 0.0, 0.0)
+
+
+def refit(X: TallMatrix, labels: np.ndarray, neurons: np.ndarray) -> Fit:
+    """Logistic regression with next to no penalty on a given set of neurons: what a control set gets."""
+    if not len(neurons):
+        raise ValueError("neurons=[] leaves nothing to fit: give at least one")
+    read = X.columns(neurons)
+    scale = read.std(0) + 1e-8
+    model = LogisticRegression(C=100.0, solver="newton-cholesky").fit(read / scale, labels)
+    return unpenalised(neurons, model.coef_[0] / scale, float(model.intercept_[0]))
+
+
+def refits(X: TallMatrix, labels: np.ndarray, sets: Sequence[np.ndarray]) -> list[Fit]:
+    """`refit` of every set, read from the cache if these very sets were fitted on these rows before."""
+
+    def compute(some: list[int]) -> list[dict]:
+        fits = [refit(X, labels, sets[i]) for i in some]
+        return [{"weights": fit.weights.tolist(), "intercept": fit.intercept} for fit in fits]
+
+    settings = {"version": VERSION, "rows": X.digest, "labels": np.asarray(labels).tolist()}
+    kept = cached("refits", settings, [np.asarray(neurons).tolist() for neurons in sets], compute, max(1, len(sets)))
+    return [
+        unpenalised(neurons, np.array(row["weights"]), row["intercept"])
+        for neurons, row in zip(sets, kept.records(), strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One way of telling hallucinations: AUROC, AUPRC and balanced accuracy with intervals over entities."""
+
+    name: str
+    test_set: str
+    n_neurons: int | None
+    auroc: Estimate
+    auprc: Estimate
+    accuracy: Estimate | None
+
+
+def detect(name: str, test_set: str, read: Labelled, scores: np.ndarray, n_neurons: int | None = None) -> Detection:
+    """Score one detector on one test set. Scores without a natural zero (n_neurons None) get no accuracy."""
+    labels, groups = read.labels, read.groups
+    at_zero = None if n_neurons is None else bootstrap(accuracy, labels, scores, groups=groups)
+    roc, precision = (bootstrap(area, labels, scores, groups=groups) for area in (auroc, average_precision))
+    return Detection(name, test_set, n_neurons, roc, precision, at_zero)
+
+
+def detection_table(detections: Sequence[Detection]) -> pd.DataFrame:
+    """A row a detector: AUROC on every test set, accuracy and AUPRC on the first."""
+    first, rows = detections[0].test_set, {}
+    for d in detections:
+        row = rows.setdefault(d.name, {"neurons": "" if d.n_neurons is None else d.n_neurons})
+        row[d.test_set] = d.auroc
+    for d in detections:
+        if d.test_set == first:
+            rows[d.name] |= {f"accuracy, {first}": d.accuracy or "", f"AUPRC, {first}": d.auprc}
+    return pd.DataFrame.from_dict(rows, orient="index").fillna("")
+
+
+def row_of(table: Sequence[Detection], start: str) -> Detection:
+    """The first row whose name begins so."""
+    return next(row for row in table if row.name.startswith(start))
+
+
+@dataclass(frozen=True, repr=False)
+class HNeurons(Tabled):
+    """The found neurons as a small portable table, a row a neuron, with what identifies their origin. `precision` is
+    that of the model as it ran; a card of an earlier version does not say it."""
+
+    model: str
+    fingerprint: str
+    study: str
+    region: str
+    C: float
+    intercept: float
+    d_mlp: int
+    n_layers: int
+    rows: list[dict[str, float]]
+    precision: str = "unknown precision"
+
+    @property
+    def flat(self) -> Int[np.ndarray, "h"]:
+        """Flat indices, layer * d_mlp + neuron."""
+        return np.array([int(r["layer"]) * self.d_mlp + int(r["neuron"]) for r in self.rows], dtype=int)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Layers, and neurons in each."""
+        return self.n_layers, self.d_mlp
+
+    @property
+    def headline(self) -> str:
+        return f"{counted(len(self.rows), 'H-Neuron')} of {self.model} ({self.per_mille:.2f} per mille)"
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row a neuron, heaviest first: layer, number in it, and weight in the probe."""
+        return pd.DataFrame(self.rows)
+
+    @property
+    def per_mille(self) -> float:
+        """Share of all neurons, in thousandths: the paper's unit."""
+        return 1_000 * len(self.rows) / (self.n_layers * self.d_mlp)
+
+    def require(self, subject: Subject) -> None:
+        """Raises ValueError if these are not neurons of this very model: the same numbers mean others elsewhere."""
+        if subject.fingerprint != self.fingerprint:
+            raise ValueError(
+                f"the card holds H-Neurons of {self.model} in {self.precision} (fingerprint {self.fingerprint[:8]}), "
+                f"not of {subject.name} in {subject.study.precision} ({subject.fingerprint[:8]}): find its own, or "
+                "load the model that the card was made with"
+            )
+
+    def save(self, path: str | Path) -> None:
+        """Write the card as JSON, with a digest by which damage is noticed."""
+        content = asdict(self)
+        write_whole(path, json.dumps({**content, "digest": key_hash(content)}, indent=1) + "\n")
+
+    @classmethod
+    def read(cls, path: str | Path) -> HNeurons:
+        """Read a card; one written by hand may leave out the digest.
+
+        Raises ValueError if it is not a card, is damaged, or names a neuron outside the model; OSError if there is
+        none.
+        """
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            said = content.pop("digest", None)
+            card = cls(**content)
+            check_types(card)
+            inside = all(type(r["layer"]) is type(r["neuron"]) is int for r in card.rows) and all(
+                0 <= r["layer"] < card.n_layers and 0 <= r["neuron"] < card.d_mlp for r in card.rows
+            )
+            finite = np.isfinite([card.C, card.intercept, *(r["weight"] for r in card.rows)]).all()
+        except OSError as error:
+            raise OSError(
+                f"could not read the card {path} ({error.strerror}): `run` writes an h_neurons.json"
+            ) from error
+        except (TypeError, KeyError, AttributeError, ValueError, RecursionError) as error:
+            raise ValueError(f"{path} is not a card of H-Neurons: {error}") from error
+        if not inside:
+            raise ValueError(f"{path} names a neuron outside {card.n_layers} layers of {card.d_mlp}")
+        if not finite:
+            raise ValueError(f"{path} holds a weight that is no finite number: find the neurons again")
+        if said is not None and said != key_hash(content):
+            raise ValueError(f"{path} is damaged, or was changed by hand: find the neurons again, or remove its digest")
+        return card
+
+
+def h_neurons(probe: Probe, subject: Subject, study: Study) -> HNeurons:
+    """The chosen fit's positive neurons, heaviest first."""
+    fit, d_mlp = probe.fit, subject.d_mlp
+    weight = dict(zip(fit.neurons.tolist(), fit.weights.tolist(), strict=True))
+    order = sorted(fit.h_neurons.tolist(), key=lambda j: -weight[j])
+    rows = [{"layer": j // d_mlp, "neuron": j % d_mlp, "weight": weight[j]} for j in order]
+    found = (probe.region, fit.C, fit.intercept, d_mlp, subject.n_layers, rows)
+    return HNeurons(subject.short_name, subject.fingerprint, study.name, *found, precision=study.precision)

@@ -1,0 +1,145 @@
+"""Which neurons would be found again? Stability selection (Meinshausen & Bühlmann 2010; Shah & Samworth 2013).
+
+The path is fitted again and again on random halves of the people. A neuron's inclusion probability is the share of
+halves in which it gets a positive weight, at any C up to where the expected number of false discoveries reaches
+FALSE_DISCOVERIES. L1 takes one of several interchangeable neurons and silences the
+rest, so a low probability does not say that a neuron knows nothing: only that it need not be the one that is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
+
+from hn_utils.contributions.tall_matrix import TallMatrix
+from hn_utils.probing.l1_path import VERSION as PATH_VERSION
+from hn_utils.probing.l1_path import l1_path
+from hn_utils.storage.cache import cached
+
+VERSION = 1
+N_PAIRS = 10  # pairs of complementary halves
+THRESHOLD = 0.75
+INTERCHANGEABLE = 0.7  # Pearson's r
+FALSE_DISCOVERIES = 0.05  # so that anything at all is found in pure noise one time in twenty, at most
+
+
+@dataclass(frozen=True)
+class Stability:
+    """Inclusion over halves, of which 2i and 2i + 1 share nobody.
+
+    `entry` is the place on the grid of C, which has `n_grid` values, at which a neuron first got a positive weight
+    (`n_grid` if it never did).
+    """
+
+    entry: Int[np.ndarray, "half neuron"]
+    n_grid: int
+
+    @property
+    def reach(self) -> int:
+        """How many values of C count: as many as keep the bound q^2 / ((2 * THRESHOLD - 1) * p) on false discoveries,
+        q being the mean number of neurons found on a half and p that of all neurons."""
+        q = np.array([(self.entry < c).sum(1).mean() for c in range(self.n_grid + 1)])
+        return int(np.flatnonzero(q**2 / ((2 * THRESHOLD - 1) * self.n) <= FALSE_DISCOVERIES)[-1])
+
+    @property
+    def chosen(self) -> Bool[np.ndarray, "half neuron"]:
+        return self.entry < self.reach
+
+    @property
+    def probability(self) -> Float[np.ndarray, "neuron"]:
+        return self.chosen.mean(0)
+
+    @property
+    def stable(self) -> Int[np.ndarray, "k"]:
+        """Neurons found in at least THRESHOLD of the halves."""
+        return np.flatnonzero(self.probability >= THRESHOLD)
+
+    @property
+    def agreement(self) -> float:
+        """Mean Jaccard index of the sets found on the two halves of a pair."""
+        return float(np.mean([jaccard(*map(np.flatnonzero, pair)) for pair in self.chosen.reshape(-1, 2, self.n)]))
+
+    @property
+    def n(self) -> int:
+        return self.entry.shape[1]
+
+    def groups(self, X: TallMatrix) -> list[Group]:
+        """The neurons found in any half, as groups of interchangeable ones: average linkage, cut where the mean
+        correlation of contributions over the rows X falls below INTERCHANGEABLE. The most often found come first."""
+        found = np.flatnonzero(self.chosen.any(0))
+        if len(found) < 2:
+            labels = np.arange(len(found))
+        else:
+            apart = 1 - np.nan_to_num(np.corrcoef(X.columns(found).T))
+            np.fill_diagonal(apart, 0)
+            labels = fcluster(linkage(squareform(apart, checks=False), "average"), 1 - INTERCHANGEABLE, "distance")
+        members = [found[labels == label] for label in np.unique(labels)]
+        groups = [Group(some, float(self.chosen[:, some].any(1).mean())) for some in members]
+        return sorted(groups, key=lambda group: -group.probability)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Neurons whose contributions go together, and the share of halves in which at least one of them was found."""
+
+    neurons: Int[np.ndarray, "k"]
+    probability: float
+
+
+def jaccard(one: Sequence[int] | np.ndarray, other: Sequence[int] | np.ndarray) -> float:
+    """Of all that are in either set, the share that is in both; 0 if both are empty."""
+    either = set(one) | set(other)
+    return len(set(one) & set(other)) / max(1, len(either))
+
+
+def stability(
+    X: TallMatrix,
+    labels: np.ndarray,
+    groups: Sequence[str] | np.ndarray,
+    grid: np.ndarray,
+    n_pairs: int = N_PAIRS,
+    seed: int = 0,
+) -> Stability:
+    """Fit the path on `n_pairs` random splits of the groups into halves. Cached half by half.
+
+    Raises ValueError if there are fewer than four groups, or a half lacks a class.
+    """
+    groups, labels = np.asarray(groups), np.asarray(labels)
+    names, rng = np.unique(groups), np.random.default_rng(seed)
+    if len(names) < 4:
+        raise ValueError(f"stability needs at least 4 groups to split, got {len(names)}")
+    halves = []
+    for _ in range(n_pairs):
+        first = np.isin(groups, rng.permutation(names)[: len(names) // 2])
+        halves += [first, ~first]
+
+    def compute(some: list[int]) -> dict[str, np.ndarray]:
+        (rows,) = (halves[i] for i in some)
+        entry = np.full(X.shape[1], len(grid))
+        for place, fit in reversed(list(enumerate(l1_path(X[rows], labels[rows], grid)))):
+            entry[fit.h_neurons] = place
+        return {"entry": entry[None]}
+
+    settings = {
+        "version": (VERSION, PATH_VERSION),
+        "rows": X.digest,
+        "labels": labels.tolist(),
+        "grid": np.asarray(grid).tolist(),
+    }
+    kept = cached("stability", settings, [half.tolist() for half in halves], compute, 1)
+    return Stability(kept.array("entry"), len(grid))
+
+
+def twins(X: TallMatrix, chosen: Int[np.ndarray, "k"]) -> tuple[Int[np.ndarray, "k"], Float[np.ndarray, "k"]]:
+    """For each chosen neuron the other one, not chosen, whose contribution goes with its own most closely, and how
+    closely (Pearson's r): who might have been taken in its place."""
+    own, spread = X.columns(chosen), X.std()
+    centred = (own - own.mean(0)) / (own.std(0) * len(X))
+    r = X.times_transposed(centred) / np.where(spread == 0, np.inf, spread)
+    r[:, chosen] = -1
+    return r.argmax(1), r.max(1)

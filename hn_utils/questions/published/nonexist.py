@@ -1,0 +1,98 @@
+"""Questions about things that do not exist, and the same questions about things that do.
+
+The paper's NonExist set was never released. This one is generated from a seed: names are built from syllables, checked
+against every name that the other question sets mention, and put into templates that are also asked of real things.
+A confident answer about an invented thing is a hallucination; declining is right.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hn_utils.questions.published.real_things import REAL_THINGS
+from hn_utils.questions.question import Question
+from hn_utils.questions.reading.same_answer import words
+
+ONSETS = [
+    "b",
+    "br",
+    "d",
+    "dr",
+    "f",
+    "g",
+    "gr",
+    "h",
+    "k",
+    "kl",
+    "l",
+    "m",
+    "n",
+    "p",
+    "pr",
+    "r",
+    "s",
+    "sk",
+    "st",
+    "t",
+    "tr",
+    "v",
+    "z",
+]
+VOWELS = ["a", "e", "i", "o", "u", "ai", "ea", "or", "en", "al"]
+CODAS = ["", "l", "n", "r", "s", "nd", "rk", "lm", "ss", "th"]
+
+TEMPLATES = {  # by type: what is asked, and how an invented thing is named
+    "book": ("Who wrote the novel {x}?", "The {word} of {place}"),
+    "town": ("In which country is the town of {x}?", "{place}"),
+    "scientist": ("For what discovery is the scientist {x} known?", "{given} {place}"),
+    "painting": ("Who painted {x}?", "The {word} at {place}"),
+    "river": ("Into which sea or ocean does the river {x} flow?", "{place}"),
+    "film": ("Who directed the film {x}?", "{word}s over {place}"),
+    "battle": ("In which year was the Battle of {x}?", "{place}"),
+    "company": ("In which city does the company {x} have its headquarters?", "{place} {trade}"),
+}
+# type: (question, how an invented thing of this type is named, real things with accepted answers)
+TYPES = {kind: (asked, form, REAL_THINGS[kind]) for kind, (asked, form) in TEMPLATES.items()}
+WORDS = ["Clockmaker", "Lantern", "Ferry", "Orchard", "Winter", "Mirror", "Harbour", "Heron"]
+GIVEN = ["Adela", "Bruno", "Clara", "Edmund", "Ines", "Matthias", "Nora", "Teodor"]
+TRADES = ["Instruments", "Textiles", "Foundry", "Optics", "Mills", "Ceramics"]
+
+
+def invented_name(form: str, rng: np.random.Generator) -> str:
+    syllables = [str(rng.choice(ONSETS)) + str(rng.choice(VOWELS)) for _ in range(rng.integers(2, 4))]
+    place = ("".join(syllables) + str(rng.choice(CODAS))).capitalize()
+    word, given, trade = (str(rng.choice(w)) for w in (WORDS, GIVEN, TRADES))
+    return form.format(place=place, word=word, given=given, trade=trade)
+
+
+def collides(name: str, known: set[str]) -> bool:
+    """Does the invented word of a name occur in any known name or question?"""
+    return any(word in known for word in words(name) if word not in FILLERS)
+
+
+FILLERS = set(words(" ".join([*WORDS, *(w + "s" for w in WORDS), *GIVEN, *TRADES, "the of at over"])))
+
+
+def nonexist(n: int, seed: int, known_texts: list[str]) -> list[Question]:
+    """`n` questions about invented things, spread over the types, none with a word that `known_texts` contain."""
+    rng = np.random.default_rng([seed, 17])
+    known = {word for text in known_texts for word in words(text)}
+    known |= {w for _, _, real in TYPES.values() for name in real for w in words(name)}
+    made: dict[str, Question] = {}
+    while len(made) < n:
+        kind = list(TYPES)[len(made) % len(TYPES)]
+        template, form, _ = TYPES[kind]
+        name = invented_name(form, rng)
+        if name not in made and not collides(name, known):
+            text = template.format(x=name)
+            made[name] = Question(f"nonexist/{len(made)}", text, (), name, "nonexist", "test", {"type": kind})
+    return list(made.values())
+
+
+def exist() -> list[Question]:
+    """The same templates asked of real things: what the answers about invented things are compared with."""
+    return [
+        Question(f"exist/{kind}/{i}", template.format(x=name), answers, name, "exist", "test", {"type": kind})
+        for kind, (template, _, real) in TYPES.items()
+        for i, (name, answers) in enumerate(real.items())
+    ]

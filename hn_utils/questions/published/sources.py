@@ -1,0 +1,213 @@
+"""Where published rows come from: a hub name with its revision, an address, or the user's own file in that format."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hn_utils.models.hub import explained, patience
+from hn_utils.own_json import parsed
+from hn_utils.study import Study, is_file
+
+# What a reader raises if a row is not in the published format.
+NOT_AS_PUBLISHED = (KeyError, TypeError, IndexError, AttributeError, ValueError, RecursionError)
+Row = dict[str, Any]
+LISTS = ("questions", "Data", "data")  # under which a JSON file may hold its rows
+SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}  # of a table's cells
+
+
+@dataclass(frozen=True)
+class Source:
+    """A set's public home, and the `columns` that are read of its rows, which its authors' own files may name in other
+    `words`. An empty `home` means that the user must bring a copy."""
+
+    home: str
+    split: str = "train"
+    config: str | None = None
+    columns: tuple[str, ...] = ()
+    words: Mapping[str, str] = field(default_factory=dict)
+
+
+TRIVIAQA_NAMES = {  # as the authors' own files have them, and as the hub has them
+    "QuestionId": "question_id",
+    "Question": "question",
+    "Answer": "answer",
+    "Value": "value",
+    "Aliases": "aliases",
+    "NormalizedAliases": "normalized_aliases",
+}
+GITHUB = "https://raw.githubusercontent.com"
+SOURCES = {
+    "triviaqa": Source(
+        "mandarjoshi/trivia_qa",
+        "train",
+        "rc.nocontext",
+        columns=("question_id", "question", "answer"),
+        words=TRIVIAQA_NAMES,
+    ),
+    "nq_open": Source("google-research-datasets/nq_open", "validation", columns=("question", "answer")),
+    "bioasq": Source("kroshan/BioASQ", "train"),  # comes with other columns from its authors than from the hub
+    "popqa": Source("akariasai/PopQA", "test", columns=("id", "question", "possible_answers", "subj", "prop", "s_pop")),
+    "falseqa": Source(f"{GITHUB}/thunlp/FalseQA/main/dataset/test.csv", columns=("question", "label")),
+    "faitheval": Source(
+        "Salesforce/FaithEval-counterfactual-v1.0",
+        "test",
+        columns=("id", "question", "context", "choices", "answerKey"),
+    ),
+    "sycophancy": Source(f"{GITHUB}/meg-tong/sycophancy-eval/main/datasets/are_you_sure.jsonl", columns=("base",)),
+    "xstest": Source(f"{GITHUB}/paul-rottger/exaggerated-safety/main/xstest_prompts.csv", columns=("id", "prompt")),
+    "wikitext": Source("Salesforce/wikitext", "test", "wikitext-2-raw-v1", columns=("text",)),
+    "forbidden": Source("", columns=("question",)),
+    "jailbreaks": Source("", columns=("prompt",)),
+}
+
+
+class NoRows(ValueError):
+    """A set that has no public home, or whose file holds no rows, or rows that lack columns."""
+
+
+@contextlib.contextmanager
+def as_published(name: str) -> Iterator[None]:
+    """Raises ValueError, in one sentence, for whatever rows of another format make a reader raise."""
+    try:
+        yield
+    except NoRows:
+        raise
+    except NOT_AS_PUBLISHED as error:
+        raise ValueError(
+            f"{name} is not in the published format ({type(error).__name__}: {error}): give it as its authors released "
+            "it, or leave it out of sets"
+        ) from error
+
+
+def read_rows(name: str, study: Study) -> list[Row]:
+    """Rows of a published set as released, from `study.sources[name]` (a file, or hub name@revision) or its home.
+
+    Raises NoRows for a set that has no public home and was not given, holds no rows, or rows that lack columns; OSError
+    if it cannot be read.
+    """
+    where = study.sources.get(name, "")
+    remedy = f"give your own copy as sources={{{name!r}: 'file.jsonl'}}"
+    if is_file(where):
+        rows = read_file(Path(where), remedy)
+    elif not where and not SOURCES[name].home:
+        raise NoRows(f"{name} is not public: {remedy}")
+    else:
+        rows = download(SOURCES[name], where, name, remedy)
+    if not rows:
+        raise NoRows(f"{name} has no rows: {remedy}")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise NoRows(f"{name} must be a list of rows, each with named columns: {remedy}")
+    rows = [renamed(row, SOURCES[name].words) for row in rows]
+    needed = SOURCES[name].columns
+    for place, row in enumerate(rows):
+        if lacking := [column for column in needed if column not in row]:
+            raise NoRows(
+                f"{name}, row {place} lacks {', '.join(lacking)}: give rows with the columns {', '.join(needed)}, as "
+                f"its authors released them; this one has {', '.join(map(str, row))}"
+            )
+    return rows
+
+
+def renamed(row: Mapping[str, Any], words: Mapping[str, str]) -> Row:
+    """A row whose columns have the names that its authors' own files give by other words."""
+    return {words.get(name, name): value for name, value in row.items()}
+
+
+def read_file(path: Path, remedy: str) -> list[Row]:
+    """A local file: Parquet, JSON lines, a table with a header (commas, semicolons or tabs), or JSON (a list, or an
+    object that holds one as BioASQ's `questions` and TriviaQA's `Data` do). Text is UTF-8, or UTF-16 that says so."""
+    kind = path.suffix.lower()
+    try:
+        if kind == ".parquet":
+            return pq.read_table(path).to_pylist()
+        text = text_of(path)
+        if kind in (".csv", ".tsv"):
+            return table_rows(text, kind)
+        if kind == ".jsonl":
+            lines = text.split("\n")  # no other sign ends a line of JSON
+            return [parsed(line, number) for number, line in enumerate(lines, start=1) if line.strip()]
+        return listed_rows(parsed(text))
+    except (OSError, ValueError, pa.ArrowException) as error:
+        told = error if type(error) is ValueError else f"{type(error).__name__}: {error}"
+        raise OSError(f"could not read {path} ({told}): {remedy}") from error
+
+
+def text_of(path: Path) -> str:
+    """The text of a file. Raises ValueError for one in another encoding than UTF-8 or UTF-16: the same bytes are other
+    letters in each of them."""
+    content = path.read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = 1 + content.count(b"\n", 0, error.start)
+        raise ValueError(
+            f"line {line} is no text in UTF-8: save the file as UTF-8, in Excel as 'CSV UTF-8', in pandas with "
+            "encoding='utf-8'"
+        ) from error
+
+
+def table_rows(text: str, kind: str) -> list[Row]:
+    """Rows of a table. Cells are parted by tabs in a .tsv file, and in any other by what the header has most of:
+    commas, semicolons or tabs. Raises ValueError for a line with more cells than the header."""
+    header = re.sub(r'"[^"]*"', "", text.lstrip("\r\n").partition("\n")[0])
+    separator = "\t" if kind == ".tsv" else max(",;\t", key=header.count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    rows = []
+    for row in lines_of(reader):
+        if None in row:
+            raise ValueError(
+                f"line {reader.line_num} has more cells than the first: put a text with a "
+                f"{SEPARATORS[separator]} in quotes"
+            )
+        rows.append(row)
+    return rows
+
+
+def lines_of(reader: csv.DictReader) -> Iterator[Row]:
+    """The rows of a table. Raises ValueError that names the line whose quotes do not close."""
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise ValueError(
+            f"line {reader.reader.line_num} cannot be parted into cells ({error}): close each quote, and "
+            "double one in a text"
+        ) from error
+
+
+def listed_rows(content: Any) -> list[Row]:
+    """The rows of a JSON file. Raises ValueError for an object that holds no list of them under a known name."""
+    if not isinstance(content, dict):
+        return content
+    for name in LISTS:
+        if isinstance(content.get(name), list):
+            return content[name]
+    raise ValueError(f"it is an object without a list of rows under {', '.join(LISTS)}: write the rows as a list")
+
+
+def download(source: Source, where: str, name: str, remedy: str) -> list[Row]:
+    from datasets import Dataset, load_dataset  # slow to import, and not needed for local files
+
+    home, _, revision = (where or source.home).partition("@")
+    try:
+        with patience():
+            if "://" in home:
+                kind = "csv" if home.lower().endswith(".csv") else "json"
+                loaded = load_dataset(kind, data_files=home, split="train")
+            else:
+                loaded = load_dataset(home, source.config, split=source.split, revision=revision or None)
+            return cast(Dataset, loaded).to_list()
+    except Exception as error:
+        raise OSError(f"could not load {name} from {home} {explained(error)}, or {remedy}") from error

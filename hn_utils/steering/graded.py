@@ -1,0 +1,83 @@
+"""How much likelier the claim is than the truth: a graded outcome that needs neither replies nor a judge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from hn_utils.answers.spans import find_phrase
+from hn_utils.models.hooked_model import Subject
+from hn_utils.models.scaling import Dose, dosed
+from hn_utils.questions.items import Item
+from hn_utils.steering.replies import by_dose, conversation, replies_of_own_length
+from hn_utils.storage.cache import cached
+from hn_utils.study import Study
+
+VERSION = 1
+
+
+def log_odds(
+    subject: Subject, items: Sequence[Item], doses: Sequence[Dose], study: Study
+) -> Float[np.ndarray, "item dose"]:
+    """Log-odds (nats) of the claim against the truth as the reply to an item's conversation, at each dose. Cached.
+
+    Both are teacher-forced and begin as the unscaled model's own reply does, up to where that names one of them ("She
+    was born in"); where it names neither, and in a multiple choice, they stand alone. The log-probabilities of all
+    tokens from the first in which the two differ are summed, not averaged: above 0 the claim is the likelier string.
+
+    nan for an item that has no truth or no claim. It compares two strings alone: a longer one is less likely for its
+    length, so that differences between doses mean more than the value at one; other words for the same, and a reply
+    that names neither, are not in it.
+    """
+    prompts = subject.chats(conversation(subject, items, study))
+    begun = beginnings(subject, items, prompts, study)
+    able = [i for i, item in enumerate(items) if item.truth and item.claim]
+    pairs = [_cell(subject, prompts[i], begun[i], items[i]) for i in able]
+    odds = np.full((len(items), len(doses)), np.nan)
+    odds[able] = _odds_of(subject, pairs, doses, study)
+    return odds
+
+
+def beginnings(subject: Subject, items: Sequence[Item], prompts: Sequence[list[int]], study: Study) -> list[str]:
+    """How the unscaled model's greedy reply begins before it names truth or claim; only a leading blank, if any, where
+    it names neither or letters are chosen."""
+    begun = []
+    for item, reply in zip(items, replies_of_own_length(subject, items, prompts, study), strict=True):
+        text = subject.decode(reply.ids)
+        names = [name for name in (item.truth, *item.also, item.claim) if name]
+        found = None if item.shape else find_phrase(text, names)
+        begun.append(text[: found[0]] if found else text[: len(text) - len(text.lstrip())])
+    return begun
+
+
+class _Cell(NamedTuple):
+    """What claim and truth share, as token ids, and how each goes on."""
+
+    shared: list[int]
+    claim: list[int]
+    truth: list[int]
+
+
+def _cell(subject: Subject, prompt: list[int], begun: str, item: Item) -> _Cell:
+    claim, truth = subject.tokenized([f"{begun}{item.claim}", f"{begun}{item.truth}"])
+    same = next((n for n, (a, b) in enumerate(zip(claim, truth, strict=False)) if a != b), min(len(claim), len(truth)))
+    return _Cell(prompt + claim[:same], claim[same:], truth[same:])
+
+
+def _odds_of(
+    subject: Subject, pairs: Sequence[_Cell], doses: Sequence[Dose], study: Study
+) -> Float[np.ndarray, "pair dose"]:
+    cells = [(pair, dose) for pair in pairs for dose in doses]
+
+    def compute(some: list[int]) -> dict[str, np.ndarray]:
+        asked = [cells[i][0] for i in some]
+        with dosed(subject, [cells[i][1] for i in some]):
+            read = subject.endings_logprobs([a.shared for a in asked], [(a.claim, a.truth) for a in asked])
+        return {"odds": (read[:, 0] - read[:, 1]).numpy()}
+
+    keys, lengths = by_dose(pairs, doses), [len(pair.shared) for pair, _ in cells]
+    kept = cached("log-odds", subject.key(VERSION), keys, compute, max(1, study.batch_rows // 2), lengths)
+    return (kept.array("odds") if cells else np.empty(0)).reshape(len(pairs), len(doses))

@@ -1,0 +1,49 @@
+"""Where things lie: the project's own files in a clone, and what a study leaves behind."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+ROOT = Path(__file__).resolve().parents[2]
+IN_A_CLONE = (ROOT / "notebooks").is_dir() and (ROOT / "pyproject.toml").is_file()  # else installed as a package
+DATA = ROOT / "data"
+NOTEBOOKS = ROOT / "notebooks"
+
+
+def set_to(variable: str) -> str | None:
+    """What an environment variable says; one that is set to nothing says as little as one that is not set."""
+    return os.environ.get(variable) or None
+
+
+def expanded(where: str | Path) -> str:
+    """A path in which `~` is the user's home folder, as it is in a shell; all else as it was given."""
+    return os.path.expanduser(where)
+
+
+def expanded_path(where: str | Path) -> Path:
+    return Path(expanded(where))
+
+
+def beside(folder: Path, where: str) -> str:
+    """A path that a file names, read from the folder in which that file lies."""
+    return str(folder / expanded(where))
+
+
+def folder_of(variable: str, otherwise: Path) -> Path:
+    """The folder that an environment variable names, by its full path: notebooks run in a folder of their own."""
+    named = set_to(variable)
+    return expanded_path(named).absolute() if named else otherwise
+
+
+def cache_root() -> Path:
+    """What has been computed: the folder named by HN_CACHE, else data/cache in a clone, else the user's cache."""
+    own = DATA / "cache" if IN_A_CLONE else user_cache_path("hn-utils")
+    return folder_of("HN_CACHE", own)
+
+
+def runs_root() -> Path:
+    """Results, a folder a study: the folder named by HN_RUNS, else runs/ in a clone, else in the working folder."""
+    return folder_of("HN_RUNS", (ROOT if IN_A_CLONE else Path.cwd()) / "runs")
