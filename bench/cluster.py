@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from hn_utils.sweeps.run_sweep import run_sweep
+from hn_utils.sweeps.running import run_sweep
 from hn_utils.sweeps.sweep_file import read_sweep
 
 STUDY = {"like": "organism-quick", "n_questions": 200, "n_items": 10, "n_control_sets": 2, "checkpoints": []}

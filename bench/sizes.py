@@ -1,6 +1,6 @@
 """The README's table of what the paper's study takes at five sizes: `.venv/bin/python bench/sizes.py` writes it.
 
-Shapes are those of the published configurations. Memory and disk follow from them as `hn_utils.pipeline.planning` has it.
+Shapes are those of the published configurations. Memory and disk follow from them as `pipeline.planning` has it.
 Hours are not measured: they follow from the passes that the plan counts, a share of what a GPU's maker promises, and
 what Python takes for each layer, whichever is slower.
 """

@@ -116,7 +116,7 @@ def main(arguments: list[str] | None = None) -> None:
             chosen = execute.BEYOND if options.beyond else execute.DEEPER if options.deeper else execute.MAIN_LINE
             return execute.main(chosen)
         if options.command == "sweep":
-            from hn_utils.sweeps.run_sweep import run_sweep
+            from hn_utils.sweeps.running import run_sweep
 
             return print(f"written: {run_sweep(read_sweep(options.file), options.address)}")
         study = load_study(options.study)

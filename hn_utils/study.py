@@ -48,9 +48,9 @@ class Study:
 
     `instruct`, `base` and `checkpoints` are Hugging Face names (`name@revision` for a branch) or local folders; `base`
     may be empty, if nothing is to be looked for there.
-    `questions` names an entry of `hn_utils.questions.question_sets.QUESTION_SETS`, or a file of your own (.jsonl, .json, .csv,
-    .tsv or .parquet) with the rows of `hn_utils.questions.question.own_questions`; `items` may be such a file of attempts to
-    talk the model into something, with the rows of `hn_utils.questions.items.own_items`, in place of those of the question set.
+    `questions` names an entry of `questions.question_sets.QUESTION_SETS`, or a file of your own (.jsonl, .json, .csv,
+    .tsv or .parquet) with the rows of `questions.question.own_questions`; `items` may be such a file of attempts to
+    talk the model into something, with the rows of `questions.items.own_items`, in place of those of the question set.
     `chat_prompt` is what the user says to the instruct model, `base_prompt` and `base_stop` are how a base model is
     asked and where its answer ends. `n_grid` is the number of C on the probe's path, `alphas` the doses of an
     intervention, `n_control_sets` how many control sets of neurons of either kind get them too, at most (a null is
@@ -60,7 +60,7 @@ class Study:
     `device` is a torch device, `auto` for the best there is, or `several` to spread the model; `bits` 8 or 4 quantises
     it.
 
-    For `questions="published"`, `sets` names the sets of `hn_utils.questions.published`, the one to learn from first, and
+    For `questions="published"`, `sets` names the sets of `questions.published`, the one to learn from first, and
     `sources` says where a set is if not at its public home: a file, or a hub name@revision. `n_questions` limits each
     part. With `hold_out_answers` no test question has an answer that a training question has, whatever they ask about;
     of each answer that both have, the questions of one side are left out. In paths `~` is your home folder.

@@ -20,7 +20,7 @@ from test_sweep import left_by, sweep_file
 
 from hn_utils.__main__ import main
 from hn_utils.sweeps.ray_cluster import connected
-from hn_utils.sweeps.run_sweep import run_sweep
+from hn_utils.sweeps.running import run_sweep
 from hn_utils.sweeps.sweep_file import read_sweep
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'hn-utils[cluster]' (it is not locked)")

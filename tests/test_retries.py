@@ -8,7 +8,7 @@ import pytest
 from test_sweep import sweep_file
 
 from hn_utils.sweeps.ray_cluster import require_room, spread
-from hn_utils.sweeps.run_sweep import Ended, begin
+from hn_utils.sweeps.running import Ended, begin
 from hn_utils.sweeps.sweep_file import Resources, read_sweep
 
 KINDS = ("OutOfMemoryError", "NodeDiedError", "WorkerCrashedError", "ObjectLostError")

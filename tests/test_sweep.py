@@ -19,15 +19,14 @@ from pages import opened
 
 import hn_utils.__main__ as command
 from hn_utils.study import load_study
-from hn_utils.sweeps import run_sweep
-from hn_utils.sweeps.run_sweep import Ended, begin, carry_out, keep, run_sweep, threads
+from hn_utils.sweeps import running
+from hn_utils.sweeps.running import Ended, begin, carry_out, keep, run_sweep, threads
 from hn_utils.sweeps.sweep_file import Resources, Sweep, read_sweep
 
 COMMAND = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from killing import FEWER
-import hn_utils.sweeps.run_sweep
 from hn_utils.__main__ import main
 for module in [module for name, module in sys.modules.items() if name.startswith("hn_utils")]:
     for constant in FEWER.keys() & vars(module).keys():
@@ -102,7 +101,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("content", "said"), WRONG.values(), ids=WRONG)
 def test_a_file_of_no_use_is_told_in_one_sentence_before_anything_starts(content, said, tmp_path, monkeypatch):
-    monkeypatch.setattr(run_sweep, "carry_out", None)
+    monkeypatch.setattr(running, "carry_out", None)
     path = tmp_path / "both.json"
     if content is not None:
         whole = content if isinstance(content, str) else json.dumps({"studies": ["organism-quick"], **content})
@@ -160,7 +159,7 @@ def test_a_cluster_that_is_named_needs_ray_or_must_answer(tmp_path, monkeypatch)
 
 
 def test_what_another_study_left_under_a_task_s_name_is_not_written_over(swept, monkeypatch):
-    monkeypatch.setattr(run_sweep, "carry_out", None)
+    monkeypatch.setattr(running, "carry_out", None)
     sweep = read_sweep(swept.parents[1] / "both.json")
     with pytest.raises(OSError, match=r"small-seed-0 holds .* another study named 'small-seed-0' \(n_grid=5 there"):
         run_sweep(replace(sweep, settings={"n_grid": 6}))
@@ -182,14 +181,14 @@ def test_a_task_ends_as_a_single_run_does(swept, fewer, tmp_path):
 def test_threads_are_those_of_the_sweep_and_then_what_they_were(monkeypatch):
     seen, before = [], torch.get_num_threads()
     monkeypatch.setattr(command, "run", lambda *_: seen.append(torch.get_num_threads()))
-    assert carry_out(load_study(), 2, run_sweep.code_version()) == Ended({}, "")
+    assert carry_out(load_study(), 2, running.code_version()) == Ended({}, "")
     assert (seen, torch.get_num_threads()) == ([2], before)
 
 
 def test_what_has_ended_is_not_run_again_unless_something_has_changed(swept, monkeypatch):
     before = left_by(swept)
     sweep = read_sweep(swept.parents[1] / "both.json")
-    monkeypatch.setattr(run_sweep, "carry_out", None)
+    monkeypatch.setattr(running, "carry_out", None)
     run_sweep(sweep)
     assert left_by(swept) == before
 
@@ -200,7 +199,7 @@ def test_what_has_ended_is_not_run_again_unless_something_has_changed(swept, mon
     assert left(replace(sweep, seeds=(0, 1, 2))) == ["small-seed-2"]
     assert len(left(replace(sweep, resources=Resources(num_cpus=2)))) == 2  # sums in another order
     with monkeypatch.context() as later:
-        later.setattr(run_sweep, "code_version", lambda: "another")
+        later.setattr(running, "code_version", lambda: "another")
         assert len(left(sweep)) == 2
     report = swept / "small-seed-0" / "report.md"
     text = report.read_text()
@@ -234,7 +233,7 @@ def test_a_task_that_fails_stops_no_other_and_is_tried_again(swept, tmp_path, mo
     def half(study, *_):
         return Ended({}, "what it said", "too <few> of its answers") if study.seed == 0 else Ended(able, "")
 
-    monkeypatch.setattr(run_sweep, "carry_out", half)
+    monkeypatch.setattr(running, "carry_out", half)
     sweep = read_sweep(swept.parents[1] / "both.json")
     told = "1 of 2 tasks failed, such as small-seed-0: too <few> of its answers .*both/index.html compares the others"
     with pytest.raises(OSError, match=told):
@@ -252,29 +251,29 @@ def test_an_error_of_a_task_is_what_it_ended_with(monkeypatch):
         raise ZeroDivisionError("one by none")
 
     monkeypatch.setattr(command, "run", fails)
-    ended = carry_out(load_study(), 1, run_sweep.code_version())
+    ended = carry_out(load_study(), 1, running.code_version())
     assert (ended.files, ended.failure) == ({}, "ZeroDivisionError: one by none")
     assert re.search("before it failed.*Traceback.*one by none", ended.said, re.DOTALL)
     assert "another version of hn_utils" in carry_out(load_study(), 1, "other code").failure
 
 
 def test_a_task_half_written_has_not_ended(swept, tmp_path, monkeypatch):
-    running = begin(read_sweep(swept.parents[1] / "both.json"))
-    study, record = running.studies["small-seed-0"], running.records["small-seed-0"]
+    under_way = begin(read_sweep(swept.parents[1] / "both.json"))
+    study, record = under_way.studies["small-seed-0"], under_way.records["small-seed-0"]
     files = {name: (swept / study.name / name).read_text() for name in ("summary.json", "report.md")}
     keep(tmp_path, record, Ended(files, ""))
-    assert run_sweep.finished(tmp_path, record)
-    real = run_sweep.write_whole
+    assert running.finished(tmp_path, record)
+    real = running.write_whole
 
     def killed(path, text):
         if path.name == "report.md":
             raise KeyboardInterrupt
         real(path, text)
 
-    monkeypatch.setattr(run_sweep, "write_whole", killed)
+    monkeypatch.setattr(running, "write_whole", killed)
     with pytest.raises(KeyboardInterrupt):
         keep(tmp_path, record, Ended(files, ""))
-    assert not run_sweep.finished(tmp_path, record)
+    assert not running.finished(tmp_path, record)
 
 
 # --- what compares the runs -----------------------------------------------------------------------------------------
@@ -311,7 +310,7 @@ def test_a_file_of_one_s_own_rows_that_has_changed_makes_another_record(tmp_path
     own = tmp_path / "mine.jsonl"
     own.write_text(json.dumps(rows[0]))
     study = load_study("organism-quick", questions=str(own), checkpoints=())
-    before = run_sweep.record_of(study, 1)
-    assert run_sweep.record_of(study, 1) == before
+    before = running.record_of(study, 1)
+    assert running.record_of(study, 1) == before
     own.write_text(json.dumps({**rows[0], "answers": "Corin"}))
-    assert run_sweep.record_of(study, 1) != before
+    assert running.record_of(study, 1) != before

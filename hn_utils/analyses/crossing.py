@@ -136,7 +136,7 @@ def cross_permission(
     """Ask questions that are allowed and their restricted twins, and keep what is answered.
 
     `rows` are a user's own: `question`, `answers` and `restricted` (True or False), and perhaps `entity` and `split` as
-    in `hn_utils.questions.question.own_questions`. An entity that the probe of `found` was trained, chosen or tested on keeps
+    in `questions.question.own_questions`. An entity that the probe of `found` was trained, chosen or tested on keeps
     its split. Without rows the study's own set is asked; None if that has no such questions. `splits` says who is asked
     about: only `two_probes` needs more than the test entities. Raises ValueError, before anything is captured, for rows
     of no use, or if a cell has fewer than FEWEST test answers.

@@ -167,7 +167,7 @@ def collect(
     """Ask each question several times, judge, keep what is always right or always wrong, and capture contributions.
 
     `questions` are rows with `question` and `answers`, and perhaps `entity`, `part`, `split`, `id` (see
-    `hn_utils.questions.question.own_questions`); without them the study's own set is asked. Settings are those of `Study`, such
+    `questions.question.own_questions`); without them the study's own set is asked. Settings are those of `Study`, such
     as `sampling={"n": 5}`, `chat_prompt`, `judge`, `n_questions` (of each part). What was drawn before is read from
     disk. Raises ValueError, before anything is asked, for questions of no use; NothingConsistent if no answer is
     consistent.

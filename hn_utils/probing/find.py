@@ -205,7 +205,7 @@ def find(answers: Collected, region: str = "answer", other: str | None = "other"
     what the procedure picks on shuffled labels.
 
     `region` is read at answers, `other` against them (None: right against wrong answers alone); see
-    `hn_utils.contributions.cett.Contributions` for their names. Settings are those of `Study`, such as `n_grid` or `seed`.
+    `contributions.cett.Contributions` for their names. Settings are those of `Study`, such as `n_grid` or `seed`.
     Raises ValueError, before anything is fitted, if train, validation or test lack right or wrong answers; NoHNeurons
     if no neuron gets a positive weight.
 

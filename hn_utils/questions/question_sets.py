@@ -11,9 +11,9 @@ from typing import Protocol
 
 import numpy as np
 
-from hn_utils.organism import asking as organism
 from hn_utils.questions import published
 from hn_utils.questions.items import Item, own_items, recall_items
+from hn_utils.questions.made_up_world import asking as organism
 from hn_utils.questions.published.sources import Row, read_file
 from hn_utils.questions.question import Question, Text, check_ids, own_questions, titles
 from hn_utils.questions.reading.same_answer import normalise

@@ -1,6 +1,6 @@
 """PNG images of figures, drawn by a browser in a process of its own that is not waited for longer than it may take.
 
-`python -m hn_utils.report.pictures FOLDER START EACH` is that process: it draws FOLDER/<name>.json as FOLDER/<name>.png.
+`python -m hn_utils.report.pictures FOLDER START EACH` is that process: it draws each FOLDER/<name>.json as a .png.
 """
 
 from __future__ import annotations

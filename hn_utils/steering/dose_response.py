@@ -130,7 +130,7 @@ def dose_response(
     procedure picks on shuffled labels, and random sets of the same layers that are as loud together.
 
     `items` are dicts with `turns` (what the user says, one text or several), `truth` and `claim` (see
-    `hn_utils.questions.items.own_items`); all of those whose fact the model knows are put. Without them the study's own are, at
+    `questions.items.own_items`); all of those whose fact the model knows are put. Without them the study's own are, at
     most `n_items` of each behaviour, and ordinary text is read as well if their question set has any. Settings are
     those of `Study`, such as `alphas`, `n_control_sets` or `n_items`. Raises ValueError, before anything is asked, for
     items of no use or if the H-Neurons are another model's; and if the model knows none of the facts.

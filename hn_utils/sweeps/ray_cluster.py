@@ -15,7 +15,7 @@ from typing import Any
 
 from hn_utils.storage.progress import tell
 from hn_utils.study import Study
-from hn_utils.sweeps.run_sweep import Ended, Running, carry_out, code_version
+from hn_utils.sweeps.running import Ended, Running, carry_out, code_version
 from hn_utils.sweeps.sweep_file import Resources
 
 LOOK = 1.0  # seconds between two looks at what has ended
