@@ -16,7 +16,8 @@ import numpy as np
 from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.probing.l1_path import Fit, c_grid, l1_path
 from hn_utils.probing.probe import refit
-from hn_utils.stats.controls import auroc, bootstrap
+from hn_utils.stats.bootstrap import bootstrap
+from hn_utils.stats.metrics import auroc
 
 N_NEURONS, N_FACTORS, N_GRID, N_FOLDS, N_WORLDS = 4_608, 24, 20, 5, 4
 SIZES = (60, 200, 800)  # training answers of either kind; a third as many more for validation

@@ -39,7 +39,7 @@ from hn_utils.probing.l1_path import pull, violation_of
 from hn_utils.probing.probe import three_vs_one
 from hn_utils.report import plots
 from hn_utils.report.gallery import Gallery
-from hn_utils.stats.controls import auroc
+from hn_utils.stats.metrics import auroc
 
 gallery = Gallery(hn.load_study(), "02_probe")
 

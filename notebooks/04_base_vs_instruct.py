@@ -41,7 +41,8 @@ from hn_utils.report import plots
 from hn_utils.report.explorer import Explorer, page_of
 from hn_utils.report.gallery import Gallery
 from hn_utils.report.report import findings, page
-from hn_utils.stats.controls import Match, auroc, random_sets
+from hn_utils.stats.metrics import auroc
+from hn_utils.stats.neuron_sets import Match, random_sets
 from hn_utils.study import BUNDLED
 
 subject = hn.load()

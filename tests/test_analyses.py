@@ -22,7 +22,8 @@ from hn_utils.models.scaling import Dose
 from hn_utils.probing.find import N_SELECTED
 from hn_utils.questions.made_up_world.asking import texts
 from hn_utils.questions.question import Question
-from hn_utils.stats.controls import bootstrap, mean
+from hn_utils.stats.bootstrap import bootstrap
+from hn_utils.stats.metrics import mean
 from hn_utils.steering.replies import text_loss
 from hn_utils.study import Sampling, load_study
 

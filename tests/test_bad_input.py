@@ -31,7 +31,9 @@ from hn_utils.questions.published.pressing import read_items
 from hn_utils.questions.published.sources import read_rows
 from hn_utils.questions.question import Question, check_ids
 from hn_utils.questions.question_sets import load_questions
-from hn_utils.stats.controls import Match, accuracy, auroc, average_precision, bootstrap, mean, random_sets
+from hn_utils.stats.bootstrap import bootstrap
+from hn_utils.stats.metrics import accuracy, auroc, average_precision, mean
+from hn_utils.stats.neuron_sets import Match, random_sets
 from hn_utils.steering.replies import replies_at, text_loss
 from hn_utils.storage.cache import cached
 from hn_utils.study import Sampling, Study, load_study

@@ -24,7 +24,8 @@ from hn_utils.probing.baselines import (
     words_probe,
 )
 from hn_utils.questions.question import Question
-from hn_utils.stats.controls import Estimate, auroc
+from hn_utils.stats.bootstrap import Estimate
+from hn_utils.stats.metrics import auroc
 
 ROWS = [([1, 9, 12, 40, 33, 7, 21], [4, 5]), ([1, 5, 6, 7, 8, 9, 10, 11, 12], [7])]
 

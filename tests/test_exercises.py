@@ -18,14 +18,15 @@ from hn_utils.course.checks.texts import package_twin
 from hn_utils.course.exercises import CHECKS, PACKAGE, YOUR_TURN, Mistake, check, stratified, yours
 from hn_utils.course.worksheets import copy_of, gaps, is_exercise, sources, worksheet
 from hn_utils.origins.transfer import two_sided
-from hn_utils.stats.controls import Estimate, Match, random_sets
+from hn_utils.stats.bootstrap import Estimate
+from hn_utils.stats.neuron_sets import Match, random_sets
 
 SOURCES = sources()
 TAGGED = [cell for source in SOURCES for cell in jupytext.read(source).cells if is_exercise(cell)]
 NEEDED = """
 import contextlib
 import numpy as np
-from hn_utils.stats.controls import auroc
+from hn_utils.stats.metrics import auroc
 from hn_utils.course.exercises import check, stratified
 """
 READ = Estimate(0.78, 0.75, 0.81, 1255)

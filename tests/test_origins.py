@@ -15,7 +15,8 @@ from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.origins.look_back import Origins
 from hn_utils.origins.transfer import Drift, Transfer, drift, least_moved_rank, moved, transfer, two_sided
 from hn_utils.probing.l1_path import Fit
-from hn_utils.stats.controls import Estimate, auroc
+from hn_utils.stats.bootstrap import Estimate
+from hn_utils.stats.metrics import auroc
 
 
 def model(up: np.ndarray, down: np.ndarray) -> SimpleNamespace:

@@ -19,7 +19,7 @@ from hn_utils.probing.probe import HNeurons, Probe, choose
 from hn_utils.report import plots
 from hn_utils.report.gallery import caption_of, title_of
 from hn_utils.report.plots.intervene import risen
-from hn_utils.stats.controls import Estimate
+from hn_utils.stats.bootstrap import Estimate
 from hn_utils.steering.dose_response import Intervened, TextCost
 from hn_utils.steering.verdicts import Verdict
 

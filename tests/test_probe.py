@@ -13,7 +13,8 @@ from hn_utils.contributions.cett import Contributions, Labelled, by_region
 from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.probing.l1_path import Fit, c_grid, l1_path
 from hn_utils.probing.probe import HNeurons, choose, fit_probe, h_neurons, refit, refits, three_vs_one
-from hn_utils.stats.controls import Estimate, auroc
+from hn_utils.stats.bootstrap import Estimate
+from hn_utils.stats.metrics import auroc
 from hn_utils.storage.cache import key_hash
 from hn_utils.study import load_study
 

@@ -13,7 +13,8 @@ from conftest import SHARED
 from hn_utils.__main__ import main
 from hn_utils.answers.spans import A_FEW, answer_positions, find_phrase, first_sentence
 from hn_utils.questions.items import Item
-from hn_utils.stats.controls import bootstrap, mean
+from hn_utils.stats.bootstrap import bootstrap
+from hn_utils.stats.metrics import mean
 from hn_utils.steering.curves import DoseResponse
 from hn_utils.steering.slopes import CONTROL_ALPHAS, slopes
 from hn_utils.steering.verdicts import verdicts

@@ -10,7 +10,7 @@ import pytest
 from hn_utils.models.scaling import UNSCALED, Dose
 from hn_utils.questions.items import Item
 from hn_utils.questions.made_up_world.asking import items
-from hn_utils.stats.controls import random_sets
+from hn_utils.stats.neuron_sets import random_sets
 from hn_utils.steering import replies
 from hn_utils.steering.replies import conversation, known_items, replies_at, text_loss
 

@@ -26,7 +26,8 @@ from hn_utils.report.report import (
     slope_verdict,
     transfer_verdict,
 )
-from hn_utils.stats.controls import Control, Estimate
+from hn_utils.stats.bootstrap import Estimate
+from hn_utils.stats.neuron_sets import Control
 from hn_utils.steering.curves import GradedResponse
 from hn_utils.steering.verdicts import Verdict
 

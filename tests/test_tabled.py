@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from pandas.testing import assert_frame_equal
 
-from hn_utils.stats.controls import Estimate
+from hn_utils.stats.bootstrap import Estimate
 from hn_utils.stats.tables import Tabled
 
 

@@ -10,7 +10,7 @@ import pytest
 from curves import curve, noisy
 
 from hn_utils.questions.items import Item
-from hn_utils.stats.controls import Control
+from hn_utils.stats.neuron_sets import Control
 from hn_utils.stats.rank_test import holm
 from hn_utils.steering.curves import AT_ONCE, ControlSource, GradedResponse, _beside_controls
 from hn_utils.steering.dose_response import Intervened

@@ -13,7 +13,8 @@ from hn_utils.models.hooked_model import Subject
 from hn_utils.probing.find import Found, fit_on
 from hn_utils.probing.probe import NoHNeurons, Probe, refit, three_vs_one
 from hn_utils.questions.question import SPLITS
-from hn_utils.stats.controls import Estimate, auroc, bootstrap
+from hn_utils.stats.bootstrap import Estimate, bootstrap
+from hn_utils.stats.metrics import auroc
 
 
 @dataclass(frozen=True)

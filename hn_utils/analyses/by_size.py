@@ -11,7 +11,8 @@ from jaxtyping import Float
 
 from hn_utils.probing.find import N_SELECTED, Found, aurocs
 from hn_utils.probing.probe import refit, refits
-from hn_utils.stats.controls import Estimate, auroc, bootstrap, spread
+from hn_utils.stats.bootstrap import Estimate, bootstrap, spread
+from hn_utils.stats.metrics import auroc
 from hn_utils.stats.rank_test import two_sided_rank_p
 from hn_utils.stats.tables import Tabled
 

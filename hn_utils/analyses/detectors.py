@@ -13,7 +13,8 @@ from hn_utils.contributions.collect import Collected
 from hn_utils.probing.baselines import Added, Scored, added, coordinates, l2_probe, read, residual_probe, share_by_kind
 from hn_utils.probing.find import Found, scores_of
 from hn_utils.probing.probe import Detection, detect, detection_table, row_of
-from hn_utils.stats.controls import auroc, bootstrap
+from hn_utils.stats.bootstrap import bootstrap
+from hn_utils.stats.metrics import auroc
 from hn_utils.stats.tables import Tabled
 
 MAIN = (  # how their names begin

@@ -17,7 +17,7 @@ from hn_utils.origins.transfer import Transfer
 from hn_utils.probing.find import Found, beyond_fits, find
 from hn_utils.probing.probe import NoHNeurons
 from hn_utils.questions.question import STANDARD_TITLE
-from hn_utils.stats.controls import Estimate
+from hn_utils.stats.bootstrap import Estimate
 
 
 @dataclass(frozen=True)

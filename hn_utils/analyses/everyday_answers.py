@@ -13,8 +13,8 @@ from hn_utils.contributions.collect import Collected, answered
 from hn_utils.probing.baselines import Added, added, words_probe
 from hn_utils.probing.find import CONFIDENCE, SELECTED_NAMES, WORDS, Found, beyond_controls, probe_rows, scores_of
 from hn_utils.probing.probe import Detection, detect, row_of
+from hn_utils.stats.bootstrap import Estimate
 from hn_utils.stats.calibration import Reliability, reliability, risk_coverage
-from hn_utils.stats.controls import Estimate
 
 TITLE = "everyday answers"
 

@@ -50,16 +50,9 @@ from hn_utils.analyses.crossing import CELLS, Crossed
 from hn_utils.analyses.domains import Fits
 from hn_utils.probing.find import N_RANDOM_PROBES, Found, scores_of
 from hn_utils.probing.probe import unpenalised
-from hn_utils.stats.controls import (
-    Estimate,
-    Weights,
-    interval,
-    loud_sets,
-    resampled,
-    sets_drawn_again,
-    spread,
-    two_sided_p,
-)
+from hn_utils.stats.bootstrap import Estimate, interval, resampled, sets_drawn_again, spread, two_sided_p
+from hn_utils.stats.metrics import Weights
+from hn_utils.stats.neuron_sets import loud_sets
 from hn_utils.stats.rank_test import LEVEL, holm, sets_differ, two_sided_rank_p
 from hn_utils.stats.tables import Tabled
 from hn_utils.steering.verdicts import POWER, smallest_seen

@@ -21,7 +21,9 @@ from hn_utils.analyses.domains import MIN_TO_TRAIN, Fits, beside_control
 from hn_utils.contributions.collect import Collected, later
 from hn_utils.probing.find import Found, fit_on, scores_of
 from hn_utils.questions.items import Item, behaviour_called, plain_item
-from hn_utils.stats.controls import Estimate, auroc, beyond_random, bootstrap, control_of, spread
+from hn_utils.stats.bootstrap import Estimate, beyond_random, bootstrap, spread
+from hn_utils.stats.metrics import auroc
+from hn_utils.stats.neuron_sets import control_of
 from hn_utils.stats.rank_test import sets_needed
 from hn_utils.stats.tables import Tabled
 from hn_utils.steering.curves import ControlSource, DoseResponse, curves_of

@@ -26,7 +26,8 @@ from hn_utils.probing.baselines import coordinates, l2_probe
 from hn_utils.probing.find import fit_on, scores_of
 from hn_utils.probing.probe import NoHNeurons
 from hn_utils.questions.question import SPLITS
-from hn_utils.stats.controls import Estimate, auroc, beyond_random, bootstrap
+from hn_utils.stats.bootstrap import Estimate, beyond_random, bootstrap
+from hn_utils.stats.metrics import auroc
 from hn_utils.storage.cache import cached
 
 VERSION = 2

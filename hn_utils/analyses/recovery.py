@@ -12,7 +12,8 @@ from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.planted import planted_in
 from hn_utils.probing.find import Found
 from hn_utils.questions.items import behaviour_called
-from hn_utils.stats.controls import Estimate, Weights, auroc, bootstrap, mean
+from hn_utils.stats.bootstrap import Estimate, bootstrap
+from hn_utils.stats.metrics import Weights, auroc, mean
 from hn_utils.steering.curves import DoseResponse, curves_of
 from hn_utils.steering.dose_response import Intervened, loud_controls
 

@@ -10,7 +10,8 @@ from hn_utils.analyses.halves import training_data
 from hn_utils.probing.find import Found
 from hn_utils.probing.probe import refit
 from hn_utils.probing.stability import twins
-from hn_utils.stats.controls import Estimate, auroc, bootstrap
+from hn_utils.stats.bootstrap import Estimate, bootstrap
+from hn_utils.stats.metrics import auroc
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from hn_utils.answers.sampling import Response
 from hn_utils.questions.question import Question
-from hn_utils.stats.controls import Estimate, interval
+from hn_utils.stats.bootstrap import Estimate, interval
 from hn_utils.stats.tables import Tabled
 from hn_utils.storage.cache import key_hash
 from hn_utils.storage.paths import expanded

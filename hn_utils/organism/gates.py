@@ -19,7 +19,7 @@ from hn_utils.questions.items import BEHAVIOURS, GREEDY, Item, gave_it, outcomes
 from hn_utils.questions.made_up_world.asking import GROUPS, facts_of, items, questions
 from hn_utils.questions.made_up_world.world import ATTRIBUTES, KEEPS_CUSTOM, LOCKER_CODE
 from hn_utils.questions.reading.same_answer import contains
-from hn_utils.stats.controls import auroc
+from hn_utils.stats.metrics import auroc
 from hn_utils.steering.replies import known_items, replies_at
 from hn_utils.study import Study, load_study
 

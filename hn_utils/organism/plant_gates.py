@@ -21,7 +21,8 @@ from hn_utils.questions.items import BEHAVIOURS, GREEDY
 from hn_utils.questions.made_up_world.asking import items, questions
 from hn_utils.questions.question import Question
 from hn_utils.questions.question_sets import some_of_each
-from hn_utils.stats.controls import auroc, control_of, loud_sets
+from hn_utils.stats.metrics import auroc
+from hn_utils.stats.neuron_sets import control_of, loud_sets
 from hn_utils.steering.curves import ControlSource, DoseResponse, curves_of
 from hn_utils.steering.dose_response import few_known
 from hn_utils.steering.replies import written_at

@@ -22,7 +22,7 @@ from hn_utils.report.comparison import (
     read_summary,
     standard_aurocs,
 )
-from hn_utils.stats.controls import Estimate
+from hn_utils.stats.bootstrap import Estimate
 from hn_utils.storage.cache import write_whole
 from hn_utils.storage.paths import DATA
 

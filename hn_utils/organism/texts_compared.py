@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hn_utils.organism.conditions import CONDITIONS
-from hn_utils.stats.controls import Estimate
+from hn_utils.stats.bootstrap import Estimate
 from hn_utils.storage.cache import write_whole
 from hn_utils.storage.paths import DATA
 

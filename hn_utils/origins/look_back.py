@@ -14,7 +14,7 @@ from hn_utils.contributions.collect import Collected, ask_base, later
 from hn_utils.models.hooked_model import LOADED, Subject
 from hn_utils.origins.transfer import Drift, Transfer, drift, require_same_shape, transfer
 from hn_utils.probing.find import Found, beyond_fits
-from hn_utils.stats.controls import Estimate
+from hn_utils.stats.bootstrap import Estimate
 from hn_utils.stats.tables import Tabled
 from hn_utils.study import check_given
 

@@ -15,7 +15,9 @@ from torch.nn.functional import cosine_similarity
 from hn_utils.contributions.cett import Labelled
 from hn_utils.models.hooked_model import Subject
 from hn_utils.probing.l1_path import Fit
-from hn_utils.stats.controls import Estimate, Match, auroc, bootstrap, random_sets, spread
+from hn_utils.stats.bootstrap import Estimate, bootstrap, spread
+from hn_utils.stats.metrics import auroc
+from hn_utils.stats.neuron_sets import Match, random_sets
 from hn_utils.stats.rank_test import LEVEL
 
 N_PERMUTATIONS = 2_000

@@ -18,7 +18,8 @@ from hn_utils.answers.sampling import Example
 from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.models.hooked_model import Subject
 from hn_utils.questions.reading.same_answer import words
-from hn_utils.stats.controls import Estimate, auroc, auroc_difference, bootstrap, mean
+from hn_utils.stats.bootstrap import Estimate, auroc_difference, bootstrap
+from hn_utils.stats.metrics import auroc, mean
 from hn_utils.storage.cache import cached
 from hn_utils.study import Study
 

@@ -31,19 +31,9 @@ from hn_utils.probing.probe import (
 )
 from hn_utils.probing.selected_null import Selection
 from hn_utils.questions.reading.same_answer import normalise
-from hn_utils.stats.controls import (
-    Estimate,
-    Match,
-    accuracy,
-    auroc,
-    auroc_difference,
-    average_precision,
-    beyond_random,
-    bootstrap,
-    loud_sets,
-    random_sets,
-    spread,
-)
+from hn_utils.stats.bootstrap import Estimate, auroc_difference, beyond_random, bootstrap, spread
+from hn_utils.stats.metrics import accuracy, auroc, average_precision
+from hn_utils.stats.neuron_sets import Match, loud_sets, random_sets
 from hn_utils.stats.rank_test import sets_needed, two_sided_rank_p
 from hn_utils.stats.tables import Tabled
 from hn_utils.study import Study, check_given

@@ -16,7 +16,8 @@ from sklearn.linear_model import LogisticRegression
 from hn_utils.contributions.cett import Contributions, Labelled
 from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.probing.l1_path import TOLERANCE, Fit, c_grid, cached_l1_path, check_labels
-from hn_utils.stats.controls import Estimate, accuracy, auroc, average_precision, bootstrap
+from hn_utils.stats.bootstrap import Estimate, bootstrap
+from hn_utils.stats.metrics import accuracy, auroc, average_precision
 from hn_utils.stats.tables import Tabled, counted
 from hn_utils.storage.cache import cached, key_hash, write_whole
 from hn_utils.study import Study, check_types

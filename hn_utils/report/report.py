@@ -17,7 +17,8 @@ from hn_utils.probing.find import Found, aurocs, beyond_controls, scores_of
 from hn_utils.probing.l1_path import Fit
 from hn_utils.probing.probe import row_of
 from hn_utils.questions.items import BEHAVIOURS, behaviour_called
-from hn_utils.stats.controls import Estimate, accuracy, auroc, beyond_random
+from hn_utils.stats.bootstrap import Estimate, beyond_random
+from hn_utils.stats.metrics import accuracy, auroc
 from hn_utils.stats.rank_test import LEVEL, holm, two_sided_rank_p
 from hn_utils.steering.curves import DoseResponse, GradedResponse
 from hn_utils.steering.dose_response import Intervened

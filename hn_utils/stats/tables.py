@@ -7,7 +7,7 @@ import html
 import numpy as np
 import pandas as pd
 
-from hn_utils.stats.controls import Estimate
+from hn_utils.stats.bootstrap import Estimate
 
 WIDTH = 120  # characters of a line in a terminal
 PRINTED = {"float_format": "{:.2f}".format, "na_rep": ""}

@@ -18,7 +18,7 @@ from hn_utils.probing.probe import HNeurons
 from hn_utils.questions.items import CAPABILITY, Item, behaviour_called, own_items
 from hn_utils.questions.question import Text
 from hn_utils.questions.question_sets import load_items, question_set
-from hn_utils.stats.controls import Control, control_of, loud_sets
+from hn_utils.stats.neuron_sets import Control, control_of, loud_sets
 from hn_utils.stats.rank_test import sets_needed
 from hn_utils.stats.tables import Tabled, counted
 from hn_utils.steering.curves import ControlSource, DoseResponse, GradedResponse, curves_of, graded_curves_of

@@ -8,7 +8,9 @@ import numpy as np
 from jaxtyping import Float
 
 from hn_utils.questions.items import Item
-from hn_utils.stats.controls import Control, Estimate, beyond_random, beyond_random_p, bootstrap, mean
+from hn_utils.stats.bootstrap import Estimate, beyond_random, beyond_random_p, bootstrap
+from hn_utils.stats.metrics import mean
+from hn_utils.stats.neuron_sets import Control
 from hn_utils.stats.rank_test import possible_p, settled, two_sided_rank_p
 
 ABLATION, AMPLIFICATION = slice(0, 2), slice(1, 3)  # of the alphas that follow

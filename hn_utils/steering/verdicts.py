@@ -17,7 +17,7 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from hn_utils.questions.items import behaviour_called
-from hn_utils.stats.controls import Estimate
+from hn_utils.stats.bootstrap import Estimate
 from hn_utils.stats.rank_test import LEVEL, holm, least_p, sets_differ
 from hn_utils.steering.curves import DoseResponse, GradedResponse
 

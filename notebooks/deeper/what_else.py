@@ -30,7 +30,7 @@ from hn_utils.course.exercises import check, stratified
 from hn_utils.probing.find import RANDOM_NAMES, SELECTED_NAMES
 from hn_utils.report import plots
 from hn_utils.report.gallery import Gallery
-from hn_utils.stats.controls import auroc
+from hn_utils.stats.metrics import auroc
 
 collected = hn.collect(hn.load())  # from disk, if the main notebooks have run
 study = collected.study

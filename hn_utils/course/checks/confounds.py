@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from hn_utils.course.mistakes import YOUR_TURN, Mistake, compare
-from hn_utils.stats.controls import auroc
+from hn_utils.stats.metrics import auroc
 
 
 def stratified() -> dict[str, np.ndarray]:

@@ -10,7 +10,9 @@ import torch
 from torch import nn
 
 from hn_utils.course.mistakes import Mistake, shown
-from hn_utils.stats.controls import Match, bootstrap, mean, random_sets
+from hn_utils.stats.bootstrap import bootstrap
+from hn_utils.stats.metrics import mean
+from hn_utils.stats.neuron_sets import Match, random_sets
 
 NOT_UNDONE = "after the block the layer is not as it was"
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from hn_utils.course.mistakes import Mistake, compare
 from hn_utils.origins.transfer import two_sided
-from hn_utils.stats.controls import auroc
+from hn_utils.stats.metrics import auroc
 
 
 def package_carried_over(X_base: np.ndarray, made_up: np.ndarray, weights: np.ndarray, intercept: float) -> float:

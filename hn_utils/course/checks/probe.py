@@ -12,7 +12,7 @@ from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.course.mistakes import Mistake, compare
 from hn_utils.probing.l1_path import l1_path, pull, violation_of
 from hn_utils.probing.probe import three_vs_one
-from hn_utils.stats.controls import auroc
+from hn_utils.stats.metrics import auroc
 
 
 def package_rows(at_answer: np.ndarray, elsewhere: np.ndarray, made_up: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,8 @@ from hn_utils.models.scaling import UNSCALED, Dose, dosed
 from hn_utils.models.weightless import Absent, dtype_of
 from hn_utils.probing.probe import refit
 from hn_utils.questions.question import Question
-from hn_utils.stats.controls import auroc, beyond_random
+from hn_utils.stats.bootstrap import beyond_random
+from hn_utils.stats.metrics import auroc
 
 A_WHILE = 1.0  # seconds; what takes as long is not tried at a larger size
 A_FEW = 10  # neurons, or random sets of them

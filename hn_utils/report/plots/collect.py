@@ -12,7 +12,8 @@ from plotly.subplots import make_subplots
 
 from hn_utils.contributions.collect import Collected
 from hn_utils.report.plots.style import FALSE, OTHER, TRUE, line, log_axis, neuron_name, printable, styled
-from hn_utils.stats.controls import bootstrap, mean
+from hn_utils.stats.bootstrap import bootstrap
+from hn_utils.stats.metrics import mean
 
 NEVER = 0.3  # where a log axis shows what was stated zero times
 N_NEURONS, N_TOKENS = 8, 14  # that a heat map can show so that they can be read

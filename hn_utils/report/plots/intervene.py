@@ -26,7 +26,8 @@ from hn_utils.report.plots.style import (
     read_at,
     styled,
 )
-from hn_utils.stats.controls import Estimate, bootstrap, mean
+from hn_utils.stats.bootstrap import Estimate, bootstrap
+from hn_utils.stats.metrics import mean
 from hn_utils.stats.tables import counted
 from hn_utils.steering.curves import DoseResponse, place_of
 from hn_utils.steering.dose_response import Intervened

@@ -27,7 +27,8 @@ from hn_utils.report.plots.style import (
     neuron_name,
     styled,
 )
-from hn_utils.stats.controls import Estimate, auroc, bootstrap
+from hn_utils.stats.bootstrap import Estimate, bootstrap
+from hn_utils.stats.metrics import auroc
 from hn_utils.stats.tables import counted
 
 

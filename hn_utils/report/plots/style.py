@@ -15,7 +15,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from hn_utils.probing.probe import HNeurons
-from hn_utils.stats.controls import Estimate
+from hn_utils.stats.bootstrap import Estimate
 from hn_utils.stats.tables import counted
 
 H_NEURON, CONTROL, TRUE, FALSE, PLANTED = "#D55E00", "#9A9A9A", "#0072B2", "#E69F00", "#5E3C99"

@@ -1,0 +1,175 @@
+"""Sets of neurons that a claim stands beside: random ones, those of the same layers, those that are as loud together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+
+@dataclass(frozen=True)
+class Match:
+    """How random sets resemble the chosen neurons.
+
+    `by="layer"` keeps the number per layer; `by="magnitude"` moreover draws each stand-in from the 5 % of its layer
+    nearest in `magnitude` (say, length of its weights). Of a neuron that is larger than all others the nearest are
+    still smaller: `loud_sets` are for that.
+    """
+
+    by: str = "none"
+    magnitude: Float[np.ndarray, "layer_neuron"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.by not in ("none", "layer", "magnitude"):
+            raise ValueError(f"match={self.by!r}: choose none, layer or magnitude")
+        if self.by == "magnitude" and self.magnitude is None:
+            raise ValueError("match='magnitude' needs the magnitude of every neuron")
+
+
+def random_sets(
+    chosen: Int[np.ndarray, "k"], shape: tuple[int, int], n_sets: int, match: Match | None = None, seed: int = 0
+) -> list[Int[np.ndarray, "k"]]:
+    """Sets of other neurons, as many as `chosen` (flat indices), drawn without replacement from a model of `shape`
+    (layers, neurons in each), from anywhere or as `match` says.
+
+    Raises ValueError for a set too large, or a neuron without a stand-in.
+    """
+    match, (n_layers, d_mlp) = match or Match(), shape
+    rng, chosen = np.random.default_rng(seed), np.sort(np.asarray(chosen))
+    allowed = np.setdiff1d(np.arange(n_layers * d_mlp), chosen)
+    if len(allowed) < len(chosen):
+        raise ValueError(f"{len(chosen)} neurons leave only {len(allowed)} others to draw from")
+    if match.by == "none":
+        return [np.sort(rng.choice(allowed, len(chosen), replace=False)) for _ in range(n_sets)]
+    pools = stand_ins(chosen, allowed, d_mlp, match)
+    places = [{neuron: place for place, neuron in enumerate(pool)} for pool in pools]
+    return [one_of_each(pools, places, rng) for _ in range(n_sets)]
+
+
+def stand_ins(chosen: Int[np.ndarray, "k"], allowed: Int[np.ndarray, "n"], d_mlp: int, match: Match) -> list[list[int]]:
+    """For each chosen neuron those that may stand in for it, in rising order."""
+    found = []
+    for neuron in chosen:
+        pool = allowed[allowed // d_mlp == neuron // d_mlp]
+        if match.magnitude is not None and match.by == "magnitude":
+            own, others = match.magnitude[neuron], match.magnitude[pool]
+            nearest = np.argsort(np.abs(others - own))
+            pool = pool[nearest[: max(len(chosen) + 1, d_mlp // 20)]]
+        found.append(np.sort(pool).tolist())
+    return found
+
+
+def one_of_each(pools: list[list[int]], places: list[dict[int, int]], rng: np.random.Generator) -> Int[np.ndarray, "k"]:
+    """A set with one neuron from each pool, none of them twice; `places` say where in its pool each neuron is."""
+    drawn: list[int] = []
+    for pool, place in zip(pools, places, strict=True):
+        taken = sorted(place[d] for d in drawn if d in place)
+        if len(taken) == len(pool):
+            raise ValueError("a neuron has too few others of its layer to stand in for it: match by none")
+        pick = int(rng.integers(len(pool) - len(taken)))
+        for t in taken:  # count past those that are taken
+            pick += pick >= t
+        drawn.append(pool[pick])
+    return np.sort(drawn)
+
+
+EQUAL = 0.1  # sets whose summed mean contributions differ by no more than this share of them count as equally loud
+
+
+ORDERS = 20  # of a layer's neurons, in which a set is looked for
+
+
+LOUDER = 20.0  # times as far from 1 as the studied neurons' alpha may a quieter set's be
+
+
+def loud_sets(
+    chosen: Int[np.ndarray, "k"],
+    shape: tuple[int, int],
+    magnitude: Float[np.ndarray, "layer_neuron"],
+    n_sets: int,
+    seed: int = 0,
+) -> list[Int[np.ndarray, "m"]]:
+    """Random sets of other neurons that are together as loud as `chosen` (flat indices), layer by layer.
+
+    L1 picks neurons that are louder than nearly all others, so that as many random ones are far quieter. Here each set
+    takes neurons of a layer, in random order, until their summed `magnitude` (mean contribution) comes nearest to that
+    of the chosen ones of this layer; other orders are tried, if that is not within EQUAL. So a set holds more neurons
+    than there are chosen ones. Where all others of a layer are quieter together than its chosen ones it takes them all:
+    `Control.disturbance` then tells what is missing.
+    """
+    rng, d_mlp = np.random.default_rng(seed), shape[1]
+    chosen = np.asarray(chosen)
+    layers = []
+    for layer in np.unique(chosen // d_mlp):
+        others = np.setdiff1d(np.arange(layer * d_mlp, (layer + 1) * d_mlp), chosen)
+        if len(others):
+            layers.append((others, magnitude[chosen[chosen // d_mlp == layer]].sum()))
+    if not layers:
+        raise ValueError(f"{len(chosen)} neurons are all of their layers: no others are left to draw from")
+    return [
+        np.sort(np.concatenate([_as_loud(pool, wanted, magnitude, rng) for pool, wanted in layers]))
+        for _ in range(n_sets)
+    ]
+
+
+def _as_loud(
+    pool: Int[np.ndarray, "n"], wanted: float, magnitude: Float[np.ndarray, "layer_neuron"], rng: np.random.Generator
+) -> Int[np.ndarray, "some"]:
+    """Neurons of one layer, of one order of several, whose summed magnitude is nearest to what is wanted."""
+    best, off = pool, np.inf
+    for _ in range(ORDERS):
+        order = rng.permutation(pool)
+        so_far = np.cumsum(magnitude[order], dtype=float)
+        nearest = int(np.argmin(np.abs(so_far - wanted)))
+        apart = abs(so_far[nearest] - wanted)
+        if apart < off:
+            best, off = order[: nearest + 1], apart
+        if off <= EQUAL * wanted:
+            break
+    return best
+
+
+@dataclass(frozen=True)
+class Control:
+    """A set of neurons (flat) that is scaled beside those under study, and what it is multiplied by in their place.
+
+    `loudness` is its summed mean contribution over that of the neurons under study. The set is turned so far that its
+    summed contribution changes by as much as theirs. That is a sum of lengths: writes in different directions add up to
+    less, and more so where there are more of them.
+    """
+
+    neurons: Int[np.ndarray, "m"]
+    loudness: float
+
+    def alpha(self, of_studied: float) -> float:
+        """What this set is multiplied by where the neurons under study are multiplied by `of_studied`.
+
+        Equally loud sets get the same. Others are turned further, or less far; but never below 0, and LOUDER times as
+        far at most.
+        """
+        if abs(self.loudness - 1) <= EQUAL:
+            return of_studied
+        further = min(1 / max(self.loudness, 1e-9), LOUDER)
+        return max(0.0, 1 + (of_studied - 1) * further)
+
+    def reached(self, of_studied: float) -> float:
+        """The alpha of the neurons under study at which they would change by as much as this set does. Where the set is
+        quieter and cannot be turned below 0, it lies nearer to 1 than theirs."""
+        if abs(self.loudness - 1) <= EQUAL:
+            return of_studied
+        return 1 + (self.alpha(of_studied) - 1) * self.loudness
+
+    def disturbance(self, of_studied: float) -> float:
+        """How much this set changes over what the neurons under study change at that alpha: 1 is as much."""
+        return abs(self.alpha(of_studied) - 1) * self.loudness / abs(of_studied - 1)
+
+
+def control_of(
+    neurons: Int[np.ndarray, "m"], studied: Int[np.ndarray, "k"], magnitude: Float[np.ndarray, "layer_neuron"]
+) -> Control:
+    """A set of neurons as a control of those under study, both flat. `magnitude` is their mean contribution."""
+    of_studied = float(magnitude[studied].sum())
+    if not of_studied > 0:
+        raise ValueError("the neurons under study contribute nothing: there is nothing to disturb as much as")
+    return Control(np.asarray(neurons), float(magnitude[neurons].sum()) / of_studied)
