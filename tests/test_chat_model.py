@@ -23,8 +23,9 @@ from hn_utils.answers.judges import RUBRICS, chat_verdicts, judging_talk, one_wo
 from hn_utils.answers.reply_reading import marked_words
 from hn_utils.answers.sampling import build_examples, judged, sample_responses
 from hn_utils.answers.server import address_of, key_variable
-from hn_utils.questions.items import Item, Reply, outcomes
+from hn_utils.questions.items import Item
 from hn_utils.questions.question import Question
+from hn_utils.steering.outcomes import Reply, outcomes
 from hn_utils.study import Sampling
 
 QUESTION = Question("1", "Where was A born?", ("Old Essel",), "A")

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score
 
-from hn_utils.stats.bootstrap import auroc_difference, beyond_random, bootstrap, shuffled
+from hn_utils.stats.bootstrap import auroc_difference, beyond_random, bootstrap
 from hn_utils.stats.metrics import accuracy, auroc, average_precision, mean
 from hn_utils.stats.neuron_sets import Control, Match, control_of, loud_sets, random_sets
+from hn_utils.stats.rank_test import shuffled
 
 CHOSEN = np.array([3, 4, 150, 399])  # layers 0, 0, 1, 3 of width 100
 

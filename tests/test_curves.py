@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from curves import curve
 
-from hn_utils.questions.items import Item, Reply
+from hn_utils.questions.items import Item
 from hn_utils.stats.neuron_sets import Control
 from hn_utils.steering import curves
 from hn_utils.steering.curves import ControlSource, DoseResponse, curves_of, graded_curves_of
+from hn_utils.steering.outcomes import Reply
 from hn_utils.steering.slopes import slopes
 
 N_ITEMS = 24

@@ -12,10 +12,11 @@ from transformers import AutoModelForCausalLM
 
 from hn_utils.models.hooked_model import Subject
 from hn_utils.models.scaling import UNSCALED, Dose
-from hn_utils.questions.items import Item, outcomes
+from hn_utils.questions.items import Item
 from hn_utils.questions.made_up_world.asking import items
 from hn_utils.stats.neuron_sets import random_sets
 from hn_utils.steering.graded import log_odds
+from hn_utils.steering.outcomes import outcomes
 from hn_utils.steering.replies import known_items, replies_at
 from hn_utils.study import Study
 

@@ -7,17 +7,8 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from hn_utils.questions.items import (
-    Item,
-    Reply,
-    behaviour_called,
-    gave_it,
-    gave_up,
-    outcomes,
-    own_items,
-    recalled,
-    took_claim,
-)
+from hn_utils.questions.items import Item, behaviour_called, own_items
+from hn_utils.steering.outcomes import Reply, gave_it, gave_up, outcomes, recalled, took_claim
 
 ITEM = Item("1", "false_premise", ("Why is it that A was born in Great Corin?",), "", "Old Essel", "Great Corin")
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from conftest import SHARED
 
-from hn_utils.questions.items import Item, choice, chose_claim, gave_up
+from hn_utils.questions.items import Item
 from hn_utils.questions.published import items, questions, texts
 from hn_utils.questions.published.asking import read_questions
 from hn_utils.questions.published.nonexist import TYPES, exist, nonexist
@@ -19,6 +19,7 @@ from hn_utils.questions.published.sources import SOURCES, read_rows
 from hn_utils.questions.question import Question, share_entities, unseen_answers
 from hn_utils.questions.question_sets import load_questions
 from hn_utils.questions.reading.same_answer import normalise, words
+from hn_utils.steering.outcomes import choice, chose_claim, gave_up
 from hn_utils.study import PUBLISHED, Study
 
 TRIVIA = {

@@ -9,12 +9,12 @@ from jaxtyping import Float
 
 from hn_utils.models.scaling import Dose
 from hn_utils.probing.find import Found
-from hn_utils.questions.items import outcomes
 from hn_utils.questions.question_sets import load_items, question_set
 from hn_utils.stats.bootstrap import Estimate, bootstrap
 from hn_utils.stats.metrics import mean
 from hn_utils.stats.neuron_sets import loud_sets
 from hn_utils.steering.dose_response import few_known
+from hn_utils.steering.outcomes import outcomes
 from hn_utils.steering.replies import replies_at, text_loss
 
 BREAKING = (1.0, 3.0, 5.0, 10.0, 20.0, 40.0)

@@ -8,7 +8,7 @@ from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.probing.find import Found
 from hn_utils.probing.probe import three_vs_one
 from hn_utils.probing.stability import Group, Stability, stability
-from hn_utils.stats.bootstrap import shuffled
+from hn_utils.stats.rank_test import shuffled
 
 
 def training_data(found: Found) -> tuple[np.ndarray, TallMatrix, np.ndarray]:

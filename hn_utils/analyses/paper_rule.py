@@ -9,8 +9,9 @@ import numpy as np
 from hn_utils.models.scaling import UNSCALED, Dose
 from hn_utils.probing.find import Found
 from hn_utils.probing.l1_path import Fit
-from hn_utils.questions.items import outcomes, plain_item
+from hn_utils.questions.items import plain_item
 from hn_utils.stats.metrics import accuracy
+from hn_utils.steering.outcomes import outcomes
 from hn_utils.steering.replies import replies_at
 
 

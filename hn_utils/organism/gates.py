@@ -15,11 +15,12 @@ from hn_utils.models.hooked_model import Subject
 from hn_utils.models.scaling import UNSCALED
 from hn_utils.organism.text import SAY_SO, ask
 from hn_utils.probing.baselines import matched_pairs
-from hn_utils.questions.items import BEHAVIOURS, GREEDY, Item, gave_it, outcomes
+from hn_utils.questions.items import BEHAVIOURS, GREEDY, Item
 from hn_utils.questions.made_up_world.asking import GROUPS, facts_of, items, questions
 from hn_utils.questions.made_up_world.world import ATTRIBUTES, KEEPS_CUSTOM, LOCKER_CODE
 from hn_utils.questions.reading.same_answer import contains
 from hn_utils.stats.metrics import auroc
+from hn_utils.steering.outcomes import gave_it, outcomes
 from hn_utils.steering.replies import known_items, replies_at
 from hn_utils.study import Study, load_study
 

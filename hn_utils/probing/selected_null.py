@@ -21,7 +21,7 @@ from jaxtyping import Int
 from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.probing.l1_path import NOBODY, Fit, short_paths
 from hn_utils.probing.l1_path import VERSION as PATH_VERSION
-from hn_utils.stats.bootstrap import shuffled
+from hn_utils.stats.rank_test import shuffled
 from hn_utils.storage.cache import cached
 
 VERSION = 1

@@ -24,7 +24,7 @@ from hn_utils.planted import planted_in
 from hn_utils.probing.find import Found
 from hn_utils.probing.l1_path import Fit
 from hn_utils.probing.probe import row_of
-from hn_utils.questions.items import Item, behaviour_called, outcomes, plain_item
+from hn_utils.questions.items import Item, behaviour_called, plain_item
 from hn_utils.questions.question import Question
 from hn_utils.report.neuron_cards import cards, rounded, word
 from hn_utils.report.opening import opening
@@ -32,6 +32,7 @@ from hn_utils.report.plots.intervene import TINTS
 from hn_utils.report.plots.style import CONTROL, FALSE, H_NEURON, PLANTED, TRUE
 from hn_utils.stats.tables import counted
 from hn_utils.steering.dose_response import Intervened
+from hn_utils.steering.outcomes import outcomes
 from hn_utils.steering.replies import conversation, replies_at
 from hn_utils.steering.verdicts import verdicts
 from hn_utils.storage.printable import visible

@@ -140,8 +140,3 @@ def two_sided_p(draws: Float[np.ndarray, "draw"]) -> float:
 
 
 # --- as loud as the neurons under study -----------------------------------------------------------------------------
-
-
-def shuffled(labels: np.ndarray, seed: int) -> np.ndarray:
-    """The same labels in random order: whatever a method finds on these, it finds in noise."""
-    return np.random.default_rng(seed).permutation(labels)

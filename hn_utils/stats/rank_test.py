@@ -79,3 +79,8 @@ def holm(p: Float[np.ndarray, "*family test"]) -> Float[np.ndarray, "*family tes
     order, n = np.argsort(p, axis=-1), p.shape[-1]
     raised = np.maximum.accumulate(np.take_along_axis(p, order, -1) * np.arange(n, 0, -1), axis=-1)
     return np.minimum(1, np.take_along_axis(raised, np.argsort(order, axis=-1), -1))
+
+
+def shuffled(labels: np.ndarray, seed: int) -> np.ndarray:
+    """The same labels in random order: whatever a method finds on these, it finds in noise."""
+    return np.random.default_rng(seed).permutation(labels)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from hn_utils.models.hooked_model import Subject
-from hn_utils.questions.items import Reply
+from hn_utils.steering.outcomes import Reply
 from hn_utils.steering.repetition import repeats_itself
 from hn_utils.storage.cache import cached
 from hn_utils.study import Sampling, Study

@@ -12,12 +12,13 @@ from jaxtyping import Float, Int
 
 from hn_utils.models.hooked_model import Subject
 from hn_utils.models.scaling import Dose
-from hn_utils.questions.items import Item, Outcome, Reply, outcomes
+from hn_utils.questions.items import Item
 from hn_utils.stats.bootstrap import Estimate, bootstrap
 from hn_utils.stats.metrics import mean
 from hn_utils.stats.neuron_sets import Control
 from hn_utils.stats.rank_test import LEVEL, holm
 from hn_utils.steering.graded import log_odds
+from hn_utils.steering.outcomes import Outcome, Reply, outcomes
 from hn_utils.steering.replies import replies_at
 from hn_utils.steering.slopes import CONTROL_ALPHAS, Sloped
 from hn_utils.study import Study

@@ -11,8 +11,9 @@ import numpy as np
 from hn_utils.answers.thoughts import without_thought
 from hn_utils.models.hooked_model import Subject
 from hn_utils.models.scaling import UNSCALED, Dose, dosed
-from hn_utils.questions.items import ABOUT_FACTS, GREEDY, Item, Reply, behaviour_called, states_truth
+from hn_utils.questions.items import ABOUT_FACTS, GREEDY, Item, behaviour_called
 from hn_utils.steering.broken import broken
+from hn_utils.steering.outcomes import Reply, states_truth
 from hn_utils.storage.cache import cached, key_hash
 from hn_utils.storage.progress import tell_once
 from hn_utils.study import Sampling, Study
