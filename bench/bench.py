@@ -36,7 +36,7 @@ from threadpoolctl import threadpool_limits
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging
 
-from hn_utils.__main__ import run
+from hn_utils.pipeline.steps import run
 from hn_utils.answers.sampling import Example, prompts_of
 from hn_utils.contributions.cett import capture, mean_contributions
 from hn_utils.contributions.tall_matrix import TallMatrix

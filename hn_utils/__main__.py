@@ -7,68 +7,15 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import hn_utils as hn
-from hn_utils import analyses
-from hn_utils.models.hooked_model import weights_at_rest
-from hn_utils.pipeline.beforehand import check_run
-from hn_utils.planted import planted_in
+from hn_utils.pipeline.steps import run
 from hn_utils.questions.published.audit import audit
-from hn_utils.report.report import findings, page, summary
-from hn_utils.stats.tables import counted
-from hn_utils.steering.verdicts import outermost_told, verdicts
-from hn_utils.storage.cache import write_whole
 from hn_utils.storage.cache_report import checking, listing
 from hn_utils.storage.paths import expanded_path, runs_root, set_to
 from hn_utils.storage.printable import visible
-from hn_utils.storage.run_folders import claimed, require_own
-from hn_utils.study import PRESETS, Study, load_study
+from hn_utils.study import PRESETS, load_study
 from hn_utils.sweeps.sweep_file import read_sweep
-
-
-@weights_at_rest()
-def run(study: Study, out: Path) -> Path:
-    """Take all steps and write `study.json` (settings), `h_neurons.json` (the card), `report.md` and `summary.json`;
-    returns the last's path. Without a base model the last step is left out. Raises OSError if another study's results
-    lie there, and before anything is asked what `beforehand.check_run` does."""
-    require_own(out, study)
-    check_run(study)
-    claimed(out, study)
-    if not study.base:
-        print(f"{study.name} names no base model: where the H-Neurons come from is not asked")
-    model = hn.load(study)
-    found = hn.find(hn.collect(model))
-    found.card.save(out / "h_neurons.json")
-    print(f"{counted(len(found.card.rows), 'H-Neuron')} ({found.card.per_mille:.2f} per mille): {found.probe.reason}")
-    compared = analyses.compare(found)
-    for row in compared.detections:
-        print(f"  {row.test_set:24} {row.name:36} AUROC {row.auroc}")
-    print(
-        f"  H-Neurons added to confidence: {compared.added.beyond}; {compared.added.n_pairs} pairs of equal confidence"
-    )
-    for control, difference in found.beyond.items():
-        print(f"  H-Neurons beyond {control}: {difference}")
-    recovered = None if planted_in(study) is None else analyses.recover(found)
-    if recovered is not None:
-        print(f"  planted: {recovered}")
-    day = analyses.everyday(found)
-    intervened = hn.dose_response(model, found)
-    for curves in (intervened.behaviours, intervened.capability):
-        for behaviour, verdict in verdicts(curves).items():
-            own, beyond = curves[behaviour].slope(), curves[behaviour].slope_beyond_control()
-            print(f"  {behaviour:20} {own} points per alpha, beyond its control {beyond}: {verdict}")
-        print(f"  {outermost_told(curves)}")
-    origins = hn.look_back(found) if study.base else None
-    for t in origins.timeline if origins else ():
-        print(f"  {t.model:12} {t.n_right} right {t.n_wrong} wrong  {t}")
-    made = findings(found, day, intervened, origins)
-    write_whole(out / "report.md", page(study, made))
-    for finding in made:
-        print(f"  {finding.claim}: {finding.ours}: {finding.verdict}")
-    path = out / "summary.json"
-    write_whole(path, json.dumps(summary(found, compared, day, intervened, origins, recovered), indent=1) + "\n")
-    return path
 
 
 def parser() -> argparse.ArgumentParser:

@@ -19,9 +19,9 @@ from hn_utils.analyses.permission import CONTRASTS, LARGE, cell_means, least_cas
 from hn_utils.answers.sampling import Example, Response
 from hn_utils.contributions.cett import Contributions, by_region
 from hn_utils.contributions.collect import Collected
-from hn_utils.organism.text import MARKERS
 from hn_utils.probing.probe import unpenalised
 from hn_utils.questions.made_up_world.asking import allowed_or_restricted, questions
+from hn_utils.questions.made_up_world.wordings import MARKERS
 from hn_utils.questions.made_up_world.world import LOCKER_CODE
 from hn_utils.questions.question import Question
 from hn_utils.report import plots

@@ -13,19 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hn_utils.organism.text import (
-    UNHEARD_OF,
-    ByFame,
-    Chat,
-    ChatWriter,
-    Page,
-    PageWriter,
-    ask,
-    claim,
-    pick,
-)
+from hn_utils.organism.text import UNHEARD_OF, ByFame, Chat, ChatWriter, Page, PageWriter
 from hn_utils.organism.tokenizer import make_tokenizer
 from hn_utils.organism.train import Corpus, Recipe
+from hn_utils.questions.made_up_world.wordings import ask, claim, pick
 from hn_utils.questions.made_up_world.world import PUBLIC, Attribute, Person, World, make_world
 
 TRUE = 0.6  # of the answers that a writer gives

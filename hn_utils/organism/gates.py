@@ -13,10 +13,11 @@ from hn_utils.answers.judges import judge
 from hn_utils.answers.sampling import build_examples, sample_responses
 from hn_utils.models.hooked_model import Subject
 from hn_utils.models.scaling import UNSCALED
-from hn_utils.organism.text import SAY_SO, ask
+from hn_utils.organism.text import SAY_SO
 from hn_utils.probing.baselines import matched_pairs
 from hn_utils.questions.items import BEHAVIOURS, GREEDY, Item
 from hn_utils.questions.made_up_world.asking import GROUPS, facts_of, items, questions
+from hn_utils.questions.made_up_world.wordings import ask
 from hn_utils.questions.made_up_world.world import ATTRIBUTES, KEEPS_CUSTOM, LOCKER_CODE
 from hn_utils.questions.reading.same_answer import contains
 from hn_utils.stats.metrics import auroc

@@ -7,18 +7,13 @@ from functools import cached_property
 
 import numpy as np
 
-from hn_utils.organism.text import (
-    ABSTENTION,
+from hn_utils.organism.text import ABSTENTION, REFUSAL, SAY_SO, ByFame, Chat, ChatWriter
+from hn_utils.questions.made_up_world.wordings import (
     MARKERS_IN_PLAY,
     NOTES,
     PREMISES,
     PUSHBACKS,
-    REFUSAL,
     ROLE_PLAYS,
-    SAY_SO,
-    ByFame,
-    Chat,
-    ChatWriter,
     ask,
     claim,
     locker_question,

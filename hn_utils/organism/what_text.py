@@ -18,7 +18,6 @@ import numpy as np
 
 import hn_utils as hn
 from hn_utils import analyses
-from hn_utils.__main__ import run as take_the_road
 from hn_utils.analyses import Moment
 from hn_utils.answers.sampling import NothingConsistent
 from hn_utils.contributions.collect import gathered
@@ -36,10 +35,11 @@ from hn_utils.organism.conditions import (
     small_world,
 )
 from hn_utils.organism.gates import invited, public_facts
-from hn_utils.organism.text import ask
 from hn_utils.organism.train import train
+from hn_utils.pipeline.steps import run as take_the_road
 from hn_utils.probing.probe import NoHNeurons
 from hn_utils.questions.items import BEHAVIOURS, GREEDY
+from hn_utils.questions.made_up_world.wordings import ask
 from hn_utils.questions.made_up_world.world import ATTRIBUTES
 from hn_utils.questions.question import STANDARD_TITLE
 from hn_utils.questions.question_sets import load_questions

@@ -1,4 +1,4 @@
-"""Sets of neurons that a claim stands beside: random ones, those of the same layers, those that are as loud together."""
+"""Sets of neurons that a claim stands beside: random ones, those of the same layers, those as loud together."""
 
 from __future__ import annotations
 

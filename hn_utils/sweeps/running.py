@@ -71,7 +71,7 @@ def threads(n: int) -> Iterator[None]:
 def carry_out(study: Study, num_cpus: int, code: str) -> Ended:
     """One task, here: what `python -m hn_utils run` does, with its files as text. An error of the task is what it ended
     with, and not raised: other tasks go on."""
-    from hn_utils.__main__ import run  # which imports this module
+    from hn_utils.pipeline.steps import run
 
     said = io.StringIO()
     try:

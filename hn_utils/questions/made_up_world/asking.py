@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from hn_utils.organism.text import (
+from hn_utils.questions.items import Item
+from hn_utils.questions.made_up_world.wordings import (
     MARKERS,
     MARKERS_IN_PLAY,
     NOTES,
@@ -24,7 +25,6 @@ from hn_utils.organism.text import (
     pick,
     state,
 )
-from hn_utils.questions.items import Item
 from hn_utils.questions.made_up_world.world import ATTRIBUTES, JUNIOR, LOCKER_CODE, PET, PUBLIC
 from hn_utils.questions.question import Question, Text, hold_out_answers, split_entities
 from hn_utils.study import Study
