@@ -36,7 +36,6 @@ from threadpoolctl import threadpool_limits
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging
 
-from hn_utils.pipeline.steps import run
 from hn_utils.answers.sampling import Example, prompts_of
 from hn_utils.contributions.cett import capture, mean_contributions
 from hn_utils.contributions.tall_matrix import TallMatrix
@@ -44,6 +43,7 @@ from hn_utils.models.hooked_model import Subject
 from hn_utils.models.scaling import Dose
 from hn_utils.organism.__main__ import between
 from hn_utils.pipeline.planning.plan import plan
+from hn_utils.pipeline.steps import run
 from hn_utils.probing.l1_path import c_grid, l1_path, objective
 from hn_utils.questions.items import BEHAVIOURS
 from hn_utils.questions.question import Question

@@ -19,6 +19,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from hn_utils.stats.drawn import draw_with
+
 if TYPE_CHECKING:
     from hn_utils.contributions.collect import Collected, collect
     from hn_utils.models.load import load, wrap
@@ -47,6 +49,8 @@ __all__ = [
     "plan",
     "wrap",
 ]
+draw_with(lambda: import_module(f"{__name__}.report.plots"))
+
 # Where each name lives. No module may be called as a function here is: once imported, it would stand in its place.
 HOMES = {
     "load": "models.load",

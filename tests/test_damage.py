@@ -31,8 +31,8 @@ from hn_utils.questions.question_sets import load_questions
 from hn_utils.steering import broken, graded, replies
 from hn_utils.storage import cache, ledger
 from hn_utils.storage.cache import Stage, cached, cached_whole, header_of
-from hn_utils.storage.cache_report import VERSIONS
 from hn_utils.storage.ledger import Ledger
+from hn_utils.storage.stages import stage_versions
 from hn_utils.study import Sampling
 
 quickly = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -301,7 +301,7 @@ def test_another_dtype_or_device_is_another(changed, root, saved, subject, study
 def test_another_stage_version_is_another(root, saved, subject, study, monkeypatch):
     walk(subject, study)
     saved.clear()
-    for module in (responses, contributions, l1_path, probe, baselines, replies, broken, graded, selected):
+    for module in (sampling, cett, l1_path, probe, baselines, replies, broken, graded, selected_null):
         monkeypatch.setattr(module, "VERSION", 99)
     walk(subject, study)
     assert sorted(saved) == ALL
@@ -343,9 +343,9 @@ def lines(capsys, *options: str) -> list[str]:
 def test_every_stage_of_the_package_is_known_to_the_command():
     sources = Path(cache.__file__).parents[1].rglob("*.py")
     named = {found for source in sources for found in stages_in(source.read_text())}
-    assert named == VERSIONS.keys()
-    assert VERSIONS["stability"] == [stability.VERSION, l1_path.VERSION]
-    assert VERSIONS["selected"] == [selected_null.VERSION, l1_path.VERSION]
+    assert named == stage_versions().keys()
+    assert stage_versions()["stability"] == [stability.VERSION, l1_path.VERSION]
+    assert stage_versions()["selected"] == [selected_null.VERSION, l1_path.VERSION]
 
 
 def stages_in(source: str) -> list[str]:
@@ -359,7 +359,7 @@ def test_it_lists_verifies_and_prunes(root, told, monkeypatch, capsys):
     card = root.parent / "runs" / "mine" / "h_neurons.json"
     card.parent.mkdir(parents=True)
     CARD.save(card)
-    about = {"version": VERSIONS["responses"], "model": CARD.fingerprint, "dtype": "float32", "device": "cpu"}
+    about = {"version": stage_versions()["responses"], "model": CARD.fingerprint, "dtype": "float32", "device": "cpu"}
 
     def compute(some: list[int]) -> list[dict]:
         return [{"text": "x" * 1_000} for _ in some]

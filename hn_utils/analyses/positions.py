@@ -29,8 +29,9 @@ from hn_utils.questions.question import SPLITS
 from hn_utils.stats.bootstrap import Estimate, beyond_random, bootstrap
 from hn_utils.stats.metrics import auroc
 from hn_utils.storage.cache import cached
+from hn_utils.storage.stages import register_stage
 
-VERSION = 2
+VERSION = register_stage("positions", 2)
 MOST_BEFORE, MOST_WITHIN = 6, 6  # tokens between question and answer, and of the answer, that are shown
 N_SETS = 20
 NONE = -1

@@ -19,9 +19,10 @@ from hn_utils.models.hooked_model import Subject
 from hn_utils.questions.question import Question, check_ids
 from hn_utils.storage.cache import cached, gc_paused
 from hn_utils.storage.progress import tell_once
+from hn_utils.storage.stages import register_stage
 from hn_utils.study import Study
 
-VERSION = 2
+VERSION = register_stage("responses", 2)
 
 
 class NothingConsistent(ValueError):

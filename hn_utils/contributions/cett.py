@@ -16,9 +16,10 @@ from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.models.checks import require_finite
 from hn_utils.models.hooked_model import Subject
 from hn_utils.storage.cache import cached
+from hn_utils.storage.stages import register_stage
 from hn_utils.study import Study
 
-VERSION = 3
+VERSION = register_stage("contributions", 3)
 EPSILON = 1e-8
 REGIONS = ("answer", "other", "before", "body")
 EXAMPLES_PER_SHARD = 64

@@ -15,6 +15,7 @@ from hn_utils.models.hooked_model import LOADED, Subject
 from hn_utils.origins.transfer import Drift, Transfer, drift, require_same_shape, transfer
 from hn_utils.probing.find import Found, beyond_fits
 from hn_utils.stats.bootstrap import Estimate
+from hn_utils.stats.drawn import figure_of
 from hn_utils.stats.tables import Tabled
 from hn_utils.study import check_given
 
@@ -74,9 +75,7 @@ class Origins(Tabled):
 
     def plot(self) -> go.Figure:
         """The timeline, with picks on shuffled labels and confidence beside the H-Neurons."""
-        from hn_utils.report.plots import timeline
-
-        return timeline(self.timeline)
+        return figure_of("timeline", self.timeline)
 
 
 def look_back(found: Found, base: str | Path | Subject = "", **settings: Any) -> Origins:

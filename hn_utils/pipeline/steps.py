@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import hn_utils as hn
 from hn_utils import analyses
+from hn_utils.contributions.collect import collect
 from hn_utils.models.hooked_model import weights_at_rest
+from hn_utils.models.load import load
+from hn_utils.origins.look_back import look_back
 from hn_utils.pipeline.beforehand import check_run
 from hn_utils.planted import planted_in
+from hn_utils.probing.find import find
 from hn_utils.report.report import findings, page, summary
 from hn_utils.stats.tables import counted
+from hn_utils.steering.dose_response import dose_response
 from hn_utils.steering.verdicts import outermost_told, verdicts
 from hn_utils.storage.cache import write_whole
 from hn_utils.storage.run_folders import claimed, require_own
@@ -28,8 +32,8 @@ def run(study: Study, out: Path) -> Path:
     claimed(out, study)
     if not study.base:
         print(f"{study.name} names no base model: where the H-Neurons come from is not asked")
-    model = hn.load(study)
-    found = hn.find(hn.collect(model))
+    model = load(study)
+    found = find(collect(model))
     found.card.save(out / "h_neurons.json")
     print(f"{counted(len(found.card.rows), 'H-Neuron')} ({found.card.per_mille:.2f} per mille): {found.probe.reason}")
     compared = analyses.compare(found)
@@ -44,13 +48,13 @@ def run(study: Study, out: Path) -> Path:
     if recovered is not None:
         print(f"  planted: {recovered}")
     day = analyses.everyday(found)
-    intervened = hn.dose_response(model, found)
+    intervened = dose_response(model, found)
     for curves in (intervened.behaviours, intervened.capability):
         for behaviour, verdict in verdicts(curves).items():
             own, beyond = curves[behaviour].slope(), curves[behaviour].slope_beyond_control()
             print(f"  {behaviour:20} {own} points per alpha, beyond its control {beyond}: {verdict}")
         print(f"  {outermost_told(curves)}")
-    origins = hn.look_back(found) if study.base else None
+    origins = look_back(found) if study.base else None
     for t in origins.timeline if origins else ():
         print(f"  {t.model:12} {t.n_right} right {t.n_wrong} wrong  {t}")
     made = findings(found, day, intervened, origins)

@@ -21,9 +21,10 @@ from hn_utils.questions.reading.same_answer import words
 from hn_utils.stats.bootstrap import Estimate, auroc_difference, bootstrap
 from hn_utils.stats.metrics import auroc, mean
 from hn_utils.storage.cache import cached
+from hn_utils.storage.stages import register_stage
 from hn_utils.study import Study
 
-VERSION = 2
+VERSION = register_stage("readings", 2)
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # C of an L2 probe, chosen on validation
 BLOCK = 2**23  # numbers of a block of columns: 32 MB in float32
 CALIPER = 0.1  # of the standard deviation of confidence, within which two answers count as equally sure

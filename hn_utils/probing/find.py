@@ -32,6 +32,7 @@ from hn_utils.probing.probe import (
 from hn_utils.probing.selected_null import Selection
 from hn_utils.questions.reading.same_answer import normalise
 from hn_utils.stats.bootstrap import Estimate, auroc_difference, beyond_random, bootstrap, spread
+from hn_utils.stats.drawn import figure_of
 from hn_utils.stats.metrics import accuracy, auroc, average_precision
 from hn_utils.stats.neuron_sets import Match, loud_sets, random_sets
 from hn_utils.stats.rank_test import sets_needed, two_sided_rank_p
@@ -185,9 +186,7 @@ class Found(Tabled):
 
     def plot(self) -> go.Figure:
         """The same as a figure."""
-        from hn_utils.report.plots import detection
-
-        return detection(self, self.detections)
+        return figure_of("detection", self, self.detections)
 
 
 def find(answers: Collected, region: str = "answer", other: str | None = "other", **settings: Any) -> Found:

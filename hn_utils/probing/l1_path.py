@@ -36,8 +36,9 @@ from threadpoolctl import ThreadpoolController
 
 from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.storage.cache import cached_whole
+from hn_utils.storage.stages import register_stage
 
-VERSION = 5
+VERSION = register_stage("paths", 5)
 TOLERANCE = 1e-4  # largest violation of optimality that a fit may have
 EXACT = 1e-7  # what is aimed at on the few columns,
 ROUGH = 0.1  # and first, to see whether they suffice

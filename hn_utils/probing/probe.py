@@ -20,12 +20,13 @@ from hn_utils.stats.bootstrap import Estimate, bootstrap
 from hn_utils.stats.metrics import accuracy, auroc, average_precision
 from hn_utils.stats.tables import Tabled, counted
 from hn_utils.storage.cache import cached, key_hash, write_whole
+from hn_utils.storage.stages import register_stage
 from hn_utils.study import Study, check_types
 
 if TYPE_CHECKING:
     from hn_utils.models.hooked_model import Subject
 
-VERSION = 1  # of a refit
+VERSION = register_stage("refits", 1)
 
 
 class NoHNeurons(ValueError):

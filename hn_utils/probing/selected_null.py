@@ -23,8 +23,9 @@ from hn_utils.probing.l1_path import NOBODY, Fit, short_paths
 from hn_utils.probing.l1_path import VERSION as PATH_VERSION
 from hn_utils.stats.rank_test import shuffled
 from hn_utils.storage.cache import cached
+from hn_utils.storage.stages import register_stage
 
-VERSION = 1
+VERSION = register_stage("selected", 1, PATH_VERSION)
 AT_ONCE = 20  # shuffles side by side
 
 

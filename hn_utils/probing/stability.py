@@ -20,8 +20,9 @@ from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.probing.l1_path import VERSION as PATH_VERSION
 from hn_utils.probing.l1_path import l1_path
 from hn_utils.storage.cache import cached
+from hn_utils.storage.stages import register_stage
 
-VERSION = 1
+VERSION = register_stage("stability", 1, PATH_VERSION)
 N_PAIRS = 10  # pairs of complementary halves
 THRESHOLD = 0.75
 INTERCHANGEABLE = 0.7  # Pearson's r

@@ -11,9 +11,11 @@ from hn_utils.models.hooked_model import Subject
 from hn_utils.steering.outcomes import Reply
 from hn_utils.steering.repetition import repeats_itself
 from hn_utils.storage.cache import cached
+from hn_utils.storage.stages import register_stage
 from hn_utils.study import Sampling, Study
 
-VERSION = 1
+VERSION = register_stage("likelihood", 1)
+register_stage("own-likelihood", VERSION)
 DRAWS = 4  # of the model's own replies to each prompt
 SHARE = 0.01  # of its own replies that count as unlikely
 

@@ -18,6 +18,7 @@ from hn_utils.probing.probe import HNeurons
 from hn_utils.questions.items import CAPABILITY, Item, behaviour_called, own_items
 from hn_utils.questions.question import Text
 from hn_utils.questions.question_sets import load_items, question_set
+from hn_utils.stats.drawn import figure_of
 from hn_utils.stats.neuron_sets import Control, control_of, loud_sets
 from hn_utils.stats.rank_test import sets_needed
 from hn_utils.stats.tables import Tabled, counted
@@ -115,9 +116,7 @@ class Intervened(Tabled):
 
     def plot(self) -> go.Figure:
         """The curves, each with those of random sets beside it."""
-        from hn_utils.report.plots import dose_response
-
-        return dose_response(self.curves, self.card)
+        return figure_of("dose_response", self.curves, self.card)
 
 
 def dose_response(

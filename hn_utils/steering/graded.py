@@ -14,9 +14,10 @@ from hn_utils.models.scaling import Dose, dosed
 from hn_utils.questions.items import Item
 from hn_utils.steering.replies import by_dose, conversation, replies_of_own_length
 from hn_utils.storage.cache import cached
+from hn_utils.storage.stages import register_stage
 from hn_utils.study import Study
 
-VERSION = 1
+VERSION = register_stage("log-odds", 1)
 
 
 def log_odds(

@@ -16,9 +16,11 @@ from hn_utils.steering.broken import broken
 from hn_utils.steering.outcomes import Reply, states_truth
 from hn_utils.storage.cache import cached, key_hash
 from hn_utils.storage.progress import tell_once
+from hn_utils.storage.stages import register_stage
 from hn_utils.study import Sampling, Study
 
-VERSION = 4
+VERSION = register_stage("replies", 4)
+register_stage("text-loss", VERSION)
 
 
 def conversation(subject: Subject, items: Sequence[Item], study: Study) -> list[list[dict[str, str]]]:

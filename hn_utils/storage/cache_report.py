@@ -9,32 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hn_utils.analyses import positions
-from hn_utils.answers import sampling
-from hn_utils.contributions import cett
-from hn_utils.probing import baselines, l1_path, probe, selected_null, stability
-from hn_utils.probing.probe import HNeurons
-from hn_utils.steering import broken, graded, replies
 from hn_utils.storage.cache import header_of, sound, there
 from hn_utils.storage.ledger import Ledger, key_in, whole_lines
 from hn_utils.storage.paths import ROOT, cache_root, runs_root
 from hn_utils.storage.progress import progress
+from hn_utils.storage.stages import stage_versions
 
-VERSIONS: dict[str, Any] = {
-    "responses": sampling.VERSION,
-    "contributions": cett.VERSION,
-    "paths": l1_path.VERSION,
-    "refits": probe.VERSION,
-    "selected": [selected_null.VERSION, l1_path.VERSION],
-    "stability": [stability.VERSION, l1_path.VERSION],
-    "readings": baselines.VERSION,
-    "replies": replies.VERSION,
-    "text-loss": replies.VERSION,
-    "own-likelihood": broken.VERSION,
-    "likelihood": broken.VERSION,
-    "log-odds": graded.VERSION,
-    "positions": positions.VERSION,
-}
 OUTDATED = "outdated"
 ABANDONED = 3_600  # seconds after which nobody is still writing a file
 
@@ -90,7 +70,8 @@ def settings_in(found: list[dict[str, Any]]) -> dict[str, Any]:
 
 def is_outdated(stage: str, settings: dict[str, Any]) -> bool:
     """Did another version of this stage compute it? A stage that is not known here is nobody's to judge."""
-    return stage in VERSIONS and "version" in settings and settings["version"] != VERSIONS[stage]
+    current = stage_versions().get(stage)
+    return current is not None and settings.get("version", current) != current
 
 
 def model_names() -> dict[str, str]:
@@ -98,10 +79,10 @@ def model_names() -> dict[str, str]:
     names = {}
     for card in [ROOT / "figures" / "h_neurons.json", *runs_root().glob("*/h_neurons.json")]:
         try:
-            found = HNeurons.read(card)
-        except (OSError, ValueError):
+            found = json.loads(card.read_text(encoding="utf-8"))
+            names[found["fingerprint"]] = f"{found['model']} of {found['study']}"
+        except (OSError, ValueError, KeyError, TypeError):  # no card, or a damaged one
             continue
-        names[found.fingerprint] = f"{found.model} of {found.study}"
     return names
 
 
