@@ -36,7 +36,8 @@ from threadpoolctl import threadpool_limits
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging
 
-from hn_utils.answers.sampling import Example, prompts_of
+from hn_utils.answers.examples import Example
+from hn_utils.answers.sampling import prompts_of
 from hn_utils.contributions.cett import capture, mean_contributions
 from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.models.hooked_model import Subject

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 from hn_utils.stats.drawn import draw_with
 
 if TYPE_CHECKING:
-    from hn_utils.contributions.collect import Collected, collect
+    from hn_utils.contributions.collect import collect
+    from hn_utils.contributions.collected import Collected
     from hn_utils.models.load import load, wrap
     from hn_utils.origins.look_back import Origins, look_back
     from hn_utils.pipeline.planning.plan import Plan, plan

@@ -13,7 +13,7 @@ from hn_utils.pipeline.steps import run
 from hn_utils.questions.published.audit import audit
 from hn_utils.storage.cache_report import checking, listing
 from hn_utils.storage.paths import expanded_path, runs_root, set_to
-from hn_utils.storage.printable import visible
+from hn_utils.storage.progress import visible
 from hn_utils.study import PRESETS, load_study
 from hn_utils.sweeps.sweep_file import read_sweep
 

@@ -33,7 +33,7 @@ from IPython.display import Markdown
 
 import hn_utils as hn
 from hn_utils import analyses
-from hn_utils.answers.sampling import drop_counts
+from hn_utils.answers.examples import drop_counts
 from hn_utils.course.exercises import check, debrief, yours
 from hn_utils.organism.seeds import shipped
 from hn_utils.origins.transfer import CONTROLS, N_PERMUTATIONS

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from shapes import Shape
 
-from hn_utils.answers.sampling import Example
+from hn_utils.answers.examples import Example
 from hn_utils.contributions.cett import Contributions, by_region
-from hn_utils.contributions.collect import Collected
+from hn_utils.contributions.collected import Collected
 from hn_utils.questions.question import Question
 from hn_utils.study import load_study
 

@@ -14,10 +14,10 @@ from transformers import AutoModelForCausalLM
 import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.analyses import other_judges
+from hn_utils.answers.examples import Example
 from hn_utils.answers.judges import judge
-from hn_utils.answers.sampling import Example
 from hn_utils.contributions.cett import Contributions, by_region
-from hn_utils.contributions.collect import Collected
+from hn_utils.contributions.collected import Collected
 from hn_utils.models.scaling import Dose
 from hn_utils.probing.find import N_SELECTED
 from hn_utils.questions.made_up_world.asking import texts

@@ -15,8 +15,8 @@ import pytest
 import hn_utils as hn
 from hn_utils.__main__ import main
 from hn_utils.answers.chat_model import ChatModel
+from hn_utils.answers.examples import Example
 from hn_utils.answers.judges import chat_verdicts, judge
-from hn_utils.answers.sampling import Example
 from hn_utils.answers.server import address_of
 from hn_utils.contributions.cett import capture, token_contributions
 from hn_utils.contributions.tall_matrix import TallMatrix

@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from transformers import AutoModelForCausalLM
 
-from hn_utils.answers.sampling import Example
+from hn_utils.answers.examples import Example
 from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.probing.baselines import (
     Added,

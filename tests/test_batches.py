@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hn_utils.analyses.positions import read_rows
-from hn_utils.answers.sampling import Example
+from hn_utils.answers.examples import Example
 from hn_utils.contributions.cett import mean_contributions, token_contributions
 from hn_utils.models import batches
 from hn_utils.models.batches import pieces

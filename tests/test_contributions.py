@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from hn_utils.answers.sampling import Example
+from hn_utils.answers.examples import Example
 from hn_utils.contributions.cett import REGIONS, capture, contribution, mean_contributions
 from hn_utils.questions.question import Question
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from hn_utils.answers.sampling import build_example, prompts_of, sample_responses
+from hn_utils.answers.examples import build_example
+from hn_utils.answers.sampling import prompts_of, sample_responses
 from hn_utils.contributions.cett import capture
 from hn_utils.models.scaling import UNSCALED, Dose, dosed
 from hn_utils.probing.baselines import read

@@ -13,7 +13,7 @@ from families import FAMILIES, make_checkpoint, never_cut, published_files, with
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
 import hn_utils as hn
-from hn_utils.answers.sampling import Example
+from hn_utils.answers.examples import Example
 from hn_utils.contributions.cett import mean_contributions
 from hn_utils.models.hooked_model import Subject
 from hn_utils.probing import find

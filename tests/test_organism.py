@@ -29,7 +29,7 @@ from hn_utils.organism.train import (
 from hn_utils.questions.items import BEHAVIOURS
 from hn_utils.questions.made_up_world.asking import facts_of, items, questions
 from hn_utils.questions.made_up_world.world import ATTRIBUTES, GUESSES_CUSTOM, KEEPS_CUSTOM, make_world
-from hn_utils.report.comparison import DETECTORS
+from hn_utils.report.measures import DETECTORS
 from hn_utils.storage.paths import DATA
 from hn_utils.study import ORGANISM
 

@@ -16,9 +16,9 @@ from hn_utils.analyses import crossing, permission, permission_probes
 from hn_utils.analyses.crossing import CELLS, Crossed, equally_sure, own_twins, require_cells, sure_of_it
 from hn_utils.analyses.domains import Fits
 from hn_utils.analyses.permission import CONTRASTS, LARGE, cell_means, least_cases, worded
-from hn_utils.answers.sampling import Example, Response
+from hn_utils.answers.examples import Example, Response
 from hn_utils.contributions.cett import Contributions, by_region
-from hn_utils.contributions.collect import Collected
+from hn_utils.contributions.collected import Collected
 from hn_utils.probing.probe import unpenalised
 from hn_utils.questions.made_up_world.asking import allowed_or_restricted, questions
 from hn_utils.questions.made_up_world.wordings import MARKERS

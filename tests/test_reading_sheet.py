@@ -7,8 +7,8 @@ import csv
 import numpy as np
 import pytest
 
+from hn_utils.answers.examples import Response
 from hn_utils.answers.reading_sheet import kappa_of, read_sheet, write_sheet
-from hn_utils.answers.sampling import Response
 from hn_utils.questions.question import Question
 
 ASKED = [Question(str(i), f"Who wrote book {i}?", (f"Author {i}",), str(i)) for i in range(12)]

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hn_utils.answers.sampling import Response, build_example, prompts_of, sample_responses
+from hn_utils.answers.examples import Response, build_example
+from hn_utils.answers.sampling import prompts_of, sample_responses
 from hn_utils.contributions import cett
 from hn_utils.models.hooked_model import Subject
 from hn_utils.models.scaling import UNSCALED, Dose

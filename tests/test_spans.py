@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hn_utils.answers.sampling import Response, build_examples
+from hn_utils.answers.examples import Response
+from hn_utils.answers.sampling import build_examples
 from hn_utils.questions.question_sets import load_questions
 from hn_utils.storage.progress import tell_once
 

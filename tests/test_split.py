@@ -16,7 +16,7 @@ from families import make_checkpoint
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoModelForCausalLM
 
-from hn_utils.answers.sampling import Example
+from hn_utils.answers.examples import Example
 from hn_utils.contributions.cett import mean_contributions
 from hn_utils.models.hooked_model import Subject
 from hn_utils.questions.question import Question

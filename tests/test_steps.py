@@ -11,8 +11,8 @@ import pytest
 import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.__main__ import main
-from hn_utils.answers.sampling import drop_counts
-from hn_utils.contributions.collect import balanced
+from hn_utils.answers.examples import drop_counts
+from hn_utils.contributions.collected import balanced
 from hn_utils.models.hooked_model import Subject
 from hn_utils.probing.find import N_SELECTED
 from hn_utils.questions.question_sets import load_questions

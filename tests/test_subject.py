@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from hn_utils.analyses.positions import read_rows
-from hn_utils.answers.sampling import Example
+from hn_utils.answers.examples import Example
 from hn_utils.contributions.cett import mean_contributions, token_contributions
 from hn_utils.models.booting import read_tokenizer
 from hn_utils.models.hooked_model import Subject, weights_at_rest

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from hn_utils.answers.examples import NothingConsistent, drop_counts
 from hn_utils.answers.judges import judge
-from hn_utils.answers.sampling import NothingConsistent, build_examples, drop_counts, sample_responses, written
+from hn_utils.answers.sampling import build_examples, sample_responses, written
 from hn_utils.answers.spans import first_sentence
 from hn_utils.answers.thoughts import answer_start, n_thought, without_thought
 from hn_utils.questions.question_sets import load_questions

@@ -21,8 +21,7 @@ from hn_utils.report.explorer import COLOURS, Shown, filled
 from hn_utils.report.gallery import Gallery
 from hn_utils.report.opening import opening
 from hn_utils.report.plots.style import printable, styled
-from hn_utils.storage.printable import visible
-from hn_utils.storage.progress import tell
+from hn_utils.storage.progress import tell, visible
 from hn_utils.study import load_study
 
 COMMITTED = Path(__file__).resolve().parents[1] / "figures" / "explorer.html"

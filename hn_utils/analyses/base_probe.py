@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hn_utils.analyses.domains import MIN_TO_TRAIN
-from hn_utils.answers.sampling import NothingConsistent
-from hn_utils.contributions.collect import Collected, ask_base
+from hn_utils.answers.examples import NothingConsistent
+from hn_utils.contributions.collect import ask_base
+from hn_utils.contributions.collected import Collected
 from hn_utils.models.hooked_model import Subject
 from hn_utils.probing.find import Found, fit_on
 from hn_utils.probing.probe import NoHNeurons, Probe, refit, three_vs_one

@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from hn_utils.answers.sampling import Example, Response, sample_responses
-from hn_utils.contributions.collect import Collected, answered
+from hn_utils.answers.examples import Example, Response
+from hn_utils.answers.sampling import sample_responses
+from hn_utils.contributions.collect import answered
+from hn_utils.contributions.collected import Collected
 from hn_utils.own_rows import present, rows_of
 from hn_utils.probing.baselines import CALIPER
 from hn_utils.probing.find import Found

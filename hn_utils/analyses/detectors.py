@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from hn_utils.answers.sampling import Example
-from hn_utils.contributions.collect import Collected
+from hn_utils.answers.examples import Example
+from hn_utils.contributions.collected import Collected
 from hn_utils.probing.baselines import Added, Scored, added, coordinates, l2_probe, read, residual_probe, share_by_kind
 from hn_utils.probing.find import Found, scores_of
 from hn_utils.probing.probe import Detection, detect, detection_table, row_of

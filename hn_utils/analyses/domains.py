@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from hn_utils.contributions.collect import Collected, balanced
+from hn_utils.contributions.collected import Collected, balanced
 from hn_utils.probing.find import fit_on
 from hn_utils.probing.l1_path import Fit
 from hn_utils.probing.probe import NoHNeurons, refit, refits, three_vs_one

@@ -9,7 +9,8 @@ from jaxtyping import Float
 from sklearn.linear_model import LogisticRegression
 
 from hn_utils.analyses.detectors import oracle, scored
-from hn_utils.contributions.collect import Collected, answered
+from hn_utils.contributions.collect import answered
+from hn_utils.contributions.collected import Collected
 from hn_utils.probing.baselines import Added, added, words_probe
 from hn_utils.probing.find import CONFIDENCE, SELECTED_NAMES, WORDS, Found, beyond_controls, probe_rows, scores_of
 from hn_utils.probing.probe import Detection, detect, row_of

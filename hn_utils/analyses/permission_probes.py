@@ -18,7 +18,7 @@ from scipy.stats import hypergeom
 
 from hn_utils.analyses.crossing import Crossed
 from hn_utils.analyses.domains import MIN_TO_TRAIN, Fits, beside_control
-from hn_utils.contributions.collect import Collected, later
+from hn_utils.contributions.collected import Collected, later
 from hn_utils.probing.find import Found, fit_on, scores_of
 from hn_utils.questions.items import Item, behaviour_called, plain_item
 from hn_utils.stats.bootstrap import Estimate, beyond_random, bootstrap, spread

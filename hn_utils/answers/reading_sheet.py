@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import cohen_kappa_score
 
-from hn_utils.answers.sampling import Response
+from hn_utils.answers.examples import Response
 from hn_utils.questions.question import Question
 from hn_utils.stats.bootstrap import Estimate, interval
 from hn_utils.stats.tables import Tabled

@@ -2,163 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from hn_utils.answers.reading_sheet import Agreement, read_sheet, write_sheet
-from hn_utils.answers.sampling import Example, Response, build_examples, drop_counts, sample_responses
-from hn_utils.contributions.cett import Contributions, Labelled, capture
+from hn_utils.answers.examples import Response
+from hn_utils.answers.sampling import build_examples, sample_responses
+from hn_utils.contributions.cett import capture
+from hn_utils.contributions.collected import Collected, later
 from hn_utils.models.hooked_model import LOADED, Subject
 from hn_utils.questions.question import STANDARD_TITLE, Question, own_questions, titles
 from hn_utils.questions.question_sets import load_questions, question_set, some_of_each
-from hn_utils.stats.tables import Tabled
-from hn_utils.study import Study, changed, check_given
-
-FIXED = ("instruct", "device", "dtype", "bits")  # settings that a model was loaded with
-
-
-def later(study: Study, settings: Mapping[str, Any]) -> Study:
-    """A study with settings that are given after its model was loaded. Raises ValueError if they come too late."""
-    late = [name for name in FIXED if name in settings]
-    if late:
-        raise ValueError(f"{', '.join(late)} belongs to loading: give it to hn.load, not to a step that follows")
-    return changed(study, **settings)
-
-
-@dataclass(frozen=True, repr=False)
-class Collected(Tabled):
-    """Judged answers and what every neuron contributed to those that are kept.
-
-    `questions`, `responses` and `examples` are aligned. `kept` are the examples with a label (1 for consistently made
-    up, 0 for consistently true), aligned with `contributions`, `labels`, `confidence` (mean log-probability of the
-    answer, nats) and `entities`. `parts` names each test set. `base` says that a base model was asked.
-    """
-
-    subject: Subject
-    study: Study
-    questions: list[Question]
-    responses: list[list[Response]]
-    examples: list[Example]
-    contributions: Contributions
-    parts: Mapping[str, str] = field(default_factory=lambda: {"standard": STANDARD_TITLE})
-    base: bool = False
-
-    @cached_property
-    def kept(self) -> list[Example]:
-        return [e for e in self.examples if e.label is not None]
-
-    @cached_property
-    def labels(self) -> np.ndarray:
-        return np.array([e.label for e in self.kept])
-
-    @cached_property
-    def confidence(self) -> np.ndarray:
-        return np.array([e.confidence for e in self.kept])
-
-    @cached_property
-    def entities(self) -> np.ndarray:
-        return np.array([e.question.entity for e in self.kept])
-
-    def rows(self, split: str, part: str = "standard") -> np.ndarray:
-        """Indices of the kept examples of one split and part."""
-        return np.flatnonzero([e.question.split == split and e.question.part == part for e in self.kept])
-
-    def training_rows(self) -> np.ndarray:
-        """The training examples, as many right as wrong."""
-        return balanced(self.rows("train"), self.labels, self.study.seed)
-
-    def test_rows(self, part: str) -> np.ndarray:
-        """A test set: its own answers. Answers about things that do not exist are set against true answers about
-        things of the same kinds that do (`exist`), or else of the standard set."""
-        rows = self.rows("test", part)
-        if part != "nonexist":
-            return rows
-        real = self.rows("test", "exist")
-        real = real if len(real) else self.rows("test")
-        return np.concatenate([rows[self.labels[rows] == 1], real[self.labels[real] == 0]])
-
-    def labelled(self, rows: np.ndarray, region: str) -> Labelled:
-        """Some kept examples, read at one region."""
-        return Labelled(self.contributions[rows].at(region), self.labels[rows], self.entities[rows])
-
-    @property
-    def headline(self) -> str:
-        right, wrong = (int((self.labels == label).sum()) for label in (0, 1))
-        return (
-            f"{len(self.questions):,} questions to {self.subject.short_name}, {len(self.responses[0])} answers each: "
-            f"{right:,} consistently right, {wrong:,} consistently wrong"
-        )
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """How many questions of each part were kept as right or wrong, or dropped and why."""
-        parts = dict.fromkeys(q.part for q in self.questions)
-        counts = {part: drop_counts([e for e in self.examples if e.question.part == part]) for part in parts}
-        return pd.DataFrame(counts).fillna(0).astype(int)
-
-    def sample_for_reading(self, n: int = 50, path: str | Path = "answers_to_read.csv") -> Path:
-        """Write a sheet of `n` answers to be labelled by reading: is the judge right on answers like these?
-
-        The verdicts do not stand in it. `agreement` reads it back. Raises ValueError if there are fewer answers."""
-        return write_sheet(path, self.questions, self.responses, n, self.study.seed)
-
-    def agreement(self, path: str | Path = "answers_to_read.csv") -> Agreement:
-        """How far the judge agrees with a sheet that was labelled: Cohen's kappa with its interval, and the answers on
-        which they differ. Raises ValueError for a sheet of other answers, or without any label."""
-        return read_sheet(path, self.responses)
-
-    def save(self, path: str | Path) -> None:
-        """Write questions and judged responses to a Parquet file; `load` reads them. Contributions are captured anew,
-        or read from the cache. Raises ValueError for a name that does not end in .parquet."""
-        if Path(path).suffix != ".parquet":
-            raise ValueError(f"path={str(path)!r} must end in .parquet, which is how answers are kept")
-        rows = [
-            {**asdict(q), "aliases": list(q.aliases), "strata": json.dumps(q.strata), "responses": list(map(asdict, r))}
-            for q, r in zip(self.questions, self.responses, strict=True)
-        ]
-        about = {"fingerprint": self.subject.fingerprint, "parts": dict(self.parts), "base": self.base}
-        header = {"answers": json.dumps({**about, "model": self.subject.name})}
-        pq.write_table(pa.Table.from_pylist(rows).replace_schema_metadata(header), path)
-
-    @classmethod
-    def load(cls, path: str | Path, model: Subject, **settings: Any) -> Collected:
-        """Read what `save` wrote, and capture the contributions. Raises ValueError if these are another model's answers
-        or none at all, OSError if there is no such file."""
-        check_given("model", model, Subject, LOADED)
-        try:
-            table = pq.read_table(path)
-        except (OSError, pa.ArrowException) as error:
-            told = str(error).partition("\n")[0]
-            raise OSError(
-                f"could not read the answers {path} ({told}): give the file that Collected.save wrote"
-            ) from error
-        about = json.loads((table.schema.metadata or {}).get(b"answers", b"{}"))
-        if about.get("fingerprint") != model.fingerprint:
-            whose = f"answers of {about['model']}" if about else "no answers that were saved here"
-            raise ValueError(f"{path} holds {whose}: load them with the model that gave them, not with {model.name}")
-        questions, responses = [], []
-        for row in table.to_pylist():
-            responses.append([Response(**response) for response in row.pop("responses")])
-            row |= {"aliases": tuple(row["aliases"]), "strata": json.loads(row["strata"])}
-            questions.append(Question(**row))
-        study = later(model.study, settings)
-        return captured(model, study, questions, responses, about["parts"], about["base"])
-
-
-def balanced(rows: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
-    """As many right as wrong rows, the surplus dropped at random."""
-    rng = np.random.default_rng(seed)
-    by_class = [rng.permutation(rows[labels[rows] == label]) for label in (0, 1)]
-    return np.sort(np.concatenate([rows[: min(map(len, by_class))] for rows in by_class]))
+from hn_utils.study import Study, check_given
 
 
 def collect(

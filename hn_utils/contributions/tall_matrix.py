@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from xxhash import xxh3_64_intdigest
 
-from hn_utils.storage.cache import digest
+from hn_utils.storage.files import digest
 
 HEIGHT, WIDTH = 128, 2**12  # rows and columns of a tile, which is held in float32: 2 MB, so that it stays near the core
 

@@ -29,10 +29,9 @@ from nbformat import NotebookNode
 
 from hn_utils.report.gallery import Gallery
 from hn_utils.report.pictures import NO_BROWSER, draw
-from hn_utils.storage.cache import digest
+from hn_utils.storage.files import digest
 from hn_utils.storage.paths import IN_A_CLONE, NOTEBOOKS, expanded, folder_of, set_to
-from hn_utils.storage.printable import visible
-from hn_utils.storage.progress import Screen, clock
+from hn_utils.storage.progress import Screen, clock, visible
 from hn_utils.storage.run_folders import COMMITTED, home, own_home
 from hn_utils.study import Study, load_study
 

@@ -12,7 +12,8 @@ from jaxtyping import Int
 
 from hn_utils.analyses.recovery import beside_loud, mean_contribution
 from hn_utils.answers.judges import judge
-from hn_utils.contributions.collect import Collected, collect
+from hn_utils.contributions.collect import collect
+from hn_utils.contributions.collected import Collected
 from hn_utils.models.hooked_model import Subject
 from hn_utils.models.scaling import UNSCALED, Dose
 from hn_utils.organism.gates import HEAD, Gate, listed

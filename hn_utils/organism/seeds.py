@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from hn_utils.report.comparison import AUROC, read_summary, side_by_side
+from hn_utils.report.comparison import read_summary, side_by_side
+from hn_utils.report.measures import AUROC
 from hn_utils.study import ORGANISM
 
 TABLE = ORGANISM / "seeds.csv"

@@ -13,7 +13,7 @@ import pandas as pd
 
 from hn_utils.organism.conditions import CONDITIONS
 from hn_utils.stats.bootstrap import Estimate
-from hn_utils.storage.cache import write_whole
+from hn_utils.storage.files import write_whole
 from hn_utils.storage.paths import DATA
 
 TABLE = DATA / "conditions" / "runs.json"

@@ -19,7 +19,7 @@ import numpy as np
 import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.analyses import Moment
-from hn_utils.answers.sampling import NothingConsistent
+from hn_utils.answers.examples import NothingConsistent
 from hn_utils.contributions.collect import gathered
 from hn_utils.models.hooked_model import Subject
 from hn_utils.organism.conditions import (
@@ -44,8 +44,9 @@ from hn_utils.questions.made_up_world.world import ATTRIBUTES
 from hn_utils.questions.question import STANDARD_TITLE
 from hn_utils.questions.question_sets import load_questions
 from hn_utils.questions.reading.same_answer import contains
-from hn_utils.report.comparison import AUROC, CONFIDENCE, DETECTORS, standard_aurocs
-from hn_utils.storage.cache import file_digest, write_whole
+from hn_utils.report.comparison import CONFIDENCE, standard_aurocs
+from hn_utils.report.measures import AUROC, DETECTORS
+from hn_utils.storage.files import file_digest, write_whole
 from hn_utils.study import BUNDLED, Study, changed
 
 SEEDS, WIDTHS = (1, 2, 3), (64, 32, 96)  # the first width is that of all conditions

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from hn_utils.answers.sampling import NothingConsistent
-from hn_utils.contributions.collect import Collected, ask_base, later
+from hn_utils.answers.examples import NothingConsistent
+from hn_utils.contributions.collect import ask_base
+from hn_utils.contributions.collected import Collected, later
 from hn_utils.models.hooked_model import LOADED, Subject
 from hn_utils.origins.transfer import Drift, Transfer, drift, require_same_shape, transfer
 from hn_utils.probing.find import Found, beyond_fits

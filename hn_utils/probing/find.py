@@ -12,7 +12,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from hn_utils.contributions.cett import Labelled
-from hn_utils.contributions.collect import Collected, later
+from hn_utils.contributions.collected import Collected, later
 from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.models.hooked_model import Subject
 from hn_utils.probing.baselines import words_probe

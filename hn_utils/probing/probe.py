@@ -19,7 +19,8 @@ from hn_utils.probing.l1_path import TOLERANCE, Fit, c_grid, cached_l1_path, che
 from hn_utils.stats.bootstrap import Estimate, bootstrap
 from hn_utils.stats.metrics import accuracy, auroc, average_precision
 from hn_utils.stats.tables import Tabled, counted
-from hn_utils.storage.cache import cached, key_hash, write_whole
+from hn_utils.storage.cache import cached, key_hash
+from hn_utils.storage.files import write_whole
 from hn_utils.storage.stages import register_stage
 from hn_utils.study import Study, check_types
 

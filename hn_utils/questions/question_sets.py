@@ -17,7 +17,8 @@ from hn_utils.questions.made_up_world import asking as organism
 from hn_utils.questions.published.sources import Row, read_file
 from hn_utils.questions.question import Question, Text, check_ids, own_questions, titles
 from hn_utils.questions.reading.same_answer import normalise
-from hn_utils.storage.cache import file_digest, gc_paused
+from hn_utils.storage.cache import gc_paused
+from hn_utils.storage.files import file_digest
 from hn_utils.study import FORMATS, Study, is_file
 
 

@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Int
 
 from hn_utils.analyses import recover
-from hn_utils.answers.sampling import representative
+from hn_utils.answers.examples import representative
 from hn_utils.contributions.cett import token_contributions
-from hn_utils.contributions.collect import Collected
+from hn_utils.contributions.collected import Collected
 from hn_utils.models.scaling import Dose
 from hn_utils.origins.transfer import Drift
 from hn_utils.planted import planted_in
@@ -35,7 +35,7 @@ from hn_utils.steering.dose_response import Intervened
 from hn_utils.steering.outcomes import outcomes
 from hn_utils.steering.replies import conversation, replies_at
 from hn_utils.steering.verdicts import verdicts
-from hn_utils.storage.printable import visible
+from hn_utils.storage.progress import visible
 from hn_utils.study import Study
 
 TEMPLATE = Path(__file__).with_name("explorer.html")

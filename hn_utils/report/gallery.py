@@ -14,7 +14,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from hn_utils.planted import planted_in
-from hn_utils.storage.cache import digest
+from hn_utils.storage.files import digest
 from hn_utils.storage.run_folders import own_home
 from hn_utils.study import Study
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from hn_utils import analyses
 from hn_utils.analyses import Compared, Everyday, Recovery
-from hn_utils.contributions.collect import Collected
+from hn_utils.contributions.collected import Collected
 from hn_utils.origins.look_back import Origins
 from hn_utils.origins.transfer import DID_NOT_MOVE, TOO_FEW, Drift, Transfer
 from hn_utils.probing.find import Found, aurocs, beyond_controls, scores_of

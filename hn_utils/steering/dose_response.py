@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from hn_utils.contributions.collect import later
+from hn_utils.contributions.collected import later
 from hn_utils.models.hooked_model import LOADED, Subject
 from hn_utils.models.scaling import Dose
 from hn_utils.probing.find import Found

@@ -9,9 +9,7 @@ appear under their name only when complete; two processes that compute the same 
 
 from __future__ import annotations
 
-import errno
 import gc
-import hashlib
 import json
 import os
 import tempfile
@@ -30,23 +28,13 @@ import pyarrow.parquet as pq
 from jaxtyping import Int
 from safetensors import safe_open
 from safetensors.numpy import save_file
-from xxhash import xxh3_128, xxh3_128_hexdigest
 
+from hn_utils.storage.files import digest, file_digest, room_in, there
 from hn_utils.storage.paths import cache_root
 from hn_utils.storage.progress import progress, tell
 
 Arrays = dict[str, np.ndarray]
 Records = list[dict[str, Any]]
-
-
-def digest(content: bytes) -> str:
-    """A hash that notices accidents, at the speed of memory; it is no seal against forgery."""
-    return xxh3_128_hexdigest(content)
-
-
-def file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, xxh3_128).hexdigest()
 
 
 def mapped(path: Path) -> Arrays:
@@ -97,46 +85,6 @@ def sound(path: Path) -> bool:
         return file_digest(path) == path.name.split(".")[1] and bool(header_of(path)["items"])
     except Exception:  # whatever a damaged file makes a reader raise
         return False
-
-
-@contextmanager
-def room_in(folder: Path) -> Iterator[None]:
-    """Raises OSError that says what to do if a file cannot be written there."""
-    try:
-        yield
-    except Exception as error:  # safetensors has an error of its own for a full disk
-        full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
-        if not full and not isinstance(error, OSError):
-            raise
-        told = "its disk is full" if full else (getattr(error, "strerror", None) or str(error))
-        raise OSError(
-            f"cache folder {folder} is not writable ({told}): {'make room there, or ' * full}set HN_CACHE to a folder "
-            "that is; what was computed before is kept"
-        ) from error
-
-
-def there(path: Path) -> bool:
-    """Is there such a file? Raises OSError if it may not be read: that is no damage."""
-    try:
-        path.open("rb").close()
-    except FileNotFoundError:
-        return False
-    except PermissionError as error:
-        raise OSError(
-            f"cache file {path} may not be read ({error.strerror}): give yourself that permission, or set HN_CACHE to "
-            "another folder; the file was left as it is"
-        ) from error
-    return True
-
-
-def write_whole(path: str | Path, text: str) -> None:
-    """Write a text file that is there whole or, if the process dies in between, as it was before."""
-    part = Path(path).with_name(f".partial-{uuid4().hex}")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 class NotKept(LookupError):

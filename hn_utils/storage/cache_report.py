@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hn_utils.storage.cache import header_of, sound, there
+from hn_utils.storage.cache import header_of, sound
+from hn_utils.storage.files import there
 from hn_utils.storage.ledger import Ledger, key_in, whole_lines
 from hn_utils.storage.paths import ROOT, cache_root, runs_root
 from hn_utils.storage.progress import progress

@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from hn_utils.storage.cache import digest, room_in, there, write_whole
+from hn_utils.storage.files import digest, room_in, there, write_whole
 from hn_utils.storage.paths import cache_root
 from hn_utils.storage.progress import tell
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -19,16 +20,13 @@ from typing import Any, TypeVar
 
 from tqdm.auto import tqdm
 
-from hn_utils.storage.paths import set_to
-from hn_utils.storage.printable import visible
-
 T = TypeVar("T")
 EVERY = 30.0  # seconds between two lines where nobody watches a terminal
 
 
 def told() -> Path | None:
     """The folder in which the terminal looks, if this is not its own process."""
-    folder = set_to("HN_PROGRESS")
+    folder = os.environ.get("HN_PROGRESS")
     return Path(folder) if folder else None
 
 
@@ -101,3 +99,13 @@ class Screen:
 
 def clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+# Control characters but tab and line feed (among them ANSI's escape), marks that change the direction of writing (other
+# than letters, which have a direction of their own), and halves of characters, which no file can hold.
+COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    """The same text, each character that is a command replaced by a mark."""
+    return COMMANDS.sub("\ufffd", text)

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from hn_utils.storage.cache import write_whole
+from hn_utils.storage.files import write_whole
 from hn_utils.storage.paths import IN_A_CLONE, ROOT, runs_root
 from hn_utils.study import BUNDLED, OWN_FILES, Study, is_file, read_record
 

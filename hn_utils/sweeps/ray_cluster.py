@@ -15,8 +15,9 @@ from typing import Any
 
 from hn_utils.storage.progress import tell
 from hn_utils.study import Study
-from hn_utils.sweeps.running import Ended, Running, carry_out, code_version
+from hn_utils.sweeps.running import Running
 from hn_utils.sweeps.sweep_file import Resources
+from hn_utils.sweeps.task import Ended, carry_out, code_version
 
 LOOK = 1.0  # seconds between two looks at what has ended
 ANSWER = 10.0  # seconds that a cluster may take to answer

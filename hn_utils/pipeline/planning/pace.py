@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from hn_utils.answers.sampling import Example
+from hn_utils.answers.examples import Example
 from hn_utils.contributions.cett import mean_contributions
 from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.models.hub import explained

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from hn_utils.answers.sampling import Example, NothingConsistent, build_examples, prompts_of, sample_responses
+from hn_utils.answers.examples import Example, NothingConsistent
+from hn_utils.answers.sampling import build_examples, prompts_of, sample_responses
 from hn_utils.contributions.cett import EXAMPLES_PER_SHARD, REGIONS, capture
-from hn_utils.contributions.collect import Collected
+from hn_utils.contributions.collected import Collected
 from hn_utils.models.weightless import Absent
 from hn_utils.pipeline.planning.work import Work, comparing, reading, writing
 from hn_utils.probing.baselines import read as readings_of

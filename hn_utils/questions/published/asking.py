@@ -24,7 +24,7 @@ from hn_utils.questions.question import (
     tell_shared_answers,
 )
 from hn_utils.questions.reading.same_answer import normalise
-from hn_utils.storage.cache import file_digest
+from hn_utils.storage.files import file_digest
 from hn_utils.study import Study, check_types, is_file
 
 N_NONEXIST = 400

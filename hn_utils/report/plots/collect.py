@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from plotly.subplots import make_subplots
 
-from hn_utils.contributions.collect import Collected
+from hn_utils.contributions.collected import Collected
 from hn_utils.report.plots.style import FALSE, OTHER, TRUE, line, log_axis, neuron_name, printable, styled
 from hn_utils.stats.bootstrap import bootstrap
 from hn_utils.stats.metrics import mean

@@ -1,0 +1,63 @@
+"""Files that are whole or not there, and the hashes by which they are known."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from xxhash import xxh3_128, xxh3_128_hexdigest
+
+
+def digest(content: bytes) -> str:
+    """A hash that notices accidents, at the speed of memory; it is no seal against forgery."""
+    return xxh3_128_hexdigest(content)
+
+
+def file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, xxh3_128).hexdigest()
+
+
+@contextmanager
+def room_in(folder: Path) -> Iterator[None]:
+    """Raises OSError that says what to do if a file cannot be written there."""
+    try:
+        yield
+    except Exception as error:  # safetensors has an error of its own for a full disk
+        full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+        if not full and not isinstance(error, OSError):
+            raise
+        told = "its disk is full" if full else (getattr(error, "strerror", None) or str(error))
+        raise OSError(
+            f"cache folder {folder} is not writable ({told}): {'make room there, or ' * full}set HN_CACHE to a folder "
+            "that is; what was computed before is kept"
+        ) from error
+
+
+def there(path: Path) -> bool:
+    """Is there such a file? Raises OSError if it may not be read: that is no damage."""
+    try:
+        path.open("rb").close()
+    except FileNotFoundError:
+        return False
+    except PermissionError as error:
+        raise OSError(
+            f"cache file {path} may not be read ({error.strerror}): give yourself that permission, or set HN_CACHE to "
+            "another folder; the file was left as it is"
+        ) from error
+    return True
+
+
+def write_whole(path: str | Path, text: str) -> None:
+    """Write a text file that is there whole or, if the process dies in between, as it was before."""
+    part = Path(path).with_name(f".partial-{uuid4().hex}")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
