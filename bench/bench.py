@@ -52,7 +52,7 @@ from hn_utils.questions.question_sets import load_questions, question_set
 from hn_utils.report import plots
 from hn_utils.report.gallery import Gallery
 from hn_utils.report.pictures import draw
-from hn_utils.steering.dose_response import few_of_each
+from hn_utils.steering.measure import few_of_each
 from hn_utils.steering.replies import replies_at
 from hn_utils.storage.cache import Stage
 from hn_utils.study import BUNDLED, load_study

@@ -40,7 +40,7 @@ from hn_utils.questions.items import CAPABILITY, behaviour_called
 from hn_utils.questions.question_sets import load_items
 from hn_utils.report import plots
 from hn_utils.report.gallery import Gallery
-from hn_utils.steering.curves import curves_of
+from hn_utils.steering.measure import curves_of
 from hn_utils.steering.slopes import CONTROL_ALPHAS
 from hn_utils.steering.verdicts import detectable, outermost_told, verdicts
 

@@ -33,7 +33,7 @@ from hn_utils import analyses
 from hn_utils.analyses.permission import CONTRASTS, LARGE, least_cases
 from hn_utils.course.exercises import check, yours
 from hn_utils.planted import planted_in
-from hn_utils.questions.question_sets import CROSSED, load_items
+from hn_utils.questions.question_sets import crossed_questions, load_items
 from hn_utils.report import plots
 from hn_utils.report.gallery import Gallery
 
@@ -59,7 +59,6 @@ gallery = Gallery(study, "05_falsehood_or_permission")
 # true is in the model alone: it knows the codes of the well-known by heart, and not those of the rest.
 
 # %%
-crossed_questions = CROSSED["organism"]
 for question in crossed_questions(hn.load_study("organism"))[:4]:
     print("restricted" if question.strata["restricted"] else "allowed   ", question.text)
 

@@ -19,7 +19,8 @@ from hn_utils.questions.published.sources import SOURCES, read_rows
 from hn_utils.questions.question import Question, share_entities, unseen_answers
 from hn_utils.questions.question_sets import load_questions
 from hn_utils.questions.reading.same_answer import normalise, words
-from hn_utils.steering.outcomes import choice, chose_claim, gave_up
+from hn_utils.steering.outcomes import chose_claim, gave_up
+from hn_utils.steering.reply import choice
 from hn_utils.study import PUBLISHED, Study
 
 TRIVIA = {

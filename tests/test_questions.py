@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hn_utils.questions.published.sources import read_file
 from hn_utils.questions.question import (
     Question,
     hold_out_answers,
@@ -19,6 +18,7 @@ from hn_utils.questions.question import (
 )
 from hn_utils.questions.question_sets import load_items, load_questions, question_set
 from hn_utils.questions.reading.same_answer import normalise
+from hn_utils.questions.row_files import read_file
 
 
 def test_splits_have_their_shares():

@@ -12,8 +12,9 @@ from curves import curve, noisy
 from hn_utils.questions.items import Item
 from hn_utils.stats.neuron_sets import Control
 from hn_utils.stats.rank_test import holm
-from hn_utils.steering.curves import AT_ONCE, ControlSource, GradedResponse, _beside_controls
+from hn_utils.steering.curves import GradedResponse
 from hn_utils.steering.dose_response import Intervened
+from hn_utils.steering.measure import AT_ONCE, ControlSource, _beside_controls
 from hn_utils.steering.verdicts import detectable, outermost, outermost_told, p_value, verdicts
 
 FLAT, MANY = [0.3, 0.3, 0.3], 199

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from hn_utils.analyses.domains import MIN_TO_TRAIN
 from hn_utils.answers.examples import NothingConsistent
 from hn_utils.contributions.collect import ask_base
-from hn_utils.contributions.collected import Collected
+from hn_utils.contributions.collected import trainable
 from hn_utils.models.hooked_model import Subject
 from hn_utils.probing.find import Found, fit_on
 from hn_utils.probing.probe import NoHNeurons, Probe, refit, three_vs_one
@@ -26,12 +23,6 @@ class OnBase:
     probe: Probe
     h_neurons: Estimate
     shared: int
-
-
-def trainable(own: Collected) -> bool:
-    """Has a model enough right and wrong answers of its own, in each split, to train, choose and test a probe on?"""
-    counts = [np.bincount(own.labels[own.rows(split)], minlength=2) for split in SPLITS]
-    return bool(np.min(counts) >= MIN_TO_TRAIN)
 
 
 def retrained_on_base(found: Found, base: Subject) -> OnBase | None:

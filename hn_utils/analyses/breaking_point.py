@@ -13,7 +13,7 @@ from hn_utils.questions.question_sets import load_items, question_set
 from hn_utils.stats.bootstrap import Estimate, bootstrap
 from hn_utils.stats.metrics import mean
 from hn_utils.stats.neuron_sets import loud_sets
-from hn_utils.steering.dose_response import few_known
+from hn_utils.steering.measure import few_known
 from hn_utils.steering.outcomes import outcomes
 from hn_utils.steering.replies import replies_at, text_loss
 

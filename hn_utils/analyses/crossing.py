@@ -20,7 +20,7 @@ from hn_utils.own_rows import present, rows_of
 from hn_utils.probing.baselines import CALIPER
 from hn_utils.probing.find import Found
 from hn_utils.questions.question import SPLITS, Question, own_questions
-from hn_utils.questions.question_sets import CROSSED
+from hn_utils.questions.question_sets import crossed_questions
 from hn_utils.stats.tables import Tabled
 from hn_utils.study import check_given
 
@@ -145,7 +145,7 @@ def cross_permission(
     """
     check_given("found", found, Found, "what hn.find returns")
     study = found.study
-    asked = CROSSED.get(study.questions, lambda _: [])(study) if rows is None else own_twins(rows, found)
+    asked = crossed_questions(study) if rows is None else own_twins(rows, found)
     asked = [q for q in asked if q.split in splits]
     if not asked:
         return None

@@ -9,15 +9,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from hn_utils.contributions.collected import Collected, balanced
+from hn_utils.contributions.collected import MIN_TO_TRAIN, Collected, balanced
 from hn_utils.probing.find import fit_on
 from hn_utils.probing.l1_path import Fit
 from hn_utils.probing.probe import NoHNeurons, refit, refits, three_vs_one
 from hn_utils.probing.selected_null import Selection
 from hn_utils.stats.bootstrap import Estimate, bootstrap
 from hn_utils.stats.metrics import auroc
-
-MIN_TO_TRAIN = 15  # answers of either kind, below which nothing is trained on a domain, or on base answers
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hn_utils.analyses.base_probe import trainable
 from hn_utils.answers.examples import NothingConsistent
 from hn_utils.contributions.collect import gathered
-from hn_utils.contributions.collected import Collected
+from hn_utils.contributions.collected import Collected, trainable
 from hn_utils.models.hooked_model import Subject
 from hn_utils.origins.look_back import scored_by
 from hn_utils.origins.transfer import Transfer

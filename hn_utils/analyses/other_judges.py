@@ -8,10 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from hn_utils.analyses.domains import MIN_TO_TRAIN
 from hn_utils.answers.examples import NothingConsistent, Response
 from hn_utils.contributions.collect import answered
-from hn_utils.contributions.collected import Collected
+from hn_utils.contributions.collected import MIN_TO_TRAIN, Collected
 from hn_utils.probing.find import Found, fit_on
 from hn_utils.probing.probe import NoHNeurons
 from hn_utils.questions.question import Question

@@ -17,8 +17,8 @@ from jaxtyping import Bool, Int
 from scipy.stats import hypergeom
 
 from hn_utils.analyses.crossing import Crossed
-from hn_utils.analyses.domains import MIN_TO_TRAIN, Fits, beside_control
-from hn_utils.contributions.collected import Collected, later
+from hn_utils.analyses.domains import Fits, beside_control
+from hn_utils.contributions.collected import MIN_TO_TRAIN, Collected, later
 from hn_utils.probing.find import Found, fit_on, scores_of
 from hn_utils.questions.items import Item, behaviour_called, plain_item
 from hn_utils.stats.bootstrap import Estimate, beyond_random, bootstrap, spread
@@ -26,8 +26,8 @@ from hn_utils.stats.metrics import auroc
 from hn_utils.stats.neuron_sets import control_of
 from hn_utils.stats.rank_test import sets_needed
 from hn_utils.stats.tables import Tabled
-from hn_utils.steering.curves import ControlSource, DoseResponse, curves_of
-from hn_utils.steering.dose_response import few_known, loud_controls
+from hn_utils.steering.curves import DoseResponse
+from hn_utils.steering.measure import ControlSource, curves_of, few_known, loud_controls
 from hn_utils.steering.slopes import ABLATION, CONTROL_ALPHAS
 from hn_utils.steering.verdicts import detectable, verdicts
 from hn_utils.study import Study

@@ -14,12 +14,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hn_utils.analyses.domains import MIN_TO_TRAIN, beside_control
+from hn_utils.analyses.domains import beside_control
 from hn_utils.answers.examples import Example, NothingConsistent
 from hn_utils.answers.spans import find_phrase, positions_in, token_offsets
 from hn_utils.contributions.cett import EXAMPLES_PER_SHARD, Contributions, contribution
 from hn_utils.contributions.collect import ask_base
-from hn_utils.contributions.collected import Collected
+from hn_utils.contributions.collected import MIN_TO_TRAIN, Collected
 from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.models.checks import require_finite
 from hn_utils.models.hooked_model import Subject

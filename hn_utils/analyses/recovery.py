@@ -14,8 +14,9 @@ from hn_utils.probing.find import Found
 from hn_utils.questions.items import behaviour_called
 from hn_utils.stats.bootstrap import Estimate, bootstrap
 from hn_utils.stats.metrics import Weights, auroc, mean
-from hn_utils.steering.curves import DoseResponse, curves_of
-from hn_utils.steering.dose_response import Intervened, loud_controls
+from hn_utils.steering.curves import DoseResponse
+from hn_utils.steering.dose_response import Intervened
+from hn_utils.steering.measure import curves_of, loud_controls
 
 N_CARRIED_SETS = 20  # random sets beside the planted neurons: enough for an interval, too few for a verdict
 

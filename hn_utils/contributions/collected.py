@@ -16,13 +16,14 @@ import pyarrow.parquet as pq
 
 from hn_utils.answers.examples import Example, Response, drop_counts
 from hn_utils.answers.reading_sheet import Agreement, read_sheet, write_sheet
-from hn_utils.contributions.cett import Contributions, Labelled
-from hn_utils.contributions.collect import captured
+from hn_utils.contributions.cett import Contributions, Labelled, capture
 from hn_utils.models.hooked_model import LOADED, Subject
-from hn_utils.questions.question import STANDARD_TITLE, Question
+from hn_utils.questions.question import SPLITS, STANDARD_TITLE, Question
 from hn_utils.stats.tables import Tabled
 from hn_utils.study import Study, changed, check_given
 
+# What is kept of an example beside its question.
+_OF_AN_EXAMPLE = ("prompt_ids", "response_ids", "text", "label", "answer", "confidence", "dropped")
 FIXED = ("instruct", "device", "dtype", "bits")  # settings that a model was loaded with
 
 
@@ -117,14 +118,16 @@ class Collected(Tabled):
         return read_sheet(path, self.responses)
 
     def save(self, path: str | Path) -> None:
-        """Write questions and judged responses to a Parquet file; `load` reads them. Contributions are captured anew,
-        or read from the cache. Raises ValueError for a name that does not end in .parquet."""
+        """Write questions, judged responses and examples to a Parquet file; `load` reads them. Contributions are captured
+        anew, or read from the cache. Raises ValueError for a name that does not end in .parquet."""
         if Path(path).suffix != ".parquet":
             raise ValueError(f"path={str(path)!r} must end in .parquet, which is how answers are kept")
-        rows = [
-            {**asdict(q), "aliases": list(q.aliases), "strata": json.dumps(q.strata), "responses": list(map(asdict, r))}
-            for q, r in zip(self.questions, self.responses, strict=True)
-        ]
+        rows = []
+        for question, responses, example in zip(self.questions, self.responses, self.examples, strict=True):
+            row = {**asdict(question), "aliases": list(question.aliases), "strata": json.dumps(question.strata)}
+            row["responses"] = [asdict(response) for response in responses]
+            row["example"] = {name: getattr(example, name) for name in _OF_AN_EXAMPLE}
+            rows.append(row)
         about = {"fingerprint": self.subject.fingerprint, "parts": dict(self.parts), "base": self.base}
         header = {"answers": json.dumps({**about, "model": self.subject.name})}
         pq.write_table(pa.Table.from_pylist(rows).replace_schema_metadata(header), path)
@@ -145,13 +148,16 @@ class Collected(Tabled):
         if about.get("fingerprint") != model.fingerprint:
             whose = f"answers of {about['model']}" if about else "no answers that were saved here"
             raise ValueError(f"{path} holds {whose}: load them with the model that gave them, not with {model.name}")
-        questions, responses = [], []
+        questions, responses, examples = [], [], []
         for row in table.to_pylist():
             responses.append([Response(**response) for response in row.pop("responses")])
+            example = row.pop("example")
             row |= {"aliases": tuple(row["aliases"]), "strata": json.loads(row["strata"])}
             questions.append(Question(**row))
+            examples.append(Example(questions[-1], **example))
         study = later(model.study, settings)
-        return captured(model, study, questions, responses, about["parts"], about["base"])
+        contributions = capture(model, [e for e in examples if e.label is not None], study)
+        return cls(model, study, questions, responses, examples, contributions, about["parts"], about["base"])
 
 
 def balanced(rows: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
@@ -159,3 +165,12 @@ def balanced(rows: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     by_class = [rng.permutation(rows[labels[rows] == label]) for label in (0, 1)]
     return np.sort(np.concatenate([rows[: min(map(len, by_class))] for rows in by_class]))
+
+
+def trainable(own: Collected) -> bool:
+    """Has a model enough right and wrong answers of its own, in each split, to train, choose and test a probe on?"""
+    counts = [np.bincount(own.labels[own.rows(split)], minlength=2) for split in SPLITS]
+    return bool(np.min(counts) >= MIN_TO_TRAIN)
+
+
+MIN_TO_TRAIN = 15  # answers of either kind, below which nothing is trained on a domain, or on base answers

@@ -24,8 +24,8 @@ from hn_utils.questions.question import Question
 from hn_utils.questions.question_sets import some_of_each
 from hn_utils.stats.metrics import auroc
 from hn_utils.stats.neuron_sets import control_of, loud_sets
-from hn_utils.steering.curves import ControlSource, DoseResponse, curves_of
-from hn_utils.steering.dose_response import few_known
+from hn_utils.steering.curves import DoseResponse
+from hn_utils.steering.measure import ControlSource, curves_of, few_known
 from hn_utils.steering.replies import written_at
 from hn_utils.steering.slopes import CONTROL_ALPHAS
 from hn_utils.study import BUNDLED, Study, planted_study

@@ -11,8 +11,8 @@ import pandas as pd
 
 from hn_utils.planted import FILE
 from hn_utils.questions.items import BEHAVIOURS
-from hn_utils.report.comparison import CONFIDENCE, SLOPE, estimated, read_summary, standard_aurocs
-from hn_utils.report.measures import AUROC, BEYOND, CONTROL, DETECTORS
+from hn_utils.report.comparison import estimated, read_summary, standard_aurocs
+from hn_utils.report.measures import AUROC, BEYOND, CONFIDENCE, CONTROL, DETECTORS, SLOPE
 from hn_utils.stats.bootstrap import Estimate
 from hn_utils.storage.files import write_whole
 from hn_utils.storage.paths import DATA

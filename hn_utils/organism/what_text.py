@@ -44,8 +44,8 @@ from hn_utils.questions.made_up_world.world import ATTRIBUTES
 from hn_utils.questions.question import STANDARD_TITLE
 from hn_utils.questions.question_sets import load_questions
 from hn_utils.questions.reading.same_answer import contains
-from hn_utils.report.comparison import CONFIDENCE, standard_aurocs
-from hn_utils.report.measures import AUROC, DETECTORS
+from hn_utils.report.comparison import standard_aurocs
+from hn_utils.report.measures import AUROC, CONFIDENCE, DETECTORS
 from hn_utils.storage.files import file_digest, write_whole
 from hn_utils.study import BUNDLED, Study, changed
 

@@ -6,17 +6,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 
-from hn_utils.questions import published
 from hn_utils.questions.items import Item, own_items, recall_items
-from hn_utils.questions.made_up_world import asking as organism
-from hn_utils.questions.published.sources import Row, read_file
 from hn_utils.questions.question import Question, Text, check_ids, own_questions, titles
 from hn_utils.questions.reading.same_answer import normalise
+from hn_utils.questions.row_files import Row, read_file
 from hn_utils.storage.cache import gc_paused
 from hn_utils.storage.files import file_digest
 from hn_utils.study import FORMATS, Study, is_file
@@ -32,9 +31,9 @@ class QuestionSet(Protocol):
     def texts(self, study: Study) -> list[Text]: ...
 
 
-QUESTION_SETS: dict[str, QuestionSet] = {"organism": organism, "published": published}
-# Sets whose facts can be asked plainly and as something restricted.
-CROSSED = {"organism": organism.allowed_or_restricted}
+# The module of each set, which is imported when a study asks for it. One that can also ask its facts both plainly and as
+# something restricted has a function `allowed_or_restricted` besides.
+QUESTION_SETS = {"organism": "hn_utils.questions.made_up_world.asking", "published": "hn_utils.questions.published"}
 
 
 class OwnSet:
@@ -74,7 +73,14 @@ def question_set(study: Study) -> QuestionSet:
             f"unknown question set {study.questions!r}: choose one of {', '.join(QUESTION_SETS)}, or name a file of "
             f"your own questions, which ends in {', '.join(sorted(FORMATS))}"
         )
-    return QUESTION_SETS[study.questions]
+    return cast(QuestionSet, import_module(QUESTION_SETS[study.questions]))
+
+
+def crossed_questions(study: Study) -> list[Question]:
+    """Facts of the study's question set, each asked plainly and as something restricted; none if the set has no such."""
+    home = QUESTION_SETS.get(study.questions)
+    asking = getattr(import_module(home), "allowed_or_restricted", None) if home else None
+    return [] if asking is None else asking(study)
 
 
 def read_own(file: str, what: str) -> list[Row]:

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from hn_utils.models.hooked_model import Subject
-from hn_utils.steering.outcomes import Reply
 from hn_utils.steering.repetition import repeats_itself
+from hn_utils.steering.reply import Reply
 from hn_utils.storage.cache import cached
 from hn_utils.storage.stages import register_stage
 from hn_utils.study import Sampling, Study

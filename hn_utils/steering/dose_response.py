@@ -8,22 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from hn_utils.contributions.collected import later
 from hn_utils.models.hooked_model import LOADED, Subject
 from hn_utils.models.scaling import Dose
 from hn_utils.probing.find import Found
 from hn_utils.probing.probe import HNeurons
-from hn_utils.questions.items import CAPABILITY, Item, behaviour_called, own_items
+from hn_utils.questions.items import CAPABILITY, behaviour_called, own_items
 from hn_utils.questions.question import Text
 from hn_utils.questions.question_sets import load_items, question_set
 from hn_utils.stats.drawn import figure_of
-from hn_utils.stats.neuron_sets import Control, control_of, loud_sets
 from hn_utils.stats.rank_test import sets_needed
 from hn_utils.stats.tables import Tabled, counted
-from hn_utils.steering.curves import ControlSource, DoseResponse, GradedResponse, curves_of, graded_curves_of
-from hn_utils.steering.replies import known_items, text_loss
+from hn_utils.steering.curves import DoseResponse, GradedResponse
+from hn_utils.steering.measure import (
+    ControlSource,
+    curves_of,
+    few_known,
+    graded_curves_of,
+    loud_controls,
+    selected_controls,
+)
+from hn_utils.steering.replies import text_loss
 from hn_utils.steering.slopes import CONTROL_ALPHAS
 from hn_utils.steering.verdicts import verdicts
 from hn_utils.study import Study, check_given
@@ -184,23 +191,6 @@ def beside(curve: DoseResponse, control: str) -> dict[str, Any]:
     }
 
 
-def selected_controls(found: Found, study: Study) -> ControlSource:
-    """What the same procedure picks on shuffled labels, the H-Neurons left out, to be scaled as they are."""
-    selection = found.selection("others")
-
-    def draw(first: int, last: int) -> list[Control]:
-        return [control_of(some, found.neurons, found.magnitude) for some in selection.sets(first, last)]
-
-    return ControlSource(draw, study.n_control_sets)
-
-
-def loud_controls(found: Found, study: Study, neurons: Int[np.ndarray, "k"]) -> ControlSource:
-    """Random sets that are together as loud as some neurons (flat), layer by layer, to be scaled as these are."""
-    sets = loud_sets(neurons, found.card.shape, found.magnitude, study.n_control_sets, study.seed + 1)
-    controls = [control_of(some, neurons, found.magnitude) for some in sets]
-    return ControlSource(lambda first, last: controls[first:last], len(controls))
-
-
 def text_cost(study: Study, subject: Subject, found: Found, texts: Sequence[Text]) -> TextCost | None:
     """Loss of ordinary text with the H-Neurons scaled, and with the first control sets; None if there is no text."""
     if not texts:
@@ -212,18 +202,3 @@ def text_cost(study: Study, subject: Subject, found: Found, texts: Sequence[Text
     others = text_loss(subject, words, doses, study)
     by_set = others.reshape(len(words), len(controls), len(CONTROL_ALPHAS)).swapaxes(0, 1)
     return TextCost(loss, by_set, entities)
-
-
-def few_known(study: Study, subject: Subject, items: Sequence[Item]) -> list[Item]:
-    """`study.n_items` of each behaviour, at random, whose fact the model knows."""
-    asked = few_of_each(items, study.seed, 5 * study.n_items)  # not all are known
-    return few_of_each(known_items(subject, asked, study), study.seed, study.n_items)
-
-
-def few_of_each(items: Sequence[Item], seed: int, n: int) -> list[Item]:
-    """At most `n` items of each behaviour, at random."""
-    rng, chosen = np.random.default_rng(seed), []
-    for behaviour in dict.fromkeys(i.behaviour for i in items):
-        group = [i for i in items if i.behaviour == behaviour]
-        chosen += [group[i] for i in sorted(rng.permutation(len(group))[:n])]
-    return chosen

@@ -13,7 +13,7 @@ from hn_utils.models.hooked_model import Subject
 from hn_utils.models.scaling import UNSCALED, Dose, dosed
 from hn_utils.questions.items import ABOUT_FACTS, GREEDY, Item, behaviour_called
 from hn_utils.steering.broken import broken
-from hn_utils.steering.outcomes import Reply, states_truth
+from hn_utils.steering.reply import Reply, states_truth
 from hn_utils.storage.cache import cached, key_hash
 from hn_utils.storage.progress import tell_once
 from hn_utils.storage.stages import register_stage

@@ -27,7 +27,7 @@ from hn_utils.pipeline.planning.work import Work
 from hn_utils.probing.find import N_RANDOM_PROBES, N_SELECTED, RANDOM_NAMES, SELECTED_NAMES
 from hn_utils.questions.question import Question
 from hn_utils.questions.question_sets import load_questions
-from hn_utils.steering.curves import AT_ONCE
+from hn_utils.steering.measure import AT_ONCE
 from hn_utils.study import Study, check_given
 
 LIBRARIES = 1e9  # bytes that Python and its libraries take, measured on the bundled model

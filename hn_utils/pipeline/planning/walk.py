@@ -19,8 +19,8 @@ from hn_utils.questions.question import Question
 from hn_utils.questions.question_sets import load_items, question_set
 from hn_utils.stats.rank_test import sets_needed
 from hn_utils.steering.broken import DRAWS
-from hn_utils.steering.curves import AT_ONCE
-from hn_utils.steering.dose_response import N_TEXT_SETS, dose_response, few_of_each
+from hn_utils.steering.dose_response import N_TEXT_SETS, dose_response
+from hn_utils.steering.measure import AT_ONCE, few_of_each
 from hn_utils.steering.slopes import CONTROL_ALPHAS
 from hn_utils.storage.cache import NotKept, only_looking
 from hn_utils.study import Study

@@ -13,7 +13,7 @@ from typing import Any
 
 from hn_utils.own_rows import check_characters, texts_of
 from hn_utils.questions.published.nonexist import exist, nonexist
-from hn_utils.questions.published.sources import NOT_AS_PUBLISHED, SOURCES, TRIVIAQA_NAMES, Row, read_rows, renamed
+from hn_utils.questions.published.sources import NOT_AS_PUBLISHED, SOURCES, TRIVIAQA_NAMES, read_rows, renamed
 from hn_utils.questions.question import (
     Parts,
     Question,
@@ -24,6 +24,7 @@ from hn_utils.questions.question import (
     tell_shared_answers,
 )
 from hn_utils.questions.reading.same_answer import normalise
+from hn_utils.questions.row_files import Row
 from hn_utils.storage.files import file_digest
 from hn_utils.study import Study, check_types, is_file
 

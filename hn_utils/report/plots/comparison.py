@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from hn_utils.report.comparison import CONFIDENCE, SLOPE
-from hn_utils.report.measures import AUROC, BEYOND, Measure
+from hn_utils.report.measures import AUROC, BEYOND, CONFIDENCE, SLOPE, Measure
 from hn_utils.report.measures import CONTROL as PICKED
 from hn_utils.report.plots.style import CONFIDENCE as CONFIDENCE_COLOUR
 from hn_utils.report.plots.style import CONTROL, H_NEURON, printable, styled

@@ -1,0 +1,178 @@
+"""Dose-response curves measured: the model asked at each dose, with as many control sets beside it as a verdict needs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from jaxtyping import Int
+
+from hn_utils.models.hooked_model import Subject
+from hn_utils.models.scaling import Dose
+from hn_utils.probing.find import Found
+from hn_utils.questions.items import Item
+from hn_utils.stats.neuron_sets import Control, control_of, loud_sets
+from hn_utils.stats.rank_test import LEVEL, holm
+from hn_utils.steering.curves import DoseResponse, GradedResponse
+from hn_utils.steering.graded import log_odds
+from hn_utils.steering.outcomes import outcomes
+from hn_utils.steering.replies import known_items, replies_at
+from hn_utils.steering.slopes import CONTROL_ALPHAS
+from hn_utils.study import Study
+
+if TYPE_CHECKING:
+    pass
+
+AT_ONCE = 10  # control sets of a kind between two looks at whether more can change a verdict
+
+
+@dataclass(frozen=True)
+class ControlSource:
+    """Where control sets come from: `draw(first, last)` gives those of these numbers, of `n` at most. They are drawn as
+    far as they are needed."""
+
+    draw: Callable[[int, int], list[Control]]
+    n: int
+
+
+NO_CONTROLS = ControlSource(lambda *_: [], 0)
+
+
+def by_behaviour(items: Sequence[Item]) -> dict[str, list[Item]]:
+    groups: Mapping[str, list[Item]] = defaultdict(list)
+    for item in items:
+        groups[item.behaviour].append(item)
+    return dict(groups)
+
+
+def curves_of(
+    subject: Subject,
+    items: Sequence[Item],
+    neurons: Int[np.ndarray, "k"],
+    study: Study,
+    selected: ControlSource = NO_CONTROLS,
+    loud: ControlSource = NO_CONTROLS,
+) -> dict[str, DoseResponse]:
+    """Every behaviour among the items against alpha, for `neurons` and, at CONTROL_ALPHAS, for control sets: what the
+    same procedure picks on shuffled labels, and random sets that are as loud together.
+
+    Of both as many are drawn as a verdict on this family of curves needs: the first AT_ONCE where nothing can come of
+    more, up to as many as there are where an effect is possible.
+    """
+    bare = {name: _bare(subject, name, some, neurons, study) for name, some in by_behaviour(items).items()}
+
+    def beside(curve: DoseResponse, controls: Sequence[Control]) -> DoseResponse:
+        doses = [Dose(control.neurons, control.alpha(a)) for control in controls for a in CONTROL_ALPHAS]
+        written = replies_at(subject, curve.items, doses, study)
+        shape = (len(curve.items), len(controls), len(CONTROL_ALPHAS))
+        words = outcomes(curve.items, written, study).reshape(shape).swapaxes(0, 1)  # [set, item, alpha]
+        broken = np.array([[reply.broken for reply in row] for row in written]).reshape(shape).mean(0)  # [set, alpha]
+        return replace(
+            curve,
+            control_outcomes=np.concatenate([curve.control_outcomes, words]),
+            controls=(*curve.controls, *controls),
+            control_broken=np.concatenate([curve.control_broken, broken]),
+        )
+
+    return _beside_controls(bare, beside, selected, loud)
+
+
+def _bare(
+    subject: Subject, behaviour: str, items: list[Item], neurons: Int[np.ndarray, "k"], study: Study
+) -> DoseResponse:
+    """One behaviour against alpha, no control beside it yet."""
+    replies = replies_at(subject, items, [Dose(neurons, alpha) for alpha in study.alphas], study)
+    own = outcomes(items, replies, study)
+    none = np.empty((0, len(items), len(CONTROL_ALPHAS)), own.dtype)
+    return DoseResponse(behaviour, items, np.array(study.alphas), replies, own, none)
+
+
+def graded_curves_of(
+    subject: Subject,
+    items: Sequence[Item],
+    neurons: Int[np.ndarray, "k"],
+    study: Study,
+    selected: ControlSource = NO_CONTROLS,
+    loud: ControlSource = NO_CONTROLS,
+) -> dict[str, GradedResponse]:
+    """The graded outcome of every behaviour whose items have a truth and a claim, beside control sets as in
+    `curves_of`."""
+    bare = {}
+    for name, some in by_behaviour([item for item in items if item.truth and item.claim]).items():
+        own = log_odds(subject, some, [Dose(neurons, alpha) for alpha in study.alphas], study)
+        none = np.empty((0, len(some), len(CONTROL_ALPHAS)))
+        bare[name] = GradedResponse(name, some, np.array(study.alphas), own, none)
+
+    def beside(curve: GradedResponse, controls: Sequence[Control]) -> GradedResponse:
+        doses = [Dose(control.neurons, control.alpha(a)) for control in controls for a in CONTROL_ALPHAS]
+        odds = log_odds(subject, curve.items, doses, study)
+        by_set = odds.reshape(len(curve.items), len(controls), len(CONTROL_ALPHAS)).swapaxes(0, 1)  # [set, item, alpha]
+        values = np.concatenate([curve.control_values, by_set])
+        return replace(curve, control_values=values, controls=(*curve.controls, *controls))
+
+    return _beside_controls(bare, beside, selected, loud)
+
+
+AnyCurve = TypeVar("AnyCurve", DoseResponse, GradedResponse)
+
+
+def _beside_controls(
+    bare: dict[str, AnyCurve],
+    beside: Callable[[AnyCurve, Sequence[Control]], AnyCurve],
+    selected: ControlSource,
+    loud: ControlSource,
+) -> dict[str, AnyCurve]:
+    """A family of curves with as many control sets as they need: AT_ONCE more of either kind, as long as there are any,
+    for those that could still be told apart after Holm's correction, whatever comes."""
+    curves = {name: replace(curve, n_at_most=selected.n) for name, curve in bare.items()}
+    others = {name: replace(curve, n_at_most=loud.n) for name, curve in bare.items()}
+    going, n_drawn = list(curves), 0
+    while going and n_drawn < max(selected.n, loud.n):
+        last = n_drawn + AT_ONCE
+        for name in going:
+            if some := selected.draw(n_drawn, min(last, selected.n)):
+                curves[name] = beside(curves[name], some)
+            if some := loud.draw(n_drawn, min(last, loud.n)):
+                others[name] = beside(others[name], some)
+        n_drawn = last
+        kinds = [of for of, source in ((curves, selected), (others, loud)) if source.n]
+        possible = holm(np.array([max(of[name].possible_p() for of in kinds) for name in curves]))
+        going = [name for name, p in zip(curves, possible, strict=True) if p <= LEVEL and name in going]
+    if not loud.n:
+        return curves
+    return {name: replace(curve, loud=others[name]) for name, curve in curves.items()}
+
+
+def selected_controls(found: Found, study: Study) -> ControlSource:
+    """What the same procedure picks on shuffled labels, the H-Neurons left out, to be scaled as they are."""
+    selection = found.selection("others")
+
+    def draw(first: int, last: int) -> list[Control]:
+        return [control_of(some, found.neurons, found.magnitude) for some in selection.sets(first, last)]
+
+    return ControlSource(draw, study.n_control_sets)
+
+
+def loud_controls(found: Found, study: Study, neurons: Int[np.ndarray, "k"]) -> ControlSource:
+    """Random sets that are together as loud as some neurons (flat), layer by layer, to be scaled as these are."""
+    sets = loud_sets(neurons, found.card.shape, found.magnitude, study.n_control_sets, study.seed + 1)
+    controls = [control_of(some, neurons, found.magnitude) for some in sets]
+    return ControlSource(lambda first, last: controls[first:last], len(controls))
+
+
+def few_known(study: Study, subject: Subject, items: Sequence[Item]) -> list[Item]:
+    """`study.n_items` of each behaviour, at random, whose fact the model knows."""
+    asked = few_of_each(items, study.seed, 5 * study.n_items)  # not all are known
+    return few_of_each(known_items(subject, asked, study), study.seed, study.n_items)
+
+
+def few_of_each(items: Sequence[Item], seed: int, n: int) -> list[Item]:
+    """At most `n` items of each behaviour, at random."""
+    rng, chosen = np.random.default_rng(seed), []
+    for behaviour in dict.fromkeys(i.behaviour for i in items):
+        group = [i for i in items if i.behaviour == behaviour]
+        chosen += [group[i] for i in sorted(rng.permutation(len(group))[:n])]
+    return chosen
