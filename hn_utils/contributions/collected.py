@@ -118,8 +118,8 @@ class Collected(Tabled):
         return read_sheet(path, self.responses)
 
     def save(self, path: str | Path) -> None:
-        """Write questions, judged responses and examples to a Parquet file; `load` reads them. Contributions are captured
-        anew, or read from the cache. Raises ValueError for a name that does not end in .parquet."""
+        """Write questions, judged responses and examples to a Parquet file; `load` reads them. Contributions are not in
+        it: they are captured anew, or read from the cache. Raises ValueError for a name that does not end in .parquet."""
         if Path(path).suffix != ".parquet":
             raise ValueError(f"path={str(path)!r} must end in .parquet, which is how answers are kept")
         rows = []

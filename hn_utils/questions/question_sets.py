@@ -31,8 +31,8 @@ class QuestionSet(Protocol):
     def texts(self, study: Study) -> list[Text]: ...
 
 
-# The module of each set, which is imported when a study asks for it. One that can also ask its facts both plainly and as
-# something restricted has a function `allowed_or_restricted` besides.
+# The module of each set, imported when a study asks for it. One that can ask its facts both plainly and as something
+# restricted has a function `allowed_or_restricted` besides.
 QUESTION_SETS = {"organism": "hn_utils.questions.made_up_world.asking", "published": "hn_utils.questions.published"}
 
 
@@ -77,7 +77,7 @@ def question_set(study: Study) -> QuestionSet:
 
 
 def crossed_questions(study: Study) -> list[Question]:
-    """Facts of the study's question set, each asked plainly and as something restricted; none if the set has no such."""
+    """Facts of the study's question set, each asked plainly and as something restricted; none if it has no such."""
     home = QUESTION_SETS.get(study.questions)
     asking = getattr(import_module(home), "allowed_or_restricted", None) if home else None
     return [] if asking is None else asking(study)

@@ -16,7 +16,7 @@ import pandas as pd
 from hn_utils.questions.items import CAPABILITY, behaviour_called
 from hn_utils.questions.question import STANDARD_TITLE
 from hn_utils.report.gallery import plotly_js
-from hn_utils.report.measures import AGAINST_RANDOM, BEYOND, DETECTORS, Measure
+from hn_utils.report.measures import AGAINST_RANDOM, BEYOND, DETECTORS, SLOPE, Measure
 from hn_utils.storage.files import write_whole
 from hn_utils.storage.progress import visible
 

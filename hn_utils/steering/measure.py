@@ -1,4 +1,4 @@
-"""Dose-response curves measured: the model asked at each dose, with as many control sets beside it as a verdict needs."""
+"""Dose-response curves measured: the model is asked at each dose, with as many control sets as a verdict needs."""
 
 from __future__ import annotations
 
