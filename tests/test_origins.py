@@ -14,6 +14,7 @@ from hn_utils.contributions.cett import Labelled
 from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.origins.look_back import Origins
 from hn_utils.origins.transfer import Drift, Transfer, drift, least_moved_rank, moved, transfer, two_sided
+from hn_utils.probing.against_random import AgainstRandom
 from hn_utils.probing.l1_path import Fit
 from hn_utils.stats.bootstrap import Estimate
 from hn_utils.stats.metrics import auroc
@@ -96,14 +97,14 @@ def test_transfer_scores_unchanged_weights_and_keeps_quiet_when_there_is_too_lit
     groups = np.array([str(i) for i in range(60)])
     two = Fit(1.0, np.array([0, 1]), np.array([1.0, 1.0]), 0.0, 0.0, 0.0)
     read = Labelled(TallMatrix([X]), labels, groups)
-    result = transfer("base", read, -X[:, 1], two, fit, [noise])
+    result = transfer("base", read, -X[:, 1], two, AgainstRandom(fit, [noise]))
     assert result.h_neurons is not None
     assert result.probe is not None
     assert result.h_neurons.value == pytest.approx(auroc(labels, X[:, 0]))
     assert result.probe.value == pytest.approx(auroc(labels, X[:, 0] + X[:, 1]))
     assert result.random[0] == pytest.approx(auroc(labels, X[:, 3]))
     few = Labelled(TallMatrix([X[20:]]), labels[20:], groups[20:])
-    early = transfer("early", few, X[20:, 1], fit, fit, [noise])
+    early = transfer("early", few, X[20:, 1], fit, AgainstRandom(fit, [noise]))
     assert early.h_neurons is None
     assert str(early) == "too few answers"
     assert re.match(r"AUROC \d\.\d\d \[.*\]  confidence \d", str(result))

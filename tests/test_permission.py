@@ -14,11 +14,11 @@ import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.analyses import crossing, permission, permission_probes
 from hn_utils.analyses.crossing import CELLS, Crossed, equally_sure, own_twins, require_cells, sure_of_it
-from hn_utils.analyses.domains import Fits
 from hn_utils.analyses.permission import CONTRASTS, LARGE, cell_means, least_cases, worded
 from hn_utils.answers.examples import Example, Response
 from hn_utils.contributions.cett import Contributions, by_region
 from hn_utils.contributions.collected import Collected
+from hn_utils.probing.against_random import AgainstRandom
 from hn_utils.probing.probe import unpenalised
 from hn_utils.questions.made_up_world.asking import allowed_or_restricted, questions
 from hn_utils.questions.made_up_world.wordings import MARKERS
@@ -82,7 +82,7 @@ def random_pairs():
 
 @pytest.mark.parametrize("verdict", FOLLOW)
 def test_the_verdict_is_what_the_neurons_were_made_to_follow(verdict):
-    told = analyses.falsehood_or_permission(planted(), Fits(summed(FOLLOW[verdict]), random_pairs()), "These")
+    told = analyses.falsehood_or_permission(planted(), AgainstRandom(summed(FOLLOW[verdict]), random_pairs()), "These")
     assert told.verdict == verdict
     assert f"These: {verdict}." in told.headline
     for name in permission.MAIN:
@@ -95,14 +95,16 @@ def test_the_verdict_is_what_the_neurons_were_made_to_follow(verdict):
 
 
 def test_neurons_that_are_quieter_do_not_count_as_raised():
-    told = analyses.falsehood_or_permission(planted(), Fits(unpenalised([77, 140], -np.ones(2), 0.0), random_pairs()))
+    told = analyses.falsehood_or_permission(
+        planted(), AgainstRandom(unpenalised([77, 140], -np.ones(2), 0.0), random_pairs())
+    )
     assert told.equally_sure.effects["restriction"].beyond.high < 0
     assert told.verdict == "neither"
 
 
 def test_few_answers_are_no_null():
     for n in (200, 400):  # one, and ten, in each cell at equal confidence
-        told = analyses.falsehood_or_permission(planted(n=n), Fits(summed(FOLLOW["neither"]), random_pairs()))
+        told = analyses.falsehood_or_permission(planted(n=n), AgainstRandom(summed(FOLLOW["neither"]), random_pairs()))
         assert 0 < min(told.equally_sure.n) < least_cases()
         assert told.verdict == "cannot tell"
     assert "By the rule one cannot tell what H-Neurons follow" in title_of(plots.four_cells(told))
@@ -117,7 +119,7 @@ def test_control_sets_that_do_as_much_take_the_verdict_away():
     """Sets that themselves follow falsehood, one as much as these do, the next less: that these do is no news."""
     crossed = planted()
     sets = [unpenalised(np.array([40, 3 + 52 * (i % 2)]), np.ones(2), 0.0) for i in range(100)]
-    told = analyses.falsehood_or_permission(crossed, Fits(summed(FOLLOW["falsehood"]), sets))
+    told = analyses.falsehood_or_permission(crossed, AgainstRandom(summed(FOLLOW["falsehood"]), sets))
     assert told.equally_sure.effects["falsehood"].own.low > 0.5
     assert told.equally_sure.effects["falsehood"].p > LEVEL
     assert told.verdict == "cannot tell"
@@ -126,7 +128,7 @@ def test_control_sets_that_do_as_much_take_the_verdict_away():
 def test_beside_a_set_that_is_picked_again_and_again_one_cannot_tell():
     """All control sets are the set itself: it does exactly as much as they, and that is no null."""
     sets = [summed(FOLLOW["both"])] * 100
-    told = analyses.falsehood_or_permission(planted(), Fits(summed(FOLLOW["both"]), sets))
+    told = analyses.falsehood_or_permission(planted(), AgainstRandom(summed(FOLLOW["both"]), sets))
     assert told.equally_sure.effects["falsehood"].beyond.value == 0
     assert told.verdict == "cannot tell"
     assert "beyond control (1 of 100 sets differ: too few to say)" in told.headline
@@ -234,8 +236,8 @@ def test_probes_of_separate_neurons_read_one_contrast_each_and_share_none():
             mine = contrast.startswith(name)
             assert (one.own.low > 0.8) == mine
             assert (one.beyond.low > 0.2) == mine
-            assert one.random.low < 0.5  # shuffled labels pick any loud neuron, now and then one of these
-            assert abs(one.random.value - 0.5) < (0.25 if mine else 0.1)
+            assert one.control.low < 0.5  # shuffled labels pick any loud neuron, now and then one of these
+            assert abs(one.control.value - 0.5) < (0.25 if mine else 0.1)
     assert probes.overlaps["falsehood probe", "restriction probe"].shared == 0
     assert title_of(plots.probes_crossed(probes)).startswith("The falsehood probe reads restriction at 0.")
 
@@ -299,7 +301,7 @@ def test_items_ask_what_is_known_when_restricted_and_both_when_allowed(monkeypat
 
     monkeypatch.setattr(permission_probes, "curves_of", curves_of)
     pairs = random_pairs()
-    probes = SimpleNamespace(fits={"a": Fits(summed([5]), pairs), "b": Fits(summed([6]), pairs)})
+    probes = SimpleNamespace(fits={"a": AgainstRandom(summed([5]), pairs), "b": AgainstRandom(summed([6]), pairs)})
     analyses.turned(crossed, probes)
     assert scaled == [("model", 3, [5], 7, 7), ("model", 3, [6], 7, 7)]
     analyses.turned(crossed, probes, items=[], n_items=2, n_control_sets=4)

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from hn_utils.probing.find import N_SELECTED, Found, aurocs
+from hn_utils.probing.against_random import AgainstRandom
+from hn_utils.probing.find import N_SELECTED, Found
 from hn_utils.probing.probe import refit, refits
-from hn_utils.stats.bootstrap import Estimate, bootstrap, spread
-from hn_utils.stats.metrics import auroc
+from hn_utils.stats.bootstrap import Estimate, spread
 from hn_utils.stats.rank_test import two_sided_rank_p
 from hn_utils.stats.tables import Tabled
 
@@ -75,6 +75,7 @@ def by_size(found: Found, sizes: Sequence[int] = SIZES, n_sets: int = N_SELECTED
         if len(picked) < size or len(sets) < n_sets:  # the path explains all before it has so many
             break
         reached.append(size)
-        own.append(bootstrap(auroc, read.labels, refit(X, y, picked).score(read.X), groups=read.groups))
-        control.append(aurocs(refits(X, y, sets), read))
+        compared = AgainstRandom(refit(X, y, picked), refits(X, y, sets)).on(read)
+        own.append(compared.own)
+        control.append(compared.sets)
     return BySize(tuple(reached), own, np.array(control).reshape(len(reached), -1))

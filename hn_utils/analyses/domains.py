@@ -10,12 +10,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hn_utils.contributions.collected import MIN_TO_TRAIN, Collected, balanced
+from hn_utils.probing.against_random import AgainstRandom
 from hn_utils.probing.find import fit_on
-from hn_utils.probing.l1_path import Fit
-from hn_utils.probing.probe import NoHNeurons, refit, refits, three_vs_one
-from hn_utils.probing.selected_null import Selection
-from hn_utils.stats.bootstrap import Estimate, bootstrap
-from hn_utils.stats.metrics import auroc
+from hn_utils.probing.probe import NoHNeurons
+from hn_utils.stats.bootstrap import Estimate
 
 
 @dataclass(frozen=True)
@@ -51,13 +49,6 @@ class DomainRows(NamedTuple):
     test: np.ndarray
 
 
-class Fits(NamedTuple):
-    """A set of neurons, and sets of as many that the same procedure picks on shuffled labels, refitted alike."""
-
-    own: Fit
-    control: list[Fit]
-
-
 def across_domains(collected: Collected, n_sets: int = 20) -> Domains | None:
     """Train on one kind of fact (`attribute`), test on every other, among the standard questions.
 
@@ -72,17 +63,20 @@ def across_domains(collected: Collected, n_sets: int = 20) -> Domains | None:
             continue
     if len(sets) < 2:
         return None
-    fits = {name: beside_control(collected, rows[name].train, neurons, n_sets) for name, neurons in sets.items()}
+    fits = {}
+    for name, neurons in sets.items():
+        fits[name] = AgainstRandom.fit(collected, rows[name].train, neurons, n_sets)
     estimates, control = [], np.zeros((len(sets), len(sets)))
     for i, trained in enumerate(sets):
-        cells = [tested(collected, rows[other].test, fits[trained]) for other in sets]
-        estimates.append([own for own, _ in cells])
-        control[i] = [mean for _, mean in cells]
+        cells = [fits[trained].on(collected.labelled(rows[other].test, "answer")) for other in sets]
+        estimates.append([cell.own for cell in cells])
+        control[i] = [float(np.mean(cell.sets)) for cell in cells]
     train = np.concatenate([rows[name].train for name in sets])
     test = np.concatenate([rows[name].test for name in sets])
 
     def together(neurons: Int[np.ndarray, "k"]) -> tuple[Estimate, float]:
-        return tested(collected, test, beside_control(collected, train, neurons, n_sets))
+        compared = AgainstRandom.fit(collected, train, neurons, n_sets).on(collected.labelled(test, "answer"))
+        return compared.own, float(np.mean(compared.sets))
 
     union, shared = reduce(np.union1d, sets.values()), reduce(np.intersect1d, sets.values())
     return Domains(list(sets), sets, estimates, control, together(union), together(shared) if len(shared) else None)
@@ -100,25 +94,3 @@ def rows_by_domain(collected: Collected) -> dict[str, DomainRows]:
         if min(n_train, n_test) >= MIN_TO_TRAIN and n_validation:
             found[name] = rows
     return found
-
-
-def beside_control(
-    collected: Collected,
-    train: np.ndarray,
-    neurons: Int[np.ndarray, "k"],
-    n_sets: int,
-    region: str = "answer",
-    other: str | None = "other",
-) -> Fits:
-    """Neurons refitted on some answers, and beside them what the procedure picks on shuffled labels of these."""
-    labels = collected.labels[train]
-    X, y = three_vs_one(collected.contributions[train], labels, region, other)
-    selection = Selection(X, labels, collected.study.n_grid, len(neurons), collected.study.seed)
-    return Fits(refit(X, y, neurons), refits(X, y, selection.sets(0, n_sets)))
-
-
-def tested(collected: Collected, test: np.ndarray, fits: Fits) -> tuple[Estimate, float]:
-    """AUROC on some answers, and its mean over the control sets."""
-    X, labels, groups = collected.labelled(test, "answer")
-    own = bootstrap(auroc, labels, fits.own.score(X), groups=groups)
-    return own, float(np.mean([auroc(labels, other.score(X)) for other in fits.control]))

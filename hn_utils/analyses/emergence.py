@@ -14,7 +14,7 @@ from hn_utils.contributions.collected import Collected, trainable
 from hn_utils.models.hooked_model import Subject
 from hn_utils.origins.look_back import scored_by
 from hn_utils.origins.transfer import Transfer
-from hn_utils.probing.find import Found, beyond_fits, find
+from hn_utils.probing.find import Found, find
 from hn_utils.probing.probe import NoHNeurons
 from hn_utils.questions.question import STANDARD_TITLE
 from hn_utils.stats.bootstrap import Estimate
@@ -104,9 +104,7 @@ def moment(found: Found, model: Subject, base: bool) -> Moment | None:
         model.short_name,
         recall(asked),
         final,
-        None
-        if final.h_neurons is None
-        else beyond_fits(found, found.control, asked.labelled(test, found.probe.region)),
+        None if final.h_neurons is None else found.against("any").on(asked.labelled(test, found.probe.region)).beyond,
         loudness(found, asked, test),
         found_anew(found, asked),
         by_exposure(asked),

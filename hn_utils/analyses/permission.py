@@ -47,8 +47,8 @@ from jaxtyping import Float, Int
 from scipy.stats import norm
 
 from hn_utils.analyses.crossing import CELLS, Crossed
-from hn_utils.analyses.domains import Fits
-from hn_utils.probing.find import N_RANDOM_PROBES, Found, scores_of
+from hn_utils.probing.against_random import AgainstRandom, scores_of
+from hn_utils.probing.find import N_RANDOM_PROBES, Found
 from hn_utils.probing.probe import unpenalised
 from hn_utils.stats.bootstrap import Estimate, interval, resampled, sets_drawn_again, spread, two_sided_p
 from hn_utils.stats.metrics import Weights
@@ -162,7 +162,7 @@ def worded(falsehood: bool | None, restriction: bool | None) -> Word:
     return "falsehood" if falsehood else "permission" if restriction else "neither"
 
 
-def falsehood_or_permission(crossed: Crossed, fits: Fits | None = None, name: str = "H-Neurons") -> Permission:
+def falsehood_or_permission(crossed: Crossed, fits: AgainstRandom | None = None, name: str = "H-Neurons") -> Permission:
     """The verdict on a set of neurons that was fitted before: without `fits` the H-Neurons as `find` refitted them,
     unchanged, beside what shuffled labels pick.
 
@@ -188,20 +188,20 @@ def falsehood_or_permission(crossed: Crossed, fits: Fits | None = None, name: st
     if not crossed.as_sure.any():
         raise ValueError(f"{crossed.headline}; but not one answer of each that is as sure as the others: add more rows")
     found = crossed.found
-    fits = fits or Fits(found.refitted, found.control)
+    fits = fits or AgainstRandom(found.refitted, found.control)
     everyone = np.ones(len(crossed.test))
     return Permission(name, side_of(crossed, fits, everyone), side_of(crossed, fits, crossed.as_sure))
 
 
-def as_mean(found: Found, neurons: Int[np.ndarray, "k"]) -> Fits:
+def as_mean(found: Found, neurons: Int[np.ndarray, "k"]) -> AgainstRandom:
     """Neurons whose score is their mean contribution, fitted to nothing, with random sets of the same layers that are
     as loud together: for neurons that no procedure picked, of which it is known what they do."""
     sets = loud_sets(neurons, found.card.shape, found.magnitude, N_RANDOM_PROBES, found.study.seed)
     own, *control = (unpenalised(np.sort(some), np.full(len(some), 1 / len(some)), 0.0) for some in (neurons, *sets))
-    return Fits(own, control)
+    return AgainstRandom(own, control)
 
 
-def side_of(crossed: Crossed, fits: Fits, each: Float[np.ndarray, "test"]) -> Side:
+def side_of(crossed: Crossed, fits: AgainstRandom, each: Float[np.ndarray, "test"]) -> Side:
     """Read a set and its control sets on the test answers, of which each counts so much."""
     rows, each = crossed.test[each > 0], each[each > 0]
     X, _, people = crossed.answers.labelled(rows, crossed.found.probe.region)

@@ -17,12 +17,11 @@ from jaxtyping import Bool, Int
 from scipy.stats import hypergeom
 
 from hn_utils.analyses.crossing import Crossed
-from hn_utils.analyses.domains import Fits, beside_control
 from hn_utils.contributions.collected import MIN_TO_TRAIN, Collected, later
-from hn_utils.probing.find import Found, fit_on, scores_of
+from hn_utils.probing.against_random import AgainstRandom, Comparison
+from hn_utils.probing.find import Found, fit_on
 from hn_utils.questions.items import Item, behaviour_called, plain_item
-from hn_utils.stats.bootstrap import Estimate, beyond_random, bootstrap, spread
-from hn_utils.stats.metrics import auroc
+from hn_utils.stats.bootstrap import Estimate, spread
 from hn_utils.stats.neuron_sets import control_of
 from hn_utils.stats.rank_test import sets_needed
 from hn_utils.stats.tables import Tabled
@@ -34,16 +33,6 @@ from hn_utils.study import Study
 
 N_TURNED = 4  # behaviours that share a verdict when the sets are scaled
 CONTRASTS = ("falsehood, allowed", "falsehood, restricted", "restriction, true", "restriction, false")
-
-
-@dataclass(frozen=True)
-class Told:
-    """AUROC of a set of neurons on one contrast of test answers, that of control sets (mean and the range of 95 %), and
-    the difference from their mean."""
-
-    own: Estimate
-    random: Estimate
-    beyond: Estimate
 
 
 @dataclass(frozen=True)
@@ -69,8 +58,8 @@ class Overlap:
 class Probes(Tabled):
     """The H-Neurons, the neurons of the falsehood probe and those of the restriction probe, on four contrasts."""
 
-    fits: Mapping[str, Fits]
-    told: Mapping[str, Mapping[str, Told]]
+    fits: Mapping[str, AgainstRandom]
+    told: Mapping[str, Mapping[str, Comparison]]
     overlaps: Mapping[tuple[str, str], Overlap]
 
     @property
@@ -81,7 +70,7 @@ class Probes(Tabled):
     def table(self) -> pd.DataFrame:
         """AUROC beside the mean of random sets, a row a set, a column a contrast."""
         cells = {
-            name: {contrast: f"{one.own}, shuffled {one.random.value:.2f}" for contrast, one in row.items()}
+            name: {contrast: f"{one.own}, shuffled {one.control.value:.2f}" for contrast, one in row.items()}
             for name, row in self.told.items()
         }
         return pd.DataFrame.from_dict(cells, orient="index")
@@ -97,10 +86,11 @@ def two_probes(crossed: Crossed) -> Probes:
         "restriction, true": about(crossed, false == 0, cells // 2),
         "restriction, false": about(crossed, false == 1, cells // 2),
     }
-    fits = {"H-Neurons": Fits(found.refitted, found.control_for(N_TURNED))}
+    fits = {"H-Neurons": AgainstRandom(found.refitted, found.control_for(N_TURNED))}
     for name, contrast in (("falsehood probe", CONTRASTS[0]), ("restriction probe", CONTRASTS[2])):
         fits[name] = trained(read[contrast], crossed, name)
-    told = {name: {c: tested(read[c], some, found.probe.region) for c in CONTRASTS} for name, some in fits.items()}
+    test = {name: read[name].labelled(read[name].rows("test"), found.probe.region) for name in CONTRASTS}
+    told = {name: {contrast: some.on(test[contrast]) for contrast in CONTRASTS} for name, some in fits.items()}
     shared = {(a, b): overlap(crossed, fits[a], fits[b]) for a, b in combinations(fits, 2)}
     return Probes(fits, told, shared)
 
@@ -112,7 +102,7 @@ def about(crossed: Crossed, some: Bool[np.ndarray, "answer"], labels: Int[np.nda
     return replace(answers, examples=examples, contributions=answers.contributions[rows])
 
 
-def trained(answers: Collected, crossed: Crossed, name: str) -> Fits:
+def trained(answers: Collected, crossed: Crossed, name: str) -> AgainstRandom:
     """A probe's neurons refitted alone, as H-Neurons are, beside what it picks on shuffled labels."""
     train, validation, region = answers.training_rows(), answers.rows("validation"), crossed.found.probe.region
     counts = [np.bincount(answers.labels[rows], minlength=2).min() for rows in (train, validation)]
@@ -122,22 +112,10 @@ def trained(answers: Collected, crossed: Crossed, name: str) -> Fits:
             f"{MIN_TO_TRAIN} and 1: give more rows about entities of those splits"
         )
     neurons = fit_on(answers, train, validation, region, None).fit.h_neurons
-    return beside_control(answers, train, neurons, sets_needed(N_TURNED), region, None)
+    return AgainstRandom.fit(answers, train, neurons, sets_needed(N_TURNED), region, None)
 
 
-def tested(answers: Collected, fits: Fits, region: str) -> Told:
-    """AUROC on the test answers."""
-    X, labels, people = answers.labelled(answers.rows("test"), region)
-    own, random = fits.own.score(X), scores_of(fits.control, X)
-    each = np.array([auroc(labels, column) for column in random.T])
-    return Told(
-        bootstrap(auroc, labels, own, groups=people),
-        spread(each, len(labels)),
-        beyond_random(auroc, own, random, people, labels),
-    )
-
-
-def overlap(crossed: Crossed, one: Fits, other: Fits) -> Overlap:
+def overlap(crossed: Crossed, one: AgainstRandom, other: AgainstRandom) -> Overlap:
     """What two sets share, beside what the first shares with what shuffled labels pick in place of the second."""
     a, b, n = one.own.neurons, other.own.neurons, int(np.prod(crossed.found.card.shape))
     shared = len(np.intersect1d(a, b))
@@ -199,7 +177,7 @@ def turned(crossed: Crossed, probes: Probes, items: Sequence[Item] = (), **setti
     return Turned(curves)
 
 
-def selected_of(found: Found, fits: Fits, study: Study) -> ControlSource:
+def selected_of(found: Found, fits: AgainstRandom, study: Study) -> ControlSource:
     """A set's picks on shuffled labels, to be scaled as it is."""
     controls = [control_of(fit.neurons, fits.own.neurons, found.magnitude) for fit in fits.control]
     return ControlSource(lambda first, last: controls[first:last], min(len(controls), study.n_control_sets))

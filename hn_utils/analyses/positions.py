@@ -14,7 +14,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hn_utils.analyses.domains import beside_control
 from hn_utils.answers.examples import Example, NothingConsistent
 from hn_utils.answers.spans import find_phrase, positions_in, token_offsets
 from hn_utils.contributions.cett import EXAMPLES_PER_SHARD, Contributions, contribution
@@ -23,11 +22,12 @@ from hn_utils.contributions.collected import MIN_TO_TRAIN, Collected
 from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.models.checks import require_finite
 from hn_utils.models.hooked_model import Subject
+from hn_utils.probing.against_random import AgainstRandom
 from hn_utils.probing.baselines import coordinates, l2_probe
-from hn_utils.probing.find import fit_on, scores_of
+from hn_utils.probing.find import fit_on
 from hn_utils.probing.probe import NoHNeurons
 from hn_utils.questions.question import SPLITS
-from hn_utils.stats.bootstrap import Estimate, beyond_random, bootstrap
+from hn_utils.stats.bootstrap import Estimate, bootstrap
 from hn_utils.stats.metrics import auroc
 from hn_utils.storage.cache import cached
 from hn_utils.storage.stages import register_stage
@@ -172,15 +172,8 @@ def found_here(
         neurons = fit_on(answers, train, validation).fit.h_neurons
     except NoHNeurons:
         return 0, None, None, None
-    fits = beside_control(answers, train, neurons, N_SETS)
-    read, labels, people = answers.labelled(test, "answer")
-    own, random = fits.own.score(read), scores_of(fits.control, read)
-    return (
-        len(neurons),
-        bootstrap(auroc, labels, own, groups=people),
-        np.array([auroc(labels, column) for column in random.T]),
-        beyond_random(auroc, own, random, people, labels),
-    )
+    compared = AgainstRandom.fit(answers, train, neurons, N_SETS).on(answers.labelled(test, "answer"))
+    return len(neurons), compared.own, compared.sets, compared.beyond
 
 
 def at_every_position(collected: Collected) -> list[AtPosition]:

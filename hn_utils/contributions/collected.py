@@ -119,7 +119,8 @@ class Collected(Tabled):
 
     def save(self, path: str | Path) -> None:
         """Write questions, judged responses and examples to a Parquet file; `load` reads them. Contributions are not in
-        it: they are captured anew, or read from the cache. Raises ValueError for a name that does not end in .parquet."""
+        it: they are captured again, or read from the cache. Raises ValueError for a name that does not
+        end in .parquet."""
         if Path(path).suffix != ".parquet":
             raise ValueError(f"path={str(path)!r} must end in .parquet, which is how answers are kept")
         rows = []

@@ -14,7 +14,7 @@ from hn_utils.contributions.collect import ask_base
 from hn_utils.contributions.collected import Collected, later
 from hn_utils.models.hooked_model import LOADED, Subject
 from hn_utils.origins.transfer import Drift, Transfer, drift, require_same_shape, transfer
-from hn_utils.probing.find import Found, beyond_fits
+from hn_utils.probing.find import Found
 from hn_utils.stats.bootstrap import Estimate
 from hn_utils.stats.drawn import figure_of
 from hn_utils.stats.tables import Tabled
@@ -111,7 +111,7 @@ def look_back(found: Found, base: str | Path | Subject = "", **settings: Any) ->
     noise = [fit.neurons for fit in found.control]
     moved = drift(base, found.subject, found.neurons, noise, study.seed)
     read = asked.labelled(np.arange(len(asked.kept)), found.probe.region)
-    beyond = None if own.h_neurons is None else beyond_fits(found, found.control, read)
+    beyond = None if own.h_neurons is None else found.against("any").on(read).beyond
     return Origins(own, asked, moved, [*scored, own], beyond)
 
 
@@ -131,6 +131,5 @@ def scored_by(found: Found, collected: Collected, rows: np.ndarray | None = None
         collected.labelled(some, found.probe.region),
         collected.confidence[some],
         found.probe.fit,
-        found.refitted,
-        found.control,
+        found.against("any"),
     )

@@ -14,6 +14,7 @@ from torch.nn.functional import cosine_similarity
 
 from hn_utils.contributions.cett import Labelled
 from hn_utils.models.hooked_model import Subject
+from hn_utils.probing.against_random import AgainstRandom
 from hn_utils.probing.l1_path import Fit
 from hn_utils.stats.bootstrap import Estimate, bootstrap, spread
 from hn_utils.stats.metrics import auroc
@@ -66,23 +67,23 @@ class Transfer:
         return spread(self.random, self.n_right + self.n_wrong)
 
 
-def transfer(
-    model: str, read: Labelled, confidence: np.ndarray, probe: Fit, h_neurons: Fit, random: Sequence[Fit]
-) -> Transfer:
-    """Score another model's answers with the instruct model's fits; `confidence` is aligned with them."""
+def transfer(model: str, read: Labelled, confidence: np.ndarray, probe: Fit, h_neurons: AgainstRandom) -> Transfer:
+    """Score another model's answers with the instruct model's fits, the H-Neurons beside their control; `confidence` is
+    aligned with the answers."""
     X, labels, groups = read
     n_wrong = int(labels.sum())
     n_right = len(labels) - n_wrong
     if min(n_right, n_wrong) < MIN_PER_CLASS:
         return Transfer(model, n_right, n_wrong, None, None, None, np.array([]))
+    compared = h_neurons.on(read)
     return Transfer(
         model,
         n_right,
         n_wrong,
         bootstrap(auroc, labels, probe.score(X), groups=groups),
-        bootstrap(auroc, labels, h_neurons.score(X), groups=groups),
+        compared.own,
         bootstrap(auroc, labels, -np.asarray(confidence), groups=groups),
-        np.array([auroc(labels, f.score(X)) for f in random]),
+        compared.sets,
     )
 
 

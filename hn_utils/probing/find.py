@@ -15,6 +15,7 @@ from hn_utils.contributions.cett import Labelled
 from hn_utils.contributions.collected import Collected, later
 from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.models.hooked_model import Subject
+from hn_utils.probing.against_random import AgainstRandom, scores_of
 from hn_utils.probing.baselines import words_probe
 from hn_utils.probing.l1_path import Fit
 from hn_utils.probing.probe import (
@@ -31,11 +32,11 @@ from hn_utils.probing.probe import (
 )
 from hn_utils.probing.selected_null import Selection
 from hn_utils.questions.reading.same_answer import normalise
-from hn_utils.stats.bootstrap import Estimate, auroc_difference, beyond_random, bootstrap, spread
+from hn_utils.stats.bootstrap import Estimate, auroc_difference, bootstrap, spread
 from hn_utils.stats.drawn import figure_of
 from hn_utils.stats.metrics import accuracy, auroc, average_precision
 from hn_utils.stats.neuron_sets import Match, loud_sets, random_sets
-from hn_utils.stats.rank_test import sets_needed, two_sided_rank_p
+from hn_utils.stats.rank_test import sets_needed
 from hn_utils.stats.tables import Tabled
 from hn_utils.study import Study, check_given
 
@@ -90,6 +91,10 @@ class Found(Tabled):
     def control(self) -> list[Fit]:
         """The hardest control: what the same procedure picks on shuffled labels, among any neurons."""
         return self.selected["any"]
+
+    def against(self, kind: str) -> AgainstRandom:
+        """The H-Neurons beside one kind of control, by the names of RANDOM_NAMES and SELECTED_NAMES."""
+        return AgainstRandom(self.refitted, {**self.random, **self.selected}[kind])
 
     def control_for(self, n_tests: int) -> list[Fit]:
         """The hardest control, of as many shuffles as a rank needs to be corrected for so many tests."""
@@ -146,8 +151,7 @@ class Found(Tabled):
     def p(self) -> dict[str, float]:
         """Two-sided rank p of the H-Neurons' AUROC on the standard test set among both forms of the selected null."""
         read = self.collected.labelled(self.collected.test_rows("standard"), self.probe.region)
-        own = auroc(read.labels, self.refitted.score(read.X))
-        return {form: two_sided_rank_p(own, aurocs(fits, read)) for form, fits in self.selected.items()}
+        return {form: self.against(form).on(read).rank_p for form in self.selected}
 
     def refit_on(self, neurons: Int[np.ndarray, "k"]) -> Fit:
         """A probe on any set of neurons (flat), trained as the one on the H-Neurons alone is."""
@@ -297,24 +301,6 @@ def beyond_controls(collected: Collected, found: Found, rows: np.ndarray) -> dic
     own, confidence = found.refitted.score(read.X), collected.confidence[rows]
     controls = {**found.selected, **found.random}
     return {
-        **{name: beyond_fits(found, fits, read) for name, fits in controls.items()},
+        **{name: AgainstRandom(found.refitted, fits).on(read).beyond for name, fits in controls.items()},
         "confidence": auroc_difference(read.labels, own, -confidence, read.groups),
     }
-
-
-def beyond_fits(found: Found, fits: Sequence[Fit], read: Labelled) -> Estimate:
-    """AUROC of the H-Neurons on some answers minus the mean of control sets."""
-    own, others = found.refitted.score(read.X), scores_of(fits, read.X)
-    return beyond_random(auroc, own, others, read.groups, read.labels)
-
-
-def aurocs(fits: Sequence[Fit], read: Labelled) -> Float[np.ndarray, "set"]:
-    """AUROC of each control set on some answers."""
-    return np.array([auroc(read.labels, column) for column in scores_of(fits, read.X).T])
-
-
-def scores_of(fits: Sequence[Fit], X: TallMatrix) -> Float[np.ndarray, "example set"]:
-    """What each fit says; a column that several of them need is read once."""
-    needed = np.unique(np.concatenate([fit.neurons for fit in fits]))
-    read = X.columns(needed)
-    return np.stack([read[:, np.searchsorted(needed, fit.neurons)] @ fit.weights + fit.intercept for fit in fits], 1)

@@ -13,11 +13,12 @@ from hn_utils.analyses import Compared, Everyday, Recovery
 from hn_utils.contributions.collected import Collected
 from hn_utils.origins.look_back import Origins
 from hn_utils.origins.transfer import DID_NOT_MOVE, TOO_FEW, Drift, Transfer
-from hn_utils.probing.find import Found, aurocs, beyond_controls, scores_of
+from hn_utils.probing.against_random import AgainstRandom
+from hn_utils.probing.find import Found, beyond_controls
 from hn_utils.probing.l1_path import Fit
 from hn_utils.probing.probe import row_of
 from hn_utils.questions.items import BEHAVIOURS, behaviour_called
-from hn_utils.stats.bootstrap import Estimate, beyond_random
+from hn_utils.stats.bootstrap import Estimate
 from hn_utils.stats.metrics import accuracy, auroc
 from hn_utils.stats.rank_test import LEVEL, holm, two_sided_rank_p
 from hn_utils.steering.curves import DoseResponse, GradedResponse
@@ -129,13 +130,11 @@ def drift_verdict(drift: Drift) -> str:
 def gain(found: Found, collected: Collected, rows: np.ndarray) -> Estimate:
     """Balanced accuracy of the H-Neurons minus the mean of as many random neurons, in points, paired over questions:
     the paper's measure, which hangs on where the probe puts its threshold."""
-    X, labels, groups = collected.labelled(rows, found.probe.region)
 
     def points(y: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> Any:
         return 100 * accuracy(y, scores, weights)
 
-    own, random = found.refitted.score(X), scores_of(found.random["none"], X)
-    return beyond_random(points, own, random, groups, labels)
+    return found.against("none").on(collected.labelled(rows, found.probe.region), points).beyond
 
 
 def findings(found: Found, day: Everyday | None, intervened: Intervened, origins: Origins | None) -> list[Finding]:
@@ -191,8 +190,7 @@ def detection_findings(found: Found, day: Everyday | None) -> list[Finding]:
 def rank_p(found: Found, control: Sequence[Fit], collected: Collected, rows: np.ndarray) -> float:
     """Two-sided p of the H-Neurons' AUROC on some answers by its rank among that of control sets."""
     read = collected.labelled(rows, found.probe.region)
-    own = auroc(read.labels, found.refitted.score(read.X))
-    return two_sided_rank_p(own, aurocs(control, read))
+    return AgainstRandom(found.refitted, control).on(read).rank_p
 
 
 def detected_told(

@@ -52,7 +52,7 @@ def probes_crossed(probes: Probes) -> go.Figure:
     contrasts = list(next(iter(probes.told.values())))
     values = np.array([[row[c].own.value for c in contrasts] for row in probes.told.values()])
     text = [
-        [f"{row[c].own}<br>shuffled {row[c].random.value:.2f}<br>beyond {row[c].beyond}" for c in contrasts]
+        [f"{row[c].own}<br>shuffled {row[c].control.value:.2f}<br>beyond {row[c].beyond}" for c in contrasts]
         for row in probes.told.values()
     ]
     rows = [f"{name}<br>({counted(len(fits.own.neurons), 'neuron')})" for name, fits in probes.fits.items()]
