@@ -57,10 +57,11 @@ def run(study: Study, out: Path) -> Path:
     origins = look_back(found) if study.base else None
     for t in origins.timeline if origins else ():
         print(f"  {t.model:12} {t.n_right} right {t.n_wrong} wrong  {t}")
+    planted = None if recovered is None else (recovered, analyses.carried(found, intervened))
     made = findings(found, day, intervened, origins)
     write_whole(out / "report.md", page(study, made))
     for finding in made:
         print(f"  {finding.claim}: {finding.ours}: {finding.verdict}")
     path = out / "summary.json"
-    write_whole(path, json.dumps(summary(found, compared, day, intervened, origins, recovered), indent=1) + "\n")
+    write_whole(path, json.dumps(summary(found, compared, day, intervened, origins, planted), indent=1) + "\n")
     return path

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hn_utils import analyses
-from hn_utils.analyses import Compared, Everyday, Recovery
+from hn_utils.analyses import Carried, Compared, Everyday, Recovery
 from hn_utils.contributions.collected import Collected
 from hn_utils.origins.look_back import Origins
 from hn_utils.origins.transfer import DID_NOT_MOVE, TOO_FEW, Drift, Transfer
@@ -333,9 +332,8 @@ def slopes_told(curves: Mapping[str, DoseResponse] | Mapping[str, GradedResponse
     }
 
 
-def recovery_told(recovered: Recovery, found: Found, intervened: Intervened) -> dict:
+def recovery_told(recovered: Recovery, carried: Carried) -> dict:
     """Where neurons are planted: which of them were found, and how much of what they do the found ones do."""
-    carried = analyses.carried(found, intervened)
     return {
         "planted": len(recovered.planted),
         "found": len(recovered.found),
@@ -353,12 +351,12 @@ def summary(
     day: Everyday | None,
     intervened: Intervened,
     origins: Origins | None,
-    recovered: Recovery | None,
+    planted: tuple[Recovery, Carried] | None,
 ) -> dict:
-    """The study in numbers, each with its control, ready for JSON; `recovered` where neurons are planted, `origins`
-    where there is a base model."""
+    """The study in numbers, each with its control, ready for JSON; `planted`, what was recovered of the plant and
+    what it carries, where neurons are planted; `origins` where there is a base model."""
     return {
-        "recovery": recovered and recovery_told(recovered, found, intervened),
+        "recovery": planted and recovery_told(*planted),
         "h_neurons": len(found.card.rows),
         "per_mille": found.card.per_mille,
         "beyond": {k: asdict(v) for k, v in found.beyond.items()},

@@ -10,14 +10,17 @@ from __future__ import annotations
 import os
 import socket
 from collections import Counter
+from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hn_utils.storage.progress import tell
 from hn_utils.study import Study
-from hn_utils.sweeps.running import Running
 from hn_utils.sweeps.sweep_file import Resources
-from hn_utils.sweeps.task import Ended, carry_out, code_version
+
+if TYPE_CHECKING:
+    from hn_utils.sweeps.running import Running
+    from hn_utils.sweeps.task import Ended
 
 LOOK = 1.0  # seconds between two looks at what has ended
 ANSWER = 10.0  # seconds that a cluster may take to answer
@@ -58,17 +61,18 @@ def require_room(ray: Any, wanted: Resources) -> None:
         raise ValueError(f"resources={wanted} fit on no node of the cluster, which have {there}: ask for less")
 
 
-def on_cluster(running: Running, left: list[Study], address: str) -> None:
-    """Run the tasks on a Ray cluster, as many at once as it has room for."""
+def on_cluster(running: Running, left: list[Study], address: str, carry_out: Callable[..., Ended], code: str) -> None:
+    """Run the tasks on a Ray cluster, as many at once as it has room for; a worker calls `carry_out` with a study, the
+    number of its threads and `code`, the version that it must have."""
     ray = connected(address)
     try:
         require_room(ray, running.sweep.resources)
-        spread(ray, running, left)
+        spread(ray, running, left, carry_out, code)
     finally:
         ray.shutdown()  # with what is still at work
 
 
-def spread(ray: Any, running: Running, left: list[Study]) -> None:
+def spread(ray: Any, running: Running, left: list[Study], carry_out: Callable[..., Ended], code: str) -> None:
     """Send out the tasks and keep what comes back. One whose worker died is sent again, as often as the sweep says:
     here, since Ray's own retries neither tell nor end where a task never fits into memory."""
     wanted, deaths, waiting = running.sweep.resources, Counter[str](), dict[Any, Study]()
@@ -76,7 +80,7 @@ def spread(ray: Any, running: Running, left: list[Study]) -> None:
     remote = ray.remote(carry_out).options(**given, memory=wanted.memory and int(wanted.memory))
 
     def send(study: Study) -> None:
-        waiting[remote.remote(study, wanted.num_cpus, code_version())] = study
+        waiting[remote.remote(study, wanted.num_cpus, code)] = study
 
     for study in left:
         send(study)
@@ -84,7 +88,7 @@ def spread(ray: Any, running: Running, left: list[Study]) -> None:
         for done in ray.wait(list(waiting), timeout=LOOK)[0]:
             study = waiting.pop(done)
             ended = outcome(ray, done)
-            if isinstance(ended, Ended):
+            if not isinstance(ended, str):
                 running.end(study, ended)
                 continue
             deaths[study.name] += 1
@@ -92,7 +96,7 @@ def spread(ray: Any, running: Running, left: list[Study]) -> None:
                 tell(f"{study.name} {ended}; it is begun again ({n} of {running.sweep.retries})")
                 send(study)
             else:
-                running.end(study, Ended({}, "", f"it {ended}, {n} times: give it more memory, or raise retries"))
+                running.lose(study, f"it {ended}, {n} times: give it more memory, or raise retries")
         running.screen.show(f"{running.place} · {len(waiting)} sent out · {running.clock}")
 
 

@@ -110,6 +110,10 @@ class Running:
             told = f"{found['H-Neurons']} H-Neurons, AUROC {found[AUROC]}, beyond shuffled labels {found[BEYOND]}"
         self.screen.say(visible(f"{self.place} {study.name}: {told} ({self.clock})"))
 
+    def lose(self, study: Study, why: str) -> None:
+        """A task whose worker died too often."""
+        self.end(study, Ended({}, "", why))
+
 
 def begin(sweep: Sweep) -> Running:
     """Check every task before the first begins. Raises OSError or ValueError, in one sentence, for what cannot run."""
@@ -156,7 +160,7 @@ def run_sweep(sweep: Sweep, address: str | None = None) -> Path:
     if left and address:
         from hn_utils.sweeps.ray_cluster import on_cluster  # Ray is not needed for the rest
 
-        on_cluster(running, left, address)
+        on_cluster(running, left, address, carry_out, code_version())
     elif left:
         one_by_one(running, left)
     return compare(running)
