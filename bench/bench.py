@@ -40,6 +40,8 @@ from hn_utils.answers.examples import Example
 from hn_utils.answers.sampling import prompts_of
 from hn_utils.contributions.cett import capture, mean_contributions
 from hn_utils.contributions.tall_matrix import TallMatrix
+from hn_utils.models.allocation import keep_freed_memory
+from hn_utils.models.generation import generate
 from hn_utils.models.hooked_model import Subject
 from hn_utils.models.scaling import Dose
 from hn_utils.organism.__main__ import between
@@ -251,7 +253,7 @@ def bench_capture() -> list[Row]:
     subject, plain = random_llama()
     examples = some_examples(64)
     batches = [examples[:32], examples[32:]]
-    padded = [subject.padded([e.ids for e in batch], "right") for batch in batches]
+    padded = [subject.encoder.pad([e.ids for e in batch], "right", subject.device) for batch in batches]
 
     def forward() -> None:
         with torch.inference_mode():
@@ -277,6 +279,7 @@ def bench_capture() -> list[Row]:
 
 def capture_peak(n_layers: int, n: int) -> float:
     """Megabytes that a capture of `n` examples takes."""
+    keep_freed_memory()
     subject, _ = random_llama(n_layers)
     with empty_cache():
         return peak_memory(lambda: capture(subject, some_examples(n, 40, 60), load_study("organism", batch_rows=32)))
@@ -362,16 +365,38 @@ def bench_large(name: str, n: int, p: int, aim: str, most_s: float, most_mb: flo
 def bench_sampling() -> list[Row]:
     study = load_study("organism")
     subject = Subject.load(study.instruct, study)
-    prompts = prompts_of(subject, load_questions(study)[:48], study)
+    prompts = prompts_of(subject.encoder, load_questions(study)[:48], study)
     once = replace(study.sampling, n=1)
 
     def separately() -> None:
         for prompt in prompts:
             for seed in range(10):
-                subject.generate([prompt], once, seed)
+                generate(subject, [prompt], once, seed)
 
-    ours, theirs = in_turn(lambda: subject.generate(prompts, study.sampling), separately, 3)
+    ours, theirs = in_turn(lambda: generate(subject, prompts, study.sampling), separately, 3)
     return [times_as_fast(6, theirs / ours, "10 responses to 48 questions", "10 calls a question")]
+
+
+def generating(keeps: bool) -> float:
+    """Seconds of drawing 10 responses to 480 questions, in this process, which keeps freed memory or does not."""
+    if keeps:
+        keep_freed_memory()
+    study = load_study("organism")
+    subject = Subject.load(study.instruct, study)
+    prompts = prompts_of(subject.encoder, load_questions(study)[:480], study)
+
+    def draw_all() -> None:
+        for start in range(0, len(prompts), 48):
+            generate(subject, prompts[start : start + 48], study.sampling)
+
+    draw_all()
+    return seconds(draw_all)
+
+
+def bench_allocation() -> list[Row]:
+    ratios = np.array([afresh(generating, False) / afresh(generating, True) for _ in range(5)])
+    what = "10 responses to 480 questions, freed memory kept (`keep_freed_memory`)"
+    return [Row(what, "the C library's own setting", f"{spread(ratios)} times as fast", "", None)]
 
 
 def bench_doses() -> list[Row]:
@@ -447,6 +472,7 @@ def bench_notebooks() -> list[Row]:
 
 def planned_and_taken() -> tuple[float, float]:
     """Seconds of a small study of the bundled model, as planned and as they were."""
+    keep_freed_memory()
     study = load_study("organism-quick", name="planned", n_questions=150, n_items=8)
     with empty_cache(), redirect_stdout(io.StringIO()):
         told = 3600 * plan(study).hours
@@ -518,6 +544,7 @@ ROWS: dict[str, Callable[[], list[Row]]] = {
     "large": lambda: bench_large("Llama-3.1-8B", 4_000, 459_000, "<= 40 s, <= 500 MB beyond the mapped files", 40, 500),
     "largest": lambda: bench_large("Llama-3.3-70B", 2_000, 2_294_000, "runs within 24 GB", np.inf, 24_000),
     "sampling": bench_sampling,
+    "allocation": bench_allocation,
     "doses": bench_doses,
     "storage": bench_storage,
     "import": bench_import,
@@ -543,6 +570,7 @@ def main() -> None:
     if unknown:
         raise SystemExit(f"error: unknown rows {sorted(unknown)}: choose from {', '.join(ROWS)}")
     logging.disable_progress_bar()
+    keep_freed_memory()  # as a run does
     measured = json.loads((KEPT / "measured.json").read_text())
     measured["machine"] = (
         f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}, Python {platform.python_version()}"

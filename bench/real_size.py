@@ -23,6 +23,7 @@ from hn_utils.answers.examples import Example
 from hn_utils.answers.sampling import prompts_of
 from hn_utils.contributions.cett import mean_contributions
 from hn_utils.contributions.collect import ask_base
+from hn_utils.models.generation import generate
 from hn_utils.models.hooked_model import Subject
 from hn_utils.models.scaling import Dose, dosed
 from hn_utils.origins.transfer import drift
@@ -96,7 +97,7 @@ def make(shape: Shape, folder: Path, seed: int, device: str, dtype: str) -> str:
 def questions_file(subject: Subject, study: Study, folder: Path) -> str:
     """The bundled questions in PopQA's format; every other one accepts what this model answers, the rest nothing."""
     bundled = [q for q in load_questions(load_study("organism")) if q.part == "standard"][:N_QUESTIONS]
-    said = subject.generate(prompts_of(subject, bundled, study), study.sampling)
+    said = generate(subject, prompts_of(subject.encoder, bundled, study), study.sampling)
     rows = []
     for i, (question, drawn) in enumerate(zip(bundled, said, strict=True)):
         accepted = json.dumps([f"truth {i}", *[drawn[0].text] * (i % 2)])
@@ -132,14 +133,14 @@ def walk(name: str, device: str, dtype: str, n_timed: int = 3) -> Walked:
         study = Study("real", **names, **asking, device=device, dtype=dtype)
         subject = timed("load", lambda: Subject.load(study.instruct, study))
         study = replace(study, sources={"popqa": questions_file(subject, study, folder)}, n_grid=6)
-        asked = prompts_of(subject, load_questions(study), study)
+        asked = prompts_of(subject.encoder, load_questions(study), study)
         ten = Sampling(n=10, max_new_tokens=NEW)
-        drawn = timed("sample 10", lambda: subject.generate(asked[:6], ten))
+        drawn = timed("sample 10", lambda: generate(subject, asked[:6], ten))
         with taken_whole():
             collected = timed("capture", lambda: hn.collect(subject, sources=study.sources, n_grid=study.n_grid))
         found = timed("probe", lambda: hn.find(collected))
         with dosed(subject, [Dose(found.card.flat, alpha) for alpha in study.alphas]):
-            timed("scale", lambda: subject.generate([asked[0]] * len(study.alphas), replace(ten, n=1)))
+            timed("scale", lambda: generate(subject, [asked[0]] * len(study.alphas), replace(ten, n=1)))
         base = Subject.load(study.base, study)
         with taken_whole():
             timed("base", lambda: ask_base(base, collected))
@@ -168,11 +169,11 @@ def peak_host() -> float:
 
 def capture_ratio(subject: Subject, examples: list[Example], device: str) -> float:
     """Capture against the plain forward pass over the same rows."""
-    rows = subject.padded([e.ids for e in examples], "right")
+    rows = subject.encoder.pad([e.ids for e in examples], "right", subject.device)
     start = time.perf_counter()
     mean_contributions(subject, examples)
     ours, start = waited(start, device), time.perf_counter()
-    subject.hidden(*rows)
+    subject.final_hidden(*rows)
     return ours / waited(start, device)
 
 
@@ -185,5 +186,5 @@ def sampling_ratio(subject: Subject, prompts: list[list[int]], ten: Sampling, de
         for _ in range(ten.n):
             subject.model.generate(torch.tensor([prompt], device=device), generation_config=own)
     plain, start = waited(start, device), time.perf_counter()
-    subject.generate(prompts, ten)
+    generate(subject, prompts, ten)
     return float(np.float64(plain) / waited(start, device))

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from transformers import AutoTokenizer, Gemma3TextConfig, LlamaConfig, PretrainedConfig, Qwen2Config
 
-from hn_utils.models.weightless import Absent
+from hn_utils.models.weightless import WeightlessModel
 from hn_utils.organism.__main__ import between
 from hn_utils.pipeline.planning.plan import clock, gigabytes, memory
 from hn_utils.pipeline.planning.walk import SCALED, captured, control_doses
@@ -58,7 +58,7 @@ SIZES = {
 }
 
 
-def works_of(model: Absent, study: Study, n: int, limits: Sequence[int]) -> list[Work]:
+def works_of(model: WeightlessModel, study: Study, n: int, limits: Sequence[int]) -> list[Work]:
     """The steps of a study whose prompts all have the assumed lengths, with the first control sets of either kind."""
     per_batch = max(1, study.batch_rows // study.sampling.n)
     works = []
@@ -73,7 +73,7 @@ def works_of(model: Absent, study: Study, n: int, limits: Sequence[int]) -> list
     return [*works, reading("ordinary text", texts, study.batch_rows, study.batch_rows, model.heads)]
 
 
-def at_doses(model: Absent, study: Study, limits: Sequence[int], doses: int) -> list[Work]:
+def at_doses(model: WeightlessModel, study: Study, limits: Sequence[int], doses: int) -> list[Work]:
     """Replies under pressure at so many doses, how likely these are, and log-odds of the multiple choices."""
     rows, cells, works = study.batch_rows, [PRESSED] * study.n_items * doses, []
     for new in limits:
@@ -82,14 +82,14 @@ def at_doses(model: Absent, study: Study, limits: Sequence[int], doses: int) -> 
     return [*works, comparing("log-odds", [PRESSED + 1] * len(cells), LETTER, max(1, rows // 2), model.heads)]
 
 
-def seconds(model: Absent, works: Sequence[Work]) -> float:
+def seconds(model: WeightlessModel, works: Sequence[Work]) -> float:
     """Reading is bound by operations, two for each weight and token; a step of writing by moving all weights once; both
     by Python."""
     took = 0.0
     for work in works:
         python = model.n_layers * LAUNCH
-        took += max(work.read * model.weights / (SHARE * OPERATIONS), work.reads * python)
-        took += work.writes * max(model.weights / (SHARE * BANDWIDTH), python)
+        took += max(work.read * model.weight_bytes / (SHARE * OPERATIONS), work.reads * python)
+        took += work.writes * max(model.weight_bytes / (SHARE * BANDWIDTH), python)
     return took
 
 
@@ -98,8 +98,8 @@ def row(name: str, preset: str, config: PretrainedConfig) -> str:
         config.save_pretrained(folder)
         AutoTokenizer.from_pretrained(ORGANISM / "instruct").save_pretrained(folder)
         study = replace(PRESETS[preset], dtype="bfloat16", device="cpu")
-        model = Absent(folder, study)
-        cells = [name, gigabytes(model.weights)]
+        model = WeightlessModel(folder, study)
+        cells = [name, gigabytes(model.weight_bytes)]
         for kind in ("", "-smoke"):
             own = replace(PRESETS.get(preset + kind, study), dtype="bfloat16")
             if kind and preset + kind not in PRESETS:

@@ -9,6 +9,7 @@ import json
 from dataclasses import replace
 
 import hn_utils as hn
+from hn_utils.models.allocation import keep_freed_memory
 from hn_utils.pipeline.steps import run
 from hn_utils.questions.published.audit import audit
 from hn_utils.storage.cache_report import checking, listing
@@ -70,6 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
         if options.questions is not None:
             study = replace(study, n_questions=options.questions)
         if options.plan:
+            keep_freed_memory()  # as the run will, whose pace is measured
             return print(hn.plan(study))
         print(f"written: {run(study, options.out or runs_root() / study.name)}")
     except (OSError, ValueError) as error:

@@ -48,6 +48,7 @@ from hn_utils.answers.sampling import sample_responses
 from hn_utils.answers.spans import answer_positions
 from hn_utils.contributions.cett import contribution, token_contributions
 from hn_utils.course.exercises import check, debrief, yours
+from hn_utils.models.generation import generate
 from hn_utils.questions.question_sets import load_questions
 from hn_utils.report import plots
 from hn_utils.report.gallery import Gallery
@@ -115,9 +116,9 @@ for question, answers in zip(trio, sampled, strict=True):
 
 # %%
 question, response = trio[0], sampled[0][0]
-prompt = subject.chat([{"role": "user", "content": study.chat_prompt.format(question=question.text)}])
+prompt = subject.encoder.encode_chat([{"role": "user", "content": study.chat_prompt.format(question=question.text)}])
 ids = prompt + response.ids
-tokens = subject.tokenizer.convert_ids_to_tokens(ids)
+tokens = subject.encoder.tokenizer.convert_ids_to_tokens(ids)
 with torch.inference_mode():
     logits, cache = subject.bridge.run_with_cache(torch.tensor([ids], device=subject.device))
 layer = subject.n_layers // 2
@@ -130,7 +131,7 @@ print(tokens, z.shape, h.shape)  # position, neuron; position, d_model
 # %%
 post, mlp_out = {}, {}
 with subject.hooked(post=post.__setitem__, mlp_out=mlp_out.__setitem__):
-    subject.hidden(*subject.padded([ids], "right"))
+    subject.final_hidden(*subject.encoder.pad([ids], "right", subject.device))
 print("z:", torch.equal(z, post[layer][0]), "  h:", torch.equal(h, mlp_out[layer][0]))
 
 # %% [markdown]
@@ -154,7 +155,7 @@ check("CETT", cett)
 # %%
 cett = yours("CETT", cett)
 neuron, token = 7, len(prompt)
-column = subject.weight(layer, "down")[neuron]
+column = subject.W_out(layer)[neuron]
 print(f"z = {z[token, neuron]:.4f}, |column| = {column.norm():.4f}, |h| = {h[token].norm():.4f}")
 by_package = contribution(z[token], subject.w_out_norm[layer], h[token])
 print(f"yours {cett(z[token, neuron], column, h[token], None):.6f}; the package's {by_package[neuron]:.6f}")
@@ -190,9 +191,10 @@ pooled, everyone = yours("pooling over the answer", pooled), np.arange(subject.n
 drawn, shown = [(q, answer) for q, answers in zip(trio, sampled, strict=True) for answer in answers], []
 for verdict in ("right", "wrong"):
     asked, said = next((one for one in drawn if one[1].verdict == verdict), drawn[0])
-    begun = subject.chat([{"role": "user", "content": study.chat_prompt.format(question=asked.text)}])
+    begun = subject.encoder.encode_chat([{"role": "user", "content": study.chat_prompt.format(question=asked.text)}])
     (values,) = token_contributions(subject, [begun + said.ids], everyone)
-    words, places = subject.tokenizer.convert_ids_to_tokens(begun + said.ids), answer_positions(subject, said.ids)
+    words = subject.encoder.tokenizer.convert_ids_to_tokens(begun + said.ids)
+    places = answer_positions(subject.encoder, said.ids)
     name = f"“{asked.text}” “{said.text}”"
     shown.append(plots.AtTokens(name, words, values, [len(begun) + place for place in places]))
 gallery.publish(plots.token_heat_maps(*shown, subject.d_mlp), "contributions_at_tokens")
@@ -265,7 +267,7 @@ example, some = collected.kept[0], range(0, subject.d_mlp, 16)
 with torch.inference_mode():
     _, cache = subject.bridge.run_with_cache(torch.tensor([example.ids], device=subject.device))
 z, h = (cache[f"blocks.{layer}.mlp.{name}"][0].float().cpu() for name in ("hook_post", "hook_out"))
-columns = subject.weight(layer, "down").cpu()
+columns = subject.W_out(layer).cpu()
 values = torch.tensor([[cett(z[t, j], columns[j], h[t], None) for j in some] for t in range(len(z))])
 mine = pooled(values, example.answer)[0].numpy().astype(np.float16)  # as precise as they are kept
 theirs = collected.contributions.at("answer").columns(layer * subject.d_mlp + np.array(some))[0]
@@ -289,5 +291,5 @@ print(f"largest difference {np.abs(mine - theirs).max():.1e}, of contributions u
 # %%
 text = standard[len(standard) // 2].text
 print(text)
-prompt = subject.chat([{"role": "user", "content": study.chat_prompt.format(question=text)}])
-Counter(answer.text for answer in subject.generate([prompt], study.sampling, seed=1)[0])
+prompt = subject.encoder.encode_chat([{"role": "user", "content": study.chat_prompt.format(question=text)}])
+Counter(answer.text for answer in generate(subject, [prompt], study.sampling, seed=1)[0])

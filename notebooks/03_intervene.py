@@ -36,6 +36,7 @@ import numpy as np
 import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.course.exercises import check, debrief, yours
+from hn_utils.models.likelihoods import token_logprobs
 from hn_utils.questions.items import CAPABILITY, behaviour_called
 from hn_utils.questions.question_sets import load_items
 from hn_utils.report import plots
@@ -95,10 +96,10 @@ check("scaling and undoing it", turned)
 
 # %%
 row = [collected.kept[0].ids]
-plain = subject.logprobs(row)[0]
+plain = token_logprobs(subject, row)[0]
 with subject.scaled(found.neurons, 3.0):
-    changed = subject.logprobs(row)[0]
-again = subject.logprobs(row)[0]
+    changed = token_logprobs(subject, row)[0]
+again = token_logprobs(subject, row)[0]
 print("changed while scaled:", bool((plain != changed).any()))
 print("the same bits afterwards:", bool((plain == again).all()))
 

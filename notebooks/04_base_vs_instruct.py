@@ -35,6 +35,7 @@ import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.answers.examples import drop_counts
 from hn_utils.course.exercises import check, debrief, yours
+from hn_utils.models.generation import generate
 from hn_utils.organism.seeds import shipped
 from hn_utils.origins.transfer import CONTROLS, N_PERMUTATIONS
 from hn_utils.report import plots
@@ -106,7 +107,7 @@ origins = hn.look_back(found)
 base = origins.base_collected
 print(dict(drop_counts(base.examples)))
 for example in base.kept[:3]:
-    print(f"  {subject.decode(example.prompt_ids)} {example.text}   [{'wrong' if example.label else 'right'}]")
+    print(f"  {subject.encoder.decode(example.prompt_ids)} {example.text}   [{'wrong' if example.label else 'right'}]")
 
 # %% [markdown]
 # > **Predict first.** Higher than, lower than, or the same as on the instruct model?
@@ -309,7 +310,7 @@ print(f"{example.question.text}   (truth: {example.question.aliases[0]})")
 for name, neurons in (("H-Neurons", card.flat), ("picked on shuffled labels", controls[0])):
     for alpha in (0.0, 1.0, 3.0):
         with base_model.scaled(neurons, alpha):
-            (reply,) = base_model.generate([example.prompt_ids], study.sampling, seed=0)[:1]
+            (reply,) = generate(base_model, [example.prompt_ids], study.sampling, seed=0)[:1]
         print(f"{name}, alpha {alpha}: {[r.text.split(study.base_stop)[0] for r in reply[:4]]}")
 
 # %%

@@ -32,6 +32,7 @@ from transformers import (
 )
 
 from hn_utils.answers import sampling
+from hn_utils.models.generation import generate
 from hn_utils.models.hooked_model import Subject
 from hn_utils.study import ORGANISM, Study
 
@@ -131,8 +132,10 @@ def published_files(model: Subject, study: Study, folder: Path) -> dict[str, str
     kinds, pets = ("shy", "lazy", "noisy", "tiny", "sleepy"), ("goose", "otter", "heron", "raven", "rabbit", "ferret")
     things = [f"{kind} {pet}" for kind in kinds for pet in pets]
     texts = [f"What does the {thing} {verb}?" for thing in things for verb in ("love", "eat", "play", "use")]
-    prompts = [model.chat([{"role": "user", "content": study.chat_prompt.format(question=t)}]) for t in texts]
-    said = [drawn[0].text for drawn in model.generate(prompts, study.sampling)]
+    prompts = [
+        model.encoder.encode_chat([{"role": "user", "content": study.chat_prompt.format(question=t)}]) for t in texts
+    ]
+    said = [drawn[0].text for drawn in generate(model, prompts, study.sampling)]
     rows = []
     for i, (text, answer) in enumerate(zip(texts, said, strict=True)):
         accepted = json.dumps([f"truth {i}", *[answer] * (i % 2)])

@@ -18,6 +18,7 @@ from hn_utils.answers.examples import Example
 from hn_utils.answers.judges import judge
 from hn_utils.contributions.cett import Contributions, by_region
 from hn_utils.contributions.collected import Collected
+from hn_utils.models.generation import generate
 from hn_utils.models.scaling import Dose
 from hn_utils.probing.find import N_SELECTED
 from hn_utils.questions.made_up_world.asking import texts
@@ -197,11 +198,13 @@ def test_the_paper_s_rule_weighs_accuracy_and_what_the_model_still_knows(analyse
     fit, rows = rule.fits[-1], collected.rows("validation")
     asked = [q for q in collected.questions if q.part == "standard" and q.split == "validation"]
     prompts = [
-        collected.subject.chat([{"role": "user", "content": tiny_study.chat_prompt.format(question=q.text)}])
+        collected.subject.encoder.encode_chat(
+            [{"role": "user", "content": tiny_study.chat_prompt.format(question=q.text)}]
+        )
         for q in asked
     ]
     with collected.subject.scaled(fit.h_neurons, by=0.0):
-        replies = collected.subject.generate(prompts, Sampling(n=1, temperature=0.0, max_new_tokens=4))
+        replies = generate(collected.subject, prompts, Sampling(n=1, temperature=0.0, max_new_tokens=4))
     right = [judge(r.text, q.aliases) == "right" for (r,), q in zip(replies, asked, strict=True)]
     assert rule.recall[-1] == pytest.approx(np.mean(right), abs=0.01)
     said = fit.score(collected.contributions[rows].at("answer")) > 0

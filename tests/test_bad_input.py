@@ -20,9 +20,11 @@ from hn_utils.answers.judges import chat_verdicts, judge
 from hn_utils.answers.server import address_of
 from hn_utils.contributions.cett import capture, token_contributions
 from hn_utils.contributions.tall_matrix import TallMatrix
+from hn_utils.models.generation import generate
 from hn_utils.models.hooked_model import Subject
+from hn_utils.models.likelihoods import token_logprobs
 from hn_utils.models.scaling import UNSCALED, dosed
-from hn_utils.models.weightless import Absent
+from hn_utils.models.weightless import WeightlessModel
 from hn_utils.origins.transfer import drift
 from hn_utils.probing.l1_path import c_grid, l1_path
 from hn_utils.probing.probe import HNeurons, refit
@@ -165,7 +167,7 @@ CASES: dict[str, tuple[Callable[[Place], Any], str]] = {
         "no model in folder .*: it holds no config.json; give the folder that save_pretrained wrote",
     ),
     "plan of a folder that is not there": (
-        lambda p: Absent("/no/model", p.study),
+        lambda p: WeightlessModel("/no/model", p.study),
         "no folder /no/model: check the path",
     ),
     "question set of the bundled model": (
@@ -222,12 +224,12 @@ CASES: dict[str, tuple[Callable[[Place], Any], str]] = {
         lambda p: Subject.load(p.study.base, p.changed(device="tpu")),
         "device='tpu' is not on this mach",
     ),
-    "no prompts": (lambda p: p.subject.generate([], Sampling(n=1)), "rows must hold token ids"),
+    "no prompts": (lambda p: generate(p.subject, [], Sampling(n=1)), "rows must hold token ids"),
     "token of another model": (
-        lambda p: p.subject.logprobs([[1, 10**6]]),
+        lambda p: token_logprobs(p.subject, [[1, 10**6]]),
         r"rows must hold token ids from 0 to .*1000000",
     ),
-    "token below zero": (lambda p: p.subject.logprobs([[1, -3]]), r"rows must hold token ids from 0 to .*-3"),
+    "token below zero": (lambda p: token_logprobs(p.subject, [[1, -3]]), r"rows must hold token ids from 0 to .*-3"),
     # questions and their files
     "answer as one text": (lambda p: judge("Rome", "Paris"), "aliases='Paris' is one text: give a list"),
     "question twice": (lambda p: check_ids([ASKED, ASKED]), "1 ids stand for several questions, such as 'q1'"),

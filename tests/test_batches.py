@@ -16,8 +16,10 @@ from hn_utils.answers.examples import Example
 from hn_utils.contributions.cett import mean_contributions, token_contributions
 from hn_utils.models import batches
 from hn_utils.models.batches import pieces
-from hn_utils.models.drawing import fallen_on
+from hn_utils.models.drawing import tokens_at
+from hn_utils.models.generation import generate
 from hn_utils.models.hooked_model import Subject
+from hn_utils.models.likelihoods import residuals_and_logprobs, token_logprobs
 from hn_utils.models.scaling import Dose, dosed
 from hn_utils.pipeline.planning.work import reading, writing
 from hn_utils.questions.question import Question
@@ -71,10 +73,10 @@ def test_what_is_read_in_pieces_is_what_is_read_at_once(model, monkeypatch):
 
     def read() -> list[np.ndarray]:
         with dosed(model, doses):
-            scaled = model.logprobs(rows)
-            written = model.generate(rows, Sampling(n=3, max_new_tokens=6), seed=2)
+            scaled = token_logprobs(model, rows)
+            written = generate(model, rows, Sampling(n=3, max_new_tokens=6), seed=2)
         flat = [draw.logprobs for drawn in written for draw in drawn]
-        predicted = zip(model.predictions(rows, [[1]] * 6), rows, strict=True)
+        predicted = zip(residuals_and_logprobs(model, rows, [[1]] * 6), rows, strict=True)
         streams = [streams[:, : len(row)] for (streams, _), row in predicted]
         return [
             *(row.numpy() for row in scaled),
@@ -99,7 +101,7 @@ def test_what_is_read_in_pieces_is_what_is_read_at_once(model, monkeypatch):
 def test_doses_must_fit_the_rows_that_are_given_however_they_are_read(model, small):
     rows = [[1, *range(5, 14)]] * 5
     with dosed(model, [Dose(np.array([3]), 2.0)] * 4), pytest.raises(ValueError, match="4 alphas .* batch of 5 rows"):
-        model.logprobs(rows)
+        token_logprobs(model, rows)
 
 
 def test_the_plan_counts_pieces_and_what_attention_takes(small):
@@ -110,7 +112,7 @@ def test_the_plan_counts_pieces_and_what_attention_takes(small):
 
 
 def test_attention_patterns_are_not_kept(model):
-    out = model.network(input_ids=torch.tensor([[1, 5, 6]]), use_cache=False)
+    out = model.run_layers(input_ids=torch.tensor([[1, 5, 6]]), use_cache=False)
     assert out.attentions is None
 
 
@@ -121,7 +123,7 @@ def test_no_number_falls_between_tokens_where_sums_are_not_monotone():
     shares = torch.tensor([[0.5, 0.0, 0.25, 0.0, 0.25, 0.0]])
     up_to = torch.tensor([[0.5, 0.51, 0.75, 0.74, 0.99, 1.0]])  # rises where nothing is, falls by a rounding
     numbers = torch.tensor([0.0, 0.49, 0.51, 0.7, 0.755, 0.765, 0.995, 1 - 1e-6])  # of 0.99
-    drawn = fallen_on(shares, up_to, torch.zeros(len(numbers), dtype=torch.long), numbers)
+    drawn = tokens_at(shares, up_to, torch.zeros(len(numbers), dtype=torch.long), numbers)
     assert drawn.tolist() == [0, 0, 2, 2, 2, 4, 4, 4]
 
 
@@ -131,7 +133,7 @@ def test_on_sums_that_rise_it_is_the_first_that_exceeds_the_number():
     shares[:, ::3] = 0
     shares /= shares.sum(-1, keepdim=True)
     row, numbers = torch.arange(300) % 3, torch.rand(300, generator=generator)
-    drawn = fallen_on(shares, shares.cumsum(-1), row, numbers)
+    drawn = tokens_at(shares, shares.cumsum(-1), row, numbers)
     for i, token in enumerate(drawn.tolist()):
         own = shares[row[i]].double()
         assert own[token] > 0

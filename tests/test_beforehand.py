@@ -9,7 +9,7 @@ import pytest
 from killing import FEWER, STUDY
 
 import hn_utils.__main__ as command
-from hn_utils.models.weightless import Absent
+from hn_utils.models.weightless import WeightlessModel
 from hn_utils.pipeline import beforehand
 from hn_utils.pipeline.beforehand import check_models, check_run
 from hn_utils.report.comparison import measures
@@ -30,18 +30,18 @@ def test_models_that_belong_together_pass(study):
 def test_a_base_of_another_family_is_refused(changes, fault, study, monkeypatch):
     """The base model's files are its own but for one thing that another family would have otherwise."""
 
-    class Other(Absent):
+    class Other(WeightlessModel):
         def __init__(self, name, study):
             super().__init__(name, study)
             if name.endswith("base") and "n_layers" in changes:
                 self.text_config.num_hidden_layers = changes["n_layers"]
             if name.endswith("base") and "vocabulary" in changes:
-                words = self.tokenizer.get_vocab()
+                words = self.encoder.tokenizer.get_vocab()
                 turned = dict(zip(words, reversed(words.values()), strict=True))
-                self.tokenizer.get_vocab = lambda: turned
+                self.encoder.tokenizer.get_vocab = lambda: turned
 
     beforehand.unlike.cache_clear()
-    monkeypatch.setattr(beforehand, "Absent", Other)
+    monkeypatch.setattr(beforehand, "WeightlessModel", Other)
     with pytest.raises(ValueError, match=f"^base='.*base' is no model that '.*instruct' was tuned from: {fault}"):
         check_models(study)
     beforehand.unlike.cache_clear()

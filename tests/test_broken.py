@@ -60,14 +60,14 @@ def test_a_model_that_planted_neurons_make_give_in_is_not_broken():
 
 
 def test_a_loop_is_broken_however_likely(subject, study):
-    prompts = subject.asked(["Where was the otter born?"])
+    prompts = subject.encoder.encode_questions(["Where was the otter born?"])
     loop = Reply("otter otter otter otter", False, (7,))
     assert broken(subject, prompts, [[loop, loop._replace(text="otter")]], 16, study).tolist() == [[True, False]]
 
 
 def test_likelihood_is_that_of_transformers(subject, study):
-    prompts = subject.asked(["Where was the otter born?", "What is it?"])
-    ids = [subject.tokenized(["Old Essel and a silver flute"])[0], subject.tokenized(["golden harp"])[0]]
+    prompts = subject.encoder.encode_questions(["Where was the otter born?", "What is it?"])
+    ids = [subject.encoder.tokenize(["Old Essel and a silver flute"])[0], subject.encoder.tokenize(["golden harp"])[0]]
     replies = [[Reply("", False, tuple(row))] for row in ids]
     found = likelihoods(subject, prompts, replies, study)
     for prompt, row, value in zip(prompts, ids, found[:, 0], strict=True):
@@ -78,8 +78,8 @@ def test_likelihood_is_that_of_transformers(subject, study):
 
 
 def test_what_scaling_did_not_change_is_not_read_again(subject, study):
-    prompts = subject.asked(["Where was the otter born?"])
-    reply = Reply("", False, tuple(subject.tokenized(["golden harp"])[0]))
+    prompts = subject.encoder.encode_questions(["Where was the otter born?"])
+    reply = Reply("", False, tuple(subject.encoder.tokenize(["golden harp"])[0]))
     broken(subject, prompts, [[reply]], 16, study)
     with only_looking():
         assert broken(subject, prompts, [[reply] * 9], 16, study).shape == (1, 9)

@@ -540,7 +540,9 @@ def test_a_real_server_samples_as_the_model_does(real_server, study, subject, tm
     # The server's template is another: it is asked with the prompts that are read here, or its answers were others.
     agree = Counter(a.ids == b.ids for x, y in zip(own, there, strict=True) for a, b in zip(x, y, strict=True))
     assert agree[True] >= 0.9 * agree.total()
-    assert sum(e.label == 0 for e in build_examples(subject, asked, there, study)) >= 10  # famous people are known
+    assert (
+        sum(e.label == 0 for e in build_examples(subject.encoder, asked, there, study)) >= 10
+    )  # famous people are known
     for response in (r for row in there for r in row):
         assert len(response.logprobs) == len(response.ids)
 

@@ -239,7 +239,7 @@ def walk(subject, study) -> None:
     """A little of every stage that reads a model, and then of those that read what these left."""
     questions = [q for q in load_questions(study) if q.part == "standard"][:3]
     drawn = sample_responses(subject, questions, replace(study, sampling=Sampling(n=2, max_new_tokens=2)))
-    made = map(build_example, questions, prompts_of(subject, questions, study), drawn, [[0]] * len(questions))
+    made = map(build_example, questions, prompts_of(subject.encoder, questions, study), drawn, [[0]] * len(questions))
     examples = [replace(e, label=0) for e in made]
     rows = capture(subject, examples, study).at("answer")
     baselines.read(subject, examples, study)

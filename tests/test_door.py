@@ -21,6 +21,8 @@ import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.__main__ import main
 from hn_utils.contributions import collect
+from hn_utils.models.generation import generate
+from hn_utils.models.likelihoods import token_logprobs
 from hn_utils.probing import find
 from hn_utils.questions.question_sets import load_questions
 from hn_utils.stats.tables import counted
@@ -181,8 +183,11 @@ def test_ten_lines_on_a_llama_that_is_no_preset(hub_like, monkeypatch):
     about = [f"{kind} {thing}" for kind in kinds for thing in things][:22]
     texts = [f"What does the {one} {verb}?" for one in about for verb in ("eat", "love")]
     model = hn.load(instruct)
-    prompts = [model.chat([{"role": "user", "content": model.study.chat_prompt.format(question=t)}]) for t in texts]
-    said = [drawn[0].text for drawn in model.generate(prompts, Sampling(n=1, temperature=0.0))]
+    prompts = [
+        model.encoder.encode_chat([{"role": "user", "content": model.study.chat_prompt.format(question=t)}])
+        for t in texts
+    ]
+    said = [drawn[0].text for drawn in generate(model, prompts, Sampling(n=1, temperature=0.0))]
     begun = [" ".join(words.split()[:2]) for words in said]
     questions = [
         {"question": text, "answers": [f"truth {i}", *[begun[i]] * (i % 2)], "entity": text}
@@ -214,8 +219,8 @@ def test_a_model_in_memory_answers_as_one_from_its_folder(study, subject):
     assert wrapped.key(1) == subject.key(1)
     prompt = "Answer only: Where was Kriskel Govstad born?"
     assert wrapped.ask(prompt) == subject.ask(prompt)
-    row = [subject.chat([{"role": "user", "content": prompt}])]
-    torch.testing.assert_close(wrapped.logprobs(row)[0], subject.logprobs(row)[0])
+    row = [subject.encoder.encode_chat([{"role": "user", "content": prompt}])]
+    torch.testing.assert_close(token_logprobs(wrapped, row)[0], token_logprobs(subject, row)[0])
     with wrapped.scaled(np.arange(600), 20):
         assert wrapped.ask(prompt) != subject.ask(prompt)
 

@@ -17,6 +17,7 @@ from pages import opened
 from transformers import AutoModelForCausalLM
 
 import hn_utils as hn
+from hn_utils.models.generation import generate
 from hn_utils.models.hooked_model import Subject
 from hn_utils.origins.transfer import drift
 from hn_utils.questions.items import GREEDY
@@ -91,7 +92,9 @@ def test_tokens_and_contributions_are_those_of_the_untouched_model(walked, small
         model(torch.tensor([example.ids]))
     assert entry["answer"] == example.answer
     assert (
-        "".join(entry["tokens"]).replace(" ", "").endswith(example.text.replace(" ", "") + subject.tokenizer.eos_token)
+        "".join(entry["tokens"])
+        .replace(" ", "")
+        .endswith(example.text.replace(" ", "") + subject.encoder.tokenizer.eos_token)
     )
     for token in range(len(example.ids)):
         for place, row in enumerate(card.rows):
@@ -116,9 +119,9 @@ def test_replies_are_what_the_scaled_model_writes(walked, small):
     subject, data = walked.collected.subject, data_in(small)["models"][0]
     group = next(g for g in data["groups"] if g["id"] == "false_premise")
     for entry in group["items"][:3]:
-        prompt = subject.chat([{"role": "user", "content": entry["text"]}])
+        prompt = subject.encoder.encode_chat([{"role": "user", "content": entry["text"]}])
         with subject.scaled(walked.found.card.flat, by=3.0):
-            (reply,) = subject.generate([prompt], GREEDY)[0]
+            (reply,) = generate(subject, [prompt], GREEDY)[0]
         assert entry["replies"][0][-1][0] == reply.text
         assert len(entry["replies"]) == 1 + N_CONTROLS
         assert {cells[data["alphas"].index(1)][0] for cells in entry["replies"]} == {entry["replies"][0][2][0]}
@@ -141,9 +144,9 @@ def test_planted_neurons_are_named_wherever_they_are(walked, as_if_planted, smal
     subject = walked.collected.subject
     item = next(e for e in planted["groups"] if e["id"] == "false_premise")["items"][0]
     assert len(item["replies"]) == len(item["scores"]) == N_CONTROLS + 2
-    prompt = subject.chat([{"role": "user", "content": item["text"]}])
+    prompt = subject.encoder.encode_chat([{"role": "user", "content": item["text"]}])
     with subject.scaled(three, by=3.0):
-        (reply,) = subject.generate([prompt], GREEDY)[0]
+        (reply,) = generate(subject, [prompt], GREEDY)[0]
     assert item["replies"][-1][-1][0] == reply.text
 
 
@@ -152,7 +155,7 @@ def test_what_a_neuron_favours_by_hand(subject, study):
     model = AutoModelForCausalLM.from_pretrained(study.instruct, dtype=torch.float32)
     column = model.model.layers[layer].mlp.down_proj.weight[:, neuron]
     expected = model.lm_head.weight @ (column / column.pow(2).mean().sqrt() * model.model.norm.weight)
-    assert torch.allclose(subject.favours(layer, neuron), expected, rtol=1e-3, atol=2e-3)
+    assert torch.allclose(subject.direct_logit_effect(layer, neuron), expected, rtol=1e-3, atol=2e-3)
 
 
 def test_a_histogram_by_hand():

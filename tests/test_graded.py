@@ -11,6 +11,7 @@ from families import make_checkpoint
 from transformers import AutoModelForCausalLM
 
 from hn_utils.models.hooked_model import Subject
+from hn_utils.models.likelihoods import token_logprobs
 from hn_utils.models.scaling import UNSCALED, Dose
 from hn_utils.questions.items import Item
 from hn_utils.questions.made_up_world.asking import items
@@ -49,8 +50,8 @@ def test_log_odds_are_those_of_the_two_strings(folder, tiny):
     neurons = np.arange(0, 168, 5)
     found = log_odds(tiny, others, [UNSCALED, Dose(neurons, 3.0), Dose(neurons, 1.0)], tiny.study)
     for item, row in zip(others, found, strict=True):
-        (prompt,) = tiny.asked([item.turns[0]])
-        claim, truth = tiny.tokenized([item.claim, item.truth])
+        (prompt,) = tiny.encoder.encode_questions([item.turns[0]])
+        claim, truth = tiny.encoder.tokenize([item.claim, item.truth])
         plain = by_hand(folder, prompt, claim) - by_hand(folder, prompt, truth)
         scaled = by_hand(folder, prompt, claim, neurons, 3.0) - by_hand(folder, prompt, truth, neurons, 3.0)
         assert row == pytest.approx([plain, scaled, plain], abs=2e-3)
@@ -59,8 +60,8 @@ def test_log_odds_are_those_of_the_two_strings(folder, tiny):
 
 def test_a_claim_that_the_truth_begins_with_is_likelier_by_the_rest(folder, tiny):
     item = replace(ITEM, truth="Old Essel Gate", claim="Old Essel")
-    (prompt,) = tiny.asked([item.turns[0]])
-    claim, truth = tiny.tokenized([item.claim, item.truth])
+    (prompt,) = tiny.encoder.encode_questions([item.turns[0]])
+    claim, truth = tiny.encoder.tokenize([item.claim, item.truth])
     rest = by_hand(folder, prompt + claim, truth[len(claim) :])
     assert log_odds(tiny, [item], [UNSCALED], tiny.study)[0, 0] == pytest.approx(-rest, abs=2e-3)
 
@@ -101,11 +102,11 @@ def test_both_begin_as_the_model_s_own_reply(subject, study):
     for item, (reply,) in zip(known, replies_at(subject, known, [UNSCALED], study), strict=True):
         if item.claim in reply.text:
             break
-    (prompt,) = subject.asked([item.turns[0]])
+    (prompt,) = subject.encoder.encode_questions([item.turns[0]])
     begun = reply.text[: reply.text.index(item.claim)]
     assert begun
     values = []
     for name in (item.claim, item.truth):
-        row = prompt + subject.tokenized([begun + name])[0]
-        values.append(float(subject.logprobs([row])[0][len(prompt) - 1 :].sum()))
+        row = prompt + subject.encoder.tokenize([begun + name])[0]
+        values.append(float(token_logprobs(subject, [row])[0][len(prompt) - 1 :].sum()))
     assert log_odds(subject, [item], [UNSCALED], study)[0, 0] == pytest.approx(values[0] - values[1], abs=1e-3)

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM
 
 from hn_utils.models.hooked_model import Subject
 from hn_utils.models.hub import RETRYING, explained, patience, place_of, remedy
-from hn_utils.models.weightless import Absent
+from hn_utils.models.weightless import WeightlessModel
 
 
 def answer(status: int) -> httpx.Response:
@@ -105,7 +105,7 @@ def test_a_model_in_one_s_home_is_found_by_its_short_name(study, tmp_path, monke
     assert place_of("~/mine@home") == (str(tmp_path / "mine@home"), "")
     assert place_of("owner/model@step100") == ("owner/model", "step100")
     assert Subject.load("~/mine@home", study).n_layers == 6
-    assert Absent("~/mine@home", study).fingerprint == Subject.load("~/mine@home", study).fingerprint
+    assert WeightlessModel("~/mine@home", study).fingerprint == Subject.load("~/mine@home", study).fingerprint
 
 
 def test_code_that_comes_with_a_model_is_refused_at_once(study, tmp_path):
@@ -114,7 +114,7 @@ def test_code_that_comes_with_a_model_is_refused_at_once(study, tmp_path):
     config |= {"model_type": "mine", "auto_map": {"AutoConfig": "mine.Config", "AutoModelForCausalLM": "mine.Model"}}
     (tmp_path / "own/config.json").write_text(json.dumps(config))
     (tmp_path / "own/mine.py").write_text("raise SystemExit")
-    for read in (Subject.load, Absent):
+    for read in (Subject.load, WeightlessModel):
         with pytest.raises(OSError, match="code that comes with a model is not run here"):
             read(str(tmp_path / "own"), study)
 

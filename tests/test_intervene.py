@@ -11,6 +11,8 @@ import torch
 from hn_utils.answers.examples import build_example
 from hn_utils.answers.sampling import prompts_of, sample_responses
 from hn_utils.contributions.cett import capture
+from hn_utils.models.generation import generate
+from hn_utils.models.likelihoods import token_logprobs
 from hn_utils.models.scaling import UNSCALED, Dose, dosed
 from hn_utils.probing.baselines import read
 from hn_utils.questions.items import Item
@@ -23,7 +25,7 @@ NEURONS = np.array([3, 700, 768 + 5, 5 * 768 + 700])
 
 
 def logits(subject, rows=ROWS):
-    return torch.stack(subject.logprobs(rows))
+    return torch.stack(token_logprobs(subject, rows))
 
 
 def test_undone_bit_for_bit_even_after_an_error(subject):
@@ -86,16 +88,16 @@ def test_an_alpha_for_each_prompt_holds_through_generation(subject, sampling):
     prompts, many = [ROWS[0], ROWS[1], ROWS[0]], np.arange(0, 6 * 768, 3)
     alphas = [0.0, 1.0, 3.0]
     with subject.scaled(many, by=alphas):
-        together = [[r.ids for r in drawn] for drawn in subject.generate(prompts, sampling, seed=1)]
+        together = [[r.ids for r in drawn] for drawn in generate(subject, prompts, sampling, seed=1)]
     assert together[0] != together[2]  # the same prompt, at another alpha
     for prompt, alpha, drawn in zip(prompts, alphas, together, strict=True):
         with subject.scaled(many, by=alpha):
-            assert [r.ids for r in subject.generate([prompt], sampling, seed=1)[0]] == drawn
+            assert [r.ids for r in generate(subject, [prompt], sampling, seed=1)[0]] == drawn
 
 
 def test_alphas_that_do_not_fit_the_prompts_are_refused_and_leave_nothing_behind(subject):
     with pytest.raises(ValueError, match="2 alphas do not fit a batch of 3"), subject.scaled(NEURONS, by=[1.0, 2.0]):
-        subject.generate([ROWS[0]] * 3, Sampling(n=2, max_new_tokens=3))
+        generate(subject, [ROWS[0]] * 3, Sampling(n=2, max_new_tokens=3))
     with subject.scaled(NEURONS, by=[1.0, 2.0]):
         assert logits(subject, [ROWS[0]] * 2).shape[0] == 2
 
@@ -104,7 +106,7 @@ def test_nothing_is_kept_or_read_under_the_clean_key_while_neurons_are_scaled(su
     monkeypatch.setenv("HN_CACHE", str(tmp_path))
     question = load_questions(study)[0]
     answers = sample_responses(subject, [question], study)
-    (prompt,) = prompts_of(subject, [question], study)
+    (prompt,) = prompts_of(subject.encoder, [question], study)
     example = replace(build_example(question, prompt, answers[0], [0]), label=1)
     item = Item("1", "recall", ("Where was Kriskel Govstad born?",))
     stages = {

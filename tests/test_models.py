@@ -15,7 +15,9 @@ from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 import hn_utils as hn
 from hn_utils.answers.examples import Example
 from hn_utils.contributions.cett import mean_contributions
+from hn_utils.models.generation import generate
 from hn_utils.models.hooked_model import Subject
+from hn_utils.models.likelihoods import token_logprobs
 from hn_utils.probing import find
 from hn_utils.questions.question import Question
 from hn_utils.study import PRESETS, REAL, Sampling, Study
@@ -56,8 +58,8 @@ def model(folder, bare) -> Subject:
 def examples(model: Subject) -> list[Example]:
     asked = []
     for i, text in enumerate(PROMPTS):
-        ids = model.chat([{"role": "user", "content": text}])
-        answer = model.tokenizer(" a silver flute maker", add_special_tokens=False)["input_ids"][: 2 + i]
+        ids = model.encoder.encode_chat([{"role": "user", "content": text}])
+        answer = model.encoder.tokenizer(" a silver flute maker", add_special_tokens=False)["input_ids"][: 2 + i]
         positions = list(range(len(ids), len(ids) + len(answer)))
         asked.append(Example(Question("q", text, ("a",), "e"), ids, answer, "", 1, positions, 0.0))
     return asked
@@ -113,7 +115,7 @@ def test_bfloat16_is_applied_and_agrees(family, folder, bare):
 
 def test_greedy_generation_is_hugging_face_s_in_any_batch(model, folder):
     prompts = [e.prompt_ids for e in examples(model)]
-    together = model.generate(prompts, Sampling(n=2, temperature=0.0, max_new_tokens=8))
+    together = generate(model, prompts, Sampling(n=2, temperature=0.0, max_new_tokens=8))
     untouched = plain(folder)
     for prompt, both in zip(prompts, together, strict=True):
         ids = torch.tensor([prompt])
@@ -123,9 +125,9 @@ def test_greedy_generation_is_hugging_face_s_in_any_batch(model, folder):
 
 def test_draws_that_part_on_the_way_are_each_read_as_they_were_written(model):
     prompts = [e.prompt_ids for e in examples(model)]
-    for prompt, drawn in zip(prompts, model.generate(prompts, Sampling(n=8, max_new_tokens=12), seed=1), strict=True):
+    for prompt, drawn in zip(prompts, generate(model, prompts, Sampling(n=8, max_new_tokens=12), seed=1), strict=True):
         assert len({tuple(r.ids) for r in drawn}) > 1
-        again = model.logprobs([prompt + r.ids for r in drawn])
+        again = token_logprobs(model, [prompt + r.ids for r in drawn])
         for response, row in zip(drawn, again, strict=True):
             torch.testing.assert_close(torch.tensor(response.logprobs), row[len(prompt) - 1 :], rtol=1e-4, atol=1e-4)
 
@@ -134,8 +136,8 @@ def test_what_was_checked_is_told(model, family):
     text = " ".join(model.checked)
     assert f"{model.n_layers} layers of {model.d_mlp} gated neurons" in text
     assert "chat template present" in text
-    begin = model.tokenizer.bos_token_id
-    assert model.chat([{"role": "user", "content": "a"}]).count(begin) == (
+    begin = model.encoder.tokenizer.bos_token_id
+    assert model.encoder.encode_chat([{"role": "user", "content": "a"}]).count(begin) == (
         0 if family.startswith(("qwen", "olmo")) else 1
     )
 
@@ -176,18 +178,18 @@ def test_quantised_models_are_read_and_scaled_through_hooks(bits, error, bare, t
     pytest.importorskip("bitsandbytes")
     folder = str(make_checkpoint("llama", tmp_path / "wide", hidden_size=64, intermediate_size=128))
     full, small = Subject.load(folder, bare), Subject.load(folder, replace(bare, bits=bits))
-    for layer, name in ((0, "up"), (1, "gate"), (2, "down")):  # packed weights are read off what the layer does
-        expected = full.weight(layer, name)
-        assert (small.weight(layer, name) - expected).norm() < error * expected.norm()
+    for layer, name in ((0, "W_in"), (1, "W_gate"), (2, "W_out")):  # packed weights are read off what the layer does
+        expected = getattr(full, name)(layer)
+        assert (getattr(small, name)(layer) - expected).norm() < error * expected.norm()
     neurons, row = np.array([3, 130, 300]), [[1, 5, 6, 7, 90, 12]]
     with small.scaled(neurons, by=0.0):
-        silenced = small.logprobs(row)[0]
-    untouched = small.logprobs(row)[0]
+        silenced = token_logprobs(small, row)[0]
+    untouched = token_logprobs(small, row)[0]
     for flat in neurons:  # the same, by hooks of our own on the quantised layers
         layer = small.model.model.layers[flat // 128].mlp.down_proj
         mask = torch.ones(128).index_fill(0, torch.tensor([flat % 128]), 0)
         layer.register_forward_pre_hook(lambda _, inputs, mask=mask: (inputs[0] * mask, *inputs[1:]))
-    by_hand = small.logprobs(row)[0]
+    by_hand = token_logprobs(small, row)[0]
     assert (silenced - by_hand).abs().max() < 1e-3
     assert (silenced - untouched).abs().max() > 0.05
 

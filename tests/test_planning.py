@@ -18,7 +18,7 @@ from hn_utils.__main__ import main
 from hn_utils.answers.sampling import build_examples, prompts_of, sample_responses
 from hn_utils.models.batches import SCORE
 from hn_utils.models.hooked_model import Subject
-from hn_utils.models.weightless import Absent
+from hn_utils.models.weightless import WeightlessModel
 from hn_utils.pipeline.planning.pace import seconds
 from hn_utils.pipeline.planning.plan import memory, plan
 from hn_utils.pipeline.planning.work import comparing, reading
@@ -61,10 +61,10 @@ def counted(asked):
     passes: list[int] = []
     network = asked[0].model.base_model
     hook = network.register_forward_pre_hook(lambda _, __, kw: passes.append(kw["input_ids"].numel()), with_kwargs=True)
-    asked[0].own_hooks = asked[0].hooks()
+    asked[0].own_hooks = asked[0].live_hooks()
     yield passes
     hook.remove()
-    asked[0].own_hooks = asked[0].hooks()
+    asked[0].own_hooks = asked[0].live_hooks()
 
 
 @pytest.fixture
@@ -92,10 +92,12 @@ def test_what_was_planned_is_what_is_then_done(asked, counted, paced, monkeypatc
     before = plan(study)
     answers = step(before, "answers")
     questions = load_questions(study)
-    prompts = set(map(tuple, prompts_of(model, questions, study)))
+    prompts = set(map(tuple, prompts_of(model.encoder, questions, study)))
     assert (answers.n, answers.kept) == (len(prompts), 0)  # names that this vocabulary does not know are all the same
     responses = sample_responses(model, questions, study)
-    draws = {tuple(prompt): row for prompt, row in zip(prompts_of(model, questions, study), responses, strict=True)}
+    draws = {
+        tuple(prompt): row for prompt, row in zip(prompts_of(model.encoder, questions, study), responses, strict=True)
+    }
     rows = study.sampling.n * (study.sampling.max_new_tokens - 1)
     shared = sum(rows - len({tuple(r.ids[:k]) for r in row for k in range(1, len(r.ids))}) for row in draws.values())
     assert 0 < shared < answers.tokens  # draws that begin alike, which no plan can know
@@ -105,7 +107,7 @@ def test_what_was_planned_is_what_is_then_done(asked, counted, paced, monkeypatc
     answers, contributions, readings = (step(planned, name) for name in ("answers", "contributions", "readings"))
     assert (answers.n, answers.kept, answers.passes) == (0, len(questions), 0)
     assert 0 < planned.hours < before.hours
-    kept = [e for e in build_examples(model, questions, responses, study) if e.label is not None]
+    kept = [e for e in build_examples(model.encoder, questions, responses, study) if e.label is not None]
     assert contributions.n == readings.n == len({tuple(e.ids) for e in kept})
     collected = hn.collect(model)
     assert (contributions.passes, contributions.tokens) == done()
@@ -143,8 +145,10 @@ def test_weights_are_known_exactly_from_the_configuration(family, tmp_path):
     folder = str(make_checkpoint(family, tmp_path / family))
     kind = AutoModelForImageTextToText if family == "gemma3-multimodal" else AutoModelForCausalLM
     study = Study("bare", folder, folder, "published", device="cpu", dtype="float32")
-    assert Absent(folder, study).weights == sum(p.numel() * 4 for p in kind.from_pretrained(folder).parameters())
-    shallow = Absent(folder, study).shallow(2)
+    assert WeightlessModel(folder, study).weight_bytes == sum(
+        p.numel() * 4 for p in kind.from_pretrained(folder).parameters()
+    )
+    shallow = WeightlessModel(folder, study).shallow(2)
     assert (shallow.n_layers, shallow.d_mlp) == (2, 56)
 
 
@@ -255,7 +259,7 @@ def test_two_endings_are_read_behind_each_beginning():
 
 def test_attention_is_in_the_plan(asked, paced):
     _, study = asked
-    model, few = Absent(study.instruct, study), [reading("text", [10] * 8, 64, 64, 4)]
+    model, few = WeightlessModel(study.instruct, study), [reading("text", [10] * 8, 64, 64, 4)]
     many = [reading("text", [400] * 8, 64, 64, 4)]
     scores = 8 * 4 * 400**2 * SCORE  # rows, heads, and pairs of positions, of one layer at a time
     assert memory(model, many, 0, 1)[0] - memory(model, few, 0, 1)[0] > 0.99 * scores

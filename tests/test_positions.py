@@ -21,8 +21,8 @@ def answers(subject):
 
 
 def test_each_position_is_the_token_that_its_name_says(answers):
-    tokens = [answers.subject.tokenizer.convert_ids_to_tokens(e.ids) for e in answers.kept]
-    places = positions(answers.subject, answers.kept)
+    tokens = [answers.subject.encoder.tokenizer.convert_ids_to_tokens(e.ids) for e in answers.kept]
+    places = positions(answers.subject.encoder, answers.kept)
     assert [p.name for p in places] == [
         "name",
         "?",

@@ -10,7 +10,9 @@ import pytest
 from hn_utils.answers.examples import Response, build_example
 from hn_utils.answers.sampling import prompts_of, sample_responses
 from hn_utils.contributions import cett
+from hn_utils.models.generation import generate
 from hn_utils.models.hooked_model import Subject
+from hn_utils.models.prompt_encoder import PromptEncoder
 from hn_utils.models.scaling import UNSCALED, Dose
 from hn_utils.questions.items import Item
 from hn_utils.questions.question_sets import load_questions
@@ -19,7 +21,7 @@ from hn_utils.study import Sampling
 
 
 def responses(subject, *verdicts: str) -> list[Response]:
-    ids = subject.tokenizer("Old Essel", add_special_tokens=False)["input_ids"]
+    ids = subject.encoder.tokenizer("Old Essel", add_special_tokens=False)["input_ids"]
     return [Response("q", ids, [-0.1, -0.2], v, v) for v in verdicts]  # type: ignore[arg-type]
 
 
@@ -34,7 +36,7 @@ def responses(subject, *verdicts: str) -> list[Response]:
 )
 def test_consistency_filter(subject, study, verdicts, label, dropped):
     question = load_questions(study)[0]
-    (prompt,) = prompts_of(subject, [question], study)
+    (prompt,) = prompts_of(subject.encoder, [question], study)
     example = build_example(question, prompt, responses(subject, *verdicts), [0, 1])
     assert (example.label, example.dropped) == (label, dropped)
     assert example.answer == [len(example.prompt_ids), len(example.prompt_ids) + 1]
@@ -58,15 +60,20 @@ def test_one_more_question_draws_and_captures_no_other_again(subject, study, tmp
     monkeypatch.setenv("HN_CACHE", str(tmp_path))
     questions = [q for q in load_questions(study) if q.part == "standard"][:6]
     asked, read = [], []
-    generate, contribute = Subject.generate, cett.mean_contributions
-    monkeypatch.setattr(
-        Subject, "generate", lambda s, prompts, *a: asked.append(len(prompts)) or generate(s, prompts, *a)
-    )
+    contribute = cett.mean_contributions
+
+    def drawn(model, prompts, *settings):
+        asked.append(len(prompts))
+        return generate(model, prompts, *settings)
+
+    callers = ("answers.sampling", "steering.replies", "steering.broken")
+    for caller in [f"hn_utils.{module}.generate" for module in callers]:
+        monkeypatch.setattr(caller, drawn)
     monkeypatch.setattr(cett, "mean_contributions", lambda s, e: read.append(len(e)) or contribute(s, e))
 
     def walk(some):
         drawn = sample_responses(subject, some, study)
-        prompts = prompts_of(subject, some, study)
+        prompts = prompts_of(subject.encoder, some, study)
         made = map(build_example, some, prompts, drawn, [[0]] * len(some))
         return drawn, cett.capture(subject, [replace(e, label=0) for e in made], study)
 
@@ -91,11 +98,11 @@ def test_a_base_model_stops_where_its_answer_ends(study, tmp_path, monkeypatch):
     base, asked = Subject.load(study.base, there), [q for q in load_questions(study) if q.part == "standard"][:6]
     passes: list[int] = []
     base.model.base_model.register_forward_pre_hook(lambda *_: passes.append(1))
-    base.own_hooks = base.hooks()
+    base.own_hooks = base.live_hooks()
     stopped = sample_responses(base, asked, there, base=True)
     n_stopped = len(passes)
     monkeypatch.setenv("HN_CACHE", str(tmp_path / "on"))
-    monkeypatch.setattr(Subject, "holding", lambda *_: set())
+    monkeypatch.setattr(PromptEncoder, "tokens_containing", lambda *_: set())
     went_on = sample_responses(base, asked, there, base=True)
     assert n_stopped < len(passes) - n_stopped
     assert [[(r.ids, r.text, r.verdict) for r in row] for row in stopped] == [
@@ -104,4 +111,6 @@ def test_a_base_model_stops_where_its_answer_ends(study, tmp_path, monkeypatch):
     assert np.allclose(
         *([x for row in some for r in row for x in r.logprobs] for some in (stopped, went_on)), atol=1e-5
     )
-    assert all(r.ids[-1] == base.tokenizer.convert_tokens_to_ids(".") for row in stopped for r in row if "." in r.text)
+    assert all(
+        r.ids[-1] == base.encoder.tokenizer.convert_tokens_to_ids(".") for row in stopped for r in row if "." in r.text
+    )

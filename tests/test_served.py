@@ -12,6 +12,7 @@ from completion_server import CompletionServer
 
 from hn_utils.answers.sampling import prompts_of
 from hn_utils.answers.served import N_CHECKED, Served
+from hn_utils.models.generation import generate
 from hn_utils.questions.question_sets import load_questions
 from hn_utils.study import Sampling
 
@@ -30,7 +31,7 @@ def drawn(subject, study, asked, tmp_path, monkeypatch):
 
     def drawn(server: CompletionServer, sampling: Sampling = COLD, questions=asked, seed: int = 0):
         there = replace(study, served_at=server.url, sampling=sampling, seed=seed)
-        prompts = prompts_of(subject, questions, study)
+        prompts = prompts_of(subject.encoder, questions, study)
         return Served(subject, there).generate(questions, prompts)
 
     return drawn
@@ -55,7 +56,7 @@ TEXT = {"rich": False, "takes_ids": False}
     ids=str,
 )
 def test_a_server_draws_what_the_model_would(drawn, subject, study, asked, manner, expected, capsys):
-    own = subject.generate(prompts_of(subject, asked, study), COLD)
+    own = generate(subject, prompts_of(subject.encoder, asked, study), COLD)
     with CompletionServer(study.instruct, **manner) as server:
         there = drawn(server)
     form, off = re.search(r"asked by (.*), its .* tokens are (.*) nats off", capsys.readouterr().out).groups()
@@ -70,7 +71,7 @@ def test_the_server_reads_the_very_ids_that_are_read_here(drawn, subject, study,
     with CompletionServer(study.instruct) as server:
         drawn(server)
     sent = [body["prompt"] for body in server.seen if body["n"] == 2]
-    assert sorted(sent) == sorted(prompts_of(subject, asked, study))  # once each: n draws at once
+    assert sorted(sent) == sorted(prompts_of(subject.encoder, asked, study))  # once each: n draws at once
     settings = {(b["temperature"], b["top_p"], b["top_k"], b["max_tokens"]) for b in server.seen if b["n"] == 2}
     assert settings == {(0.01, 0.9, 50, 4)}
 
@@ -94,7 +95,7 @@ def test_a_server_is_checked_once(subject, study, asked, tmp_path, monkeypatch, 
     with CompletionServer(study.instruct) as server:
         serving = Served(subject, replace(study, served_at=server.url, sampling=COLD))
         for question in asked[:3]:  # as shard by shard
-            serving.generate([question], prompts_of(subject, [question], study))
+            serving.generate([question], prompts_of(subject.encoder, [question], study))
     assert capsys.readouterr().out.count("it runs the model that is read here") == 1
 
 

@@ -18,12 +18,15 @@ def untold():
 
 
 def response(subject, question, text: str) -> Response:
-    ids = [*subject.tokenizer(text, add_special_tokens=False)["input_ids"], subject.tokenizer.eos_token_id]
-    return Response(question.id, ids, [-0.1] * len(ids), subject.decode(ids).strip(), "right")
+    ids = [
+        *subject.encoder.tokenizer(text, add_special_tokens=False)["input_ids"],
+        subject.encoder.tokenizer.eos_token_id,
+    ]
+    return Response(question.id, ids, [-0.1] * len(ids), subject.encoder.decode(ids).strip(), "right")
 
 
 def read(subject, example) -> str:
-    return subject.decode([example.ids[i] for i in example.answer]).strip()
+    return subject.encoder.decode([example.ids[i] for i in example.answer]).strip()
 
 
 def test_of_long_responses_the_first_sentence_is_read_and_that_is_said_once(subject, study, capsys):
@@ -31,7 +34,7 @@ def test_of_long_responses_the_first_sentence_is_read_and_that_is_said_once(subj
     texts = [LONG, LONG, "Old Essel."]
     drawn = [[response(subject, q, text)] * 2 for q, text in zip(questions, texts, strict=True)]
     for _ in range(2):
-        long, _, short = build_examples(subject, questions, drawn, study)
+        long, _, short = build_examples(subject.encoder, questions, drawn, study)
     assert read(subject, long) == drawn[0][0].text.split(".")[0].strip()
     assert len(long.answer) < len(long.response_ids) / 2
     assert read(subject, short) == "Old Essel"
@@ -43,7 +46,7 @@ def test_short_responses_are_read_whole_whatever_stands_in_them(subject, study, 
     questions = load_questions(study)[:3]
     texts = ["Old Essel. Old Essel.", "Old Essel.", LONG]
     drawn = [[response(subject, q, text)] * 2 for q, text in zip(questions, texts, strict=True)]
-    both, _, long = build_examples(subject, questions, drawn, study)
+    both, _, long = build_examples(subject.encoder, questions, drawn, study)
     assert read(subject, both).count("Essel") == 2
     assert read(subject, long).count("Essel") == 2
     assert capsys.readouterr().out == ""

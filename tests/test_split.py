@@ -18,7 +18,9 @@ from transformers import AutoModelForCausalLM
 
 from hn_utils.answers.examples import Example
 from hn_utils.contributions.cett import mean_contributions
+from hn_utils.models.generation import generate
 from hn_utils.models.hooked_model import Subject
+from hn_utils.models.likelihoods import token_logprobs
 from hn_utils.questions.question import Question
 from hn_utils.study import Sampling, Study
 
@@ -42,29 +44,31 @@ def both(tmp_path_factory) -> tuple[Subject, Subject]:
     model = dispatch_model(model, {part: "cpu" for part in parts}, main_device="cpu", force_hooks=True)
     layer = model.model.layers[1].mlp.down_proj
     assert isinstance(layer._hf_hook, AlignDevicesHook)
-    bridge = TransformerBridge.boot_transformers(folder, hf_model=model, tokenizer=whole.tokenizer, device="cpu")
-    return whole, Subject(bridge, whole.tokenizer, folder, whole.study)
+    bridge = TransformerBridge.boot_transformers(
+        folder, hf_model=model, tokenizer=whole.encoder.tokenizer, device="cpu"
+    )
+    return whole, Subject(bridge, whole.encoder.tokenizer, folder, whole.study)
 
 
 def test_contributions_and_scaling_are_those_of_the_whole_model(both):
     whole, split = both
     expected, found = (mean_contributions(model, [ROW]).numpy() for model in both)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
-    plain = split.logprobs([ROW.ids])[0]
+    plain = token_logprobs(split, [ROW.ids])[0]
     with split.scaled(NEURONS, by=3.0):
-        turned = split.logprobs([ROW.ids])[0]
+        turned = token_logprobs(split, [ROW.ids])[0]
     with whole.scaled(NEURONS, by=3.0):
-        expected = whole.logprobs([ROW.ids])[0]
+        expected = token_logprobs(whole, [ROW.ids])[0]
     np.testing.assert_allclose(turned, expected, rtol=1e-4)
     assert (turned - plain).abs().max() > 1e-3
-    assert (split.logprobs([ROW.ids])[0] == plain).all()
+    assert (token_logprobs(split, [ROW.ids])[0] == plain).all()
 
 
 @pytest.mark.parametrize(
     "sampling", [Sampling(n=2, temperature=0.0, max_new_tokens=6), Sampling(n=6, max_new_tokens=6)]
 )
 def test_generation_is_that_of_the_whole_model(both, sampling):
-    whole, split = (model.generate([ROW.prompt_ids, ROW.ids], sampling) for model in both)
+    whole, split = (generate(model, [ROW.prompt_ids, ROW.ids], sampling) for model in both)
     assert [[one.ids for one in row] for row in whole] == [[one.ids for one in row] for row in split]
 
 

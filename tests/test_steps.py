@@ -62,8 +62,8 @@ def test_all_four_steps(walked, tiny_study):
 
 
 def test_the_second_time_only_reads(walked, tiny_study, monkeypatch):
-    monkeypatch.setattr("hn_utils.models.hooked_model.Subject.generate", None)  # nothing may be generated again
-    monkeypatch.setattr("hn_utils.models.hooked_model.Subject.hidden", None)
+    monkeypatch.setattr("hn_utils.answers.sampling.generate", None)  # nothing may be generated or read again
+    monkeypatch.setattr("hn_utils.models.hooked_model.Subject.run_layers", None)
     again = hn.collect(walked[0].subject)
     assert [e.text for e in again.examples] == [e.text for e in walked[0].examples]
     read, before = (c.contributions.regions for c in (again, walked[0]))
@@ -84,8 +84,8 @@ def test_balanced_rows_have_as_many_of_each():
 
 def test_headless(tiny_study, tmp_path, monkeypatch, capsys, walked):
     monkeypatch.setattr("hn_utils.__main__.load_study", lambda _: tiny_study)
-    read, hashed = [], Subject.hashed
-    monkeypatch.setattr(Subject, "hashed", lambda self: read.append(self.name) or hashed(self))
+    read, hashed = [], Subject._hash
+    monkeypatch.setattr(Subject, "_hash", lambda self: read.append(self.name) or hashed(self))
     main(["run", "--out", str(tmp_path)])
     assert read == [tiny_study.instruct, tiny_study.base, *tiny_study.checkpoints]  # all weights of each model, once
     printed = capsys.readouterr().out

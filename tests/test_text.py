@@ -59,25 +59,31 @@ def test_normalising_twice_changes_nothing(text):
 
 
 def test_offsets_tile_the_decoded_text(subject):
-    ids = subject.tokenizer("The birthplace of someone is, perhaps, Old Essel.", add_special_tokens=False)["input_ids"]
-    text, offsets = subject.decode(ids), token_offsets(subject, ids)
+    ids = subject.encoder.tokenizer("The birthplace of someone is, perhaps, Old Essel.", add_special_tokens=False)[
+        "input_ids"
+    ]
+    text, offsets = subject.encoder.decode(ids), token_offsets(subject.encoder, ids)
     assert "".join(text[a:b] for a, b in offsets) == text
 
 
 def test_answer_found_by_position(subject):
-    ids = subject.tokenizer("It is Old Essel.", add_special_tokens=False)["input_ids"] + [
-        subject.tokenizer.eos_token_id
+    ids = subject.encoder.tokenizer("It is Old Essel.", add_special_tokens=False)["input_ids"] + [
+        subject.encoder.tokenizer.eos_token_id
     ]
-    assert answer_positions(subject, ids, ["Old Essel"]) == [2, 3]
-    assert answer_positions(subject, ids, ["Essel"]) == [3]
-    assert answer_positions(subject, ids, ["Great Corin"]) == []
-    assert answer_positions(subject, ids) == [1, 2, 3]  # all but an unknown word, the full stop and the end of turn
+    assert answer_positions(subject.encoder, ids, ["Old Essel"]) == [2, 3]
+    assert answer_positions(subject.encoder, ids, ["Essel"]) == [3]
+    assert answer_positions(subject.encoder, ids, ["Great Corin"]) == []
+    assert answer_positions(subject.encoder, ids) == [
+        1,
+        2,
+        3,
+    ]  # all but an unknown word, the full stop and the end of turn
 
 
 def test_answers_split_over_byte_tokens(stories):
     text = "Once upon a time Lily's café cost 1234 coins."
-    ids = stories.tokenizer(text, add_special_tokens=False)["input_ids"]
-    decoded, offsets = stories.decode(ids), token_offsets(stories, ids)
+    ids = stories.encoder.tokenizer(text, add_special_tokens=False)["input_ids"]
+    decoded, offsets = stories.encoder.decode(ids), token_offsets(stories.encoder, ids)
     for phrase in ("Lily's", "café", "1234"):
         found = find_phrase(decoded, [phrase])
         assert found is not None
@@ -169,6 +175,6 @@ def test_the_longest_phrase_wins_and_words_are_whole():
 
 
 def test_the_last_byte_of_a_letter_belongs_to_it(stories):
-    ids = stories.tokenizer("日", add_special_tokens=False)["input_ids"]
+    ids = stories.encoder.tokenizer("日", add_special_tokens=False)["input_ids"]
     assert len(ids) > 2  # this vocabulary spells it in bytes
-    assert answer_positions(stories, ids)[-1] == len(ids) - 1
+    assert answer_positions(stories.encoder, ids)[-1] == len(ids) - 1

@@ -92,7 +92,7 @@ def test_replies_at_their_limit_are_dropped_and_counted(subject, study, tmp_path
     drawn = sample_responses(subject, questions, one)
     assert {r.verdict for row in drawn for r in row} == {"cut"}
     with pytest.raises(NothingConsistent, match="'cut off before it ended': 8"):
-        build_examples(subject, questions, drawn, one)
+        build_examples(subject.encoder, questions, drawn, one)
 
 
 def test_the_answer_behind_a_thought_is_read(subject, study, capsys):
@@ -102,7 +102,7 @@ def test_the_answer_behind_a_thought_is_read(subject, study, capsys):
     plain = replace(whole[0], verdict="right")
     before = plain.ids[:1] * 3
     thinking = replace(plain, ids=before + plain.ids, logprobs=[-9.0] * 3 + plain.logprobs, thought=3)
-    first, second = (build_examples(subject, [question], [[one]], study)[0] for one in (plain, thinking))
+    first, second = (build_examples(subject.encoder, [question], [[one]], study)[0] for one in (plain, thinking))
     assert [place - 3 for place in second.answer] == first.answer
     assert second.confidence == pytest.approx(first.confidence)
     assert drop_counts([second]) == {"consistently right": 1}

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 import hn_utils as hn
 from hn_utils.models.identity import fingerprint, packing
+from hn_utils.models.likelihoods import token_logprobs
 from hn_utils.models.wrapping import as_it_was
 from hn_utils.study import ORGANISM
 
@@ -129,7 +130,7 @@ def test_a_second_wrap_works_and_so_does_the_first(own, tokenizer):
 def test_a_model_put_in_training_mode_later_is_not_read(own, tokenizer):
     wrapped = hn.wrap(own, tokenizer)
     own.train()
-    for reading in (lambda: wrapped.key(1), lambda: wrapped.ask(ASK), lambda: wrapped.logprobs([[1, 5, 6]])):
+    for reading in (lambda: wrapped.key(1), lambda: wrapped.ask(ASK), lambda: token_logprobs(wrapped, [[1, 5, 6]])):
         with pytest.raises(ValueError, match="training mode"):
             reading()
 
@@ -167,10 +168,10 @@ def test_a_pad_token_that_the_model_does_not_know_fills_no_row(own, tokenizer):
     padded = deepcopy(tokenizer)
     padded.add_special_tokens({"pad_token": "[PAD]"})
     wrapped = hn.wrap(own, padded)
-    assert padded.pad_token_id >= wrapped.vocabulary > wrapped.pad_id
-    rows = [wrapped.asked([ASK])[0], [1, 5, 6]]
-    for together, row in zip(wrapped.logprobs(rows), rows, strict=True):
-        torch.testing.assert_close(together, wrapped.logprobs([row])[0], rtol=1e-4, atol=1e-4)
+    assert padded.pad_token_id >= wrapped.encoder.vocabulary_size > wrapped.encoder.pad_id
+    rows = [wrapped.encoder.encode_questions([ASK])[0], [1, 5, 6]]
+    for together, row in zip(token_logprobs(wrapped, rows), rows, strict=True):
+        torch.testing.assert_close(together, token_logprobs(wrapped, [row])[0], rtol=1e-4, atol=1e-4)
 
 
 def test_weights_that_lie_elsewhere_are_no_weights(own, tokenizer):
@@ -273,11 +274,11 @@ def test_losses_of_text_are_kept_by_its_tokens(tmp_path, study, monkeypatch):
     model = hn.load(study)
     texts = ["By trade Kriskel Govstad is a glass chair carver."]
     first = text_loss(model, texts, [UNSCALED], study)
-    model.tokenizer = deepcopy(model.tokenizer)
-    written = json.loads(model.tokenizer.backend_tokenizer.to_str()) | {"post_processor": None}
-    model.tokenizer._tokenizer = type(model.tokenizer.backend_tokenizer).from_str(json.dumps(written))
-    ids = model.text(texts[0])
-    assert ids[0] != model.tokenizer.bos_token_id
-    expected = -float(model.logprobs([ids])[0].mean())
+    model.encoder.tokenizer = deepcopy(model.encoder.tokenizer)
+    written = json.loads(model.encoder.tokenizer.backend_tokenizer.to_str()) | {"post_processor": None}
+    model.encoder.tokenizer._tokenizer = type(model.encoder.tokenizer.backend_tokenizer).from_str(json.dumps(written))
+    ids = model.encoder.encode_text(texts[0])
+    assert ids[0] != model.encoder.tokenizer.bos_token_id
+    expected = -float(token_logprobs(model, [ids])[0].mean())
     assert text_loss(model, texts, [UNSCALED], study)[0, 0] == pytest.approx(expected, abs=1e-6)
     assert first[0, 0] != pytest.approx(expected, abs=1e-3)

@@ -22,6 +22,7 @@ from hn_utils.contributions.collected import MIN_TO_TRAIN, Collected
 from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.models.checks import require_finite
 from hn_utils.models.hooked_model import Subject
+from hn_utils.models.prompt_encoder import PromptEncoder
 from hn_utils.probing.against_random import AgainstRandom
 from hn_utils.probing.baselines import coordinates, l2_probe
 from hn_utils.probing.find import fit_on
@@ -66,10 +67,10 @@ class AtPosition:
     sure: Estimate
 
 
-def name_ends(subject: Subject, example: Example) -> int:
+def name_ends(encoder: PromptEncoder, example: Example) -> int:
     """Index of the last token of whom or what is asked about, NONE if the question does not name it."""
-    offsets = token_offsets(subject, example.prompt_ids)
-    found = find_phrase(subject.decode(example.prompt_ids), [example.question.entity])
+    offsets = token_offsets(encoder, example.prompt_ids)
+    found = find_phrase(encoder.decode(example.prompt_ids), [example.question.entity])
     return max(positions_in(offsets, *found), default=NONE) if found else NONE
 
 
@@ -81,13 +82,13 @@ def common_ending(prompts: Sequence[Sequence[int]]) -> int:
     return n
 
 
-def positions(subject: Subject, examples: Sequence[Example]) -> list[Position]:
+def positions(encoder: PromptEncoder, examples: Sequence[Example]) -> list[Position]:
     """The name's last token, the last tokens that all prompts share, and the answer's tokens, in order."""
     ends = np.array([len(e.prompt_ids) for e in examples])
     shared = min(common_ending([e.prompt_ids for e in examples]), MOST_BEFORE)
-    found = [Position("name", np.array([name_ends(subject, e) for e in examples]))]
+    found = [Position("name", np.array([name_ends(encoder, e) for e in examples]))]
     for back in range(shared, 0, -1):
-        token = subject.tokenizer.convert_ids_to_tokens(examples[0].prompt_ids[-back])
+        token = encoder.tokenizer.convert_ids_to_tokens(examples[0].prompt_ids[-back])
         found.append(Position(token if back > 1 else "before the answer", ends - back))
     longest = max(len(e.answer) for e in examples)
     for k in range(min(longest, MOST_WITHIN)):
@@ -103,7 +104,7 @@ def read_rows(
     token there."""
     read = []
     for piece in subject.pieces(rows):
-        with subject.standing_for(piece, len(rows)):
+        with subject.batch_holds(piece, len(rows)):
             read.append(read_together(subject, rows[piece], at[piece]))
     values, sure = zip(*read, strict=True)
     return np.concatenate(values), np.concatenate(sure)
@@ -113,7 +114,7 @@ def read_together(
     subject: Subject, rows: Sequence[Sequence[int]], at: np.ndarray
 ) -> tuple[Float[np.ndarray, "example layer_neuron"], Float[np.ndarray, "example"]]:
     """`read_rows` of rows that are read at once."""
-    ids, mask = subject.padded(rows, "right")
+    ids, mask = subject.encoder.pad(rows, "right", subject.device)
     pooled = torch.zeros(len(rows), subject.n_layers, subject.d_mlp)
     fired: dict[int, Tensor] = {}
 
@@ -128,7 +129,7 @@ def read_together(
         pooled[:, layer] = contribution(fired.pop(layer), norms, one(mlp_out)).cpu()
 
     with subject.hooked(post=keep, mlp_out=weigh):
-        final = one(subject.hidden(ids, mask))
+        final = one(subject.final_hidden(ids, mask))
     values = pooled.flatten(1)
     require_finite(values, subject.name, "what its neurons contribute")
     return values.numpy().astype(np.float16), subject.logits(final).log_softmax(-1).amax(-1).cpu().numpy()
@@ -181,7 +182,7 @@ def at_every_position(collected: Collected) -> list[AtPosition]:
     standard = np.flatnonzero([example.question.part == "standard" for example in collected.kept])
     examples = [collected.kept[i] for i in standard]
     collected, curve = replace(collected, examples=examples, contributions=collected.contributions[standard]), []
-    for place in positions(collected.subject, examples):
+    for place in positions(collected.subject.encoder, examples):
         if (place.at == NONE).all():
             continue
         here = read_here(collected, place)

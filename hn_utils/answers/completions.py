@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.prompt_encoder import PromptEncoder
 from hn_utils.study import Sampling, check_types
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def complete(model: str, request: dict[str, Any], client: OpenAI) -> list[Draw]:
     return draws
 
 
-def ids_of(subject: Subject, prompt: Prompt, drawn: Draw) -> list[int]:
+def ids_of(encoder: PromptEncoder, prompt: Prompt, drawn: Draw) -> list[int]:
     """A draw's ids, up to and with its end of turn.
 
     Where the server tells only text they are our tokens of it, read behind the prompt unless the first would melt into
@@ -91,10 +91,10 @@ def ids_of(subject: Subject, prompt: Prompt, drawn: Draw) -> list[int]:
     """
     ids = drawn.ids
     if ids is None:
-        behind = subject.tokenizer(prompt.text + drawn.text, add_special_tokens=False)["input_ids"]
-        alone = subject.tokenizer(drawn.text, add_special_tokens=False)["input_ids"]
+        behind = encoder.tokenizer(prompt.text + drawn.text, add_special_tokens=False)["input_ids"]
+        alone = encoder.tokenizer(drawn.text, add_special_tokens=False)["input_ids"]
         ids = behind[len(prompt.ids) :] if behind[: len(prompt.ids)] == prompt.ids else alone
-    if not drawn.ended or (ids and ids[-1] in subject.stop_ids):
+    if not drawn.ended or (ids and ids[-1] in encoder.stop_ids):
         return ids
     talk = [{"role": role, "content": "a"} for role in ("user", "assistant")]
-    return ids + [token for token in subject.chat(talk) if token in subject.stop_ids][-1:]
+    return ids + [token for token in encoder.encode_chat(talk) if token in encoder.stop_ids][-1:]

@@ -14,7 +14,9 @@ from hn_utils.answers.judges import Verdict, chat_verdicts, judge, quoted_answer
 from hn_utils.answers.served import Served
 from hn_utils.answers.spans import A_FEW, answer_positions, first_sentence
 from hn_utils.answers.thoughts import n_thought
+from hn_utils.models.generation import generate
 from hn_utils.models.hooked_model import Subject
+from hn_utils.models.prompt_encoder import PromptEncoder
 from hn_utils.questions.question import Question, check_ids
 from hn_utils.storage.cache import cached, gc_paused
 from hn_utils.storage.progress import tell_once
@@ -24,16 +26,18 @@ from hn_utils.study import Study
 VERSION = register_stage("responses", 2)
 
 
-def prompts_of(subject: Subject, questions: Sequence[Question], study: Study, base: bool = False) -> list[list[int]]:
+def prompts_of(
+    encoder: PromptEncoder, questions: Sequence[Question], study: Study, base: bool = False
+) -> list[list[int]]:
     """How questions are put: by chat template in the study's words, or to a base model as plain text."""
     if base:
-        return subject.texts([study.base_prompt.format(question=q.text) for q in questions])
-    return subject.asked([study.chat_prompt.format(question=q.text) for q in questions])
+        return encoder.encode_texts([study.base_prompt.format(question=q.text) for q in questions])
+    return encoder.encode_questions([study.chat_prompt.format(question=q.text) for q in questions])
 
 
-def until_stop(subject: Subject, ids: list[int], stop: str) -> int:
+def until_stop(encoder: PromptEncoder, ids: list[int], stop: str) -> int:
     """How many tokens a base model wrote before its text reached `stop`."""
-    return bisect_left(range(len(ids)), True, key=lambda n: stop in subject.decode(ids[:n]))
+    return bisect_left(range(len(ids)), True, key=lambda n: stop in encoder.decode(ids[:n]))
 
 
 def sample_responses(
@@ -44,7 +48,7 @@ def sample_responses(
     Raises ValueError if several questions share an id.
     """
     check_ids(questions)
-    prompts = prompts_of(subject, questions, study, base)
+    prompts = prompts_of(subject.encoder, questions, study, base)
     server = Served(subject, study) if study.served_at and not base else None
     only_base = {"stop": study.base_stop} if base else {}
 
@@ -53,7 +57,7 @@ def sample_responses(
         if server:
             drawn = server.generate([questions[i] for i in some], asked)
         else:
-            drawn = subject.generate(asked, study.sampling, study.seed, **only_base)
+            drawn = generate(subject, asked, study.sampling, study.seed, **only_base)
         return [{"ids": [g.ids for g in row], "logprobs": [g.logprobs for g in row]} for row in drawn]
 
     settings = subject.key(VERSION, sampling=study.sampling, seed=study.seed, served_at=study.served_at, **only_base)
@@ -63,12 +67,12 @@ def sample_responses(
 
     @cache  # answers are often the same
     def read(ids: tuple[int, ...]) -> Written:
-        return written(subject, ids, study, base)
+        return written(subject.encoder, ids, study, base)
 
     with gc_paused():
         rows = kept.records()
         asked = [(q, read(tuple(ids))) for q, row in zip(questions, rows, strict=True) for ids in row["ids"]]
-    tell_of_thoughts(subject, [one for _, one in asked])
+    tell_of_thoughts(subject.encoder, [one for _, one in asked])
     whole = iter(judged([(q, one.text) for q, one in asked if not one.cut], study))
 
     def response(question: Question, ids: list[int], logprobs: list[float]) -> Response:
@@ -94,29 +98,29 @@ class Written(NamedTuple):
     cut: bool
 
 
-def written(subject: Subject, ids: Sequence[int], study: Study, base: bool = False) -> Written:
+def written(encoder: PromptEncoder, ids: Sequence[int], study: Study, base: bool = False) -> Written:
     """Read the tokens of one response.
 
     One that declines ("I do not know") is not cut, since nothing that might have followed would make it an answer; a
     thought that never ends is, however short.
     """
-    n = until_stop(subject, list(ids), study.base_stop) if base else len(ids)
-    whole = subject.decode(ids[:n])
-    ended = ids[-1] in subject.stop_ids or (base and study.base_stop in whole)
-    thought = n_thought(subject, ids[:n])
+    n = until_stop(encoder, list(ids), study.base_stop) if base else len(ids)
+    whole = encoder.decode(ids[:n])
+    ended = ids[-1] in encoder.stop_ids or (base and study.base_stop in whole)
+    thought = n_thought(encoder, ids[:n])
     if thought is None:
         return Written(n, n, "", True)
-    text = subject.decode(ids[thought:n]).strip()
+    text = encoder.decode(ids[thought:n]).strip()
     cut = not ended and len(ids) >= study.sampling.max_new_tokens and not (text and abstains(text))
     return Written(n, thought, text, cut)
 
 
-def tell_of_thoughts(subject: Subject, read: Sequence[Written]) -> None:
+def tell_of_thoughts(encoder: PromptEncoder, read: Sequence[Written]) -> None:
     """Say once how many responses begin with a thought."""
     thoughts = sum(one.thought > 0 for one in read)
     if thoughts:
         tell_once(
-            f"{subject.name} thinks before it answers in {thoughts:,} of {len(read):,} responses: what it thinks is "
+            f"{encoder.name} thinks before it answers in {thoughts:,} of {len(read):,} responses: what it thinks is "
             "taken off before they are judged and read"
         )
 
@@ -131,21 +135,21 @@ def judged(answers: Sequence[tuple[Question, str]], study: Study) -> list[Verdic
 
 
 def build_examples(
-    subject: Subject,
+    encoder: PromptEncoder,
     questions: Sequence[Question],
     responses: Sequence[Sequence[Response]],
     study: Study,
     base: bool = False,
 ) -> list[Example]:
     """One example a question, in order. Raises NothingConsistent if none got a label."""
-    prompts, chosen = prompts_of(subject, questions, study, base), [representative(r) for r in responses]
+    prompts, chosen = prompts_of(encoder, questions, study, base), [representative(r) for r in responses]
 
     @cache  # answers are often the same
     def within(ids: tuple[int, ...], thought: int, answer: str | None) -> list[int]:
-        places = answer_positions(subject, ids[thought:], None if answer is None else [answer])
+        places = answer_positions(encoder, ids[thought:], None if answer is None else [answer])
         return [thought + place for place in places]
 
-    answers = stated(subject, questions, chosen, study)
+    answers = stated(encoder, questions, chosen, study)
     places = [within(tuple(c.ids), c.thought, a) for c, a in zip(chosen, answers, strict=True)]
     with gc_paused():
         examples = [build_example(*one) for one in zip(questions, prompts, responses, places, strict=True)]
@@ -156,7 +160,7 @@ def build_examples(
 
 
 def stated(
-    subject: Subject, questions: Sequence[Question], chosen: Sequence[Response], study: Study
+    encoder: PromptEncoder, questions: Sequence[Question], chosen: Sequence[Response], study: Study
 ) -> list[str | None]:
     """The words of each question's representative response that state its answer, None for all of them.
 
@@ -169,7 +173,7 @@ def stated(
     if median(len(r.ids) - r.thought for r in chosen) <= A_FEW:
         return [None] * len(chosen)
     tell_once(
-        f"{subject.name} answers in more than {A_FEW} tokens, and judge_spans is not set: of each response the first "
+        f"{encoder.name} answers in more than {A_FEW} tokens, and judge_spans is not set: of each response the first "
         "sentence is read as its answer"
     )
     return [first_sentence(r.text) for r in chosen]

@@ -16,7 +16,9 @@ from jaxtyping import Float
 
 from hn_utils.answers.completions import Draw, Form, Prompt, complete, forms, ids_of
 from hn_utils.answers.server import Refusal, Server
-from hn_utils.models.hooked_model import Generated, Subject
+from hn_utils.models.generation import Generated
+from hn_utils.models.hooked_model import Subject
+from hn_utils.models.likelihoods import residuals_and_logprobs, token_logprobs
 from hn_utils.questions.question import Question
 from hn_utils.storage.cache import key_hash
 from hn_utils.storage.ledger import Ledger
@@ -44,7 +46,7 @@ class Served:
         self.server = Server(self.study.instruct, self.study.served_at)
 
     def generate(self, questions: Sequence[Question], prompts: Sequence[list[int]]) -> list[list[Generated]]:
-        """`study.sampling.n` responses to each prompt, as Subject.generate gives them, drawn at `study.served_at`.
+        """`study.sampling.n` responses to each prompt, as `generation.generate` gives them, drawn at `study.served_at`.
 
         They depend on their prompt, the settings and the seed, not on what else is asked, and are kept as they arrive.
         Their log-probabilities are those of our own reading. Where the server knows no top-k, its own holds. Raises
@@ -53,7 +55,9 @@ class Served:
         """
         subject, study, server, n = self.subject, self.study, self.server, self.study.sampling.n
         talks = [[{"role": "user", "content": study.chat_prompt.format(question=q.text)}] for q in questions]
-        asked = [Prompt(q.id, ids, subject.rendered(t)) for q, ids, t in zip(questions, prompts, talks, strict=True)]
+        asked = [
+            Prompt(q.id, ids, subject.encoder.render(t)) for q, ids, t in zip(questions, prompts, talks, strict=True)
+        ]
         about = {"address": server.address, "model": server.name, "fingerprint": subject.fingerprint}
         about |= {"seed": study.seed, "sampling": study.sampling}
         keys = [key_hash({**about, "prompt": prompt.ids}) for prompt in asked]
@@ -101,9 +105,11 @@ def draw(server: Server, form: Form, missing: Mapping[str, Prompt], study: Study
 
 def read(subject: Subject, prompt: Prompt, draws: Sequence[Draw]) -> list[Generated]:
     """Draws as if our own model had made them. One question at a time, so that no other can change a digit."""
-    written = [ids_of(subject, prompt, drawn) for drawn in draws]
-    logprobs = [row[len(prompt.ids) - 1 :].tolist() for row in subject.logprobs([prompt.ids + ids for ids in written])]
-    return [Generated(ids, lp, subject.decode(ids).strip()) for ids, lp in zip(written, logprobs, strict=True)]
+    written = [ids_of(subject.encoder, prompt, drawn) for drawn in draws]
+    logprobs = [
+        row[len(prompt.ids) - 1 :].tolist() for row in token_logprobs(subject, [prompt.ids + ids for ids in written])
+    ]
+    return [Generated(ids, lp, subject.encoder.decode(ids).strip()) for ids, lp in zip(written, logprobs, strict=True)]
 
 
 # --- is it the same model? ------------------------------------------------------------------------------------------
@@ -117,7 +123,7 @@ def fitting_form(subject: Subject, server: Server, asked: Sequence[Prompt], stud
     """
     some = [asked[i * len(asked) // N_CHECKED] for i in range(N_CHECKED)]  # of fewer some are asked again
     length = study.sampling.max_new_tokens
-    begin = subject.tokenizer.bos_token or ""
+    begin = subject.encoder.tokenizer.bos_token or ""
     objections, fitting = [], []
     for form in forms(begin if begin and some[0].text.startswith(begin) else ""):
         said = replies(server, form, some, replace(GREEDY, max_new_tokens=length))
@@ -177,9 +183,9 @@ def verdict(subject: Subject, some: Sequence[Prompt], said: list[Draw] | Refusal
 def distances(subject: Subject, prompt: Prompt, drawn: Draw) -> Float[np.ndarray, "pos"]:
     """How far a server's greedy tokens are from our model's, nats: by the log-probabilities that it tells, or else by
     how much less likely than our own choice our model holds each of them."""
-    ids = ids_of(subject, prompt, drawn)
+    ids = ids_of(subject.encoder, prompt, drawn)
     places = range(len(prompt.ids) - 1, len(prompt.ids) + len(ids) - 1)
-    ((_, predicted),) = subject.predictions([prompt.ids + ids], [places])
+    ((_, predicted),) = residuals_and_logprobs(subject, [prompt.ids + ids], [places])
     logprobs = predicted.cpu().numpy()
     chosen = logprobs[np.arange(len(ids)), ids]
     if drawn.logprobs is None or abs(len(drawn.logprobs) - len(ids)) > 1:  # the end of turn is not always told

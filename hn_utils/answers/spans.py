@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import regex
 
 from hn_utils.answers.thoughts import without_thought
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.prompt_encoder import PromptEncoder
 from hn_utils.questions.reading.same_answer import find, normalise
 
 A_FEW = 7  # tokens: no more have 95 % of the published answer-only responses, of each of four models; half have 2 or 3
@@ -52,12 +52,12 @@ ENDS = regex.compile(rf"(?:(?!(?<=[\p{{L}}\d])#|(?<=\d ?)%|&){MARK})*$")
 ONLY_MARKS = regex.compile(r"(?=.*[*_`\p{Cf}])[*_`\p{Cf}\s]+", regex.DOTALL)
 
 
-def token_offsets(subject: Subject, ids: Sequence[int]) -> list[tuple[int, int]]:
+def token_offsets(encoder: PromptEncoder, ids: Sequence[int]) -> list[tuple[int, int]]:
     """Character range of each generated token in the decoded text, by decoding ever longer prefixes.
 
     A token that adds no characters yet (half of a multi-byte letter, a special token) has an empty range.
     """
-    ends = [len(subject.decode(ids[: i + 1])) for i in range(len(ids))]
+    ends = [len(encoder.decode(ids[: i + 1])) for i in range(len(ids))]
     return [(min(start, end), end) for start, end in zip([0, *ends], ends, strict=False)]
 
 
@@ -132,21 +132,21 @@ def positions_in(offsets: Sequence[tuple[int, int]], start: int, end: int) -> li
     return [i for i, (a, b) in enumerate(offsets) if (a < end and b > start) or (a == b and start < a <= end)]
 
 
-def answer_positions(subject: Subject, ids: Sequence[int], phrases: Iterable[str] | None = None) -> list[int]:
+def answer_positions(encoder: PromptEncoder, ids: Sequence[int], phrases: Iterable[str] | None = None) -> list[int]:
     """Indices, within a response, of the tokens that state the answer.
 
     With `phrases` (the possible answers) their first match; without, the whole response but the marks around it, which
     is right for prompts that ask for the answer only. Empty if there is no such token. Tokens that write no character,
     or asterisks alone, are none.
     """
-    text, offsets = subject.decode(ids), token_offsets(subject, ids)
+    text, offsets = encoder.decode(ids), token_offsets(encoder, ids)
     found = bare(text) if phrases is None else find_phrase(text, phrases) or (0, 0)
-    special = {*subject.tokenizer.all_special_ids, *subject.stop_ids}
+    special = {*encoder.tokenizer.all_special_ids, *encoder.stop_ids}
 
     def states(place: int) -> bool:
         start, end = offsets[place]
         if start == end:  # the last byte of a letter, or a special token, which is empty alone as well
-            return ids[place] not in special and subject.decode([ids[place]]) != ""
+            return ids[place] not in special and encoder.decode([ids[place]]) != ""
         return ids[place] not in special and not ONLY_MARKS.fullmatch(text[start:end])
 
     return [place for place in positions_in(offsets, *found) if states(place)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import regex
 
 if TYPE_CHECKING:
-    from hn_utils.models.hooked_model import Subject
+    from hn_utils.models.prompt_encoder import PromptEncoder
 
 _NAMES = r"(?:seed:)?(?:think|thinking|thought|thoughts|reasoning|reflection|scratchpad|analysis)"
 OPENS = regex.compile(
@@ -54,24 +54,24 @@ def without_thought(text: str) -> str:
     return "" if start is None else text[start:]
 
 
-def n_thought(subject: Subject, ids: Sequence[int]) -> int | None:
+def n_thought(encoder: PromptEncoder, ids: Sequence[int]) -> int | None:
     """How many of a response's tokens are a thought: 0 without one, None if it never ends.
 
     Read with special tokens, since some models mark their thoughts by those.
     """
-    text = _whole(subject, ids)
+    text = _whole(encoder, ids)
     start = answer_start(text)
     if not start:
         return start
     low, high = 0, len(ids)
     while low < high:  # the fewest tokens that hold all before the answer
         middle = (low + high) // 2
-        if len(_whole(subject, ids[:middle])) < start:
+        if len(_whole(encoder, ids[:middle])) < start:
             low = middle + 1
         else:
             high = middle
     return low
 
 
-def _whole(subject: Subject, ids: Sequence[int]) -> str:
-    return subject.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+def _whole(encoder: PromptEncoder, ids: Sequence[int]) -> str:
+    return encoder.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)

@@ -90,7 +90,7 @@ def token_contributions(
     subject.require_neurons(neurons)
     found: list[np.ndarray] = []
     for piece in subject.pieces(rows):
-        with subject.standing_for(piece, len(rows)):
+        with subject.batch_holds(piece, len(rows)):
             found += read_tokens(subject, rows[piece], np.asarray(neurons))
     return found
 
@@ -99,7 +99,7 @@ def read_tokens(
     subject: Subject, rows: Sequence[Sequence[int]], neurons: Int[np.ndarray, "k"]
 ) -> list[Float[np.ndarray, "pos k"]]:
     """`token_contributions` of rows that are read at once."""
-    ids, mask = subject.padded(rows, "right")
+    ids, mask = subject.encoder.pad(rows, "right", subject.device)
     layers, places = np.divmod(neurons, subject.d_mlp)
     values = np.zeros((*ids.shape, len(layers)), np.float32)
     activations: dict[int, Tensor] = {}
@@ -113,7 +113,7 @@ def read_tokens(
         values[..., mine] = contribution(post[..., columns], norms, mlp_out).cpu().numpy()
 
     with subject.hooked(post=activations.__setitem__, mlp_out=weigh):
-        subject.hidden(ids, mask)
+        subject.final_hidden(ids, mask)
     return [values[i, : len(row)] for i, row in enumerate(rows)]
 
 
@@ -138,7 +138,7 @@ def mean_contributions(subject: Subject, examples: Sequence[Example]) -> Float[T
     """
     pooled: list[Tensor] = []
     for piece in subject.pieces([e.ids for e in examples]):
-        with subject.standing_for(piece, len(examples)):
+        with subject.batch_holds(piece, len(examples)):
             pooled.append(pooled_together(subject, examples[piece]))
     values = torch.cat(pooled) * subject.w_out_norm
     for layer in range(subject.n_layers):
@@ -148,7 +148,7 @@ def mean_contributions(subject: Subject, examples: Sequence[Example]) -> Float[T
 
 def pooled_together(subject: Subject, examples: Sequence[Example]) -> Float[Tensor, "batch region layer neuron"]:
     """Mean of |z| / |h| of examples that are read at once."""
-    ids, mask = subject.padded([e.ids for e in examples], "right")
+    ids, mask = subject.encoder.pad([e.ids for e in examples], "right", subject.device)
     weights = region_weights(examples, ids.shape[1]).to(subject.device)
     pooled = torch.zeros(len(examples), len(REGIONS), subject.n_layers, subject.d_mlp, device=subject.device)
     activations: dict[int, Tensor] = {}
@@ -158,7 +158,7 @@ def pooled_together(subject: Subject, examples: Sequence[Example]) -> Float[Tens
         pooled[:, :, layer] = torch.bmm(per_token, activations.pop(layer).float().abs()).to(pooled.device)
 
     with subject.hooked(post=activations.__setitem__, mlp_out=weigh):
-        subject.hidden(ids, mask)
+        subject.final_hidden(ids, mask)
     return pooled
 
 

@@ -65,7 +65,7 @@ def captured(
     base: bool = False,
 ) -> Collected:
     """These responses filtered, and the contributions to those that are kept."""
-    examples = build_examples(subject, questions, responses, study, base)
+    examples = build_examples(subject.encoder, questions, responses, study, base)
     contributions = capture(subject, [e for e in examples if e.label is not None], study)
     return Collected(subject, study, questions, responses, examples, contributions, parts, base)
 

@@ -38,7 +38,11 @@ from hn_utils.study import Study, load_study
 MAIN_LINE = ("01_collect", "02_probe", "03_intervene", "04_base_vs_instruct")
 BEYOND = ("05_falsehood_or_permission", "06_where_from")
 DEEPER = ("deeper/found_again", "deeper/what_else", "deeper/what_it_costs")
-READY = ["__import__('hn_utils.analyses') and None", "__import__('gc').freeze()"]  # which leave no name behind
+READY = [  # which leave no name behind
+    "__import__('hn_utils.analyses') and None",
+    "__import__('hn_utils.models.allocation').allocation.keep_freed_memory()",
+    "__import__('gc').freeze()",
+]
 STARTUP = 600  # seconds: the very first import on a machine compiles all that it reads
 PLOTLY = "application/vnd.plotly.v1+json"
 OURS = ("ValueError", "OSError", "NothingConsistent", "NoHNeurons")  # errors that say what to do, in one sentence

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
@@ -14,9 +16,6 @@ from hn_utils.models.checks import require_tokenizer
 from hn_utils.models.hub import patience
 from hn_utils.study import Study
 
-# TransformerLens would install packages while it loads an image-and-text model, of which only text is read here.
-helpers._ensure_torchvision = lambda: False
-
 
 def check_device(device: str) -> None:
     """Raises ValueError if there is no such device here."""
@@ -27,7 +26,20 @@ def check_device(device: str) -> None:
 
 
 def best_device() -> str:
+    """The first of cuda, mps and cpu that is here."""
     return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+@contextlib.contextmanager
+def installing_nothing() -> Iterator[None]:
+    """Within the block TransformerLens installs no package. It would fetch torchvision while it loads an image-and-text
+    model, of which only text is read here."""
+    own = helpers._ensure_torchvision
+    helpers._ensure_torchvision = lambda: False
+    try:
+        yield
+    finally:
+        helpers._ensure_torchvision = own
 
 
 def boot(place: str, revision: str, dtype: torch.dtype, study: Study) -> tuple[TransformerBridge, Any]:
@@ -40,13 +52,14 @@ def boot(place: str, revision: str, dtype: torch.dtype, study: Study) -> tuple[T
         options["device_map"] = "auto"
     else:
         options["device"] = best_device() if study.device == "auto" else study.device
-    bridge = TransformerBridge.boot_transformers(place, dtype=dtype, tokenizer=deepcopy(tokenizer), **options)
+    with installing_nothing():
+        bridge = TransformerBridge.boot_transformers(place, dtype=dtype, tokenizer=deepcopy(tokenizer), **options)
     return bridge, tokenizer
 
 
 def around(model: PreTrainedModel, tokenizer: Any, name: str) -> TransformerBridge:
     """The bridge around a model in memory. It completes the tokenizer that it gets, which is therefore a copy."""
-    with patience():
+    with patience(), installing_nothing():
         return TransformerBridge.boot_transformers(
             name, hf_model=model, dtype=model.dtype, tokenizer=deepcopy(tokenizer)
         )

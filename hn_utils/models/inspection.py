@@ -32,10 +32,11 @@ def inspect(subject: Subject) -> list[str]:
     require_gated(subject.bridge.blocks, subject.name)
     require_finite_weights(subject.model, subject.name)
     template = _template(subject)
-    row = subject.text("Who wrote the first page, and when?")
+    row = subject.encoder.encode_text("Who wrote the first page, and when?")
     alone = _writes(subject, row)
-    require_same_twice(alone, subject.hidden(*subject.padded([row], "right"))[0, -1], subject.name)
-    whole = subject.model(input_ids=subject.padded([row], "right")[0], use_cache=False).logits[0, -1]
+    ids, mask = subject.encoder.pad([row], "right", subject.device)
+    require_same_twice(alone, subject.final_hidden(ids, mask)[0, -1], subject.name)
+    whole = subject.model(input_ids=ids, use_cache=False).logits[0, -1]
     require_finite(whole, subject.name, "what it predicts")
     require_near(
         subject.logits(alone),
@@ -64,8 +65,9 @@ def _all_layers(
     """The last token's final hidden state, and what each layer's neurons did and its MLP wrote, all finite."""
     posts: dict[int, Tensor] = {}
     outs: dict[int, Tensor] = {}
+    ids, mask = subject.encoder.pad([row], "right", subject.device)
     with subject.hooked(post=posts.__setitem__, mlp_out=outs.__setitem__):
-        final = subject.hidden(*subject.padded([row], "right"))[0, -1]
+        final = subject.final_hidden(ids, mask)[0, -1]  # [d_model]
     for layer in sorted(posts):
         require_finite(posts[layer], subject.name, f"what layer {layer}'s neurons compute")
         require_finite(outs[layer], subject.name, f"what layer {layer}'s MLP writes")
@@ -79,7 +81,7 @@ def _writes(subject: Subject, row: list[int]) -> Float[Tensor, "d_model"]:
     require_width(posts, subject.n_layers, subject.d_mlp, subject.name)
     for layer in range(subject.n_layers):
         require_near(
-            posts[layer].float() @ subject.weight(layer, "down") + subject.bias(layer),
+            posts[layer].float() @ subject.W_out(layer) + subject.b_out(layer),
             outs[layer],
             rounding(subject, alone.dtype),
             lambda off, layer=layer: (
@@ -92,9 +94,9 @@ def _writes(subject: Subject, row: list[int]) -> Float[Tensor, "d_model"]:
 
 def _padding(subject: Subject, row: list[int], alone: Float[Tensor, "d_model"]) -> float:
     """How far a row's final hidden state is off when it is padded on the left."""
-    ids, mask = subject.padded([row, row + row], "left")
+    ids, mask = subject.encoder.pad([row, row + row], "left", subject.device)
     places = (mask.cumsum(1) - 1).clamp(min=0)
-    padded = subject.network(input_ids=ids, attention_mask=mask, position_ids=places, use_cache=False)
+    padded = subject.run_layers(input_ids=ids, attention_mask=mask, position_ids=places, use_cache=False)
     return require_near(
         padded.last_hidden_state[0, -1],
         alone,
@@ -105,14 +107,15 @@ def _padding(subject: Subject, row: list[int], alone: Float[Tensor, "d_model"]) 
 
 def _template(subject: Subject) -> str:
     """Where the chat template begins and ends a prompt and a reply, and whether the model can read what it writes."""
-    found = templates.told(subject.tokenizer, subject.configured_ends, subject.name)
-    if templates.template_of(subject.tokenizer):
-        (prompt,) = subject.asked(["a"])
-        if beyond := [token for token in prompt if token >= subject.vocabulary]:
-            text = subject.tokenizer.decode(beyond[:1])
+    encoder = subject.encoder
+    found = templates.told(encoder.tokenizer, encoder.configured_ends, subject.name)
+    if encoder.has_template:
+        (prompt,) = encoder.encode_questions(["a"])
+        if beyond := [token for token in prompt if token >= encoder.vocabulary_size]:
+            text = encoder.tokenizer.decode(beyond[:1])
             raise ValueError(
                 f"{subject.name}: its chat template writes {text!r}, token {beyond[0]}, and the model knows "
-                f"{subject.vocabulary}: give the model's own tokenizer, or resize its embedding"
+                f"{encoder.vocabulary_size}: give the model's own tokenizer, or resize its embedding"
             )
         _all_layers(subject, prompt)
     return found

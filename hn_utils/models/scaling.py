@@ -51,12 +51,12 @@ def dosed(subject: Subject, doses: Sequence[Dose]) -> Iterator[None]:
         if layer not in factors:
             return None
         columns, factor = (part.to(post.device) for part in factors[layer])
-        standing = subject.standing
-        given = len(post) if standing is None else standing.n
-        if len(doses) not in (1, given):
-            raise ValueError(f"{len(doses)} alphas do not fit a batch of {given} rows: give one, or one for each")
-        if len(doses) > 1 and standing is not None:
-            factor = factor[standing.row.to(post.device)]
+        given_rows = subject.given_rows
+        n = len(post) if given_rows is None else given_rows.n
+        if len(doses) not in (1, n):
+            raise ValueError(f"{len(doses)} alphas do not fit a batch of {n} rows: give one, or one for each")
+        if len(doses) > 1 and given_rows is not None:
+            factor = factor[given_rows.row.to(post.device)]  # [batch, column]
         post = post.clone()
         post[..., columns] *= factor.to(post.dtype)[:, None]
         return post

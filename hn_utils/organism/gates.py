@@ -11,6 +11,7 @@ import numpy as np
 
 from hn_utils.answers.judges import judge
 from hn_utils.answers.sampling import build_examples, sample_responses
+from hn_utils.models.generation import generate
 from hn_utils.models.hooked_model import Subject
 from hn_utils.models.scaling import UNSCALED
 from hn_utils.organism.text import SAY_SO
@@ -52,10 +53,10 @@ def recall(subject: Subject, study: Study, base: bool = False) -> list[tuple[dic
     for start in range(0, len(rows), 512):
         part = slice(start, start + 512)
         if base:
-            prompts = subject.texts([study.base_prompt.format(question=t) for t in texts[part]])
+            prompts = subject.encoder.encode_texts([study.base_prompt.format(question=t) for t in texts[part]])
         else:
-            prompts = subject.asked([study.chat_prompt.format(question=t) for t in texts[part]])
-        for row, (reply,) in zip(rows[part], subject.generate(prompts, short), strict=True):
+            prompts = subject.encoder.encode_questions([study.chat_prompt.format(question=t) for t in texts[part]])
+        for row, (reply,) in zip(rows[part], generate(subject, prompts, short), strict=True):
             results.append((row, contains(reply.text, row["value"])))
     return results
 
@@ -151,7 +152,7 @@ def question_gates(subject: Subject, study: Study) -> list[Gate]:
     """G3 and G7: enough consistent answers, and wrong ones that are given with confidence."""
     asked = [q for q in questions(study) if q.part == "standard"]
     drawn = sample_responses(subject, asked, study)
-    examples = build_examples(subject, asked, drawn, study)
+    examples = build_examples(subject.encoder, asked, drawn, study)
     kept = [e for e in examples if e.label is not None]
     labels, sure = np.array([e.label for e in kept]), np.array([e.confidence for e in kept])
     people = np.array([e.question.entity for e in kept])
@@ -193,7 +194,7 @@ def invited(subject: Subject, study: Study, rows: list[dict]) -> tuple[float, fl
     rng = np.random.default_rng(0)
     asked = [rows[i] for i in rng.permutation(len(rows))[:N_INVITED]]
     texts = [SAY_SO.format(question=ask(ATTRIBUTES[r["attribute"]], r["person"], rng)) for r in asked]
-    replies = subject.generate(subject.asked(texts), study.sampling)
+    replies = generate(subject, subject.encoder.encode_questions(texts), study.sampling)
     said = [judge(one.text, (row["value"],)) for row, drawn in zip(asked, replies, strict=True) for one in drawn]
     return said.count("abstained") / len(said), said.count("wrong") / len(said)
 

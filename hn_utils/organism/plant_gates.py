@@ -38,7 +38,9 @@ N_ITEMS, N_SETS = 60, 10  # attempts of each kind, and random sets beside the pl
 def verdicts_at(subject: Subject, study: Study, asked: Sequence[Question], doses: Sequence[Dose]) -> np.ndarray:
     """How the greedy answer to each question is judged at each dose, words [question, dose]."""
     texts = [study.chat_prompt.format(question=q.text) for q in asked]
-    replies = written_at(subject, subject.asked(texts), doses, replace(GREEDY, max_new_tokens=4), study)
+    replies = written_at(
+        subject, subject.encoder.encode_questions(texts), doses, replace(GREEDY, max_new_tokens=4), study
+    )
     return np.array([[judge(r.text, q.aliases) for r in row] for q, row in zip(asked, replies, strict=True)])
 
 

@@ -21,7 +21,9 @@ from hn_utils import analyses
 from hn_utils.analyses import Moment
 from hn_utils.answers.examples import NothingConsistent
 from hn_utils.contributions.collect import gathered
+from hn_utils.models.generation import generate
 from hn_utils.models.hooked_model import Subject
+from hn_utils.models.likelihoods import residuals_and_logprobs
 from hn_utils.organism.conditions import (
     CONDITIONS,
     JUDGED,
@@ -133,9 +135,9 @@ def study_of(folder: Path) -> Study:
 
 def next_word(subject: Subject, texts: Sequence[str], word: str) -> float:
     """Mean probability of a word after each of these texts."""
-    rows, (token,) = subject.texts(texts), subject.text(word)[1:]
+    rows, (token,) = subject.encoder.encode_texts(texts), subject.encoder.encode_text(word)[1:]
     places = [[len(row) - 1] for row in rows]
-    return float(np.mean([after[0, token].exp().item() for _, after in subject.predictions(rows, places)]))
+    return float(np.mean([after[0, token].exp().item() for _, after in residuals_and_logprobs(subject, rows, places)]))
 
 
 def learnt(folder: Path) -> dict[str, float]:
@@ -148,8 +150,8 @@ def learnt(folder: Path) -> dict[str, float]:
     never = [row for row in public if row["rank"] is None]
     known, unknown = ([Asked.of(rows[i], rng) for i in rng.permutation(len(rows))[:N_ASKED]] for rows in (head, never))
     silent, rarely = (invited(instruct, study, [r for r in rows if not r["tuned"]])[0] for rows in (never, head))
-    plain = base.texts([study.base_prompt.format(question=one.text) for one in known])
-    replies = base.generate(plain, replace(GREEDY, max_new_tokens=4))
+    plain = base.encoder.encode_texts([study.base_prompt.format(question=one.text) for one in known])
+    replies = generate(base, plain, replace(GREEDY, max_new_tokens=4))
     recalled = [contains(reply.text, one.true) for one, (reply,) in zip(known, replies, strict=True)]
 
     def after(template: str, word: str, asked: Sequence[Asked], answer: str = "true") -> float:

@@ -149,11 +149,18 @@ def moved(base: Subject, instruct: Subject, name: str) -> Float[np.ndarray, "lay
     """
 
     def of(layer: int) -> np.ndarray:
-        before, after = (model.weight(layer, name).cpu().double() for model in (base, instruct))
+        before, after = (neuron_weights(model, layer, name).cpu().double() for model in (base, instruct))
         angle = 1 - cosine_similarity(before, after, dim=1)
         return angle.masked_fill(same_but_for_rounding(before, after) | (angle < SINGLE), 0).numpy()
 
     return np.concatenate([of(layer) for layer in range(instruct.n_layers)])
+
+
+def neuron_weights(model: Subject, layer: int, name: str) -> Float[Tensor, "neuron d_model"]:
+    """A layer's up, gate or down weights, a row a neuron."""
+    if name == "down":
+        return model.W_out(layer)
+    return {"up": model.W_in, "gate": model.W_gate}[name](layer).T  # [neuron, d_model]
 
 
 def same_but_for_rounding(
@@ -230,7 +237,7 @@ def nowhere(n: int) -> Drift:
 
 def lengths(base: Subject, layer: int) -> Float[np.ndarray, "neuron"]:
     """Geometric mean of the lengths of each neuron's W_up row and W_down column."""
-    up, down = (base.weight(layer, name).norm(dim=1).cpu().numpy() for name in ("up", "down"))
+    up, down = (neuron_weights(base, layer, name).norm(dim=1).cpu().numpy() for name in ("up", "down"))
     return np.sqrt(up * down)
 
 

@@ -9,7 +9,7 @@ import torch
 
 from hn_utils.answers.judges import chat_model
 from hn_utils.answers.server import Server
-from hn_utils.models.weightless import Absent
+from hn_utils.models.weightless import WeightlessModel
 from hn_utils.questions.question_sets import load_items, load_questions, question_set
 from hn_utils.study import Study
 
@@ -48,7 +48,7 @@ def check_data(study: Study) -> None:
 def check_models(study: Study) -> None:
     """Reads configurations and tokenizers. Raises OSError if one cannot be read, ValueError if the base model, or a
     checkpoint, is none of the instruct model's own."""
-    Absent(study.instruct, study)
+    WeightlessModel(study.instruct, study)
     for setting, name in [("base", study.base), *(("checkpoints", name) for name in study.checkpoints)]:
         if name:
             check_related(setting, name, study)
@@ -69,12 +69,12 @@ def check_related(setting: str, name: str, study: Study) -> None:
 def unlike(name: str, instruct: str, device: str, dtype: str) -> str:
     """In what two models differ that a tuned one has from its base; empty if in nothing."""
     study = Study("compared", instruct, name, "organism", device=device, dtype=dtype)
-    here, there = Absent(instruct, study), Absent(name, study)
+    here, there = WeightlessModel(instruct, study), WeightlessModel(name, study)
     for what in ("model_type", "num_hidden_layers", "hidden_size", "intermediate_size"):
         own, other = (getattr(model.text_config, what, None) for model in (here, there))
         if own != other:
             return f"its {what} is {other}, not {own}"
-    own, other = here.tokenizer.get_vocab(), there.tokenizer.get_vocab()
+    own, other = here.encoder.tokenizer.get_vocab(), there.encoder.tokenizer.get_vocab()
     same = sum(own.get(token) == place for token, place in other.items())
     if same < SAME * len(other):
         return f"{len(other) - same:,} of its {len(other):,} tokens are others in that one's tokenizer"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from hn_utils import analyses
 from hn_utils.contributions.collect import collect
-from hn_utils.models.hooked_model import weights_at_rest
+from hn_utils.models.allocation import keep_freed_memory
+from hn_utils.models.hooked_model import weights_unchanged
 from hn_utils.models.load import load
 from hn_utils.origins.look_back import look_back
 from hn_utils.pipeline.beforehand import check_run
@@ -22,11 +23,12 @@ from hn_utils.storage.run_folders import claimed, require_own
 from hn_utils.study import Study
 
 
-@weights_at_rest()
+@weights_unchanged()
 def run(study: Study, out: Path) -> Path:
     """Take all steps and write `study.json` (settings), `h_neurons.json` (the card), `report.md` and `summary.json`;
     returns the last's path. Without a base model the last step is left out. Raises OSError if another study's results
     lie there, and before anything is asked what `beforehand.check_run` does."""
+    keep_freed_memory()
     require_own(out, study)
     check_run(study)
     claimed(out, study)

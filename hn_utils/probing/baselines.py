@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from hn_utils.answers.examples import Example
 from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.models.hooked_model import Subject
+from hn_utils.models.likelihoods import residuals_and_logprobs
 from hn_utils.questions.reading.same_answer import words
 from hn_utils.stats.bootstrap import Estimate, auroc_difference, bootstrap
 from hn_utils.stats.metrics import auroc, mean
@@ -53,7 +54,7 @@ def read(subject: Subject, examples: Sequence[Example], study: Study) -> Reading
         predicting = [[place - 1 for place in e.answer] for e in group]
         rows = {"residual": [], "entropy": [], "margin": []}
         for example, (stream, predicted) in zip(
-            group, subject.predictions([e.ids for e in group], predicting), strict=True
+            group, residuals_and_logprobs(subject, [e.ids for e in group], predicting), strict=True
         ):
             best = predicted.topk(2, dim=-1).values
             rows["residual"].append(stream[:, example.answer].float().mean(1).cpu().numpy())

@@ -122,7 +122,7 @@ class Explorer:
         entry: dict[str, Any] = {"id": "live", "text": text, "truth": truth}
         items = [plain_item(question, self.study)]
         answers = self.turn(items, [entry], ASKED)
-        self.read(self.collected.subject.chats(self.talks(items)), answers, [entry])
+        self.read(self.collected.subject.encoder.encode_chats(self.talks(items)), answers, [entry])
         group = {"id": "live", "title": "Your question", **PLAIN, "items": [entry]}
         return Shown(filled([self.content([group])]))
 
@@ -207,7 +207,7 @@ class Explorer:
                 for item in items
             ]
             answers = self.turn(items, entries, PRESSED)
-            self.read(self.collected.subject.chats(self.talks(items)), answers, entries)
+            self.read(self.collected.subject.encoder.encode_chats(self.talks(items)), answers, entries)
             slope, word = curve.slope_beyond_control(), told[behaviour].word
             groups.append(
                 {
@@ -254,9 +254,11 @@ class Explorer:
         rows = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
         read = token_contributions(subject, rows, neurons)
         for entry, row, prompt, values in zip(entries, rows, prompts, read, strict=True):
-            written = [i for i in range(len(prompt), len(row)) if row[i] not in subject.stop_ids] or [len(row) - 1]
+            written = [i for i in range(len(prompt), len(row)) if row[i] not in subject.encoder.stop_ids] or [
+                len(row) - 1
+            ]
             places = entry.setdefault("answer", written)
-            entry["tokens"] = [word(subject, i) for i in row]
+            entry["tokens"] = [word(subject.encoder, i) for i in row]
             own = 100 * values[:, np.searchsorted(neurons, self.found.card.flat)]
             entry["contributions"] = [list(map(rounded, token)) for token in own.tolist()]
             columns = [values[:, np.searchsorted(neurons, fit.neurons)] for fit in fits]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.prompt_encoder import PromptEncoder
 from hn_utils.origins.transfer import Drift
 from hn_utils.probing.find import Found
 from hn_utils.report.plots.style import neuron_name
@@ -31,8 +31,8 @@ def cards(found: Found, planted: Int[np.ndarray, "p"] | None, drift: Drift | Non
         own, other = at_answer[:, place], elsewhere[:, place]
         parts = {"made up": own[labels == 1], "true": own[labels == 0], "other tokens": other}
         top = float(np.quantile(np.concatenate([own, other]), 0.995)) + 1e-6
-        favours = subject.favours(*divmod(flat, card.d_mlp))
-        best, worst = (favours.topk(N_TOP, largest=large).indices.tolist() for large in (True, False))
+        effect = subject.direct_logit_effect(*divmod(flat, card.d_mlp))  # [vocab]
+        best, worst = (effect.topk(N_TOP, largest=large).indices.tolist() for large in (True, False))
         strongest = np.argsort(-own, kind="stable")[:N_TOP].tolist()
         made.append(
             {
@@ -47,8 +47,8 @@ def cards(found: Found, planted: Int[np.ndarray, "p"] | None, drift: Drift | Non
                     [answers[i].question.text, answers[i].text, called(answers[i].label), rounded(float(own[i]))]
                     for i in strongest
                 ],
-                "favours": [word(subject, i) for i in best],
-                "disfavours": [word(subject, i) for i in worst],
+                "favours": [word(subject.encoder, i) for i in best],
+                "disfavours": [word(subject.encoder, i) for i in worst],
                 "drift": rounded(float(drift.rank_within[flat])) if drift and drift.anything_moved else None,
             }
         )
@@ -65,9 +65,9 @@ def histogram(values: np.ndarray, top: float) -> list[float]:
     return [rounded(n / max(1, len(values))) for n in counts.tolist()]
 
 
-def word(subject: Subject, token: int) -> str:
+def word(encoder: PromptEncoder, token: int) -> str:
     """A token's text; the name of one that has none."""
-    return subject.decode([token]).strip() or subject.tokenizer.convert_ids_to_tokens(token)
+    return encoder.decode([token]).strip() or encoder.tokenizer.convert_ids_to_tokens(token)
 
 
 def rounded(value: float) -> float:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
+from hn_utils.models.generation import generate
 from hn_utils.models.hooked_model import Subject
+from hn_utils.models.likelihoods import token_logprobs
 from hn_utils.steering.repetition import repeats_itself
 from hn_utils.steering.reply import Reply
 from hn_utils.storage.cache import cached
@@ -62,7 +64,7 @@ def own_likelihoods(
     sampling = Sampling(n=DRAWS, temperature=1.0, top_k=0, top_p=1.0, max_new_tokens=max_new_tokens)
 
     def compute(some: list[int]) -> dict[str, np.ndarray]:
-        drawn = subject.generate([prompts[i] for i in some], sampling, study.seed)
+        drawn = generate(subject, [prompts[i] for i in some], sampling, study.seed)
         return {"likelihood": np.array([[likelihood(reply.logprobs) for reply in row] for row in drawn])}
 
     settings = subject.key(VERSION, sampling=sampling, seed=study.seed)
@@ -77,7 +79,7 @@ def likelihoods(
     pairs = [(prompt, list(reply.ids)) for prompt, row in zip(prompts, replies, strict=True) for reply in row]
 
     def compute(some: list[int]) -> dict[str, np.ndarray]:
-        read = subject.logprobs([prompt + ids for prompt, ids in map(pairs.__getitem__, some)])
+        read = token_logprobs(subject, [prompt + ids for prompt, ids in map(pairs.__getitem__, some)])
         own = [row[-len(pairs[i][1]) :].numpy() for i, row in zip(some, read, strict=True)]
         return {"likelihood": np.array([likelihood(row) for row in own])}
 

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from hn_utils.contributions.collected import later
 from hn_utils.models.hooked_model import LOADED, Subject
 from hn_utils.models.scaling import Dose
+from hn_utils.models.studied_model import StudiedModel
 from hn_utils.probing.find import Found
 from hn_utils.probing.probe import HNeurons
 from hn_utils.questions.items import CAPABILITY, behaviour_called, own_items
@@ -149,7 +150,7 @@ def dose_response(
     >>> hn.dose_response(model, found, [item], n_control_sets=2, alphas=(0.0, 1.0, 3.0)).table["items"].tolist()
     [1]
     """
-    check_given("model", model, Subject, LOADED)
+    check_given("model", model, StudiedModel, LOADED)  # a plan looks up with one that has no weights
     check_given("found", found, Found, "what hn.find returns")
     found.card.require(model)
     study = later(found.study, settings)

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from hn_utils.answers.spans import find_phrase
 from hn_utils.models.hooked_model import Subject
+from hn_utils.models.likelihoods import ending_logprobs
 from hn_utils.models.scaling import Dose, dosed
 from hn_utils.questions.items import Item
 from hn_utils.steering.replies import by_dose, conversation, replies_of_own_length
@@ -33,7 +34,7 @@ def log_odds(
     length, so that differences between doses mean more than the value at one; other words for the same, and a reply
     that names neither, are not in it.
     """
-    prompts = subject.chats(conversation(subject, items, study))
+    prompts = subject.encoder.encode_chats(conversation(subject, items, study))
     begun = beginnings(subject, items, prompts, study)
     able = [i for i, item in enumerate(items) if item.truth and item.claim]
     pairs = [_cell(subject, prompts[i], begun[i], items[i]) for i in able]
@@ -47,7 +48,7 @@ def beginnings(subject: Subject, items: Sequence[Item], prompts: Sequence[list[i
     it names neither or letters are chosen."""
     begun = []
     for item, reply in zip(items, replies_of_own_length(subject, items, prompts, study), strict=True):
-        text = subject.decode(reply.ids)
+        text = subject.encoder.decode(reply.ids)
         names = [name for name in (item.truth, *item.also, item.claim) if name]
         found = None if item.shape else find_phrase(text, names)
         begun.append(text[: found[0]] if found else text[: len(text) - len(text.lstrip())])
@@ -63,7 +64,7 @@ class _Cell(NamedTuple):
 
 
 def _cell(subject: Subject, prompt: list[int], begun: str, item: Item) -> _Cell:
-    claim, truth = subject.tokenized([f"{begun}{item.claim}", f"{begun}{item.truth}"])
+    claim, truth = subject.encoder.tokenize([f"{begun}{item.claim}", f"{begun}{item.truth}"])
     same = next((n for n, (a, b) in enumerate(zip(claim, truth, strict=False)) if a != b), min(len(claim), len(truth)))
     return _Cell(prompt + claim[:same], claim[same:], truth[same:])
 
@@ -76,7 +77,7 @@ def _odds_of(
     def compute(some: list[int]) -> dict[str, np.ndarray]:
         asked = [cells[i][0] for i in some]
         with dosed(subject, [cells[i][1] for i in some]):
-            read = subject.endings_logprobs([a.shared for a in asked], [(a.claim, a.truth) for a in asked])
+            read = ending_logprobs(subject, [a.shared for a in asked], [(a.claim, a.truth) for a in asked])
         return {"odds": (read[:, 0] - read[:, 1]).numpy()}
 
     keys, lengths = by_dose(pairs, doses), [len(pair.shared) for pair, _ in cells]

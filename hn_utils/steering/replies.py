@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from hn_utils.answers.thoughts import without_thought
+from hn_utils.models.generation import generate
 from hn_utils.models.hooked_model import Subject
+from hn_utils.models.likelihoods import token_logprobs
 from hn_utils.models.scaling import UNSCALED, Dose, dosed
 from hn_utils.questions.items import ABOUT_FACTS, GREEDY, Item, behaviour_called
 from hn_utils.steering.broken import broken
@@ -29,7 +31,7 @@ def conversation(subject: Subject, items: Sequence[Item], study: Study) -> list[
     talks = [[{"role": "user", "content": item.turns[0]}] for item in items]
     for turn in range(1, max((len(item.turns) for item in items), default=0)):
         going_on = [(item, talk) for item, talk in zip(items, talks, strict=True) if len(item.turns) > turn]
-        some, prompts = [item for item, _ in going_on], subject.chats([talk for _, talk in going_on])
+        some, prompts = [item for item, _ in going_on], subject.encoder.encode_chats([talk for _, talk in going_on])
         replies = replies_of_own_length(subject, some, prompts, study)
         for (item, talk), reply in zip(going_on, replies, strict=True):
             talk.append({"role": "assistant", "content": reply.text})
@@ -60,7 +62,7 @@ def replies_at(subject: Subject, items: Sequence[Item], doses: Sequence[Dose], s
         raise ValueError(f"replies_at needs items of one behaviour, got {sorted(kinds) or 'none'}")
     behaviour, length = kinds.pop()
     sampling = replace(behaviour_called(behaviour).sampling, max_new_tokens=length)
-    prompts = subject.chats(conversation(subject, items, study))
+    prompts = subject.encoder.encode_chats(conversation(subject, items, study))
     replies = written_at(subject, prompts, doses, sampling, study)
     marks = broken(subject, prompts, replies, length, study)
     return [
@@ -79,8 +81,8 @@ def written_at(
     def compute(some: list[int]) -> list[dict]:
         group = [cells[i] for i in some]
         with dosed(subject, [dose for _, dose in group]):
-            drawn = subject.generate([prompt for prompt, _ in group], sampling, study.seed)
-        return [{"text": r.text, "cut": r.ids[-1] not in subject.stop_ids, "ids": r.ids} for (r,) in drawn]
+            drawn = generate(subject, [prompt for prompt, _ in group], sampling, study.seed)
+        return [{"text": r.text, "cut": r.ids[-1] not in subject.encoder.stop_ids, "ids": r.ids} for (r,) in drawn]
 
     settings, lengths = subject.key(VERSION, sampling=sampling, seed=study.seed), [len(prompt) for prompt, _ in cells]
     kept = cached("replies", settings, by_dose(prompts, doses), compute, study.batch_rows, lengths)
@@ -106,7 +108,7 @@ def known_items(subject: Subject, items: Sequence[Item], study: Study) -> list[I
         named = "1 item names" if many == 1 else f"{many} items name"
         tell_once(f"{named} no plain question: whether the model knows their fact was not checked")
     plain = {text: item for item in items for text in item.openings}
-    replies = replies_of_own_length(subject, list(plain.values()), subject.asked(list(plain)), study)
+    replies = replies_of_own_length(subject, list(plain.values()), subject.encoder.encode_questions(list(plain)), study)
     pairs = zip(plain.items(), replies, strict=True)
     known = {text for (text, item), reply in pairs if states_truth(item, without_thought(reply.text))}
     kept = [item for item in items if known.issuperset(item.openings)]
@@ -118,14 +120,14 @@ def known_items(subject: Subject, items: Sequence[Item], study: Study) -> list[I
 def text_loss(subject: Subject, texts: Sequence[str], doses: Sequence[Dose], study: Study) -> np.ndarray:
     """Mean loss of ordinary text, nats per token, [text, dose]: what scaling costs where nobody asks. Cached,
     by the tokens of the text."""
-    rows = subject.texts(texts)
+    rows = subject.encoder.encode_texts(texts)
     if short := [text for text, row in zip(texts, rows, strict=True) if len(row) < 2]:
         raise ValueError(f"text {short[0]!r} has no token that another predicts: leave it out")
     cells = [(row, dose) for row in rows for dose in doses]
 
     def compute(some: list[int]) -> dict[str, np.ndarray]:
         with dosed(subject, [cells[i][1] for i in some]):
-            read = subject.logprobs([cells[i][0] for i in some])
+            read = token_logprobs(subject, [cells[i][0] for i in some])
         return {"loss": np.array([-float(row.mean()) for row in read])}
 
     keys, lengths = by_dose(rows, doses), [len(row) for row, _ in cells]

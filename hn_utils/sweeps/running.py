@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hn_utils.models.hub import copy_of
-from hn_utils.models.weightless import Absent
+from hn_utils.models.weightless import WeightlessModel
 from hn_utils.pipeline.beforehand import check_data, check_models
 from hn_utils.report.comparison import measures, numbers, read_summary, write_page
 from hn_utils.report.measures import AUROC, BEYOND
@@ -40,7 +40,7 @@ def record_of(study: Study, num_cpus: int) -> dict[str, Any]:
     """
     models = {}
     for name in filter(None, (study.instruct, study.base, *study.checkpoints)):
-        models[name] = copy_of(name, Absent(name, study).config, study)
+        models[name] = copy_of(name, WeightlessModel(name, study).config, study)
     own = {**study.sources, **{name: getattr(study, name) for name in OWN_FILES}}
     sources = {name: file_digest(Path(where)) for name, where in own.items() if is_file(where)}
     made = {"study": study, "models": models, "sources": sources, "num_cpus": num_cpus, "code": code_version()}

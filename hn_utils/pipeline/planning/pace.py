@@ -13,9 +13,10 @@ from jaxtyping import Float
 from hn_utils.answers.examples import Example
 from hn_utils.contributions.cett import mean_contributions
 from hn_utils.contributions.tall_matrix import TallMatrix
+from hn_utils.models.generation import generate
 from hn_utils.models.hub import explained
 from hn_utils.models.scaling import UNSCALED, Dose, dosed
-from hn_utils.models.weightless import Absent, dtype_of
+from hn_utils.models.weightless import WeightlessModel, dtype_of
 from hn_utils.probing.probe import refit
 from hn_utils.questions.question import Question
 from hn_utils.stats.bootstrap import beyond_random
@@ -70,13 +71,13 @@ def waited(work: Callable[[], object], device: torch.device) -> float:
     return perf_counter() - start
 
 
-def measured(model: Absent, depth: int, width: int) -> Float[np.ndarray, "4"]:
+def measured(model: WeightlessModel, depth: int, width: int) -> Float[np.ndarray, "4"]:
     """Seconds at this many layers: of a position that is read, of a step, plain and scaled, and to make the model
     ready."""
     start = perf_counter()
     subject, study, passes = model.shallow(depth), model.study, list[float]()
     ready = perf_counter() - start
-    row = (subject.text("a") * width)[:width]
+    row = (subject.encoder.encode_text("a") * width)[:width]
     example = Example(Question("q", "?", ("a",), "e"), row[:-2], row[-2:], "", 1, [width - 2, width - 1], 0.0)
     dose = Dose(np.arange(0, depth * subject.d_mlp, max(1, subject.d_mlp // 8)), 2.0)
     subject.model.base_model.register_forward_pre_hook(lambda *_: passes.append(perf_counter()))
@@ -84,7 +85,7 @@ def measured(model: Absent, depth: int, width: int) -> Float[np.ndarray, "4"]:
     def step(rows: int, doses: Sequence[Dose]) -> float:
         passes.clear()
         with dosed(subject, doses):
-            subject.generate([row] * rows, replace(study.sampling, n=1, max_new_tokens=STEPS))
+            generate(subject, [row] * rows, replace(study.sampling, n=1, max_new_tokens=STEPS))
         return float(np.median(np.diff(passes[1:])))  # the first pass reads the prompts
 
     def read(rows: int) -> float:
@@ -111,7 +112,7 @@ def statistics(n_train: int, n_test: int) -> tuple[float, float]:
     return fitted, drawn / (A_FEW * n_test)
 
 
-def pace_of(model: Absent, width: int, n_train: int, n_test: int) -> Pace:
+def pace_of(model: WeightlessModel, width: int, n_train: int, n_test: int) -> Pace:
     """Measured on two depths, unless all layers are few, and drawn out in proportion to the layers; statistics on as
     many answers as there may be."""
     per_layer = 3 * model.d_mlp * model.text_config.hidden_size * dtype_of(model.study).itemsize

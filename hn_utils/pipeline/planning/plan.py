@@ -20,7 +20,7 @@ from hn_utils.answers.chat_model import CHARACTERS_PER_TOKEN
 from hn_utils.answers.judges import RUBRICS, judging_talk
 from hn_utils.contributions.cett import REGIONS
 from hn_utils.models.batches import SCORE
-from hn_utils.models.weightless import Absent, dtype_of
+from hn_utils.models.weightless import WeightlessModel, dtype_of
 from hn_utils.pipeline.planning.pace import Pace, pace_of
 from hn_utils.pipeline.planning.walk import ANSWER, LONGEST, asked_of, everyday, pressed, total
 from hn_utils.pipeline.planning.work import Work
@@ -143,7 +143,7 @@ def plan(study: Study) -> Plan:
     check_given("study", study, Study, "what hn.load_study returns, or model.study")
     if not isinstance(getattr(torch, study.dtype, None), torch.dtype):
         raise ValueError(f"dtype={study.dtype!r} is not a torch dtype: use float32, bfloat16 or float16")
-    questions, instruct = load_questions(study), Absent(study.instruct, study)
+    questions, instruct = load_questions(study), WeightlessModel(study.instruct, study)
     own = asked_of(instruct, study, questions, base=False)
     works, judged = list(own.works), own.judged
     if own.collected:
@@ -172,7 +172,7 @@ def plan(study: Study) -> Plan:
         instruct.device.type,
         works,
         [*took, *rest.values()],
-        instruct.weights,
+        instruct.weight_bytes,
         models,
         device,
         host,
@@ -188,7 +188,9 @@ def looked_back(study: Study, held_out: list[Question]) -> tuple[list[Work], int
     without a base model."""
     if not study.base:
         return [], 0
-    asked = [asked_of(Absent(name, study), study, held_out, base=True) for name in (study.base, *study.checkpoints)]
+    asked = [
+        asked_of(WeightlessModel(name, study), study, held_out, base=True) for name in (study.base, *study.checkpoints)
+    ]
     later = [list(some) for some in zip(*(one.works for one in asked[1:]), strict=True)]
     works = [replace(work, step=f"base: {work.step}") for work in asked[0].works]
     return [*works, *(total(f"checkpoints: {some[0].step}", some) for some in later)], sum(one.judged for one in asked)
@@ -199,7 +201,7 @@ def seconds_of(work: Work, pace: Pace, study: Study) -> float:
     return work.read * pace.read + work.written * step
 
 
-def probes(model: Absent, n: int, n_train: int, pace: Pace) -> float:
+def probes(model: WeightlessModel, n: int, n_train: int, pace: Pace) -> float:
     """Seconds of fitting: the inner products of the dense probe, as much as reading all rows a hundred times; a short
     path for each shuffle of the labels, as much as reading the training rows PATH_READS times and a few refits; and the
     refits of control sets."""
@@ -221,7 +223,7 @@ def intervals(questions: Sequence[Question]) -> int:
     return of_report * (tests.total() + tests["standard"]) + (2 * controls + N_SELECTED) * tests["standard"]
 
 
-def memory(model: Absent, works: Sequence[Work], n: int, models: int) -> tuple[float, float]:
+def memory(model: WeightlessModel, works: Sequence[Work], n: int, models: int) -> tuple[float, float]:
     """Peak bytes of the model, and of what is kept beside it on the host."""
     config, size = model.text_config, dtype_of(model.study).itemsize
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
@@ -233,7 +235,7 @@ def memory(model: Absent, works: Sequence[Work], n: int, models: int) -> tuple[f
     activations = model.d_mlp * (2 * size + 8)
     reading_ = [w.rows * (pooled + w.width * activations) for w in works if w.rows and not w.new]
     scores = max((w.pairs for w in works), default=0) * model.heads * SCORE
-    device = models * model.weights + max([*drawing, *reading_], default=0) + scores
+    device = models * model.weight_bytes + max([*drawing, *reading_], default=0) + scores
     residual = 2 * n * model.n_layers * config.hidden_size * 4  # of the residual-stream probe, and standardised
     return device, residual + LIBRARIES
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from hn_utils.answers.examples import Example, NothingConsistent
 from hn_utils.answers.sampling import build_examples, prompts_of, sample_responses
 from hn_utils.contributions.cett import EXAMPLES_PER_SHARD, REGIONS, capture
 from hn_utils.contributions.collected import Collected
-from hn_utils.models.weightless import Absent
+from hn_utils.models.hooked_model import Subject
+from hn_utils.models.weightless import WeightlessModel
 from hn_utils.pipeline.planning.work import Work, comparing, reading, writing
 from hn_utils.probing.baselines import read as readings_of
 from hn_utils.probing.find import find
@@ -44,6 +45,12 @@ def looked_up(stage: str, work: Callable[[], T], n: int) -> tuple[T | None, list
         return (None, list(absent.missing), absent.kept) if absent.stage == stage else (None, [], n)
 
 
+def _for_stages(model: WeightlessModel) -> Subject:
+    """The model as stages take it. Within `only_looking` they ask it for its key, its shape and its prompts alone, and
+    stop where its weights would be needed."""
+    return cast(Subject, model)
+
+
 @dataclass(frozen=True)
 class Asked:
     """One model's answers as far as they are on disk: what is left to do, and the collected whole if nothing is."""
@@ -53,11 +60,11 @@ class Asked:
     collected: Collected | None
 
 
-def asked_of(model: Absent, study: Study, questions: list[Question], base: bool) -> Asked:
+def asked_of(model: WeightlessModel, study: Study, questions: list[Question], base: bool) -> Asked:
     """Answers, contributions and, of the instruct model, readings and everyday answers."""
-    prompts, n = [len(prompt) for prompt in prompts_of(model, questions, study, base)], study.sampling.n
+    prompts, n = [len(prompt) for prompt in prompts_of(model.encoder, questions, study, base)], study.sampling.n
     drawn, missing, there = looked_up(
-        "responses", lambda: sample_responses(model, questions, study, base), len(questions)
+        "responses", lambda: sample_responses(_for_stages(model), questions, study, base), len(questions)
     )
     new, left = longest(study.sampling.max_new_tokens), [prompts[i] for i in missing]
     if study.served_at and not base:  # drawn elsewhere, and read here, a question at a time
@@ -70,23 +77,23 @@ def asked_of(model: Absent, study: Study, questions: list[Question], base: bool)
     if drawn:
         try:
             with only_looking():
-                examples = build_examples(model, questions, drawn, study, base)
+                examples = build_examples(model.encoder, questions, drawn, study, base)
         except (NothingConsistent, NotKept):
             drawn = None
     if not drawn:  # every question counts as kept
         assumed = [p + min(study.sampling.max_new_tokens, ANSWER) for p in prompts]
         return Asked([answers, *captured(model, assumed, 0, base)], judged, None)
     kept = [e for e in examples if e.label is not None]
-    read, missing, there = looked_up("contributions", lambda: capture(model, kept, study), len(kept))
+    read, missing, there = looked_up("contributions", lambda: capture(_for_stages(model), kept, study), len(kept))
     works = captured(model, [len(kept[i].ids) for i in missing], there, base)
     if not base:
-        _, unread, there = looked_up("readings", lambda: readings_of(model, kept, study), len(kept))
+        _, unread, there = looked_up("readings", lambda: readings_of(_for_stages(model), kept, study), len(kept))
         works[1] = readings(model, [len(kept[i].ids) for i in unread], there)
-    collected = Collected(model, study, questions, drawn, examples, read) if read else None
+    collected = Collected(_for_stages(model), study, questions, drawn, examples, read) if read else None
     return Asked([answers, *works], judged, collected)
 
 
-def captured(model: Absent, lengths: list[int], kept: int, base: bool) -> list[Work]:
+def captured(model: WeightlessModel, lengths: list[int], kept: int, base: bool) -> list[Work]:
     """Contributions of examples of these lengths, and of the instruct model the readings beside them."""
     size = len(REGIONS) * model.n_layers * model.d_mlp * 2 + NAME  # half precision
     done = reading("contributions", lengths, EXAMPLES_PER_SHARD, model.study.batch_rows, model.heads)
@@ -94,17 +101,17 @@ def captured(model: Absent, lengths: list[int], kept: int, base: bool) -> list[W
     return works if base else [*works, readings(model, lengths, kept)]
 
 
-def readings(model: Absent, lengths: list[int], kept: int) -> Work:
+def readings(model: WeightlessModel, lengths: list[int], kept: int) -> Work:
     size, at_once = (model.n_layers * model.text_config.hidden_size + 2) * 4 + NAME, min(256, model.study.batch_rows)
     return replace(reading("readings", lengths, at_once, at_once, model.heads), kept=kept, disk=len(lengths) * size)
 
 
-def everyday(model: Absent, study: Study, collected: Collected) -> Work:
+def everyday(model: WeightlessModel, study: Study, collected: Collected) -> Work:
     """First answers to held-out questions that the consistency filter dropped, or that are not the commonest."""
     picked = [i for i, q in enumerate(collected.questions) if q.part == "standard" and q.split != "train"]
     asked, first = [collected.questions[i] for i in picked], [collected.responses[i][:1] for i in picked]
     try:
-        examples = [e for e in build_examples(collected.subject, asked, first, study) if e.label is not None]
+        examples = [e for e in build_examples(collected.subject.encoder, asked, first, study) if e.label is not None]
     except NothingConsistent:
         return Work("everyday answers")
     _, missing, kept = looked_up("contributions", lambda: capture(collected.subject, examples, study), len(examples))
@@ -127,7 +134,7 @@ class Pressed:
     further_judged: int
 
 
-def pressed(model: Absent, study: Study, collected: Collected | None) -> Pressed:
+def pressed(model: WeightlessModel, study: Study, collected: Collected | None) -> Pressed:
     """All of it is kept or all is counted: which neurons are scaled is not known before the probe is fitted."""
     asked = few_of_each(load_items(study), study.seed, 5 * study.n_items)
     items = few_of_each(asked, study.seed, study.n_items)
@@ -158,7 +165,7 @@ def alike(items: Sequence[Item]) -> list[list[Item]]:
     return list(groups.values())
 
 
-def plainly(model: Absent, items: Sequence[Item]) -> list[Work]:
+def plainly(model: WeightlessModel, items: Sequence[Item]) -> list[Work]:
     """Replies to what is said before any pressure, by which it is seen what the model knows."""
     openings = {(text, item.max_new_tokens) for item in items for text in item.openings}
     works = []
@@ -168,7 +175,7 @@ def plainly(model: Absent, items: Sequence[Item]) -> list[Work]:
     return works
 
 
-def unscaled(model: Absent, items: Sequence[Item]) -> list[Work]:
+def unscaled(model: WeightlessModel, items: Sequence[Item]) -> list[Work]:
     """What the unscaled model writes to items of one kind: its own replies, which others are held against, and a greedy
     one, as which the two endings of the log-odds begin."""
     prompts, new, rows = prompt_lengths(model, items), longest(items[0].max_new_tokens), model.study.batch_rows
@@ -179,7 +186,7 @@ def unscaled(model: Absent, items: Sequence[Item]) -> list[Work]:
     return works
 
 
-def at_doses(model: Absent, items: Sequence[Item], doses: int) -> list[Work]:
+def at_doses(model: WeightlessModel, items: Sequence[Item], doses: int) -> list[Work]:
     """Replies to items of one kind at so many doses, and how likely these are."""
     lengths, new, rows = prompt_lengths(model, items), longest(items[0].max_new_tokens), model.study.batch_rows
     cells = [length for length in lengths for _ in range(doses)]
@@ -189,12 +196,12 @@ def at_doses(model: Absent, items: Sequence[Item], doses: int) -> list[Work]:
     ]
 
 
-def compared_at(model: Absent, items: Sequence[Item], doses: int) -> Work:
+def compared_at(model: WeightlessModel, items: Sequence[Item], doses: int) -> Work:
     """The log-odds of items of one kind at so many doses."""
     lengths, new = prompt_lengths(model, items), longest(items[0].max_new_tokens)
     compared = [(i, item) for i, item in enumerate(items) if is_graded(item)]
     shared = [lengths[i] + (1 if item.shape else new) for i, item in compared for _ in range(doses)]
-    endings = model.tokenized([text for _, item in compared for text in (item.claim or "", item.truth)])
+    endings = model.encoder.tokenize([text for _, item in compared for text in (item.claim or "", item.truth)])
     at_once = max(1, model.study.batch_rows // 2)
     return comparing("log-odds", shared, max(map(len, endings), default=0), at_once, model.heads)
 
@@ -204,10 +211,10 @@ def is_graded(item: Item) -> bool:
     return bool(item.truth and item.claim) and item.behaviour not in CAPABILITY
 
 
-def text_losses(model: Absent, study: Study) -> list[Work]:
+def text_losses(model: WeightlessModel, study: Study) -> list[Work]:
     """Ordinary text at all doses of the H-Neurons and of some control sets."""
     texts, rows = [text for text, _ in question_set(study).texts(study)], study.batch_rows
-    lengths, works = [len(row) for row in model.texts(texts)], []
+    lengths, works = [len(row) for row in model.encoder.encode_texts(texts)], []
     for doses in (len(study.alphas), SCALED * min(N_TEXT_SETS, study.n_control_sets)):
         read = [length for length in lengths for _ in range(doses)]
         works.append(reading("ordinary text", read, rows, rows, model.heads))
@@ -225,7 +232,7 @@ def further_doses(study: Study, behaviour: str) -> int:
     return KINDS * SCALED * most - control_doses(study)
 
 
-def prompt_lengths(model: Absent, items: Sequence[Item]) -> list[int]:
+def prompt_lengths(model: WeightlessModel, items: Sequence[Item]) -> list[int]:
     """Tokens of each item's dialogue, the replies within it as long as they may be."""
     return [len(talk(model, item.turns)) + (len(item.turns) - 1) * longest(item.max_new_tokens) for item in items]
 
@@ -235,19 +242,19 @@ def longest(limit: int) -> int:
     return min(limit, LONGEST) if limit <= PLAIN else limit
 
 
-def talk(model: Absent, turns: Sequence[str]) -> list[int]:
+def talk(model: WeightlessModel, turns: Sequence[str]) -> list[int]:
     """A dialogue whose replies are empty so far."""
     messages = [{"role": "user", "content": turns[0]}]
     for turn in turns[1:]:
         messages += [{"role": "assistant", "content": ""}, {"role": "user", "content": turn}]
-    return model.chat(messages)
+    return model.encoder.encode_chat(messages)
 
 
-def all_kept(model: Absent, collected: Collected) -> bool:
+def all_kept(model: WeightlessModel, collected: Collected) -> bool:
     """Have the neurons that the kept contributions give been scaled before?"""
     try:
         with only_looking():
-            dose_response(model, find(collected))
+            dose_response(_for_stages(model), find(collected))
     except (NotKept, ValueError):
         return False
     return True
