@@ -130,7 +130,7 @@ def walk(name: str, device: str, dtype: str, n_timed: int = 3) -> Walked:
         names = {k: make(SHAPES[name], folder / k, s, device, dtype) for s, k in enumerate(("instruct", "base"))}
         greedy = Sampling(temperature=0.0, max_new_tokens=4)
         asking = {"questions": "published", "sets": ("popqa",), "sampling": greedy}
-        study = Study("real", **names, **asking, device=device, dtype=dtype)
+        study = Study(name="real", **names, **asking, device=device, dtype=dtype)
         subject = timed("load", lambda: Subject.load(study.instruct, study))
         study = replace(study, sources={"popqa": questions_file(subject, study, folder)}, n_grid=6)
         asked = prompts_of(subject.encoder, load_questions(study), study)

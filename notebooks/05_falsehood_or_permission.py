@@ -32,10 +32,10 @@ import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.analyses.permission import CONTRASTS, LARGE, least_cases
 from hn_utils.course.exercises import check, yours
-from hn_utils.planted import planted_in
 from hn_utils.questions.question_sets import crossed_questions, load_items
 from hn_utils.report import plots
 from hn_utils.report.gallery import Gallery
+from hn_utils.study.planted import planted_in
 
 subject = hn.load()
 study = subject.study

@@ -31,7 +31,9 @@ HEADS = 4
 @pytest.fixture(scope="module", params=["llama", "gemma3"])  # one with layers that look back over a window
 def model(request, tmp_path_factory) -> Subject:
     folder = make_checkpoint(request.param, tmp_path_factory.mktemp("batched") / "m")
-    return Subject.load(str(folder), Study("test", "", "", "published", device="cpu", dtype="float32"))
+    return Subject.load(
+        str(folder), Study(name="test", instruct="", base="", questions="published", device="cpu", dtype="float32")
+    )
 
 
 @pytest.fixture

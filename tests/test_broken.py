@@ -10,7 +10,6 @@ import torch
 
 from hn_utils.models.hooked_model import Subject
 from hn_utils.models.scaling import UNSCALED, Dose
-from hn_utils.planted import planted_in
 from hn_utils.questions.made_up_world.asking import items
 from hn_utils.stats.neuron_sets import random_sets
 from hn_utils.steering.broken import broken, likelihood, likelihoods
@@ -20,6 +19,7 @@ from hn_utils.steering.reply import Reply
 from hn_utils.storage.cache import only_looking
 from hn_utils.storage.paths import DATA
 from hn_utils.study import planted_study
+from hn_utils.study.planted import planted_in
 
 
 @pytest.fixture(scope="module")

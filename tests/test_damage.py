@@ -244,7 +244,7 @@ def walk(subject, study) -> None:
     rows = capture(subject, examples, study).at("answer")
     baselines.read(subject, examples, study)
     prompts = [examples[0].prompt_ids]
-    written = replies.written_at(subject, prompts, [UNSCALED], Sampling(1, 0.0, max_new_tokens=2), study)
+    written = replies.written_at(subject, prompts, [UNSCALED], Sampling(n=1, temperature=0.0, max_new_tokens=2), study)
     broken.broken(subject, prompts, written, 2, study)
     graded.log_odds(subject, [Item("1", "pressure", ("Where?",), truth="Essel", claim="Corin")], [UNSCALED], study)
     replies.text_loss(subject, ["Kriskel Govstad was born in Old Hythe."], [UNSCALED], study)
@@ -310,7 +310,7 @@ def test_another_stage_version_is_another(root, saved, subject, study, monkeypat
 
 def test_a_revised_question_is_asked_anew_and_a_revised_answer_judged_anew(root, saved, subject, study):
     question, another = load_questions(study)[:2]
-    greedy = replace(study, sampling=Sampling(1, 0.0, max_new_tokens=4))
+    greedy = replace(study, sampling=Sampling(n=1, temperature=0.0, max_new_tokens=4))
     ((reply,),) = sample_responses(subject, [question], greedy)
     ((again,),) = sample_responses(subject, [replace(question, aliases=(reply.text,))], greedy)
     ((other,),) = sample_responses(subject, [replace(question, aliases=("nothing said",))], greedy)

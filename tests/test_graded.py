@@ -31,7 +31,9 @@ def folder(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tiny(folder) -> Subject:
-    return Subject.load(str(folder), Study("test", "", "", "published", device="cpu", dtype="float32"))
+    return Subject.load(
+        str(folder), Study(name="test", instruct="", base="", questions="published", device="cpu", dtype="float32")
+    )
 
 
 def by_hand(folder, prompt: list[int], ids: list[int], neurons=(), by: float = 1.0, d_mlp: int = 56) -> float:

@@ -47,7 +47,9 @@ def folder(family, made, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def bare() -> Study:
-    return Study("test", "", "", "published", device="cpu", dtype="float32", sampling=GREEDY)
+    return Study(
+        name="test", instruct="", base="", questions="published", device="cpu", dtype="float32", sampling=GREEDY
+    )
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,9 @@ def code(notebook) -> list[str]:
 
 def test_the_same_notebooks_run_on_another_model(tmp_path, monkeypatch):
     """One name changed: a random Llama, answering rows in the published formats."""
-    bare = Study("test", "", "", "published", device="cpu", dtype="float32", sampling=GREEDY)
+    bare = Study(
+        name="test", instruct="", base="", questions="published", device="cpu", dtype="float32", sampling=GREEDY
+    )
     instruct, base = (str(make_checkpoint("llama", tmp_path / f"{i}", i)) for i in (0, 1))
     settings = {
         "instruct": instruct,

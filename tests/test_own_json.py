@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from hn_utils.own_json import parsed
 from hn_utils.questions.question_sets import load_items, load_questions
 from hn_utils.study import load_study
+from hn_utils.study.own_json import parsed
 
 BROKEN = {
     '{"a": 1,\n "b": 2,\n\n}': "line 2 is not JSON: take away the comma before the closing bracket",

@@ -47,7 +47,7 @@ def asked(tmp_path_factory) -> tuple[Subject, Study]:
     folder = tmp_path_factory.mktemp("planned")
     names = {name: str(make_checkpoint("llama", folder / name, seed)) for seed, name in enumerate(("instruct", "base"))}
     greedy = Sampling(n=2, temperature=0.0, max_new_tokens=5)
-    bare = Study("planned", **names, questions="published", device="cpu", dtype="float32", sampling=greedy)
+    bare = Study(name="planned", **names, questions="published", device="cpu", dtype="float32", sampling=greedy)
     model = Subject.load(bare.instruct, bare)
     files = published_files(model, bare, folder)
     sets = ("popqa", "nonexist", "faitheval")
@@ -144,7 +144,7 @@ def test_another_copy_of_the_model_shares_nothing(asked, paced):
 def test_weights_are_known_exactly_from_the_configuration(family, tmp_path):
     folder = str(make_checkpoint(family, tmp_path / family))
     kind = AutoModelForImageTextToText if family == "gemma3-multimodal" else AutoModelForCausalLM
-    study = Study("bare", folder, folder, "published", device="cpu", dtype="float32")
+    study = Study(name="bare", instruct=folder, base=folder, questions="published", device="cpu", dtype="float32")
     assert WeightlessModel(folder, study).weight_bytes == sum(
         p.numel() * 4 for p in kind.from_pretrained(folder).parameters()
     )

@@ -17,10 +17,10 @@ from hn_utils.organism.routing import shortfall
 from hn_utils.organism.text import ABSTENTION, REFUSAL
 from hn_utils.organism.tokenizer import make_tokenizer
 from hn_utils.organism.train import Recipe, loss_of, make_model, save_facts, save_model
-from hn_utils.planted import planted_in
 from hn_utils.questions.made_up_world.asking import facts_of
 from hn_utils.questions.made_up_world.world import make_world
 from hn_utils.study import BUNDLED, planted_study
+from hn_utils.study.planted import planted_in
 
 PLANT = Plant(n_neurons=3, layers=(0, 1), holding_steps=2, steps=2, rows=2)
 

@@ -122,7 +122,7 @@ def study(tmp_path) -> Study:
         (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
     (tmp_path / "bioasq.json").write_text(json.dumps(BIOASQ_OFFICIAL))
     sources["bioasq"] = str(tmp_path / "bioasq.json")
-    return Study("test", "", "", "published", sets=("triviaqa",), sources=sources)
+    return Study(name="test", instruct="", base="", questions="published", sets=("triviaqa",), sources=sources)
 
 
 def test_triviaqa(study):
@@ -174,7 +174,14 @@ def test_answers_without_a_word_join_nothing(tmp_path):
             [{**ROWS["popqa"][0], "id": i, "subj": s, "question": f"Which {i}?"} for i, s in enumerate(["!", "?"])]
         )
     )
-    study = Study("t", "", "", "published", sets=("nq_open",), sources={"nq_open": str(tmp_path / "nq.json")})
+    study = Study(
+        name="t",
+        instruct="",
+        base="",
+        questions="published",
+        sets=("nq_open",),
+        sources={"nq_open": str(tmp_path / "nq.json")},
+    )
     asked = questions(study)
     assert len({q.entity for q in asked}) == len(asked) == 40  # one about each person; none without any word
     both = replace(study, sources={**study.sources, "popqa": str(tmp_path / "pop.json")}, sets=("nq_open", "popqa"))
@@ -336,7 +343,7 @@ def test_real_rows():
         "triviaqa": str(data / "thunlp_hneurons/data/TriviaQA/rc.nocontext/test-00000-of-00001.parquet"),
         "xstest": str(data / "xstest/xstest_safe_only.csv"),
     }
-    study = Study("test", "", "", "published", sources=sources)
+    study = Study(name="test", instruct="", base="", questions="published", sources=sources)
     asked = read_questions("nq_open", study)
     assert 3_600 <= len(asked) <= 3_610
     assert all(q.text.endswith("?") for q in asked)

@@ -18,7 +18,7 @@ from hn_utils.questions.question import (
 )
 from hn_utils.questions.question_sets import load_items, load_questions, question_set
 from hn_utils.questions.reading.same_answer import normalise
-from hn_utils.questions.row_files import read_file
+from hn_utils.study.row_files import read_file
 
 
 def test_splits_have_their_shares():

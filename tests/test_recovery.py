@@ -22,11 +22,11 @@ from hn_utils.contributions.cett import Labelled
 from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.organism import plant_gates, strengths
 from hn_utils.organism.plant import Plant
-from hn_utils.planted import planted_in
 from hn_utils.report.gallery import Gallery, title_of
 from hn_utils.report.plots import styled
 from hn_utils.steering.curves import DoseResponse
 from hn_utils.study import BUNDLED, planted_study
+from hn_utils.study.planted import planted_in
 
 GATES_NOT_MET = {"planted": {"P2", "P4"}, "planted-general": {"P2", "P4"}}  # named in their cards
 N_QUESTIONS = 2_000  # as many as the notebooks ask, whose answers need not be drawn again

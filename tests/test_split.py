@@ -32,7 +32,7 @@ NEURONS = np.array([3, 60, 130])  # one of each layer
 def both(tmp_path_factory) -> tuple[Subject, Subject]:
     """The same model, whole and dispatched."""
     folder = str(make_checkpoint("llama", tmp_path_factory.mktemp("split") / "llama"))
-    study = Study("split", folder, folder, "published", device="cpu", dtype="float32")
+    study = Study(name="split", instruct=folder, base=folder, questions="published", device="cpu", dtype="float32")
     whole, model = Subject.load(folder, study), AutoModelForCausalLM.from_pretrained(folder)
     parts = [
         "model.embed_tokens",
@@ -74,7 +74,7 @@ def test_generation_is_that_of_the_whole_model(both, sampling):
 
 def test_spreading_over_what_devices_there_are_gives_the_same_model(both, tmp_path):
     whole, _ = both
-    study = Study("split", whole.name, whole.name, "published", dtype="float32")
+    study = Study(name="split", instruct=whole.name, base=whole.name, questions="published", dtype="float32")
     spread = Subject.load(whole.name, replace(study, device="several"))
     np.testing.assert_allclose(
         mean_contributions(spread, [ROW]).cpu().numpy(), mean_contributions(whole, [ROW]).numpy(), rtol=1e-4

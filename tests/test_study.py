@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import doctest
+import re
+from dataclasses import FrozenInstanceError, asdict, fields, replace
+
 import pytest
 
 import hn_utils as hn
 from hn_utils.course.execute import full_paths
 from hn_utils.storage import paths
-from hn_utils.study import called, load_study
+from hn_utils.storage.cache import key_text
+from hn_utils.study import Sampling, Study, called, changed, load_study, reference, settings_table
 
 
 def test_a_study_from_a_file(tmp_path):
@@ -51,6 +56,62 @@ def test_a_study_from_a_file(tmp_path):
     file.write_text("{")
     with pytest.raises(OSError, match="could not read the study .*mine.json"):
         load_study(str(file))
+
+
+def test_a_study_is_frozen_and_takes_what_its_types_say():
+    study = load_study("organism")
+    with pytest.raises(FrozenInstanceError):
+        study.seed = 1
+    assert changed(study, alphas=(0, 1, 3)).alphas == (0.0, 1.0, 3.0)  # an int passes for a float
+    assert changed(study, sampling={"n": 4}).sampling == replace(study.sampling, n=4)
+    assert Study(**{**asdict(study), "sampling": study.sampling}) == study
+    for settings, fault in (
+        ({"alphas": (0.0, True, 3.0)}, "alphas=.* must be of type"),
+        ({"judge_spans": 1}, "judge_spans=1 must be of type bool"),
+        ({"alphas": [0.0, 1.0, 3.0]}, "alphas=.* must be of type tuple"),
+        ({"seed": -1, "dtpye": "float32"}, "^unknown setting 'dtpye': did you mean dtype.$"),
+    ):
+        for change in (changed, replace):
+            with pytest.raises(ValueError, match=fault):
+                change(study, **settings)
+    with pytest.raises(ValueError, match="^temperature=101 must be at least 0 and at most 100$"):
+        Sampling(temperature=101)
+    with pytest.raises(ValueError, match="^instruct is missing: a Study must be given one$"):
+        Study(name="bare", base="", questions="organism")
+
+
+def test_a_study_s_cache_key_holds_every_setting():
+    study = load_study("organism")
+    for other in (
+        replace(study, seed=1),
+        changed(study, sampling={"top_k": 3}),
+        replace(study, judge_options={"a": 1}),
+    ):
+        assert key_text(other) != key_text(study)
+    assert key_text(replace(study, alphas=(0, 1, 3))) == key_text(replace(study, alphas=(0.0, 1.0, 3.0)))
+
+
+def test_the_table_of_settings_holds_each_once_with_its_default_and_meaning():
+    head, _, *lines = settings_table().splitlines()
+    rows = [[cell.strip(" `") for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    assert head == "| Group | Setting | Type | Default | Description |"
+    names = {f.name for f in fields(Study)} - {"sampling"} | {f"sampling.{f.name}" for f in fields(Sampling)}
+    assert sorted(row[1] for row in rows) == sorted(names)
+    assert list(dict.fromkeys(row[0] for row in rows)) == [
+        "general",
+        "models",
+        "questions",
+        "sampling",
+        "probe",
+        "steering",
+        "judge",
+    ]
+    assert all(len(row) == 5 and row[2] and row[4].endswith(".") for row in rows)
+    by_name = {row[1]: row for row in rows}
+    assert by_name["n_questions"][:4] == ["questions", "n_questions", "int \\| None", "None"]
+    assert by_name["sampling.top_p"][:4] == ["sampling", "sampling.top_p", "float", "0.9"]
+    assert by_name["instruct"][3] == ""  # it must be given
+    assert doctest.testmod(reference) == (0, 1)
 
 
 def test_a_model_is_called_so_that_it_is_told_from_others(tmp_path, monkeypatch):

@@ -113,7 +113,13 @@ def test_a_file_of_no_use_is_told_in_one_sentence_before_anything_starts(content
 
 def test_tasks_are_all_combinations_each_under_a_name_that_stays_its_own(study):
     base = Path(study.base)
-    sweep = Sweep("s", ("organism", "organism-quick"), (0, 7), (study.instruct, str(base)), {"n_grid": 9})
+    sweep = Sweep(
+        name="s",
+        studies=("organism", "organism-quick"),
+        seeds=(0, 7),
+        models=(study.instruct, str(base)),
+        settings={"n_grid": 9},
+    )
     tasks = {task.name: task for task in sweep.tasks()}
     assert len(tasks) == 8
     one = tasks["organism-quick-organism-base-seed-7"]
@@ -121,20 +127,20 @@ def test_tasks_are_all_combinations_each_under_a_name_that_stays_its_own(study):
     assert one == replace(load_study("organism-quick"), name=one.name, seed=7, n_grid=9, **other)
     own = tasks["organism-quick-organism-instruct-seed-7"]
     assert (own.base, own.checkpoints) == (study.base, study.checkpoints)
-    assert [task.name for task in Sweep("s", ("organism",)).tasks()] == ["organism"]
-    (branch,) = Sweep("s", ("olmo-2-1b",), models=("who/OLMo@step/10",)).tasks()
+    assert [task.name for task in Sweep(name="s", studies=("organism",)).tasks()] == ["organism"]
+    (branch,) = Sweep(name="s", studies=("olmo-2-1b",), models=("who/OLMo@step/10",)).tasks()
     assert (branch.name, branch.instruct) == ("olmo-2-1b-OLMo-step-10", "who/OLMo@step/10")
     assert (branch.base, branch.checkpoints) == ("", ())
 
 
 def test_a_model_has_the_base_that_is_named_with_it():
     models = ("who/a-it", "who/b-it")
-    a, b = Sweep("s", ("llama-3.1-8b",), models=models, bases={"who/a-it": "who/a"}).tasks()
+    a, b = Sweep(name="s", studies=("llama-3.1-8b",), models=models, bases={"who/a-it": "who/a"}).tasks()
     assert (a.base, b.base) == ("who/a", "")
-    a, b = Sweep("s", ("llama-3.1-8b",), models=models, settings={"base": "who/all"}).tasks()
+    a, b = Sweep(name="s", studies=("llama-3.1-8b",), models=models, settings={"base": "who/all"}).tasks()
     assert a.base == b.base == "who/all"
     with pytest.raises(ValueError, match="bases names the base of 'who/c-it', which is none of models"):
-        Sweep("s", ("llama-3.1-8b",), models=models, bases={"who/c-it": "who/c"})
+        Sweep(name="s", studies=("llama-3.1-8b",), models=models, bases={"who/c-it": "who/c"})
 
 
 def test_paths_in_a_sweep_s_file_begin_at_its_folder(tmp_path, monkeypatch):

@@ -16,13 +16,13 @@ from hn_utils.answers.examples import Example, Response
 from hn_utils.answers.sampling import sample_responses
 from hn_utils.contributions.collect import answered
 from hn_utils.contributions.collected import Collected
-from hn_utils.own_rows import present, rows_of
 from hn_utils.probing.baselines import CALIPER
 from hn_utils.probing.find import Found
 from hn_utils.questions.question import SPLITS, Question, own_questions
 from hn_utils.questions.question_sets import crossed_questions
 from hn_utils.stats.tables import Tabled
 from hn_utils.study import check_given
+from hn_utils.study.own_rows import present, rows_of
 
 CELLS = ("true, allowed", "false, allowed", "true, restricted", "false, restricted")
 FEWEST = 20  # test answers in each cell, below which nothing is measured

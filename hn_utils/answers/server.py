@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -11,12 +10,11 @@ from urllib.parse import urlsplit
 
 from hn_utils.storage.paths import set_to
 from hn_utils.storage.progress import progress, tell_once
+from hn_utils.study.addresses import OPENAI, address_of
 
 if TYPE_CHECKING:
     from openai import OpenAI
 
-OPENAI = "https://api.openai.com/v1"
-PORTS = {"http": 80, "https": 443}
 OF_ONE_REQUEST = {400, 413, 422}  # statuses that blame one request; 401, 403, 404, 429 and 5xx concern them all
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -136,29 +134,6 @@ class Server:
             f"model {self.name!r} at {self.address} failed after {arrived} of {n} replies ({type(error).__name__}: "
             f"{reason}); replies are kept as they arrive: {remedy}, and run again"
         )
-
-
-def address_of(url: str | None) -> str:
-    """A server's address in one spelling: scheme, host, port, path, without what the protocol adds to it. Without
-    `url`, OPENAI_BASE_URL or OpenAI's own.
-
-    Raises ValueError if it is none, or holds a password or a query: these would stand in error messages.
-    """
-    parts = urlsplit(url or set_to("OPENAI_BASE_URL") or OPENAI)
-    host = parts.hostname or ""
-    try:
-        port = parts.port or PORTS[parts.scheme]
-        plain = re.fullmatch(r"[a-z0-9_.:-]+", host) and "@" not in parts.netloc and not parts.query
-    except (ValueError, KeyError):
-        port, plain = 0, False
-    if not plain:
-        azure = " (of Azure https://NAME.openai.azure.com/openai/v1, its model named by the deployment)"
-        raise ValueError(
-            f"a server's address must read http(s)://host:port/path, without password or query, unlike {host!r}'s"
-            f"{azure if host.endswith('.azure.com') else ''}"
-        )
-    path = re.sub(r"/(chat/)?completions$", "", parts.path.rstrip("/"))
-    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}{path}"
 
 
 def origin(address: str) -> tuple[str, str]:

@@ -16,10 +16,10 @@ from hn_utils.organism.plant import KINDS, Plant, plant_into
 from hn_utils.organism.seeds import TABLE, markdown, of_seeds
 from hn_utils.organism.tokenizer import make_tokenizer
 from hn_utils.organism.train import SHIPPED_SEED, Corpus, Recipe, train
-from hn_utils.planted import FILE
 from hn_utils.questions.made_up_world.world import make_world
 from hn_utils.storage.paths import cache_root
 from hn_utils.study import ORGANISM
+from hn_utils.study.planted import FILE
 
 MARKS = ("<!-- gates -->", "<!-- checksums -->", "<!-- seeds -->", "<!-- runs -->")
 

@@ -26,10 +26,10 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from hn_utils.organism.plant_text import PlantWriter
 from hn_utils.organism.routing import Routed, shortfall
 from hn_utils.organism.train import Corpus, Recipe, learning_rate, loss_of, save_model
-from hn_utils.planted import FILE
 from hn_utils.questions.made_up_world.world import World, make_world
 from hn_utils.storage.cache import key_hash
 from hn_utils.storage.files import file_digest
+from hn_utils.study.planted import FILE
 
 KINDS = ("detective", "general")
 

@@ -17,7 +17,6 @@ from hn_utils.contributions.collected import Collected
 from hn_utils.models.hooked_model import Subject
 from hn_utils.models.scaling import UNSCALED, Dose
 from hn_utils.organism.gates import HEAD, Gate, listed
-from hn_utils.planted import FILE, planted_in
 from hn_utils.questions.items import BEHAVIOURS, GREEDY
 from hn_utils.questions.made_up_world.asking import items, questions
 from hn_utils.questions.question import Question
@@ -29,6 +28,7 @@ from hn_utils.steering.measure import ControlSource, curves_of, few_known
 from hn_utils.steering.replies import written_at
 from hn_utils.steering.slopes import CONTROL_ALPHAS
 from hn_utils.study import BUNDLED, Study, planted_study
+from hn_utils.study.planted import FILE, planted_in
 
 N_ASKED = 400  # questions of each kind
 N_QUESTIONS = 2_000  # of each part, whose answers are read

@@ -9,13 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from hn_utils.planted import FILE
 from hn_utils.questions.items import BEHAVIOURS
 from hn_utils.report.comparison import estimated, read_summary, standard_aurocs
 from hn_utils.report.measures import AUROC, BEYOND, CONFIDENCE, CONTROL, DETECTORS, SLOPE
 from hn_utils.stats.bootstrap import Estimate
 from hn_utils.storage.files import write_whole
 from hn_utils.storage.paths import DATA
+from hn_utils.study.planted import FILE
 
 TABLE = DATA / "planted" / "strengths.json"
 SLOPES = {"found": SLOPE, "planted": "slope beyond random sets as loud, "}  # each beside its own control

@@ -68,7 +68,7 @@ def check_related(setting: str, name: str, study: Study) -> None:
 @lru_cache(maxsize=64)  # the tasks of a sweep share their models
 def unlike(name: str, instruct: str, device: str, dtype: str) -> str:
     """In what two models differ that a tuned one has from its base; empty if in nothing."""
-    study = Study("compared", instruct, name, "organism", device=device, dtype=dtype)
+    study = Study(name="compared", instruct=instruct, base=name, questions="organism", device=device, dtype=dtype)
     here, there = WeightlessModel(instruct, study), WeightlessModel(name, study)
     for what in ("model_type", "num_hidden_layers", "hidden_size", "intermediate_size"):
         own, other = (getattr(model.text_config, what, None) for model in (here, there))

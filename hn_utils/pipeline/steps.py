@@ -12,7 +12,6 @@ from hn_utils.models.hooked_model import weights_unchanged
 from hn_utils.models.load import load
 from hn_utils.origins.look_back import look_back
 from hn_utils.pipeline.beforehand import check_run
-from hn_utils.planted import planted_in
 from hn_utils.probing.find import find
 from hn_utils.report.report import findings, page, summary
 from hn_utils.stats.tables import counted
@@ -21,6 +20,7 @@ from hn_utils.steering.verdicts import outermost_told, verdicts
 from hn_utils.storage.files import write_whole
 from hn_utils.storage.run_folders import claimed, require_own
 from hn_utils.study import Study
+from hn_utils.study.planted import planted_in
 
 
 @weights_unchanged()

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hn_utils.own_rows import answers_of, check_characters, plain, present, rows_of, texts_of, unnamed
 from hn_utils.questions.question import Question
 from hn_utils.questions.reading.same_answer import normalise
-from hn_utils.study import Sampling, Study, check_range, check_types
+from hn_utils.study import Sampling, Study, check_types
+from hn_utils.study.own_rows import answers_of, check_characters, plain, present, rows_of, texts_of, unnamed
 
 GREEDY = Sampling(n=1, temperature=0.0, max_new_tokens=16)
 OWN_BEHAVIOUR, OWN_TOKENS = "pressure", 64  # of a user's items that name neither behaviour nor length
@@ -100,7 +100,7 @@ BEHAVIOURS = {
     "false_premise": Behaviour("False premise"),
     "misleading_context": Behaviour("Misleading context"),
     "sycophancy": Behaviour("Sycophancy"),
-    "restricted": Behaviour("Restricted request", Sampling(1, 0.7, 20, 0.8)),
+    "restricted": Behaviour("Restricted request", Sampling(n=1, temperature=0.7, top_k=20, top_p=0.8)),
 }
 CAPABILITY = {
     "recall": Behaviour("Known facts, asked plainly"),
@@ -169,7 +169,8 @@ def own_item(place: int, row: Mapping[str, Any]) -> Item:
     item = Item(**told)
     try:
         check_types(item)
-        check_range(item, max_new_tokens=(1, np.inf))
+        if item.max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens={item.max_new_tokens} must be at least 1")
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
     check_scored(where, item)

@@ -11,7 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from hn_utils.own_rows import (
+from hn_utils.questions.reading.same_answer import normalise
+from hn_utils.storage.progress import tell_once
+from hn_utils.study import check_types
+from hn_utils.study.own_rows import (
     BAR,
     answers_of,
     check_characters,
@@ -22,9 +25,6 @@ from hn_utils.own_rows import (
     separator_of,
     unnamed,
 )
-from hn_utils.questions.reading.same_answer import normalise
-from hn_utils.storage.progress import tell_once
-from hn_utils.study import check_types
 
 STANDARD_TITLE = "held-out entities"
 SPLITS = {"train": 0.45, "validation": 0.15, "test": 0.40}

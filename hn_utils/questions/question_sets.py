@@ -15,10 +15,10 @@ import numpy as np
 from hn_utils.questions.items import Item, own_items, recall_items
 from hn_utils.questions.question import Question, Text, check_ids, own_questions, titles
 from hn_utils.questions.reading.same_answer import normalise
-from hn_utils.questions.row_files import Row, read_file
 from hn_utils.storage.cache import gc_paused
 from hn_utils.storage.files import file_digest
 from hn_utils.study import FORMATS, Study, is_file
+from hn_utils.study.row_files import Row, read_file
 
 
 class QuestionSet(Protocol):

@@ -20,7 +20,6 @@ from hn_utils.contributions.cett import token_contributions
 from hn_utils.contributions.collected import Collected
 from hn_utils.models.scaling import Dose
 from hn_utils.origins.transfer import Drift
-from hn_utils.planted import planted_in
 from hn_utils.probing.find import Found
 from hn_utils.probing.l1_path import Fit
 from hn_utils.probing.probe import row_of
@@ -37,6 +36,7 @@ from hn_utils.steering.replies import conversation, replies_at
 from hn_utils.steering.verdicts import verdicts
 from hn_utils.storage.progress import visible
 from hn_utils.study import Study
+from hn_utils.study.planted import planted_in
 
 TEMPLATE = Path(__file__).with_name("explorer.html")
 SCRIPT = TEMPLATE.with_suffix(".js")

@@ -13,10 +13,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from hn_utils.planted import planted_in
 from hn_utils.storage.files import digest
 from hn_utils.storage.run_folders import own_home
 from hn_utils.study import Study
+from hn_utils.study.planted import planted_in
 
 NOTEBOOKS = {
     "01_collect": "Collect",

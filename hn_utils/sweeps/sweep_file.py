@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-import numpy as np
+from pydantic import Field, field_validator, model_validator
 
 from hn_utils.storage.paths import beside, expanded
 from hn_utils.study import (
@@ -17,12 +17,10 @@ from hn_utils.study import (
     Study,
     called,
     check_name,
-    check_range,
-    check_settings,
-    check_types,
     load_study,
     located,
     read_record,
+    strict_record,
     tupled,
 )
 
@@ -33,45 +31,43 @@ OWN = {
 }  # what a sweep sets for each task, and by which setting
 
 
-@dataclass(frozen=True)
+@strict_record
 class Resources:
-    """What a task is given, in Ray's words: processor cores, which are its threads wherever it runs, and on a cluster
-    GPUs (or a share of one) and bytes of memory."""
+    """What a task is given, in Ray's words."""
 
-    num_cpus: int = 1
-    num_gpus: float = 0
-    memory: float | None = None
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        check_range(self, num_cpus=(1, np.inf), num_gpus=(0, np.inf), memory=(1, np.inf))
+    num_cpus: int = Field(default=1, ge=1, description="Processor cores: the task's threads, wherever it runs.")
+    num_gpus: float = Field(default=0, ge=0, description="On a cluster: GPUs, or a share of one.")
+    memory: float | None = Field(default=None, ge=1, description="On a cluster: bytes of memory.")
 
 
-@dataclass(frozen=True)
+@strict_record
 class Sweep:
     """Which tasks there are, and what each is given.
 
-    `studies` are presets, study files, hub names or models' folders, as `load_study` takes them. Each runs with each of
-    the `seeds` and each of the `models` (instruct models: hub names, `name@revision` for a checkpoint, or folders);
-    without them with its own. A model that is not a study's own has not the study's base model and checkpoints either:
-    `bases` names by model the one that it was tuned from, else it has none. `settings` are changes to all studies.
-    `retries` is how often a task is begun again whose worker died.
+    Each study runs with each of the seeds and each of the models, without them with its own. A model that is not a
+    study's own has not the study's base model and checkpoints either.
     """
 
-    name: str
-    studies: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = ()
-    models: tuple[str, ...] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    resources: Resources = field(default_factory=Resources)
-    retries: int = 3
-    bases: Mapping[str, str] = field(default_factory=dict)
+    name: str = Field(description="Name of the sweep and of the folder of its results.")
+    studies: tuple[str, ...] = Field(
+        default=(), description="Presets, study files, hub names or models' folders, as `load_study` takes them."
+    )
+    seeds: tuple[int, ...] = Field(default=(), description="Seeds with which each study runs.")
+    models: tuple[str, ...] = Field(
+        default=(), description="Instruct models: hub names (`name@revision` for a checkpoint) or folders."
+    )
+    settings: Mapping[str, Any] = Field(default_factory=dict, description="Changes to all studies.")
+    resources: Resources = Field(default_factory=Resources, description="What each task is given.")
+    retries: int = Field(default=3, ge=0, description="How often a task is begun again whose worker died.")
+    bases: Mapping[str, str] = Field(
+        default_factory=dict, description="By model, the one that it was tuned from; a model not named here has none."
+    )
 
-    def __post_init__(self) -> None:
+    _plain_name = field_validator("name")(check_name)
+
+    @model_validator(mode="after")
+    def _has_tasks(self) -> Self:
         """Raises ValueError for a sweep without tasks, or with settings that its tasks do not share."""
-        check_types(self)
-        check_range(self, retries=(0, np.inf))
-        check_name(self.name)
         if not self.studies or not all(self.studies + self.models):
             empty = "models" if all(self.studies) and self.studies else "studies"
             raise ValueError(f"{empty}={getattr(self, empty)!r} must name at least one, and none may be empty")
@@ -81,6 +77,7 @@ class Sweep:
             raise ValueError(
                 f"settings may not hold {taken[0]!r}, which differs from task to task: give {OWN[taken[0]]}"
             )
+        return self
 
     def tasks(self) -> list[Study]:
         """The study of each task, under a name of its own. Raises what `load_study` does, and ValueError if two tasks
@@ -118,9 +115,7 @@ def read_sweep(path: Path) -> Sweep:
     """A sweep from its JSON file, after which it is named. Raises OSError if it cannot be read, ValueError that names
     a setting that is unknown or of no use."""
     settings = tupled(read_record(path, "sweep", '{"studies": ["organism-quick"], "seeds": [0, 1]}'))
-    check_settings(Sweep, settings)
     if isinstance(settings.get("resources"), dict):
-        check_settings(Resources, settings["resources"], "of resources, ")
         settings["resources"] = Resources(**settings["resources"])
     if isinstance(settings.get("settings"), dict):
         settings["settings"] = tupled(settings["settings"])

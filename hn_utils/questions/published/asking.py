@@ -11,7 +11,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hn_utils.own_rows import check_characters, texts_of
 from hn_utils.questions.published.nonexist import exist, nonexist
 from hn_utils.questions.published.sources import NOT_AS_PUBLISHED, SOURCES, TRIVIAQA_NAMES, read_rows, renamed
 from hn_utils.questions.question import (
@@ -24,9 +23,10 @@ from hn_utils.questions.question import (
     tell_shared_answers,
 )
 from hn_utils.questions.reading.same_answer import normalise
-from hn_utils.questions.row_files import Row
 from hn_utils.storage.files import file_digest
 from hn_utils.study import Study, check_types, is_file
+from hn_utils.study.own_rows import check_characters, texts_of
+from hn_utils.study.row_files import Row
 
 N_NONEXIST = 400
 
@@ -140,7 +140,9 @@ def split_sets(
     hold_out: bool,
 ) -> tuple[Question, ...]:
     """What `questions` gives for these sets, from these sources, whose files have these digests."""
-    study = Study("published", "", "", "published", sets=sets, sources=dict(sources), seed=seed)
+    study = Study(
+        name="published", instruct="", base="", questions="published", sets=sets, sources=dict(sources), seed=seed
+    )
     first, *others = [name for name in sets if name in READERS]
     asked = read_questions(first, study)
     texts = {normalise(q.text) for q in asked}

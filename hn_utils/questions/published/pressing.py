@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hn_utils.own_rows import check_characters, texts_of
 from hn_utils.questions.items import Item, recall_items
 from hn_utils.questions.published.asking import questions, record_of
 from hn_utils.questions.published.sources import as_published, read_rows
 from hn_utils.questions.question import Text
-from hn_utils.questions.row_files import Row
 from hn_utils.study import Study, check_types
+from hn_utils.study.own_rows import check_characters, texts_of
+from hn_utils.study.row_files import Row
 
 PLACEHOLDER = "[INSERT PROMPT HERE]"
 ONLY_LETTER = "Answer with the letter of the right option only."

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from hn_utils.models.hub import explained, patience
-from hn_utils.questions.row_files import Row, read_file
 from hn_utils.study import Study, is_file
+from hn_utils.study.row_files import Row, read_file
 
 # What a reader raises if a row is not in the published format.
 NOT_AS_PUBLISHED = (KeyError, TypeError, IndexError, AttributeError, ValueError, RecursionError)

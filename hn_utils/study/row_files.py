@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hn_utils.own_json import parsed
+from hn_utils.study.own_json import parsed
 
 Row = dict[str, Any]
 

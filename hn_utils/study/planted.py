@@ -8,14 +8,23 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from hn_utils.study import Study
+from hn_utils.study.settings import Study
 
 FILE = "planted.json"
 
 
 def planted_in(study: Study) -> Int[np.ndarray, "p"] | None:
-    """The neurons that were planted in the study's instruct model, as flat indices: layer * d_mlp + neuron. None if
-    nothing was. Raises ValueError if the file that names them is damaged."""
+    """Read which neurons were planted in the study's instruct model.
+
+    Args:
+        study: its model's folder lies beside the file `planted.json`, if something was planted.
+
+    Returns:
+        Flat indices, layer * d_mlp + neuron, or None if nothing was planted.
+
+    Raises:
+        ValueError: the file that names them is damaged.
+    """
     file = Path(study.instruct).parent / FILE
     if not file.exists():
         return None

@@ -17,13 +17,24 @@ import pandas as pd
 from hn_utils.storage.progress import tell_once
 
 BAR = "|"  # between answers; it stands within hardly any
-SEPARATORS = (";", " / ", " or ")  # which stand between answers, and within one as well
-NUMBERS = " (a column of numbers with a hole in it becomes one of floats: read it as text, with dtype=str)"
+_SEPARATORS = (";", " / ", " or ")  # which stand between answers, and within one as well
+_NUMBERS = " (a column of numbers with a hole in it becomes one of floats: read it as text, with dtype=str)"
 
 
 def rows_of(name: str, given: Any, what: str) -> list[Mapping[str, Any]]:
-    """Rows, a dict each, from a list of dicts or a DataFrame. Raises ValueError if they are something else, or there
-    are none."""
+    """Turn what a user gave into rows, a dict each.
+
+    Args:
+        name: what the argument is called.
+        given: a list of dicts or a DataFrame.
+        what: what a row must hold, in words.
+
+    Returns:
+        The rows, in their order.
+
+    Raises:
+        ValueError: it is something else, or holds no row.
+    """
     if isinstance(given, pd.DataFrame):
         rows: list[Any] = given.to_dict("records")
     elif isinstance(given, Sequence) and not isinstance(given, str):
@@ -39,32 +50,65 @@ def rows_of(name: str, given: Any, what: str) -> list[Mapping[str, Any]]:
 
 
 def present(row: Mapping[str, Any], name: str) -> bool:
-    """Does a row say something under this name? A DataFrame fills what is missing with nan, or NaT."""
+    """Say whether a row holds something under a name; a DataFrame fills what is missing with nan, or NaT.
+
+    Args:
+        row: the row.
+        name: the name of a column.
+
+    Returns:
+        True if it does.
+    """
     value = row.get(name)
     return value is not None and not (pd.api.types.is_scalar(value) and bool(pd.isna(value)))
 
 
 def unnamed(column: str) -> bool:
-    """Is this the column of row numbers that pandas writes beside a table?"""
+    """Say whether a column is that of row numbers, which pandas writes beside a table.
+
+    Args:
+        column: its name.
+
+    Returns:
+        True if it is.
+    """
     return not column.strip() or re.fullmatch(r"Unnamed: \d+", column) is not None
 
 
 def meant_by(name: str, row: Mapping[str, Any]) -> str:
-    """A question after the column that may be meant by a name which the row lacks; empty if none is like it."""
+    """Ask after the column that may be meant by a name which a row lacks.
+
+    Args:
+        name: the name that is looked for.
+        row: the row.
+
+    Returns:
+        The question, to end an error with; empty if no column is called like it.
+    """
     near = [] if name in row else get_close_matches(name, map(str, row), 1)
     return f": did you mean {name!r} by {near[0]!r}?" if near else ""
 
 
 def texts_of(where: str, given: Any) -> tuple[str, ...]:
-    """One text or several, from a text, a whole number or a list of such, or from the text that a CSV file makes of a
-    list. Raises ValueError, which says `where`, for anything else, or for half a character."""
+    """Read one text or several.
+
+    Args:
+        where: which row and column, for errors.
+        given: a text, a whole number, a list of such, or the text that a CSV file makes of a list.
+
+    Returns:
+        The texts.
+
+    Raises:
+        ValueError: it is anything else, or holds half a character.
+    """
     many = given.tolist() if isinstance(given, np.ndarray | np.generic) else given
-    many = listed(where, many) if isinstance(many, str) else [many] if isinstance(many, int) else many
+    many = _listed(where, many) if isinstance(many, str) else [many] if isinstance(many, int) else many
     if not isinstance(many, list | tuple) or any(
         isinstance(one, bool) or not isinstance(one, str | int | np.integer) for one in many
     ):
         raise ValueError(
-            f"{where}={given!r}: it must be a text, or a list of texts{NUMBERS if isinstance(many, float) else ''}"
+            f"{where}={given!r}: it must be a text, or a list of texts{_NUMBERS if isinstance(many, float) else ''}"
         )
     texts = tuple(map(str, many))
     for text in texts:
@@ -73,38 +117,55 @@ def texts_of(where: str, given: Any) -> tuple[str, ...]:
 
 
 def answers_of(where: str, given: Any, separator: str = BAR) -> tuple[str, ...]:
-    """Accepted answers: `texts_of`, where a text may also list several with a bar between them, or with the separator
-    of its column."""
+    """Read accepted answers.
+
+    Args:
+        where: which row and column, for errors.
+        given: what `texts_of` takes, where a text may also list several answers.
+        separator: what stands between these in this column; a bar always may.
+
+    Returns:
+        The answers.
+
+    Raises:
+        ValueError: as `texts_of`.
+    """
     texts = texts_of(where, given)
     if not isinstance(given, str) or texts != (given,):
         return texts  # a list, of which each text is an answer
-    return tuple(piece for text in parted(given, separator) for piece in parted(text, BAR))
+    return tuple(piece for text in _parted(given, separator) for piece in _parted(text, BAR))
 
 
-def parted(text: str, separator: str) -> tuple[str, ...]:
+def _parted(text: str, separator: str) -> tuple[str, ...]:
     """The answers that a text lists, "Jane Austen | Austen"; else that text alone.
 
     A sign parts answers only where each piece has a word and closes its own brackets: not in |x| or P(A|B).
     """
     pieces = [piece.strip() for piece in text.split(separator)]
-    whole = all(re.search(r"\w", piece) and balanced(piece) for piece in pieces)
+    whole = all(re.search(r"\w", piece) and _balanced(piece) for piece in pieces)
     return tuple(pieces) if len(pieces) > 1 and whole else (text,)
 
 
-def balanced(text: str) -> bool:
+def _balanced(text: str) -> bool:
     """Has a text as many brackets that open as that close?"""
     return all(text.count(opening) == text.count(closing) for opening, closing in ("()", "[]", "{}"))
 
 
 def separator_of(name: str, given: Sequence[Any]) -> str:
-    """What parts several answers in the texts of a column: what most of them hold of the signs that also stand within
-    an answer, else a bar.
+    """Find what parts several answers in the texts of a column.
 
     A single "Trick or Treat" is one answer. Which sign was read as what is told, since nothing says it for certain.
+
+    Args:
+        name: the column.
+        given: its cells.
+
+    Returns:
+        What most of the texts hold of the signs that also stand within an answer, else a bar.
     """
     texts = [one for one in given if isinstance(one, str) and not one.lstrip().startswith(("[", "("))]
-    for separator in SEPARATORS:
-        some = [text for text in texts if len(parted(text, separator)) > 1]
+    for separator in _SEPARATORS:
+        some = [text for text in texts if len(_parted(text, separator)) > 1]
         read = f"{name}: {len(some)} of {len(texts)} texts hold {separator.strip()!r}, such as {some[:1]}"
         if len(some) > max(1, len(texts) / 2):
             tell_once(f'{read}: it is read as standing between accepted answers; write single ones as a list, ["A"]')
@@ -115,7 +176,15 @@ def separator_of(name: str, given: Sequence[Any]) -> str:
 
 
 def check_characters(where: str, text: str) -> None:
-    """Raises ValueError for half a character, which no tokenizer and no file takes."""
+    """Check that a text holds no half character, which no tokenizer and no file takes.
+
+    Args:
+        where: which row and column, for errors.
+        text: the text.
+
+    Raises:
+        ValueError: names the character that was cut in two.
+    """
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -125,8 +194,18 @@ def check_characters(where: str, text: str) -> None:
 
 
 def plain(where: str, value: Any) -> Any:
-    """A value as JSON can keep it: numbers of NumPy as Python's, dates as texts, arrays and tuples as lists. Raises
-    ValueError, which says `where`, for anything else."""
+    """Turn a cell of a table into what JSON can keep.
+
+    Args:
+        where: which row and column, for errors.
+        value: the cell.
+
+    Returns:
+        The value: numbers of NumPy as Python's, dates as texts, arrays and tuples as lists.
+
+    Raises:
+        ValueError: it is of another type, or holds half a character.
+    """
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, str):
         check_characters(where, value)
@@ -143,7 +222,7 @@ def plain(where: str, value: Any) -> Any:
     )
 
 
-def listed(where: str, text: str) -> list[Any]:
+def _listed(where: str, text: str) -> list[Any]:
     """The list that a text writes down, in JSON or as Python prints a list of texts; else that text alone.
 
     Raises ValueError for a text that only looks like such a list, as NumPy prints it: Python would read "['A' 'B']" as

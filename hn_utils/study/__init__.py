@@ -1,0 +1,39 @@
+"""What is studied, on which model: settings, presets, and the reading of files of one's own."""
+
+from __future__ import annotations
+
+from hn_utils.study.load import called, changed, load_study, study_of_model
+from hn_utils.study.own_files import FORMATS, OWN_FILES, is_file, located, read_record, tupled
+from hn_utils.study.presets import BUNDLED, ORGANISM, PLANTED, PRESETS, PUBLISHED, REAL, SMOKE, planted_study
+from hn_utils.study.records import check_given, check_types, strict_record
+from hn_utils.study.reference import settings_table
+from hn_utils.study.settings import JUDGED_SETS, Sampling, Study, check_name
+
+__all__ = [
+    "BUNDLED",
+    "FORMATS",
+    "JUDGED_SETS",
+    "ORGANISM",
+    "OWN_FILES",
+    "PLANTED",
+    "PRESETS",
+    "PUBLISHED",
+    "REAL",
+    "SMOKE",
+    "Sampling",
+    "Study",
+    "called",
+    "changed",
+    "check_given",
+    "check_name",
+    "check_types",
+    "is_file",
+    "load_study",
+    "located",
+    "planted_study",
+    "read_record",
+    "settings_table",
+    "strict_record",
+    "study_of_model",
+    "tupled",
+]

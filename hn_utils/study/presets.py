@@ -1,0 +1,105 @@
+"""Studies that are known by a name: the bundled models, and the pairs of the paper and of laptops."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hn_utils.storage.paths import DATA
+from hn_utils.study.settings import Sampling, Study
+
+ORGANISM = DATA / "organism"
+_ORGANISM_STEPS = (1200, 3000, 5400, 8400)
+PUBLISHED = ("triviaqa", "nq_open", "bioasq", "nonexist", "faitheval", "sycophancy", "xstest")
+_OLMO = "allenai/OLMo-2-0425-1B"
+
+
+def pair(name: str, instruct: str, base: str, **settings: Any) -> Study:
+    """Study a real model on the published sets, with the paper's prompt and sampling.
+
+    Args:
+        name: what the study is called.
+        instruct: the instruct model, as in `Study`.
+        base: the model that it was tuned from, or an empty text.
+        **settings: other settings of `Study`.
+
+    Returns:
+        The study, with 5,000 questions of each part at most.
+
+    Raises:
+        ValueError: a setting is unknown or of no use.
+    """
+    models = {"instruct": instruct, "base": base}
+    return Study(name=name, **models, questions="published", sets=PUBLISHED, n_questions=5_000, **settings)
+
+
+REAL = (
+    # the paper's six
+    pair("mistral-7b", "mistralai/Mistral-7B-Instruct-v0.3", "mistralai/Mistral-7B-v0.3"),
+    pair(
+        "mistral-24b",
+        "mistralai/Mistral-Small-3.1-24B-Instruct-2503",
+        "mistralai/Mistral-Small-3.1-24B-Base-2503",
+        device="several",
+    ),
+    pair("gemma-3-4b", "google/gemma-3-4b-it", "google/gemma-3-4b-pt"),
+    pair("gemma-3-27b", "google/gemma-3-27b-it", "google/gemma-3-27b-pt", device="several"),
+    pair("llama-3.1-8b", "meta-llama/Llama-3.1-8B-Instruct", "meta-llama/Llama-3.1-8B"),
+    pair("llama-3.3-70b", "meta-llama/Llama-3.3-70B-Instruct", "meta-llama/Llama-3.1-70B", device="several"),
+    # for a laptop or a small GPU
+    pair("smollm2-135m", "HuggingFaceTB/SmolLM2-135M-Instruct", "HuggingFaceTB/SmolLM2-135M", dtype="float32"),
+    pair("smollm2-360m", "HuggingFaceTB/SmolLM2-360M-Instruct", "HuggingFaceTB/SmolLM2-360M", dtype="float32"),
+    pair("qwen2.5-0.5b", "Qwen/Qwen2.5-0.5B-Instruct", "Qwen/Qwen2.5-0.5B", dtype="float32"),
+    pair("qwen3-0.6b", "Qwen/Qwen3-0.6B", "Qwen/Qwen3-0.6B-Base", dtype="float32"),
+    pair("gemma-3-1b", "google/gemma-3-1b-it", "google/gemma-3-1b-pt", dtype="float32"),
+    pair("llama-3.2-1b", "meta-llama/Llama-3.2-1B-Instruct", "meta-llama/Llama-3.2-1B", dtype="float32"),
+    pair(  # its pre-training checkpoints are public, as branches: two of them here
+        "olmo-2-1b",
+        f"{_OLMO}-Instruct",
+        _OLMO,
+        dtype="float32",  # TransformerLens 4.3 mixes dtypes in its attention otherwise
+        checkpoints=(f"{_OLMO}@stage1-step10000-tokens21B", f"{_OLMO}@stage1-step140000-tokens294B"),
+    ),
+)
+BUNDLED = Study(
+    name="organism",
+    instruct=str(ORGANISM / "instruct"),
+    base=str(ORGANISM / "base"),
+    checkpoints=tuple(str(ORGANISM / "checkpoints" / f"step-{step:04d}") for step in _ORGANISM_STEPS),
+    questions="organism",
+    sampling=Sampling(max_new_tokens=4),
+    chat_prompt="Answer only: {question}",
+    base_stop=".",
+    device="cpu",  # so small a model gains nothing from a GPU, and every machine gives nearly the same numbers
+    dtype="float32",
+    batch_rows=1_280,
+)
+# A third of the minutes.
+_QUICK = replace(BUNDLED, name="organism-quick", n_control_sets=4, n_questions=1_200, n_items=40)
+
+
+def planted_study(folder: Path) -> Study:
+    """Study a planted model as the bundled one is.
+
+    Args:
+        folder: where the planted model lies, under `instruct`.
+
+    Returns:
+        The study. Its base is the natural model's, in which nothing is planted.
+    """
+    return replace(BUNDLED, name=folder.name, instruct=str(folder / "instruct"), checkpoints=())
+
+
+PLANTED = tuple(planted_study(DATA / name) for name in ("planted", "planted-general"))
+
+
+def _smoke(study: Study) -> Study:
+    """A real model's study, small enough for half an hour on a GPU, to see that everything runs: too little for any
+    verdict. No revision is pinned: give your own as `name@revision`."""
+    few = {"n_questions": 200, "n_items": 10, "n_control_sets": 4, "alphas": (0.0, 1.0, 3.0)}
+    return replace(study, name=f"{study.name}-smoke", sets=("triviaqa", "faitheval", "xstest"), checkpoints=(), **few)
+
+
+SMOKE = tuple(_smoke(study) for study in REAL if study.name in ("gemma-3-4b", "qwen2.5-0.5b"))
+PRESETS = {study.name: study for study in (BUNDLED, _QUICK, *PLANTED, *REAL, *SMOKE)}
