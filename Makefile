@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: notebooks deeper beyond exercises test soak lint bench organism gates lock clean
+.PHONY: notebooks deeper beyond publish exercises test soak lint bench organism gates lock clean
 
 notebooks: .venv/installed ## run all notebooks on the study named by HN_STUDY, and build the gallery
 	@$(BIN)/python -m hn_utils notebooks
@@ -12,6 +12,9 @@ deeper: .venv/installed ## the notebooks in notebooks/deeper, one question each;
 
 beyond: .venv/installed ## the notebooks that ask what the paper leaves open; they go on from the main line's results
 	@$(BIN)/python -m hn_utils notebooks --beyond
+
+publish: .venv/installed ## for maintainers: copy a finished run of the bundled study to notebooks/ and figures/, which git keeps
+	@$(BIN)/python -m hn_utils publish
 
 exercises: .venv/installed ## write the copies with gaps again from the notebooks' sources (over what stands there)
 	$(BIN)/python -m hn_utils.course.worksheets

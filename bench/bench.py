@@ -1,7 +1,8 @@
 """Speed and size against a floor or a rival, as ratios measured in one run: `make bench`, or some rows by name.
 
 Every ratio is measured several times, ours and the rival in turn, and given as its median [smallest, largest].
-The table goes into bench/README.md, the plots of cost against size into figures/.
+The table goes into bench/README.md, the plots of cost against size among the results of the
+bundled study, from which `make publish` takes them to figures/.
 """
 
 from __future__ import annotations
@@ -461,10 +462,11 @@ def bench_import() -> list[Row]:
 def bench_notebooks() -> list[Row]:
     """All notebooks in a copy of the project, so that nothing here changes."""
     root, copy = HERE.parent, WORK / "project"
-    shutil.copytree(root, copy, ignore=shutil.ignore_patterns(".git", "cache", ".venv", "__pycache__"))
+    shutil.copytree(root, copy, ignore=shutil.ignore_patterns(".git", "cache", "runs", ".venv", "__pycache__"))
     rows, command = [], [sys.executable, "-m", "hn_utils", "notebooks"]
     for name, aim in (("cold", 300), ("warm", 60)):
-        own = os.environ | {"HN_CACHE": str(WORK / "notebooks"), "PYTHONPATH": str(copy)}
+        places = {"HN_CACHE": str(WORK / "notebooks"), "HN_RUNS": str(WORK / "runs")}
+        own = os.environ | places | {"PYTHONPATH": str(copy)}
         took = seconds(lambda e=own: subprocess.run(command, cwd=copy, env=e, check=True, stdout=subprocess.DEVNULL))
         rows.append(Row(f"the four notebooks, {name}", "", f"{took:.0f} s", f"<= {aim} s", took <= aim))
     return rows

@@ -1,5 +1,6 @@
 """`run`: all steps without notebooks, for the study named by --study or HN_STUDY. `notebooks`: the same as
-notebooks. `sweep`: the same for several studies, seeds and models. `audit`: known faults of released examples. `cache`:
+notebooks. `publish`: its results of the bundled study to where they are committed. `sweep`: the same for several
+studies, seeds and models. `audit`: known faults of released examples. `cache`:
 what has been computed, and what of it is damaged."""
 
 from __future__ import annotations
@@ -34,6 +35,12 @@ def parser() -> argparse.ArgumentParser:
     instead = lessons.add_mutually_exclusive_group()
     instead.add_argument("--deeper", action="store_true", help="those that go deeper, instead of the main line")
     instead.add_argument("--beyond", action="store_true", help="those that ask what the paper leaves open")
+    publishing = commands.add_parser(
+        "publish", help="maintainers: copy a run of the bundled study to what is committed"
+    )
+    publishing.add_argument(
+        "--check", action="store_true", help="only say whether what is committed is what a run gives"
+    )
     sweeping = commands.add_parser("sweep", help="several studies, seeds and models, and a page that compares them")
     example = '{"studies": ["organism-quick"], "seeds": [0, 1]}'
     sweeping.add_argument("file", type=expanded_path, help=f"JSON, such as {example}")
@@ -63,6 +70,10 @@ def main(arguments: list[str] | None = None) -> None:
 
             chosen = execute.BEYOND if options.beyond else execute.DEEPER if options.deeper else execute.MAIN_LINE
             return execute.main(chosen)
+        if options.command == "publish":
+            from hn_utils.course import publish
+
+            return print(publish.check() if options.check else publish.publish())
         if options.command == "sweep":
             from hn_utils.sweeps.running import run_sweep
 

@@ -279,7 +279,7 @@ if study == BUNDLED:
 # alpha moves, with the H-Neurons and with random sets as loud; each token coloured by the probe's score; what the H-Neurons contribute to it; and
 # each neuron's card. The bundled page holds three models: one in which nothing is planted, and both planted ones, which say so.
 # It opens on the clearest case, chosen by a rule, and says what to try first. It is one page that needs nothing else:
-# `figures/explorer.html`. Read the numbers beside the colours. Where random sets colour an answer as well, the colour is not about
+# `explorer.html` among this run's results. Read the numbers beside the colours. Where random sets colour an answer as well, the colour is not about
 # H-Neurons.
 
 # %%
@@ -289,7 +289,7 @@ if study == BUNDLED:
     for known, n_items in ((planted, 40), (general, 20)):  # the first is on disk, if notebook 3 has run
         explorers.append(Explorer(known, hn.dose_response(known.subject, known, n_items=n_items)))
 path = gallery.keep_page(page_of(explorers), "explorer")
-print(f"open {path.parent.name}/{path.name}")
+print(f"open runs/{study.name}/{path.name}")
 
 # %% [markdown]
 # The same for a question of your own, asked now. Change the name: does anything warn of an answer about somebody who does not exist?

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -17,9 +18,9 @@ import psutil
 import pytest
 
 from hn_utils.course.execute import cell_id, place_of
-from hn_utils.storage.paths import NOTEBOOKS, ROOT, cache_root, runs_root
-from hn_utils.storage.run_folders import home
+from hn_utils.storage.paths import ROOT, cache_root, runs_root
 from hn_utils.study import BUNDLED, load_study
+from hn_utils.study.run_folders import own_home
 
 HEAD = """# %% [markdown]
 # # Tiny
@@ -133,36 +134,45 @@ def test_interrupted_it_ends_in_one_sentence_and_goes_on_where_it_was(start, tmp
     assert all(p.stat().st_mtime_ns == then for p, then in before.items())
 
 
-def test_the_next_notebook_gets_ready_meanwhile_and_is_not_left_behind(start):
+def test_each_notebook_begins_with_nothing_and_none_is_left_behind(start):
     begins = "# %%\nassert not [name for name, one in dict(globals()).items() if 'hn_utils' in repr(one)[:40]]\n"
     run = start(HEAD + FIGURE, begins)
     out, err = run.communicate(timeout=120)
     assert (run.returncode, err) == (0, "")
     assert out.count("a remark for the terminal") == 1
     assert "2 of 2 tiny2" in out
-    run = start(HEAD + "# %%\nimport time\ntime.sleep(600)\n", begins)
-    kernels, deadline = [], time.monotonic() + 60
-    while len(kernels) < 2 and time.monotonic() < deadline:
-        kernels = psutil.Process(run.pid).children()
-        time.sleep(0.1)
-    assert len(kernels) == 2
-    run.send_signal(signal.SIGINT)
-    assert "interrupted in 1 of 2 tiny" in run.communicate(timeout=60)[1]
-    assert not psutil.wait_procs(kernels, timeout=0.2)[1]  # ended by us, not by themselves when we are gone
+    for wait, number in ((0.0, signal.SIGINT), (5.0, signal.SIGINT), (5.0, signal.SIGTERM)):  # it starts; in a cell
+        run = start("# %%\nimport time\ntime.sleep(600)\n", begins)
+        kernel = kernel_of(run)
+        time.sleep(wait)
+        run.send_signal(number)
+        _, err = run.communicate(timeout=60)
+        assert err.strip().startswith("interrupted in 1 of 2 tiny, cell ")
+        assert "\n" not in err.strip()
+        assert not psutil.wait_procs([kernel], timeout=0.2)[1]  # ended by us, not by itself when we are gone
 
 
-def test_whatever_the_next_notebook_is_at_an_end_is_one_sentence(start):
+def kernel_of(run: subprocess.Popen) -> psutil.Process:
+    """The process in which a run of notebooks executes cells, as soon as there is one."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for child in psutil.Process(run.pid).children():
+            with contextlib.suppress(psutil.Error):
+                if any("ipykernel" in word for word in child.cmdline()):
+                    return child
+        time.sleep(0.02)
+    raise AssertionError("no kernel was started")
+
+
+def test_a_process_that_ends_while_it_starts_is_one_sentence(start):
     nothing = "# %%\n1 + 1\n"
-    _, err = start(nothing, WRONG, nothing).communicate(timeout=120)
-    assert err.strip() == "error: alphas=(0,) must include 1: give it"
-    run = start("# %%\nimport time\ntime.sleep(8)\n", nothing)
-    kernels, deadline = [], time.monotonic() + 60
-    while len(kernels) < 2 and time.monotonic() < deadline:
-        kernels = psutil.Process(run.pid).children()
-    max(kernels, key=lambda one: one.create_time()).kill()  # the second, while it starts
+    run = start(nothing)
+    kernel_of(run).kill()
     _, err = run.communicate(timeout=120)
     assert err.strip().startswith("error: the notebook's process was ended from outside")
-    assert "Traceback" not in err
+    assert "\n" not in err.strip()
+    _, err = start(nothing, WRONG, nothing).communicate(timeout=120)
+    assert err.strip() == "error: alphas=(0,) must include 1: give it"
 
 
 def test_an_error_is_one_sentence_and_a_fault_of_our_own_a_traceback(start):
@@ -175,12 +185,14 @@ def test_an_error_is_one_sentence_and_a_fault_of_our_own_a_traceback(start):
     assert "1 / 0" in err
 
 
-def test_only_the_bundled_study_as_it_is_writes_where_results_are_committed(monkeypatch, tmp_path):
+def test_every_study_writes_into_a_folder_of_its_own_outside_what_is_committed(monkeypatch, tmp_path):
     monkeypatch.setenv("HN_RUNS", str(tmp_path))
-    assert (home(BUNDLED), place_of(BUNDLED)) == (ROOT / "figures", NOTEBOOKS)
-    for study in (load_study("organism", seed=1), load_study("organism-quick"), load_study("gemma-3-4b")):
-        assert home(study) == tmp_path / study.name
+    for study in (BUNDLED, load_study("organism-quick"), load_study("gemma-3-4b")):
+        assert own_home(study) == tmp_path / study.name
         assert place_of(study) == tmp_path / study.name / "notebooks"
+    monkeypatch.delenv("HN_RUNS")
+    ignored = (ROOT / ".gitignore").read_text().split()
+    assert f"{runs_root().relative_to(ROOT)}/" in ignored
     for name in ("../figures", "a/b", "", ".hidden"):
         with pytest.raises(ValueError, match="must be a plain file name"):
             replace(BUNDLED, name=name)

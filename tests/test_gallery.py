@@ -152,6 +152,29 @@ def test_words_that_a_browser_cannot_draw_are_replaced():
     assert printable("a\x00b <unk>") == "a\ufffdb &lt;unk>"
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_an_index_without_images_shows_the_figures_themselves(browser, tmp_path, monkeypatch, width):
+    monkeypatch.setenv("HN_RUNS", str(tmp_path))
+    mine = gallery.Gallery(load_study("organism-quick"), "02_probe")
+    for name in ("one", "two"):
+        mine.publish(styled(go.Figure(go.Scatter(x=[1, 2], y=[3, 4])), f"Finding {name}", "n = 2"), name)
+    mine.image("two").write_bytes((FIGURES / "png" / "detection.png").read_bytes())
+    index = mine.build_index()
+    page, complaints = opened(browser, index, width)
+    assert "install Chromium or Chrome" in page.locator("body").inner_text().replace("\n", " ")
+    assert page.locator("article").count() == 2
+    assert page.locator("article img").count() == page.locator("article iframe").count() == 1
+    page.locator("iframe").scroll_into_view_if_needed()
+    frame = page.frame_locator("iframe")
+    frame.locator(".scatterlayer .trace").wait_for()
+    assert frame.locator("body > p").all_inner_texts() == ["Finding one", "n = 2"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert complaints == []
+    page.close()
+    mine.image("one").write_bytes(mine.image("two").read_bytes())
+    assert "install Chromium" not in mine.build_index().read_text()
+
+
 def test_publish_and_index(tmp_path, monkeypatch):
     monkeypatch.setenv("HN_RUNS", str(tmp_path))
     mine = gallery.Gallery(load_study("organism-quick"), "02_probe")
@@ -163,6 +186,7 @@ def test_publish_and_index(tmp_path, monkeypatch):
     mine.image("one").write_bytes(b"an image")
     assert "image/png" in mine.publish(figure, "one")._repr_mimebundle_()[0]
     page = mine.build_index().read_text()
-    assert "html/one.html" in page
+    assert 'src="png/one.png"' in page
+    assert "iframe" not in page.partition("<main>")[2]
     assert "A &lt;finding&gt; &amp;" in page
     assert (tmp_path / "organism-quick" / "html" / "plotly.min.js").stat().st_size > 1e6

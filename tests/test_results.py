@@ -12,8 +12,8 @@ import pytest
 import hn_utils.__main__ as command
 from hn_utils.course import execute
 from hn_utils.report.gallery import Gallery
-from hn_utils.storage.run_folders import claimed, own_home
 from hn_utils.study import BUNDLED, Study, load_study
+from hn_utils.study.run_folders import claimed, own_home
 
 
 @pytest.fixture
@@ -87,8 +87,11 @@ def test_a_damaged_record_is_told_and_not_written_over(mine, tmp_path):
         own_home(mine)
 
 
-def test_the_committed_results_need_no_record():
-    assert not (own_home(BUNDLED) / "study.json").exists()
+def test_the_bundled_study_has_a_folder_like_any_other(mine, tmp_path):
+    place = own_home(BUNDLED)
+    assert (place, load_study(place / "study.json")) == (tmp_path / "runs" / BUNDLED.name, BUNDLED)
+    with pytest.raises(OSError, match="holds the results of another study named 'organism'"):
+        own_home(replace(BUNDLED, seed=1))
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="nothing is unwritable for root")

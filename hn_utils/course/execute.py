@@ -1,20 +1,20 @@
 """Run the notebooks from top to bottom, tell how far they are, and leave the same bytes behind every time.
 
-The bundled study's notebooks are written beside their sources, where they are committed; those of any other study into
-the folder of its results. Images of figures are drawn here, after each notebook: none waits for a browser.
+They are written into the folder of the study's results. Images of figures are drawn here, after each notebook: none
+waits for a browser.
 """
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import base64
 import contextlib
 import json
 import os
 import re
-import sys
+import signal
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,24 +32,21 @@ from hn_utils.report.pictures import NO_BROWSER, draw
 from hn_utils.storage.files import digest
 from hn_utils.storage.paths import IN_A_CLONE, NOTEBOOKS, expanded, folder_of, set_to
 from hn_utils.storage.progress import Screen, clock, visible
-from hn_utils.storage.run_folders import COMMITTED, home, own_home
 from hn_utils.study import Study, load_study
+from hn_utils.study.run_folders import own_home
 
 MAIN_LINE = ("01_collect", "02_probe", "03_intervene", "04_base_vs_instruct")
 BEYOND = ("05_falsehood_or_permission", "06_where_from")
 DEEPER = ("deeper/found_again", "deeper/what_else", "deeper/what_it_costs")
-READY = [  # which leave no name behind
-    "__import__('hn_utils.analyses') and None",
-    "__import__('hn_utils.models.allocation').allocation.keep_freed_memory()",
-    "__import__('gc').freeze()",
-]
+# Run when a kernel starts; it leaves no name behind.
+KEEP_FREED_MEMORY = "from hn_utils.models import allocation; allocation.keep_freed_memory(); del allocation"
 STARTUP = 600  # seconds: the very first import on a machine compiles all that it reads
 PLOTLY = "application/vnd.plotly.v1+json"
 OURS = ("ValueError", "OSError", "NothingConsistent", "NoHNeurons")  # errors that say what to do, in one sentence
 
 
 class Interrupted(Exception):
-    """Ctrl-C, with where it happened."""
+    """Ctrl-C, or a signal to end, with where it happened."""
 
 
 def cell_id(place: int, source: str) -> str:
@@ -66,16 +63,11 @@ def read_source(path: Path) -> NotebookNode:
 
 
 class Run:
-    """One notebook being executed in a thread of its own, so that this one can watch and be interrupted.
-
-    Its process starts at once and imports what every notebook begins with, which Python need not search for cycles
-    again and again; the first cell waits for `go`.
-    """
+    """One notebook in a process of its own: `told` is the folder in which that process says how far it is."""
 
     def __init__(self, source: Path, told: Path) -> None:
         self.notebook, self.told = read_source(source), told
-        self.cell, self.error = 0, None
-        self.go, self.ended, self.wanted = threading.Event(), threading.Event(), True
+        self.cell, self.n_heard, self.interrupted = 0, 0, False
         self.n_cells = sum(cell.cell_type == "code" for cell in self.notebook.cells)
         self.kernel = AsyncKernelManager(
             kernel_name="python3",
@@ -88,32 +80,63 @@ class Run:
             resources={"metadata": {"path": source.parent}},
             record_timing=False,
             coalesce_streams=True,  # or where printed text is cut would hang on the clock
-            extra_arguments=[f"--IPKernelApp.exec_lines={READY}"],
+            extra_arguments=[f"--IPKernelApp.exec_lines={[KEEP_FREED_MEMORY]}"],
             startup_timeout=STARTUP,
             shutdown_kernel="immediate",  # whatever is kept has been written
-            on_notebook_start=self.wait,
             on_cell_start=self.started,
         )
-        threading.Thread(target=self.execute, daemon=True).start()
-
-    def wait(self, **_: Any) -> None:
-        self.go.wait()
-        if not self.wanted:
-            raise Interrupted
 
     def started(self, cell: NotebookNode, **_: Any) -> None:
         self.cell += cell.cell_type == "code"
 
-    def execute(self) -> None:
-        try:
-            with (self.told / "kernel.log").open("w") as log:  # what a kernel says of itself is for nobody
-                self.client.execute(cleanup_kc=True, env=os.environ | environment(self.told), stdout=log, stderr=log)
-        except BaseException as error:  # told in the thread that watches
-            died = type(error) is RuntimeError and "Kernel died" in str(error)  # while it started
-            self.error = DeadKernelError(str(error)) if died else error
-        finally:
-            atexit.unregister(self.client._cleanup_kernel)  # nbclient leaves it there if a process dies while it starts
-            self.ended.set()
+    async def execute(self, screen: Screen, title: str) -> None:
+        """Run all cells. Raises what went wrong; Interrupted at Ctrl-C."""
+        start = time.monotonic()
+        with (self.told / "kernel.log").open("w") as log:  # what a kernel says of itself is for nobody
+            environ = os.environ | environment(self.told)
+            work = asyncio.create_task(self.client.async_execute(cleanup_kc=True, env=environ, stdout=log, stderr=log))
+            try:
+                await asyncio.sleep(0)  # by now nbclient has set its own way to end at a signal
+                with contextlib.suppress(NotImplementedError):  # Windows: asyncio cancels us by itself
+                    for number in (signal.SIGINT, signal.SIGTERM):
+                        asyncio.get_running_loop().add_signal_handler(number, self.interrupt, work)
+                while not work.done():
+                    await asyncio.wait([work], timeout=0.3)
+                    self.pass_on_remarks(screen)
+                    screen.show(f"{title} · {self.step()} · {clock(time.monotonic() - start)}")
+                work.result()
+            except (Exception, asyncio.CancelledError) as error:
+                raise self.explained(error, title) from None
+            finally:
+                await self.end(work)
+        screen.say(f"{title}: {clock(time.monotonic() - start)}")
+
+    def interrupt(self, work: asyncio.Task) -> None:
+        self.interrupted = True
+        work.cancel()
+
+    def explained(self, error: BaseException, title: str) -> BaseException:
+        """What ended the work: nbclient takes work that is cancelled for a process that died."""
+        if self.interrupted or isinstance(error, asyncio.CancelledError):
+            return Interrupted(f"{title}, cell {self.cell} of {self.n_cells}")
+        died = type(error) is RuntimeError and "Kernel died" in str(error)  # while it started
+        return DeadKernelError(str(error)) if died else error
+
+    async def end(self, work: asyncio.Task) -> None:
+        """Leave no process behind, wherever the work was, even if it had only begun to start one."""
+        work.cancel()
+        await asyncio.wait([work])
+        if self.kernel.has_kernel:
+            await self.kernel.shutdown_kernel(now=True)
+        atexit.unregister(self.client._cleanup_kernel)  # nbclient leaves it there if a process ends while it starts
+
+    def pass_on_remarks(self, screen: Screen) -> None:
+        """Say what the notebook's process has told the user since the last time."""
+        notes = self.told / "notes.txt"
+        lines = notes.read_text(encoding="utf-8").splitlines() if notes.exists() else []
+        for line in lines[self.n_heard :]:
+            screen.say(f"  {line}")
+        self.n_heard = len(lines)
 
     def step(self) -> str:
         """The cell, and the step that it is at."""
@@ -125,43 +148,13 @@ class Run:
         left = "" if state["left"] is None else f", {clock(state['left'])} left"
         return f"{at} · {state['step']} {state['done']} of {state['total']}{left}"
 
-    def kill(self) -> None:
-        """End the process, wherever it is, even if it is only about to start."""
-        self.wanted = False
-        self.go.set()
-        for _ in range(100):
-            over = self.ended.wait(0.1)
-            process = getattr(self.kernel.provisioner, "process", None)
-            if process is not None and process.poll() is None:
-                process.kill()
-            if over:
-                break
 
-
-def watch(run: Run, screen: Screen, title: str) -> None:
-    """Let a notebook go and wait until it has ended. Raises Interrupted, or what went wrong in it."""
-    start, notes = time.monotonic(), run.told / "notes.txt"
-    heard = 0
-
-    def listen() -> int:
-        lines = notes.read_text(encoding="utf-8").splitlines() if notes.exists() else []
-        for line in lines[heard:]:
-            screen.say(f"  {line}")
-        return len(lines)
-
-    try:
-        run.go.set()
-        while not run.ended.wait(0.3):
-            heard = listen()
-            screen.show(f"{title} · {run.step()} · {clock(time.monotonic() - start)}")
-    except KeyboardInterrupt:
-        raise Interrupted(f"{title}, cell {run.cell} of {run.n_cells}") from None
-    finally:
-        run.kill()
-    listen()
-    if run.error is not None:
-        raise run.error
-    screen.say(f"{title}: {clock(time.monotonic() - start)}")
+def executed(source: Path, screen: Screen, title: str) -> NotebookNode:
+    """A notebook, run from top to bottom. Raises Interrupted, or what went wrong in it."""
+    with tempfile.TemporaryDirectory() as told:  # short: the path of a socket may not have many letters
+        run = Run(source, Path(told))
+        asyncio.run(run.execute(screen, title))
+        return run.notebook
 
 
 def with_images(notebook: NotebookNode, gallery: Gallery, able: bool) -> list[str]:
@@ -209,7 +202,7 @@ def full_paths() -> dict[str, str]:
 
 def place_of(study: Study) -> Path:
     """The folder that a study's executed notebooks are written to."""
-    return NOTEBOOKS if home(study) == COMMITTED else home(study) / "notebooks"
+    return own_home(study) / "notebooks"
 
 
 def execute(names: Sequence[str]) -> None:
@@ -221,30 +214,18 @@ def execute(names: Sequence[str]) -> None:
     if not IN_A_CLONE:
         raise OSError("the notebooks are not part of the installed package: clone the project to run them")
     study, screen = load_study(), Screen()
-    own_home(study)
+    place = place_of(study)
     screen.say(f"notebooks on {study.name}: {len(names)}; what is computed is kept, and read again the next time")
     without: list[str] = []
-    with tempfile.TemporaryDirectory() as told, contextlib.ExitStack() as running:
-
-        def run_of(name: str) -> Run:
-            own = Path(told, str(names.index(name)))  # short: the path of a socket may not have many letters
-            own.mkdir()
-            run = Run(NOTEBOOKS / f"{name}.py", own)
-            running.callback(run.kill)
-            return run
-
-        runs = [run_of(names[0])]
-        for number, name in enumerate(names, start=1):
-            runs += [run_of(name) for name in names[number : number + 1]]  # gets ready meanwhile
-            gallery, run = Gallery(study, name), runs.pop(0)
-            title = f"{number} of {len(names)} {name}"
-            watch(run, screen, title)
-            screen.show(f"{title} · images")
-            without += with_images(run.notebook, gallery, able=not without)
-            write(run.notebook, place_of(study) / f"{name}.ipynb")
+    for number, name in enumerate(names, start=1):
+        gallery, title = Gallery(study, name), f"{number} of {len(names)} {name}"
+        notebook = executed(NOTEBOOKS / f"{name}.py", screen, title)
+        screen.show(f"{title} · images")
+        without += with_images(notebook, gallery, able=not without)
+        write(notebook, place / f"{name}.ipynb")
     if without:
         screen.say(NO_BROWSER.format(n=len(without)))
-    screen.say(f"notebooks: {place_of(study)}\nfigures:   {Gallery(study, names[-1]).build_index()}")
+    screen.say(f"notebooks: {place}\nfigures:   {Gallery(study, names[-1]).build_index()}")
 
 
 def main(names: Sequence[str] = MAIN_LINE) -> None:
@@ -253,10 +234,8 @@ def main(names: Sequence[str] = MAIN_LINE) -> None:
         execute(names)
     except (Interrupted, KeyboardInterrupt) as where:
         at = f" in {where}" if str(where) else ""
-        told = f"\ninterrupted{at}; what was computed is kept: the same command goes on there\n"
-        sys.stderr.write(told)
-        sys.stderr.flush()
-        os._exit(1)  # the thread that listened to the kernel may still wait on its socket, which an ordinary exit cuts
+        told = f"interrupted{at}; what was computed is kept: the same command goes on there"
+        raise SystemExit(f"\n{told}") from None
     except DeadKernelError:
         told = (
             "error: the notebook's process was ended from outside, most often because memory ran out; what was computed"

@@ -14,9 +14,9 @@ from typing import Any
 import plotly.graph_objects as go
 
 from hn_utils.storage.files import digest
-from hn_utils.storage.run_folders import own_home
 from hn_utils.study import Study
 from hn_utils.study.planted import planted_in
+from hn_utils.study.run_folders import own_home
 
 NOTEBOOKS = {
     "01_collect": "Collect",
@@ -77,11 +77,14 @@ PANEL = 300  # pixels that a panel needs at least; on a phone a wide figure scro
 ABOVE = 75  # pixels that the titles of panels need, three lines at most
 
 
-CARD = """<article>{image}
-<p>{title}</p>
-<p class="from">{caption}</p>
+CARD = """<article>{shown}
 <p class="from"><a href="html/{name}.html">Open the interactive figure</a>, from {source}</p></article>"""
-IMAGE = """<a href="html/{name}.html"><img src="png/{name}.png" alt="{title}" loading="lazy"></a>"""
+IMAGE = """<a href="html/{name}.html"><img src="png/{name}.png" alt="{title}" loading="lazy"></a>
+<p>{title}</p>
+<p class="from">{caption}</p>"""
+FRAME = """<iframe src="html/{name}.html" title="{title}" loading="lazy"></iframe>"""  # its page has title and caption
+WITHOUT = """<p>Where no image has been drawn, the interactive figure itself stands here. For images, which open faster,
+install Chromium or Chrome (on Debian: <code>apt install chromium</code>) and run the notebooks again.</p>"""
 LINKS = {
     "explorer.html": "<strong>The explorer</strong></a>: answers token by token, the neurons that fire there, and what "
     "the model writes when they are turned up",
@@ -93,10 +96,11 @@ PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>H-Ne
 body{{font:16px/1.5 system-ui,sans-serif;max-width:1180px;margin:2rem auto;padding:0 1rem;color:#222}}
 main{{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,520px),1fr));gap:1.5rem}}
 article{{border:1px solid #ddd;border-radius:8px;padding:1rem}}
-img{{width:100%;height:auto}}.from{{color:#666;font-size:.9rem}}h2{{grid-column:1/-1;margin:1rem 0 0}}
+img{{width:100%;height:auto}}iframe{{width:100%;height:680px;border:0}}
+.from{{color:#666;font-size:.9rem}}h2{{grid-column:1/-1;margin:1rem 0 0}}
 </style></head><body><h1>H-Neurons: the figures</h1>
 <p>Each figure states its finding, with intervals and beside its control. Click one to explore it; all work offline.</p>
-{links}
+{without}{links}
 <main>{cards}</main></body></html>
 """
 
@@ -164,25 +168,37 @@ class Gallery:
         return path
 
     def build_index(self) -> Path:
-        """Write index.html from the figures that are there, a section a notebook."""
-        pages = {page.stem: read_meta(page) for page in sorted((self.folder / "html").glob("*.html"))}
-        cards = []
-        for notebook, heading in NOTEBOOKS.items():
-            mine = {name: meta for name, meta in pages.items() if meta["notebook"] == notebook}
-            if mine:
-                cards.append(f"<h2>{heading}</h2>")
-            cards += [self.card(name, meta) for name, meta in mine.items()]
-        links = [f'<li><a href="{file}">{text}.</li>' for file, text in LINKS.items() if (self.folder / file).exists()]
-        index = self.folder / "index.html"
-        page = PAGE.format(cards="\n".join(cards), links=f"<ul>{''.join(links)}</ul>" if links else "")
-        index.write_text(page, encoding="utf-8")
-        return index
+        """Write index.html from the figures that are there."""
+        return build_index(self.folder)
 
-    def card(self, name: str, meta: dict[str, str]) -> str:
-        title, caption = html.escape(meta["title"]), html.escape(meta.get("caption", ""))
-        image = IMAGE.format(name=name, title=title) if self.image(name).exists() else ""
-        source = "<code>make bench</code>" if meta["notebook"] == "bench" else f"notebook {meta['notebook']}"
-        return CARD.format(image=image, name=name, title=title, caption=caption, source=source)
+
+def build_index(folder: Path) -> Path:
+    """Write a folder's index.html, a section a notebook. A figure that has no image is shown itself, in a frame."""
+    pages = {page.stem: read_meta(page) for page in sorted((folder / "html").glob("*.html"))}
+    drawn = {image.stem for image in (folder / "png").glob("*.png")}
+    cards = []
+    for notebook, heading in NOTEBOOKS.items():
+        mine = {name: meta for name, meta in pages.items() if meta["notebook"] == notebook}
+        if mine:
+            cards.append(f"<h2>{heading}</h2>")
+        cards += [card(name, meta, name in drawn) for name, meta in mine.items()]
+    links = [f'<li><a href="{file}">{text}.</li>' for file, text in LINKS.items() if (folder / file).exists()]
+    page = PAGE.format(
+        cards="\n".join(cards),
+        links=f"<ul>{''.join(links)}</ul>" if links else "",
+        without="" if pages.keys() <= drawn else f"{WITHOUT}\n",
+    )
+    index = folder / "index.html"
+    index.write_text(page, encoding="utf-8")
+    return index
+
+
+def card(name: str, meta: dict[str, str], drawn: bool) -> str:
+    """A figure's place in the index."""
+    title, caption = html.escape(meta["title"]), html.escape(meta.get("caption", ""))
+    shown = (IMAGE if drawn else FRAME).format(name=name, title=title, caption=caption)
+    source = "<code>make bench</code>" if meta["notebook"] == "bench" else f"notebook {meta['notebook']}"
+    return CARD.format(shown=shown, name=name, source=source)
 
 
 def figure_page(figure: go.Figure, name: str, meta: dict[str, str]) -> str:

@@ -24,8 +24,8 @@ from hn_utils.storage.cache import key_text
 from hn_utils.storage.files import digest, file_digest, write_whole
 from hn_utils.storage.paths import runs_root
 from hn_utils.storage.progress import Screen, clock, visible
-from hn_utils.storage.run_folders import SETTINGS, SWEPT, require_own
 from hn_utils.study import OWN_FILES, Study, is_file
+from hn_utils.study.run_folders import SETTINGS, SWEPT, require_own
 from hn_utils.sweeps.sweep_file import Sweep
 from hn_utils.sweeps.task import Ended, carry_out, code_version
 

@@ -9,25 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from hn_utils.storage.files import write_whole
-from hn_utils.storage.paths import IN_A_CLONE, ROOT, runs_root
-from hn_utils.study import BUNDLED, OWN_FILES, Study, is_file, read_record
+from hn_utils.storage.paths import runs_root
+from hn_utils.study.own_files import OWN_FILES, is_file, read_record
+from hn_utils.study.settings import Study
 
-COMMITTED = ROOT / "figures"
 SETTINGS = "study.json"  # beside the results: all settings, as `load_study` reads them again
 SWEPT = "results.csv"  # what a sweep leaves in its folder
 HOW = ("device", "batch_rows", "judge_price")  # settings that may change between two runs of one study
 
 
-def home(study: Study) -> Path:
-    """The folder of a study's results: figures/ for the bundled study just as it is, whose results are committed, and
-    runs/<name> for every other."""
-    return COMMITTED if study == BUNDLED and IN_A_CLONE else runs_root() / study.name
-
-
 def own_home(study: Study) -> Path:
-    """The same folder, `claimed`. That of the committed results is the bundled study's by definition."""
-    place = home(study)
-    return place if place == COMMITTED else claimed(place, study)
+    """The folder of a study's results, runs/<name>, `claimed`."""
+    return claimed(runs_root() / study.name, study)
 
 
 def claimed(folder: Path, study: Study) -> Path:
