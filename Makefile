@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: notebooks deeper beyond publish exercises test soak lint bench organism gates lock clean
+.PHONY: notebooks deeper beyond publish exercises test test-fast soak lint bench organism gates lock clean
 
 notebooks: .venv/installed ## run all notebooks on the study named by HN_STUDY, and build the gallery
 	@$(BIN)/python -m hn_utils notebooks
@@ -21,6 +21,9 @@ exercises: .venv/installed ## write the copies with gaps again from the notebook
 
 test: .venv/installed ## all tests, in two processes of one thread each
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-fast: .venv/installed ## the quick tests, for the daily loop (90 seconds at most on two cores)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 soak: .venv/installed ## kill a small study at 100 random points; then ask 50,000 questions (under an hour)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/killing.py --kills 100

@@ -14,7 +14,7 @@ from hn_utils.models.allocation import keep_freed_memory
 from hn_utils.pipeline.steps import run
 from hn_utils.questions.published.audit import audit
 from hn_utils.storage.cache_report import checking, listing
-from hn_utils.storage.paths import expanded_path, runs_root, set_to
+from hn_utils.storage.paths import expanded_path, require_clone, runs_root, set_to
 from hn_utils.storage.progress import visible
 from hn_utils.study import PRESETS, load_study
 from hn_utils.sweeps.sweep_file import read_sweep
@@ -66,6 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
             print(json.dumps(audit(options.folder), indent=1))
             return None
         if options.command == "notebooks":
+            require_clone("the notebooks are not part of the installed package")
             from hn_utils.course import execute  # Jupyter is not needed for the rest
 
             chosen = execute.BEYOND if options.beyond else execute.DEEPER if options.deeper else execute.MAIN_LINE

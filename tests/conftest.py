@@ -17,14 +17,30 @@ from hn_utils.questions.made_up_world.world import make_world
 from hn_utils.study import Sampling, Study, load_study
 
 SLOWEST = ("test_organism", "test_notebooks", "test_steps", "test_killed", "test_execute", "test_models")
+SLOW_FILES = {
+    *SLOWEST,
+    "test_analyses",
+    "test_bench",
+    "test_cluster",
+    "test_door",
+    "test_download",
+    "test_emergence",
+    "test_published_data",
+    "test_sweep",
+}
+SLOW_FIXTURES = {"subject", "stories", "tiny_study", "browser", "real_server"}  # a whole model, training, a page
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 STORIES = SHARED / "weights" / "stories260K" / "hf"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slowest files begin, so that two processes, which get a file at a time, end together."""
+    """The slowest files begin, so that two processes, which get a file at a time, end together. What is slow is marked
+    so, which `make test-fast` leaves out."""
     places = {name: place for place, name in enumerate(SLOWEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(SLOWEST)))
+    for item in items:
+        if item.path.stem in SLOW_FILES or SLOW_FIXTURES & set(item.fixturenames):  # type: ignore[attr-defined]
+            item.add_marker("slow")
 
 
 def shared(tmp_path_factory) -> Path:

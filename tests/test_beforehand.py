@@ -70,6 +70,7 @@ def test_what_is_missing_is_told_before_anything_is_asked(study, tmp_path, monke
     assert not (tmp_path / "never").exists()
 
 
+@pytest.mark.slow
 def test_a_run_without_a_base_model_ends(tmp_path, monkeypatch, capsys):
     import sys
 

@@ -43,6 +43,7 @@ def start(root: Path) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", SLOW], env=environment, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_killed_run_resumes_bit_identical(tmp_path):
     whole = start(tmp_path / "whole")
     assert whole.communicate(timeout=300)[0].count("computed") == 10
@@ -57,6 +58,7 @@ def test_killed_run_resumes_bit_identical(tmp_path):
     assert files(tmp_path / "broken") == files(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_two_processes_at_once(tmp_path):
     pair = [start(tmp_path / "both"), start(tmp_path / "both")]
     assert all(p.wait(timeout=300) == 0 for p in pair)

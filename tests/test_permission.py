@@ -227,6 +227,7 @@ def only(crossed: Crossed, kinds: tuple[str, ...]) -> Crossed:
     return crossed
 
 
+@pytest.mark.slow
 def test_probes_of_separate_neurons_read_one_contrast_each_and_share_none():
     probes = analyses.two_probes(only(planted(strength=3.0), ("falsehood", "permission")))
     for name, own in (("falsehood", "falsehood"), ("restriction", "permission")):
@@ -242,6 +243,7 @@ def test_probes_of_separate_neurons_read_one_contrast_each_and_share_none():
     assert title_of(plots.probes_crossed(probes)).startswith("The falsehood probe reads restriction at 0.")
 
 
+@pytest.mark.slow
 def test_probes_of_the_same_neurons_read_both_and_share_them():
     probes = analyses.two_probes(only(planted(strength=3.0), ("both",)))
     shared = probes.overlaps["falsehood probe", "restriction probe"]
@@ -394,6 +396,7 @@ def test_what_is_no_result_of_find_is_refused():
         analyses.cross_permission("neurons")
 
 
+@pytest.mark.slow
 def test_the_example_with_own_rows_runs_from_question_to_verdict(monkeypatch):
     monkeypatch.chdir(ROOT)
     failed, tried = doctest.testmod(permission)

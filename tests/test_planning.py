@@ -77,6 +77,7 @@ def step(planned, name):
     return next(work for work in planned.works if work.step == name)
 
 
+@pytest.mark.slow
 def test_what_was_planned_is_what_is_then_done(asked, counted, paced, monkeypatch):
     model, study = asked
     never_cut(monkeypatch)
@@ -166,6 +167,7 @@ def test_the_plan_prints_as_a_table_and_knows_the_judge(asked, paced):
     assert planned.device_memory > 2 * planned.weights
 
 
+@pytest.mark.slow
 def test_the_command_line_loads_no_weights(monkeypatch, capsys):
     monkeypatch.setattr(Subject, "load", None)
     main(["run", "--study", "organism", "--questions", "20", "--plan"])

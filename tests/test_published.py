@@ -480,6 +480,7 @@ def test_hundreds_of_real_things_stand_beside_the_invented_ones():
         assert not any(set(normalise(answer).split()) <= set(told) for answer in question.aliases[:1])
 
 
+@pytest.mark.slow
 def test_no_real_thing_is_lost_if_the_training_set_asks_about_all(study, tmp_path):
     """TriviaQA has nearly every famous name as an answer: here each of these things is one, and each of theirs."""
     rows = [{"question": f"who is {i}", "answer": [f"Person {i}"]} for i in range(4_000)]

@@ -121,6 +121,7 @@ def test_every_figure_of_a_planted_model_says_so(planted_folder, tmp_path, monke
     assert title_of(figure) == "A finding"  # the figure itself is as it was
 
 
+@pytest.mark.slow
 def test_a_run_sets_the_planted_neurons_beside_the_found_ones_once(tmp_path, monkeypatch, capsys):
     recovered, recover = [], analyses.recover
     monkeypatch.setattr(analyses, "recover", lambda found: recovered.append(recover(found)) or recovered[-1])
@@ -135,6 +136,7 @@ def test_a_run_sets_the_planted_neurons_beside_the_found_ones_once(tmp_path, mon
     assert told["auroc"] == asdict(recovered[0].auroc)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["planted", "planted-general"])
 def test_shipped_plants_do_what_their_cards_say(name, monkeypatch):
     monkeypatch.setattr(plant_gates, "N_QUESTIONS", N_QUESTIONS)
@@ -145,6 +147,7 @@ def test_shipped_plants_do_what_their_cards_say(name, monkeypatch):
     assert {gate.name.split()[0] for gate in gates if not gate.met} == GATES_NOT_MET[name]
 
 
+@pytest.mark.slow
 def test_the_road_finds_what_is_planted_and_nothing_where_it_does_not_detect():
     """The paper's assumption holds in one and not in the other: the first's H-Neurons are planted, the second's not."""
     for name, at_least, at_most in (("planted", 0.8, 1.0), ("planted-general", 0.0, 0.2)):

@@ -42,6 +42,7 @@ def test_weaker_signal_is_found_less_surely():
     assert weak < 0.6
 
 
+@pytest.mark.slow
 def test_shuffled_labels_leave_nothing():
     discoveries = []
     for seed in range(8):

@@ -213,6 +213,7 @@ def family(rng: np.random.Generator, draw, own: float | None = None) -> dict[str
     return _beside_controls(bare, beside, source(0), source(MANY))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", POPULATIONS)
 def test_false_alarms_of_the_rule_as_it_is_used(name):
     """With both controls, drawn only as far as a verdict needs them."""

@@ -30,7 +30,7 @@ from nbformat import NotebookNode
 from hn_utils.report.gallery import Gallery
 from hn_utils.report.pictures import NO_BROWSER, draw
 from hn_utils.storage.files import digest
-from hn_utils.storage.paths import IN_A_CLONE, NOTEBOOKS, expanded, folder_of, set_to
+from hn_utils.storage.paths import NOTEBOOKS, expanded, folder_of, set_to
 from hn_utils.storage.progress import Screen, clock, visible
 from hn_utils.study import Study, load_study
 from hn_utils.study.run_folders import own_home
@@ -208,11 +208,8 @@ def place_of(study: Study) -> Path:
 def execute(names: Sequence[str]) -> None:
     """Run the notebooks on the study named by HN_STUDY, one after another.
 
-    Raises OSError if this is no clone of the project, or another study's results lie there; Interrupted, or what went
-    wrong in a notebook.
+    Raises OSError if another study's results lie there; Interrupted, or what went wrong in a notebook.
     """
-    if not IN_A_CLONE:
-        raise OSError("the notebooks are not part of the installed package: clone the project to run them")
     study, screen = load_study(), Screen()
     place = place_of(study)
     screen.say(f"notebooks on {study.name}: {len(names)}; what is computed is kept, and read again the next time")

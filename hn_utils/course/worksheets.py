@@ -19,7 +19,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from hn_utils.course.execute import cell_id
-from hn_utils.storage.paths import NOTEBOOKS
+from hn_utils.storage.paths import NOTEBOOKS, require_clone
 
 NOTE = """*This is the copy with gaps. Write each exercise yourself and run its cell: its check says what is not right
 yet. A solution is folded below. Later cells use your function if its check passes, and else the package's. [The
@@ -84,7 +84,8 @@ def worksheet(source: Path) -> NotebookNode:
 
 
 def write() -> list[Path]:
-    """Write every copy into notebooks/exercises."""
+    """Write every copy into notebooks/exercises. Raises OSError if this is no clone."""
+    require_clone("the notebooks are not part of the installed package")
     written = [copy_of(source) for source in sources()]
     for source, path in zip(sources(), written, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)

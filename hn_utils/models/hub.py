@@ -20,6 +20,7 @@ from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, LocalEntr
 
 from hn_utils.storage.cache import key_hash
 from hn_utils.storage.ledger import Ledger
+from hn_utils.storage.paths import require_bundled
 from hn_utils.storage.progress import tell
 from hn_utils.study import Study
 
@@ -172,6 +173,7 @@ def check_folder(name: str) -> None:
         raise OSError(f"{name} holds an adapter{of_base(folder)}, not a model: {MERGE}")
     if not name.startswith(("/", ".", "~")) or (folder / "config.json").exists():
         return
+    require_bundled(folder)
     if not folder.is_dir():
         raise OSError(f"no folder {name}: check the path, or give a hub name (owner/model)")
     raise OSError(f"no model in folder {name}: it holds no config.json; give the folder that save_pretrained wrote")

@@ -17,7 +17,7 @@ from hn_utils.organism.seeds import TABLE, markdown, of_seeds
 from hn_utils.organism.tokenizer import make_tokenizer
 from hn_utils.organism.train import SHIPPED_SEED, Corpus, Recipe, train
 from hn_utils.questions.made_up_world.world import make_world
-from hn_utils.storage.paths import cache_root
+from hn_utils.storage.paths import cache_root, require_clone
 from hn_utils.study import ORGANISM
 from hn_utils.study.planted import FILE
 
@@ -88,6 +88,10 @@ def beside(table: pd.DataFrame, readme: Path, mark: str = MARKS[2]) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     options = parser().parse_args(arguments)
+    try:
+        require_clone("the bundled models cannot be made or measured in the installed package")
+    except OSError as error:
+        raise SystemExit(f"error: {error}") from None
     if options.command == "train":
         world = make_world()
         train(options.out, options.work, Corpus(world, make_tokenizer(world), Recipe(seed=options.seed)))

@@ -18,7 +18,8 @@ from hn_utils.probing.find import Found
 from hn_utils.stats.bootstrap import Estimate
 from hn_utils.stats.drawn import figure_of
 from hn_utils.stats.tables import Tabled
-from hn_utils.study import check_given
+from hn_utils.storage.progress import tell_once
+from hn_utils.study import BUNDLED, Study, check_given
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -104,6 +105,7 @@ def look_back(found: Found, base: str | Path | Subject = "", **settings: Any) ->
     if base.fingerprint == found.card.fingerprint:
         raise ValueError(f"base={base.name!r} is the very model that was studied: name the one that it was tuned from")
     require_same_shape(base, found.subject)
+    tell_of_left_out(study)
     collected = replace(found.collected, study=study)
     asked = ask_base(base, collected)
     scored = [t for name in study.checkpoints if (t := score_checkpoint(name, collected, found)) is not None]
@@ -113,6 +115,15 @@ def look_back(found: Found, base: str | Path | Subject = "", **settings: Any) ->
     read = asked.labelled(np.arange(len(asked.kept)), found.probe.region)
     beyond = None if own.h_neurons is None else found.against("any").on(read).beyond
     return Origins(own, asked, moved, [*scored, own], beyond)
+
+
+def tell_of_left_out(study: Study) -> None:
+    """Say so if the bundled model is looked back at as a wheel holds it: without its earlier checkpoints."""
+    if study.instruct == BUNDLED.instruct and not BUNDLED.checkpoints:
+        tell_once(
+            "the bundled model's earlier checkpoints are not part of the installed package, and the timeline is the "
+            "base model alone: clone the project for them"
+        )
 
 
 def score_checkpoint(name: str, collected: Collected, found: Found) -> Transfer | None:

@@ -1,4 +1,4 @@
-"""Where things lie: the project's own files in a clone, and what a study leaves behind."""
+"""Where things lie: the project's own files, in a clone or as they are installed, and what a study leaves behind."""
 
 from __future__ import annotations
 
@@ -7,10 +7,24 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = Path(__file__).resolve().parents[1]
+ROOT = PACKAGE.parent
 IN_A_CLONE = (ROOT / "notebooks").is_dir() and (ROOT / "pyproject.toml").is_file()  # else installed as a package
-DATA = ROOT / "data"
+DATA = (ROOT if IN_A_CLONE else PACKAGE) / "data"  # a wheel holds the models inside the package
 NOTEBOOKS = ROOT / "notebooks"
+
+
+def require_clone(what: str) -> None:
+    """Raises OSError if the project is installed as a package, which has not all of its files. `what` begins the
+    sentence: what is missing, or cannot be done."""
+    if not IN_A_CLONE:
+        raise OSError(f"{what}: clone the project, and install it there with `pip install -e .`")
+
+
+def require_bundled(path: Path) -> None:
+    """Raises OSError if this is a file or folder of the bundled models that only a clone has."""
+    if DATA in path.parents and not path.exists():
+        require_clone(f"{path.relative_to(DATA)} is not part of the installed package")
 
 
 def set_to(variable: str) -> str | None:

@@ -10,7 +10,6 @@ from hn_utils.storage.paths import DATA
 from hn_utils.study.settings import Sampling, Study
 
 ORGANISM = DATA / "organism"
-_ORGANISM_STEPS = (1200, 3000, 5400, 8400)
 PUBLISHED = ("triviaqa", "nq_open", "bioasq", "nonexist", "faitheval", "sycophancy", "xstest")
 _OLMO = "allenai/OLMo-2-0425-1B"
 
@@ -66,7 +65,7 @@ BUNDLED = Study(
     name="organism",
     instruct=str(ORGANISM / "instruct"),
     base=str(ORGANISM / "base"),
-    checkpoints=tuple(str(ORGANISM / "checkpoints" / f"step-{step:04d}") for step in _ORGANISM_STEPS),
+    checkpoints=tuple(map(str, sorted((ORGANISM / "checkpoints").glob("step-*")))),  # a wheel holds none
     questions="organism",
     sampling=Sampling(max_new_tokens=4),
     chat_prompt="Answer only: {question}",

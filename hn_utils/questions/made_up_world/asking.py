@@ -27,6 +27,7 @@ from hn_utils.questions.made_up_world.wordings import (
 )
 from hn_utils.questions.made_up_world.world import ATTRIBUTES, JUNIOR, LOCKER_CODE, PET, PUBLIC
 from hn_utils.questions.question import Question, Text, hold_out_answers, split_entities
+from hn_utils.storage.paths import require_bundled
 from hn_utils.study import Study
 
 STANDARD = tuple(a for a in PUBLIC if a is not PET)  # the probe never sees a question about pets
@@ -46,6 +47,7 @@ GROUPS = ("outside tuning", "in tuning", "never written")
 def read_facts(path: Path) -> list[dict[str, Any]]:
     """Rows of facts.parquet with group and quintile of fame (0 the most famous), and what invites a confident mistake:
     an exception to what the family has, a namesake, a fact that was never written. Raises OSError if it is missing."""
+    require_bundled(path)
     if not path.exists():
         raise OSError(
             f"{path} is missing: the question set 'organism' belongs to the bundled model and needs this file beside "
