@@ -13,10 +13,11 @@ _LARGEST_KEPT = 2**30  # bytes
 def keep_freed_memory() -> None:
     """Have glibc keep freed blocks of up to 1 GB for the next batch, for as long as this process lives.
 
-    It would give each back to the kernel, which hands out cleared pages again: generating on a CPU takes up to twice as
-    long (`bench/bench.py allocation` measures it). The process then keeps the memory that it once needed. It changes no
-    result, and nothing on other C libraries. `python -m hn_utils run` calls it, with all that runs whole studies, and
-    so do the notebooks' kernels that `python -m hn_utils notebooks` starts; loading a model does not.
+    It would give each back to the kernel, which hands out cleared pages again. What that costs hangs on the machine:
+    from nothing to twice the time of generating on a CPU was seen, and `bench/bench.py allocation` measures it. The
+    process then keeps the memory that it once needed. It changes no result, and nothing on other C libraries.
+    `python -m hn_utils run` calls it, with all that runs whole studies, and so do the notebooks' kernels that
+    `python -m hn_utils notebooks` starts; loading a model does not.
     """
     if platform.libc_ver()[0] == "glibc":
         for threshold in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
