@@ -8,6 +8,7 @@ else lies at its own path; here the links are rewritten, and one that leads nowh
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import logging
 import posixpath
@@ -41,6 +42,7 @@ SHOWN = (  # what is shown at its own path, beside docs/
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)\s#]+)(#[^)\s]*)?\)")
 CODE = re.compile(r"(```.*?```|`[^`\n]+`)", re.DOTALL)
 MATHS = re.compile(r"\$\$(?P<block>.+?)\$\$|(?<![\\$])\$(?P<inline>[^$\n]+?)\$", re.DOTALL)
+FETCHES = re.compile(r"<script[^>]*>(?:(?!</script>).)*https://cdnjs(?:(?!</script>).)*</script>", re.DOTALL)
 log = logging.getLogger("mkdocs.hooks.site")
 
 
@@ -79,6 +81,11 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     if "<!-- settings -->" in markdown:
         markdown = markdown.replace("<!-- settings -->", settings())
     return in_text(lambda text: relinked(text, place, lambda target: target), markdown)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Notebooks without the scripts that would fetch something."""
+    return FETCHES.sub("", html)
 
 
 def on_post_build(config: Any) -> None:
@@ -161,10 +168,7 @@ def settings() -> str:
 
     if hasattr(study, "settings_table"):
         return study.settings_table()
-    from dataclasses import fields  # until the package has such a table
-
-    rows = [f"| `{f.name}` | `{f.default!r}` |" for f in fields(study.Study) if isinstance(f.default, (str, int, float))]
-    return "\n".join([str(study.Study.__doc__), "", "| setting | default |", "|---|---|", *rows])
+    return inspect.getdoc(study.Study) or ""  # until the package has such a table
 
 
 # API
