@@ -140,6 +140,7 @@ def built(uri: str) -> str:
 def copy_notebook(place: str, folder: Path) -> None:
     """A copy of a committed notebook whose text fits the site: mkdocs-jupyter passes it on as it stands."""
     notebook = json.loads((ROOT / place).read_text(encoding="utf-8"))
+    notebook["cells"] = [cell for cell in notebook["cells"] if "".join(cell["source"]).strip()]
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             text = in_text(with_maths, "".join(cell["source"]))
@@ -154,7 +155,7 @@ def with_maths(text: str) -> str:
     def formula(found: re.Match[str]) -> str:
         if found["block"]:
             return convert(found["block"].strip(), display="block")
-        return convert(found["inline"])
+        return f"<span>{convert(found['inline'])}</span>"  # Markdown takes a line that begins with <math> for a block
 
     return MATHS.sub(formula, text)
 
@@ -177,7 +178,8 @@ def settings() -> str:
 def api_pages() -> list[tuple[str, str, str]]:
     """Path, title and text of each page of the API: the door, then a page a room, in the order of the floors."""
     names = exported(PACKAGE / "__init__.py")
-    pages = [api_page("hn_utils", "The door: `import hn_utils as hn`", [f"hn_utils.{name}" for name in names])]
+    door = [f"hn_utils.{name}" for name in sorted(names, key=lambda name: name[0].isupper())]  # functions first
+    pages = [api_page("hn_utils", "The door: `import hn_utils as hn`", door)]
     for room in rooms():
         modules = list(public_modules(room))
         pages.append(api_page(room.name, f"`hn_utils.{room.name}`", modules, summary(room / "__init__.py")))
