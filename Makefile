@@ -27,7 +27,7 @@ lint: .venv/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright
 
 docs: .venv/docs ## build the site into site/, offline; it fails at any broken link
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "open site/index.html; to search it, serve it: $(BIN)/python -m http.server --directory site"
 
 # What builds the site is no part of the lock: nothing else needs it. What is locked stays as it is.
