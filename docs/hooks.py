@@ -43,6 +43,7 @@ LINK = re.compile(r"\]\((?![a-z]+:|#)([^)\s#]+)(#[^)\s]*)?\)")
 CODE = re.compile(r"(```.*?```|`[^`\n]+`)", re.DOTALL)
 MATHS = re.compile(r"\$\$(?P<block>.+?)\$\$|(?<![\\$])\$(?P<inline>[^$\n]+?)\$", re.DOTALL)
 FETCHES = re.compile(r"<script[^>]*>(?:(?!</script>).)*https://cdnjs(?:(?!</script>).)*</script>", re.DOTALL)
+REWRITTEN = tempfile.TemporaryDirectory(prefix="site-")  # notebooks: mkdocs-jupyter reads them from a disk
 log = logging.getLogger("mkdocs.hooks.site")
 
 
@@ -55,7 +56,7 @@ def on_config(config: Any) -> Any:
 @event_priority(100)  # before mkdocs-jupyter looks for notebooks
 def on_files(files: Files, config: Any) -> Files:
     """Add what lies outside docs/, and the pages of the API."""
-    rewritten = Path(tempfile.mkdtemp(prefix="site-"))  # mkdocs-jupyter reads notebooks from a disk
+    rewritten = Path(REWRITTEN.name)
     for place in shown():
         if place.endswith(".ipynb"):
             copy_notebook(place, rewritten)
