@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: notebooks deeper beyond publish exercises test test-fast soak lint bench organism gates lock clean
+.PHONY: notebooks deeper beyond publish exercises test test-fast soak lint docs bench organism gates lock clean
 
 notebooks: .venv/installed ## run all notebooks on the study named by HN_STUDY, and build the gallery
 	@$(BIN)/python -m hn_utils notebooks
@@ -31,6 +31,15 @@ soak: .venv/installed ## kill a small study at 100 random points; then ask 50,00
 
 lint: .venv/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright
+
+docs: .venv/docs ## build the site into site/, offline; it fails at any broken link
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "open site/index.html; to search it, serve it: $(BIN)/python -m http.server --directory site"
+
+# What builds the site is no part of the lock: nothing else needs it. What is locked stays as it is.
+.venv/docs: .venv/installed pyproject.toml
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e ".[docs]" -c requirements.lock
+	@touch $@
 
 bench: .venv/installed ## speed and size, as ratios (about an hour on CPUs alone; needs 25 GB of free disk)
 	TQDM_DISABLE=1 $(BIN)/python bench/bench.py

@@ -1,4 +1,4 @@
-"""The README's table of what the paper's study takes at five sizes: `.venv/bin/python bench/sizes.py` writes it.
+"""The table in docs/cost.md of what the paper's study takes at five sizes: `.venv/bin/python bench/sizes.py` writes it.
 
 Shapes are those of the published configurations. Memory and disk follow from them as `pipeline.planning` has it.
 Hours are not measured: they follow from the passes that the plan counts, a share of what a GPU's maker promises, and
@@ -120,5 +120,5 @@ def table() -> str:
 
 
 if __name__ == "__main__":
-    page = ROOT / "README.md"
+    page = ROOT / "docs" / "cost.md"
     page.write_text(between(page.read_text(), MARK, table()))

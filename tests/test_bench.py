@@ -43,11 +43,11 @@ def test_an_unknown_row(tmp_path):
     assert "error: unknown rows ['nothing']: choose from capture," in done.stderr
 
 
-def test_the_table_of_the_readme_is_what_its_command_derives(monkeypatch):
+def test_the_table_of_sizes_is_what_its_command_derives(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCH))
     from sizes import table
 
-    assert table() in (BENCH.parent / "README.md").read_text()
+    assert table() in (BENCH.parent / "docs" / "cost.md").read_text()
 
 
 def test_a_model_of_real_shape_walks_from_loading_to_drift(monkeypatch):
