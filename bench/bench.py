@@ -43,7 +43,7 @@ from hn_utils.contributions.cett import capture, mean_contributions
 from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.models.allocation import keep_freed_memory
 from hn_utils.models.generation import generate
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.scaling import Dose
 from hn_utils.organism.__main__ import between
 from hn_utils.pipeline.planning.plan import plan
@@ -165,8 +165,8 @@ def empty_cache() -> Iterator[None]:
 # --- material --------------------------------------------------------------------------------------------------------
 
 
-def random_llama(n_layers: int = 16, d_model: int = 512, d_mlp: int = 2048) -> tuple[Subject, LlamaForCausalLM]:
-    """A Llama with random weights behind a Subject, and the same, plain."""
+def random_llama(n_layers: int = 16, d_model: int = 512, d_mlp: int = 2048) -> tuple[HookedModel, LlamaForCausalLM]:
+    """A Llama with random weights behind a HookedModel, and the same, plain."""
     study, folder = load_study("organism"), WORK / f"llama-{n_layers}-{d_model}"
     tokenizer = AutoTokenizer.from_pretrained(study.instruct)
     torch.manual_seed(0)
@@ -180,7 +180,7 @@ def random_llama(n_layers: int = 16, d_model: int = 512, d_mlp: int = 2048) -> t
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return Subject.load(str(folder), study), LlamaForCausalLM.from_pretrained(folder).eval()
+    return HookedModel.load(str(folder), study), LlamaForCausalLM.from_pretrained(folder).eval()
 
 
 def some_examples(n: int, shortest: int = 20, longest: int = 60) -> list[Example]:
@@ -365,7 +365,7 @@ def bench_large(name: str, n: int, p: int, aim: str, most_s: float, most_mb: flo
 
 def bench_sampling() -> list[Row]:
     study = load_study("organism")
-    subject = Subject.load(study.instruct, study)
+    subject = HookedModel.load(study.instruct, study)
     prompts = prompts_of(subject.encoder, load_questions(study)[:48], study)
     once = replace(study.sampling, n=1)
 
@@ -383,7 +383,7 @@ def generating(keeps: bool) -> float:
     if keeps:
         keep_freed_memory()
     study = load_study("organism")
-    subject = Subject.load(study.instruct, study)
+    subject = HookedModel.load(study.instruct, study)
     prompts = prompts_of(subject.encoder, load_questions(study)[:480], study)
 
     def draw_all() -> None:
@@ -402,7 +402,7 @@ def bench_allocation() -> list[Row]:
 
 def bench_doses() -> list[Row]:
     study = load_study("organism")
-    subject = Subject.load(study.instruct, study)
+    subject = HookedModel.load(study.instruct, study)
     items = few_of_each(question_set(study).items(study), 0, 20)
     groups = [[i for i in items if i.behaviour == b] for b in BEHAVIOURS]
     doses = [Dose(np.arange(0, subject.n_layers * subject.d_mlp, 200), alpha) for alpha in study.alphas]
@@ -516,7 +516,7 @@ def bench_growth() -> list[Row]:
                 took.append(seconds(lambda X=X, y=labels: l1_path(X, y, c_grid(X, y, 20)[:12]), time.process_time))
             panels[title] = list(sizes), took
 
-    def captured(subject: Subject, examples: list[Example]) -> float:
+    def captured(subject: HookedModel, examples: list[Example]) -> float:
         mean_contributions(subject, examples)
         return float(np.median([seconds(lambda: mean_contributions(subject, examples)) for _ in range(3)]))
 

@@ -24,7 +24,7 @@ from hn_utils.answers.sampling import prompts_of
 from hn_utils.contributions.cett import mean_contributions
 from hn_utils.contributions.collect import ask_base
 from hn_utils.models.generation import generate
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.scaling import Dose, dosed
 from hn_utils.origins.transfer import drift
 from hn_utils.questions.question_sets import load_questions
@@ -94,7 +94,7 @@ def make(shape: Shape, folder: Path, seed: int, device: str, dtype: str) -> str:
     return str(folder)
 
 
-def questions_file(subject: Subject, study: Study, folder: Path) -> str:
+def questions_file(subject: HookedModel, study: Study, folder: Path) -> str:
     """The bundled questions in PopQA's format; every other one accepts what this model answers, the rest nothing."""
     bundled = [q for q in load_questions(load_study("organism")) if q.part == "standard"][:N_QUESTIONS]
     said = generate(subject, prompts_of(subject.encoder, bundled, study), study.sampling)
@@ -131,7 +131,7 @@ def walk(name: str, device: str, dtype: str, n_timed: int = 3) -> Walked:
         greedy = Sampling(temperature=0.0, max_new_tokens=4)
         asking = {"questions": "published", "sets": ("popqa",), "sampling": greedy}
         study = Study(name="real", **names, **asking, device=device, dtype=dtype)
-        subject = timed("load", lambda: Subject.load(study.instruct, study))
+        subject = timed("load", lambda: HookedModel.load(study.instruct, study))
         study = replace(study, sources={"popqa": questions_file(subject, study, folder)}, n_grid=6)
         asked = prompts_of(subject.encoder, load_questions(study), study)
         ten = Sampling(n=10, max_new_tokens=NEW)
@@ -141,7 +141,7 @@ def walk(name: str, device: str, dtype: str, n_timed: int = 3) -> Walked:
         found = timed("probe", lambda: hn.find(collected))
         with dosed(subject, [Dose(found.card.flat, alpha) for alpha in study.alphas]):
             timed("scale", lambda: generate(subject, [asked[0]] * len(study.alphas), replace(ten, n=1)))
-        base = Subject.load(study.base, study)
+        base = HookedModel.load(study.base, study)
         with taken_whole():
             timed("base", lambda: ask_base(base, collected))
         timed("drift", lambda: drift(base, subject, found.card.flat))
@@ -167,7 +167,7 @@ def peak_host() -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024**2
 
 
-def capture_ratio(subject: Subject, examples: list[Example], device: str) -> float:
+def capture_ratio(subject: HookedModel, examples: list[Example], device: str) -> float:
     """Capture against the plain forward pass over the same rows."""
     rows = subject.encoder.pad([e.ids for e in examples], "right", subject.device)
     start = time.perf_counter()
@@ -177,7 +177,7 @@ def capture_ratio(subject: Subject, examples: list[Example], device: str) -> flo
     return ours / waited(start, device)
 
 
-def sampling_ratio(subject: Subject, prompts: list[list[int]], ten: Sampling, device: str) -> float:
+def sampling_ratio(subject: HookedModel, prompts: list[list[int]], ten: Sampling, device: str) -> float:
     """Ten calls of plain `generate` a question against all draws in one batch."""
     length = {"min_new_tokens": ten.max_new_tokens, "max_new_tokens": ten.max_new_tokens}
     own = GenerationConfig(**length, do_sample=True, top_k=ten.top_k, top_p=ten.top_p)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.organism.tokenizer import make_tokenizer
 from hn_utils.organism.train import Corpus, Recipe, train
 from hn_utils.questions.made_up_world.world import make_world
@@ -64,8 +64,8 @@ def study() -> Study:
 
 
 @pytest.fixture(scope="session")
-def subject(study) -> Subject:
-    return Subject.load(study.instruct, study)
+def subject(study) -> HookedModel:
+    return HookedModel.load(study.instruct, study)
 
 
 @pytest.fixture(scope="session")
@@ -76,8 +76,8 @@ def stories_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
-def stories(stories_folder, study) -> Subject:
-    return Subject.load(str(stories_folder), study)
+def stories(stories_folder, study) -> HookedModel:
+    return HookedModel.load(str(stories_folder), study)
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ from transformers import (
 
 from hn_utils.answers import sampling
 from hn_utils.models.generation import generate
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.study import ORGANISM, Study
 
 SIZE = {
@@ -127,7 +127,7 @@ def never_cut(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(sampling, "written", lambda *given: read(*given)._replace(cut=False))
 
 
-def published_files(model: Subject, study: Study, folder: Path) -> dict[str, str]:
+def published_files(model: HookedModel, study: Study, folder: Path) -> dict[str, str]:
     """Rows in the published formats. Every other question accepts what this model answers, the rest accept nothing."""
     kinds, pets = ("shy", "lazy", "noisy", "tiny", "sleepy"), ("goose", "otter", "heron", "raven", "rabbit", "ferret")
     things = [f"{kind} {pet}" for kind in kinds for pet in pets]

@@ -21,7 +21,7 @@ from hn_utils.answers.server import address_of
 from hn_utils.contributions.cett import capture, token_contributions
 from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.models.generation import generate
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.likelihoods import token_logprobs
 from hn_utils.models.scaling import UNSCALED, dosed
 from hn_utils.models.weightless import WeightlessModel
@@ -46,7 +46,7 @@ class Place:
     """What the cases work with."""
 
     study: Study
-    subject: Subject
+    subject: HookedModel
     folder: Path
 
     def file(self, content: str | bytes, name: str = "it.json") -> str:
@@ -159,11 +159,11 @@ CASES: dict[str, tuple[Callable[[Place], Any], str]] = {
     "study with NaN": (lambda p: load_study(p.file('{"seed": NaN}')), "seed=nan must be of type int"),
     # models
     "model that is not there": (
-        lambda p: Subject.load("/no/model", p.study),
+        lambda p: HookedModel.load("/no/model", p.study),
         "no folder /no/model: check the path, or give a hub name",
     ),
     "folder without a model": (
-        lambda p: Subject.load(str(p.folder), p.study),
+        lambda p: HookedModel.load(str(p.folder), p.study),
         "no model in folder .*: it holds no config.json; give the folder that save_pretrained wrote",
     ),
     "plan of a folder that is not there": (
@@ -175,7 +175,7 @@ CASES: dict[str, tuple[Callable[[Place], Any], str]] = {
         "facts.parquet is missing: the question set 'organism' belongs to the bundled model .* questions of your own",
     ),
     # the front door, given the wrong thing
-    "model loaded twice": (lambda p: hn.load(p.subject), "which is of type Subject: give a preset, a hub name"),
+    "model loaded twice": (lambda p: hn.load(p.subject), "which is of type HookedModel: give a preset, a hub name"),
     "wrapping a name": (
         lambda p: hn.wrap("gpt2", None),
         "model is of type str: give a model of Transformers in memory",
@@ -186,7 +186,7 @@ CASES: dict[str, tuple[Callable[[Place], Any], str]] = {
         lambda p: hn.collect(p.subject, "my.jsonl"),
         "questions is of type str: give a list of dicts, or a DataFrame, with a question and its answers",
     ),
-    "find of a model": (lambda p: hn.find(p.subject), "answers is of type Subject: give what hn.collect returns"),
+    "find of a model": (lambda p: hn.find(p.subject), "answers is of type HookedModel: give what hn.collect returns"),
     "dose-response of a name": (
         lambda p: hn.dose_response("organism", None),
         "model is of type str: give a model from hn.load or hn.wrap",
@@ -216,12 +216,12 @@ CASES: dict[str, tuple[Callable[[Place], Any], str]] = {
         "neurons is of type HNeurons: give flat indices, such as found.neurons or card.flat",
     ),
     "unknown dtype": (
-        lambda p: Subject.load(p.study.base, p.changed(dtype="float99")),
+        lambda p: HookedModel.load(p.study.base, p.changed(dtype="float99")),
         "dtype='float99' is not a torch",
     ),
-    "unknown bits": (lambda p: Subject.load(p.study.base, p.changed(bits=3)), "bits=3 must be 4, 8 or None"),
+    "unknown bits": (lambda p: HookedModel.load(p.study.base, p.changed(bits=3)), "bits=3 must be 4, 8 or None"),
     "unknown device": (
-        lambda p: Subject.load(p.study.base, p.changed(device="tpu")),
+        lambda p: HookedModel.load(p.study.base, p.changed(device="tpu")),
         "device='tpu' is not on this mach",
     ),
     "no prompts": (lambda p: generate(p.subject, [], Sampling(n=1)), "rows must hold token ids"),

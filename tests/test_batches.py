@@ -18,7 +18,7 @@ from hn_utils.models import batches
 from hn_utils.models.batches import pieces
 from hn_utils.models.drawing import tokens_at
 from hn_utils.models.generation import generate
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.likelihoods import residuals_and_logprobs, token_logprobs
 from hn_utils.models.scaling import Dose, dosed
 from hn_utils.pipeline.planning.work import reading, writing
@@ -29,9 +29,9 @@ HEADS = 4
 
 
 @pytest.fixture(scope="module", params=["llama", "gemma3"])  # one with layers that look back over a window
-def model(request, tmp_path_factory) -> Subject:
+def model(request, tmp_path_factory) -> HookedModel:
     folder = make_checkpoint(request.param, tmp_path_factory.mktemp("batched") / "m")
-    return Subject.load(
+    return HookedModel.load(
         str(folder), Study(name="test", instruct="", base="", questions="published", device="cpu", dtype="float32")
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.scaling import UNSCALED, Dose
 from hn_utils.questions.made_up_world.asking import items
 from hn_utils.stats.neuron_sets import random_sets
@@ -51,7 +51,7 @@ def test_its_own_replies_are_not_broken(subject, study, held):
 
 def test_a_model_that_planted_neurons_make_give_in_is_not_broken():
     study = planted_study(DATA / "planted")
-    subject, planted = Subject.load(study.instruct, study), planted_in(study)
+    subject, planted = HookedModel.load(study.instruct, study), planted_in(study)
     asked = [i for i in items(study) if i.behaviour == "restricted"][:40]
     replies = replies_at(subject, asked, [Dose(planted, a) for a in (1.0, 3.0)], study)
     words = outcomes(asked, replies, study)

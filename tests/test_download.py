@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 
 LOAD = """
 import json, sys
@@ -26,13 +26,13 @@ from hn_utils.storage.cache import cache_root
 from hn_utils.answers.sampling import sample_responses
 from hn_utils.questions.question_sets import load_questions
 from hn_utils.study import load_study, Sampling
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from dataclasses import replace
 study = replace(load_study("organism"), sampling=Sampling(n=1, max_new_tokens=2))
 asked = load_questions(study)[:2]
 for name in sys.stdin:
     try:
-        subject = Subject.load(name.strip(), study)
+        subject = HookedModel.load(name.strip(), study)
         sample_responses(subject, asked, study)
         told = "loaded " + subject.fingerprint
     except (OSError, ValueError) as error:
@@ -163,11 +163,11 @@ def test_an_index_that_leaves_out_a_file_is_noticed(study, tmp_path):
         content = {"metadata": {"total_size": 1}, "weight_map": wanted}
         (folder / "model.safetensors.index.json").write_text(json.dumps(content))
         if told is None:
-            assert Subject.load(str(folder), study).n_layers == 6
+            assert HookedModel.load(str(folder), study).n_layers == 6
             continue
         with pytest.raises(OSError, match=rf"could not load model .*none of its files holds the weights .*{told}"):
-            Subject.load(str(folder), study)
+            HookedModel.load(str(folder), study)
     content = {"metadata": {"total_size": 1}, "weight_map": {**index, "x": "c.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(content))
     with pytest.raises(OSError, match=r"could not load model .*c\.safetensors.*check the name and its files"):
-        Subject.load(str(folder), study)
+        HookedModel.load(str(folder), study)

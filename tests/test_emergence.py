@@ -8,7 +8,7 @@ import pytest
 import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.analyses.emergence import N_GROUPS
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_what_is_read_often_is_made_up_less(found, itself):
 
 def test_a_checkpoint_that_knows_little_is_told_as_such(found):
     study = found.study
-    moments = analyses.emergence(found, (Subject.load(n, study) for n in (study.checkpoints[0], study.base)))
+    moments = analyses.emergence(found, (HookedModel.load(n, study) for n in (study.checkpoints[0], study.base)))
     early, base = moments
     assert early.recall < base.recall
     assert early.beyond is None

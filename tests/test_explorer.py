@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM
 import hn_utils as hn
 from hn_utils.answers.judges import judge
 from hn_utils.models.generation import generate
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.origins.transfer import drift
 from hn_utils.questions.items import GREEDY
 from hn_utils.report.explorer import N_CONTROLS, Explorer, page_of
@@ -50,7 +50,7 @@ def data_in(path: Path) -> dict:
 def walked(tiny_study):
     model = hn.load(tiny_study)
     found = hn.find(hn.collect(model))
-    base = Subject.load(tiny_study.base, tiny_study)
+    base = HookedModel.load(tiny_study.base, tiny_study)
     moved = drift(base, model, found.neurons)
     return Explorer(found, hn.dose_response(model, found), moved)
 

@@ -14,7 +14,7 @@ from transformers import (
 )
 
 from hn_utils.models.generation import generate
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.likelihoods import token_logprobs
 from hn_utils.models.weightless import WeightlessModel
 from hn_utils.study import Sampling
@@ -98,7 +98,7 @@ def test_penalties_that_a_model_ships_are_not_applied(tmp_path, subject, study):
         folder
     )
     greedy, sampled = Sampling(n=1, temperature=0.0, max_new_tokens=8), Sampling(n=3, max_new_tokens=8)
-    penalised = Subject.load(str(folder), study)
+    penalised = HookedModel.load(str(folder), study)
     assert generate(penalised, PROMPTS, greedy) == generate(subject, PROMPTS, greedy)
     assert generate(penalised, PROMPTS, sampled, 3) == generate(subject, PROMPTS, sampled, 3)
     assert penalised.model.generation_config.repetition_penalty == 3.0
@@ -111,7 +111,7 @@ def test_a_reply_ends_where_the_template_ends_a_turn(tmp_path, study, subject):
     tokenizer.eos_token = "<|pad|>"
     tokenizer.save_pretrained(folder)
     GenerationConfig(eos_token_id=tokenizer.eos_token_id).save_pretrained(folder)
-    model = Subject.load(str(folder), study)
+    model = HookedModel.load(str(folder), study)
     ends = {subject.encoder.tokenizer.eos_token_id, 2}
     assert model.encoder.stop_ids == WeightlessModel(str(folder), study).encoder.stop_ids == ends
     assert "a turn ends with '<|end|>', which no eos_token_id names" in model.checked[-1]
@@ -122,9 +122,9 @@ def test_a_reply_ends_where_the_template_ends_a_turn(tmp_path, study, subject):
 
 def test_logits_are_held_for_few_positions_at_a_time(subject, monkeypatch):
     rows, seen = [[1, 9, 12, 40, 33, 7, 21], [1, 5, 6], [1, 50, 60, 70, 80]], []
-    whole, plain = token_logprobs(subject, rows), Subject.logits
+    whole, plain = token_logprobs(subject, rows), HookedModel.logits
     monkeypatch.setattr("hn_utils.models.likelihoods.LOGITS_AT_ONCE", 4 * len(subject.encoder.tokenizer))
-    monkeypatch.setattr(Subject, "logits", lambda self, h: seen.append(len(h)) or plain(self, h))
+    monkeypatch.setattr(HookedModel, "logits", lambda self, h: seen.append(len(h)) or plain(self, h))
     for a, b in zip(whole, token_logprobs(subject, rows), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
     assert seen == [4, 4, 4]  # of 6 + 2 + 4 tokens that are predicted, none of padding

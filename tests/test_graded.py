@@ -10,7 +10,7 @@ import torch
 from families import make_checkpoint
 from transformers import AutoModelForCausalLM
 
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.likelihoods import token_logprobs
 from hn_utils.models.scaling import UNSCALED, Dose
 from hn_utils.questions.items import Item
@@ -30,8 +30,8 @@ def folder(request, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def tiny(folder) -> Subject:
-    return Subject.load(
+def tiny(folder) -> HookedModel:
+    return HookedModel.load(
         str(folder), Study(name="test", instruct="", base="", questions="published", device="cpu", dtype="float32")
     )
 

@@ -14,7 +14,7 @@ import torch
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 from transformers import AutoModelForCausalLM
 
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.hub import RETRYING, explained, patience, place_of, remedy
 from hn_utils.models.weightless import WeightlessModel
 
@@ -82,21 +82,21 @@ def test_an_adapter_is_no_model(study, tmp_path, beside):
     for file in beside:
         shutil.copy(Path(study.instruct) / file, tmp_path)
     with pytest.raises(OSError, match=r"holds an adapter of owner/whole, not a model: .*merge_and_unload\(\)"):
-        Subject.load(str(tmp_path), study)
+        HookedModel.load(str(tmp_path), study)
 
 
 def test_files_of_another_form_are_said_to_be_such(study, tmp_path):
     file = tmp_path / "model.Q4_K_M.gguf"
     with pytest.raises(OSError, match=r"Q4_K_M\.gguf is in the form of llama\.cpp"):
-        Subject.load(str(file), study)
+        HookedModel.load(str(file), study)
     file.write_bytes(b"GGUF")
     with pytest.raises(OSError, match=f"{tmp_path.name} is in the form of llama.cpp"):
-        Subject.load(str(tmp_path), study)
+        HookedModel.load(str(tmp_path), study)
     weights = Path(study.instruct) / "model.safetensors"
     with pytest.raises(OSError, match=r"model\.safetensors is a file: give the folder"):
-        Subject.load(str(weights), study)
+        HookedModel.load(str(weights), study)
     with pytest.raises(OSError, match="no model is named"):
-        Subject.load("", study)
+        HookedModel.load("", study)
 
 
 def test_a_model_in_one_s_home_is_found_by_its_short_name(study, tmp_path, monkeypatch):
@@ -104,8 +104,8 @@ def test_a_model_in_one_s_home_is_found_by_its_short_name(study, tmp_path, monke
     monkeypatch.setenv("HOME", str(tmp_path))
     assert place_of("~/mine@home") == (str(tmp_path / "mine@home"), "")
     assert place_of("owner/model@step100") == ("owner/model", "step100")
-    assert Subject.load("~/mine@home", study).n_layers == 6
-    assert WeightlessModel("~/mine@home", study).fingerprint == Subject.load("~/mine@home", study).fingerprint
+    assert HookedModel.load("~/mine@home", study).n_layers == 6
+    assert WeightlessModel("~/mine@home", study).fingerprint == HookedModel.load("~/mine@home", study).fingerprint
 
 
 def test_code_that_comes_with_a_model_is_refused_at_once(study, tmp_path):
@@ -114,7 +114,7 @@ def test_code_that_comes_with_a_model_is_refused_at_once(study, tmp_path):
     config |= {"model_type": "mine", "auto_map": {"AutoConfig": "mine.Config", "AutoModelForCausalLM": "mine.Model"}}
     (tmp_path / "own/config.json").write_text(json.dumps(config))
     (tmp_path / "own/mine.py").write_text("raise SystemExit")
-    for read in (Subject.load, WeightlessModel):
+    for read in (HookedModel.load, WeightlessModel):
         with pytest.raises(OSError, match="code that comes with a model is not run here"):
             read(str(tmp_path / "own"), study)
 
@@ -125,7 +125,7 @@ def test_a_model_that_does_not_fit_is_not_a_network_fault(study, monkeypatch):
 
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", full)
     with pytest.raises(OSError, match=r"could not load model .*instruct.* does not fit into memory") as raised:
-        Subject.load(study.instruct, study)
+        HookedModel.load(study.instruct, study)
     assert "network" not in str(raised.value)
 
 

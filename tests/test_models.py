@@ -16,7 +16,7 @@ import hn_utils as hn
 from hn_utils.answers.examples import Example
 from hn_utils.contributions.cett import mean_contributions
 from hn_utils.models.generation import generate
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.likelihoods import token_logprobs
 from hn_utils.probing import find
 from hn_utils.questions.question import Question
@@ -53,11 +53,11 @@ def bare() -> Study:
 
 
 @pytest.fixture(scope="module")
-def model(folder, bare) -> Subject:
-    return Subject.load(str(folder), bare)
+def model(folder, bare) -> HookedModel:
+    return HookedModel.load(str(folder), bare)
 
 
-def examples(model: Subject) -> list[Example]:
+def examples(model: HookedModel) -> list[Example]:
     asked = []
     for i, text in enumerate(PROMPTS):
         ids = model.encoder.encode_chat([{"role": "user", "content": text}])
@@ -106,7 +106,7 @@ def test_contributions_equal_the_official_formula_padded_or_not(model, folder):
 def test_bfloat16_is_applied_and_agrees(family, folder, bare):
     if family == "olmo2":
         pytest.skip("TransformerLens 4.3 mixes dtypes in OLMo 2's attention: its preset stays in float32")
-    half = Subject.load(str(folder), replace(bare, dtype="bfloat16"))
+    half = HookedModel.load(str(folder), replace(bare, dtype="bfloat16"))
     assert "torch.bfloat16" in half.checked[1]
     asked = examples(half)
     together = mean_contributions(half, asked).numpy()
@@ -179,7 +179,7 @@ def test_all_four_steps(model, made, folder, bare, tmp_path, monkeypatch):
 def test_quantised_models_are_read_and_scaled_through_hooks(bits, error, bare, tmp_path):
     pytest.importorskip("bitsandbytes")
     folder = str(make_checkpoint("llama", tmp_path / "wide", hidden_size=64, intermediate_size=128))
-    full, small = Subject.load(folder, bare), Subject.load(folder, replace(bare, bits=bits))
+    full, small = HookedModel.load(folder, bare), HookedModel.load(folder, replace(bare, bits=bits))
     for layer, name in ((0, "W_in"), (1, "W_gate"), (2, "W_out")):  # packed weights are read off what the layer does
         expected = getattr(full, name)(layer)
         assert (getattr(small, name)(layer) - expected).norm() < error * expected.norm()

@@ -20,7 +20,7 @@ from families import make_checkpoint, published_files
 
 from hn_utils.course import execute
 from hn_utils.course.execute import cell_id
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.study import Sampling, Study
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
@@ -52,7 +52,7 @@ def test_the_same_notebooks_run_on_another_model(tmp_path, monkeypatch):
         "instruct": instruct,
         "base": base,
         "sets": ["popqa", "nonexist", "faitheval"],
-        "sources": published_files(Subject.load(instruct, bare), bare, tmp_path),
+        "sources": published_files(HookedModel.load(instruct, bare), bare, tmp_path),
         "sampling": asdict(GREEDY),
         "device": "cpu",
         "dtype": "float32",

@@ -17,7 +17,7 @@ import hn_utils as hn
 from hn_utils.__main__ import main
 from hn_utils.answers.sampling import build_examples, prompts_of, sample_responses
 from hn_utils.models.batches import SCORE
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.weightless import WeightlessModel
 from hn_utils.pipeline.planning.pace import seconds
 from hn_utils.pipeline.planning.plan import memory, plan
@@ -42,17 +42,17 @@ def own_cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def asked(tmp_path_factory) -> tuple[Subject, Study]:
+def asked(tmp_path_factory) -> tuple[HookedModel, Study]:
     """A random Llama and a study of it; no answer is longer than the plan takes it to be."""
     folder = tmp_path_factory.mktemp("planned")
     names = {name: str(make_checkpoint("llama", folder / name, seed)) for seed, name in enumerate(("instruct", "base"))}
     greedy = Sampling(n=2, temperature=0.0, max_new_tokens=5)
     bare = Study(name="planned", **names, questions="published", device="cpu", dtype="float32", sampling=greedy)
-    model = Subject.load(bare.instruct, bare)
+    model = HookedModel.load(bare.instruct, bare)
     files = published_files(model, bare, folder)
     sets = ("popqa", "nonexist", "faitheval")
     study = replace(bare, sets=sets, sources=files, n_grid=4, n_control_sets=2, batch_rows=16)
-    return Subject.load(study.instruct, study), study
+    return HookedModel.load(study.instruct, study), study
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ def test_the_plan_prints_as_a_table_and_knows_the_judge(asked, paced):
 
 @pytest.mark.slow
 def test_the_command_line_loads_no_weights(monkeypatch, capsys):
-    monkeypatch.setattr(Subject, "load", None)
+    monkeypatch.setattr(HookedModel, "load", None)
     main(["run", "--study", "organism", "--questions", "20", "--plan"])
     told = capsys.readouterr().out
     assert told.startswith("plan of organism\n")

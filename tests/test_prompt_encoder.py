@@ -13,7 +13,7 @@ from transformers import (
 )
 
 from hn_utils.models.booting import read_tokenizer
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 
 
 def test_a_text_begins_as_the_tokenizer_begins_it(tmp_path, study, subject):
@@ -25,7 +25,7 @@ def test_a_text_begins_as_the_tokenizer_begins_it(tmp_path, study, subject):
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
     tokenizer.save_pretrained(folder)
-    without = Subject.load(str(folder), study)
+    without = HookedModel.load(str(folder), study)
     assert without.encoder.tokenizer.bos_token_id is not None
     assert without.encoder.encode_text("Where") == subject.encoder.encode_text("Where")[1:]
 
@@ -37,11 +37,11 @@ def test_a_begin_token_may_open_every_turn_but_not_twice(tmp_path, study):
     turn = "{% for m in messages %}{{ bos_token }}{{ m['content'] }}{% endfor %}{{ bos_token }}"
     tokenizer.chat_template = turn
     tokenizer.save_pretrained(folder)
-    assert "once" in Subject.load(str(folder), study).checked[-1]
+    assert "once" in HookedModel.load(str(folder), study).checked[-1]
     tokenizer.chat_template = "{{ bos_token }}" + turn
     tokenizer.save_pretrained(folder)
     with pytest.raises(ValueError, match="begins a prompt twice"):
-        Subject.load(str(folder), study)
+        HookedModel.load(str(folder), study)
 
 
 def test_a_template_that_writes_the_date_gives_the_same_prompt_tomorrow(tmp_path, study):
@@ -50,7 +50,7 @@ def test_a_template_that_writes_the_date_gives_the_same_prompt_tomorrow(tmp_path
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.chat_template = "{{ strftime_now('%Y-%m-%d') }} {{ messages[0]['content'] }}"
     tokenizer.save_pretrained(folder)
-    dated = Subject.load(str(folder), study)
+    dated = HookedModel.load(str(folder), study)
     ids = dated.encoder.tokenizer("2024-07-26 Where")["input_ids"]  # begun as the tokenizer begins every text
     assert dated.encoder.encode_chat([{"role": "user", "content": "Where"}]) == ids
 
@@ -82,4 +82,4 @@ def test_a_model_without_template_cannot_chat(tmp_path, study):
     tokenizer.save_pretrained(tmp_path / "bare")
     (tmp_path / "bare" / "chat_template.jinja").unlink(missing_ok=True)
     with pytest.raises(ValueError, match="has no chat template"):
-        Subject.load(str(tmp_path / "bare"), study).encoder.encode_chat([{"role": "user", "content": "hello"}])
+        HookedModel.load(str(tmp_path / "bare"), study).encoder.encode_chat([{"role": "user", "content": "hello"}])

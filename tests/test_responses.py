@@ -11,7 +11,7 @@ from hn_utils.answers.examples import Response, build_example
 from hn_utils.answers.sampling import prompts_of, sample_responses
 from hn_utils.contributions import cett
 from hn_utils.models.generation import generate
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.prompt_encoder import PromptEncoder
 from hn_utils.models.scaling import UNSCALED, Dose
 from hn_utils.questions.items import Item
@@ -52,7 +52,7 @@ def test_whatever_changes_a_result_changes_its_place(tiny_study, tmp_path, monke
     few = load_questions(replace(tiny_study, n_questions=3))
     plain = replace(tiny_study, sampling=Sampling(n=2, max_new_tokens=2))
     for study in (plain, replace(plain, **change)):
-        sample_responses(Subject.load(study.instruct, study), few, study)
+        sample_responses(HookedModel.load(study.instruct, study), few, study)
     assert len(list((tmp_path / "responses").rglob("*.parquet"))) == 2  # neither read the other's shard
 
 
@@ -95,7 +95,7 @@ def test_a_base_model_stops_where_its_answer_ends(study, tmp_path, monkeypatch):
     """The same responses as if it had gone on to the limit, which another writes and then cuts; and fewer passes."""
     monkeypatch.setenv("HN_CACHE", str(tmp_path))
     there = replace(study, sampling=replace(study.sampling, n=2, max_new_tokens=12))
-    base, asked = Subject.load(study.base, there), [q for q in load_questions(study) if q.part == "standard"][:6]
+    base, asked = HookedModel.load(study.base, there), [q for q in load_questions(study) if q.part == "standard"][:6]
     passes: list[int] = []
     base.model.base_model.register_forward_pre_hook(lambda *_: passes.append(1))
     base.own_hooks = base.live_hooks()

@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM
 from hn_utils.answers.examples import Example
 from hn_utils.contributions.cett import mean_contributions
 from hn_utils.models.generation import generate
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.likelihoods import token_logprobs
 from hn_utils.questions.question import Question
 from hn_utils.study import Sampling, Study
@@ -29,11 +29,11 @@ NEURONS = np.array([3, 60, 130])  # one of each layer
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory) -> tuple[Subject, Subject]:
+def both(tmp_path_factory) -> tuple[HookedModel, HookedModel]:
     """The same model, whole and dispatched."""
     folder = str(make_checkpoint("llama", tmp_path_factory.mktemp("split") / "llama"))
     study = Study(name="split", instruct=folder, base=folder, questions="published", device="cpu", dtype="float32")
-    whole, model = Subject.load(folder, study), AutoModelForCausalLM.from_pretrained(folder)
+    whole, model = HookedModel.load(folder, study), AutoModelForCausalLM.from_pretrained(folder)
     parts = [
         "model.embed_tokens",
         "model.norm",
@@ -47,7 +47,7 @@ def both(tmp_path_factory) -> tuple[Subject, Subject]:
     bridge = TransformerBridge.boot_transformers(
         folder, hf_model=model, tokenizer=whole.encoder.tokenizer, device="cpu"
     )
-    return whole, Subject(bridge, whole.encoder.tokenizer, folder, whole.study)
+    return whole, HookedModel(bridge, whole.encoder.tokenizer, folder, whole.study)
 
 
 def test_contributions_and_scaling_are_those_of_the_whole_model(both):
@@ -75,7 +75,7 @@ def test_generation_is_that_of_the_whole_model(both, sampling):
 def test_spreading_over_what_devices_there_are_gives_the_same_model(both, tmp_path):
     whole, _ = both
     study = Study(name="split", instruct=whole.name, base=whole.name, questions="published", dtype="float32")
-    spread = Subject.load(whole.name, replace(study, device="several"))
+    spread = HookedModel.load(whole.name, replace(study, device="several"))
     np.testing.assert_allclose(
         mean_contributions(spread, [ROW]).cpu().numpy(), mean_contributions(whole, [ROW]).numpy(), rtol=1e-4
     )

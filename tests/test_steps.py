@@ -13,7 +13,7 @@ from hn_utils import analyses
 from hn_utils.__main__ import main
 from hn_utils.answers.examples import drop_counts
 from hn_utils.contributions.collected import balanced
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.probing.find import N_SELECTED
 from hn_utils.questions.question_sets import load_questions
 from hn_utils.report.report import summary
@@ -63,7 +63,7 @@ def test_all_four_steps(walked, tiny_study):
 
 def test_the_second_time_only_reads(walked, tiny_study, monkeypatch):
     monkeypatch.setattr("hn_utils.answers.sampling.generate", None)  # nothing may be generated or read again
-    monkeypatch.setattr("hn_utils.models.hooked_model.Subject.run_layers", None)
+    monkeypatch.setattr("hn_utils.models.hooked_model.HookedModel.run_layers", None)
     again = hn.collect(walked[0].subject)
     assert [e.text for e in again.examples] == [e.text for e in walked[0].examples]
     read, before = (c.contributions.regions for c in (again, walked[0]))
@@ -84,8 +84,8 @@ def test_balanced_rows_have_as_many_of_each():
 
 def test_headless(tiny_study, tmp_path, monkeypatch, capsys, walked):
     monkeypatch.setattr("hn_utils.__main__.load_study", lambda _: tiny_study)
-    read, hashed = [], Subject._hash
-    monkeypatch.setattr(Subject, "_hash", lambda self: read.append(self.name) or hashed(self))
+    read, hashed = [], HookedModel._hash
+    monkeypatch.setattr(HookedModel, "_hash", lambda self: read.append(self.name) or hashed(self))
     main(["run", "--out", str(tmp_path)])
     assert read == [tiny_study.instruct, tiny_study.base, *tiny_study.checkpoints]  # all weights of each model, once
     printed = capsys.readouterr().out

@@ -24,7 +24,7 @@ from hn_utils.answers.examples import Example
 from hn_utils.contributions.cett import mean_contributions, token_contributions
 from hn_utils.models.booting import installing_nothing
 from hn_utils.models.generation import generate
-from hn_utils.models.hooked_model import Subject, weights_unchanged
+from hn_utils.models.hooked_model import HookedModel, weights_unchanged
 from hn_utils.models.inspection import inspect
 from hn_utils.models.likelihoods import residuals_and_logprobs, token_logprobs
 from hn_utils.questions.question import Question
@@ -36,14 +36,14 @@ PROMPTS = [[1, 9, 12, 40, 33, 7, 21], [1, 5, 6], [1, 50, 60, 70, 80]]
 
 def test_the_fingerprint_knows_where_a_turn_ends(tmp_path, subject, study):
     folder = shutil.copytree(study.instruct, tmp_path / "other")
-    assert Subject.load(str(folder), study).fingerprint == subject.fingerprint
+    assert HookedModel.load(str(folder), study).fingerprint == subject.fingerprint
     GenerationConfig(eos_token_id=[subject.encoder.tokenizer.eos_token_id, 40]).save_pretrained(folder)
-    assert Subject.load(str(folder), study).fingerprint != subject.fingerprint
+    assert HookedModel.load(str(folder), study).fingerprint != subject.fingerprint
 
 
 @pytest.mark.parametrize("edit", ["in place", "through .data", "two rows swapped"])
 def test_a_weight_edited_after_the_first_look_changes_fingerprint_and_norms(study, edit):
-    edited = Subject.load(study.instruct, study)
+    edited = HookedModel.load(study.instruct, study)
     before, norms = edited.fingerprint, edited.w_out_norm
     weight = edited.model.model.layers[2].mlp.down_proj.weight
     with torch.no_grad():
@@ -59,12 +59,12 @@ def test_a_weight_edited_after_the_first_look_changes_fingerprint_and_norms(stud
 
 
 def test_weights_are_read_once_where_they_are_unchanged_and_each_time_elsewhere(study, monkeypatch):
-    edited, read, hashed = Subject.load(study.instruct, study), [], Subject._hash
-    monkeypatch.setattr(Subject, "_hash", lambda self: read.append(self) or hashed(self))
+    edited, read, hashed = HookedModel.load(study.instruct, study), [], HookedModel._hash
+    monkeypatch.setattr(HookedModel, "_hash", lambda self: read.append(self) or hashed(self))
     with weights_unchanged():
         before = edited.key(1)
         assert edited.key(1) == before
-        assert Subject.load(study.base, study).fingerprint != edited.fingerprint
+        assert HookedModel.load(study.base, study).fingerprint != edited.fingerprint
         assert len(read) == 2  # each model once
     assert edited.key(1) == before
     edited.model.model.layers[2].mlp.down_proj.weight.detach().numpy()[:, 5] *= 2  # leaves no trace but the numbers
@@ -86,7 +86,7 @@ def test_a_model_that_is_being_changed_has_no_key(subject):
 
 
 def test_a_weight_that_is_not_what_the_layer_does_is_refused(study):
-    honest = Subject.load(study.instruct, study)
+    honest = HookedModel.load(study.instruct, study)
     layer = honest.model.model.layers[1].mlp.down_proj
     layer.register_forward_hook(
         lambda _module, _inputs, output: 1.5 * output
@@ -106,7 +106,7 @@ def test_nothing_is_installed_while_a_model_loads_and_nothing_stays_patched(stud
         return boot(*given, **named)
 
     monkeypatch.setattr(TransformerBridge, "boot_transformers", watched)
-    Subject.load(study.instruct, study)
+    HookedModel.load(study.instruct, study)
     assert seen == [False]
     assert helpers._ensure_torchvision is own
     with pytest.raises(RuntimeError), installing_nothing():
@@ -119,7 +119,7 @@ def test_only_who_asks_for_it_gets_another_allocator(study, monkeypatch):
     library = SimpleNamespace(mallopt=lambda *setting: asked.append(setting))
     monkeypatch.setattr(allocation, "ctypes", SimpleNamespace(CDLL=lambda _: library))
     monkeypatch.setattr(allocation.platform, "libc_ver", lambda: ("glibc", "2.39"))
-    Subject.load(study.instruct, study)
+    HookedModel.load(study.instruct, study)
     assert asked == []
     allocation.keep_freed_memory()
     assert asked == [(-1, 2**30), (-3, 2**30)]
@@ -134,14 +134,14 @@ def test_weights_stand_as_transformer_lens_turns_them(subject, study):
 
 def test_bad_models_say_what_is_wrong(tmp_path, study):
     with pytest.raises(OSError, match="holds no config.json"):
-        Subject.load(str(tmp_path), study)
+        HookedModel.load(str(tmp_path), study)
     shutil.copytree(study.instruct, tmp_path / "damaged")
     weights = tmp_path / "damaged" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(OSError, match="could not load model .*damaged.*check the name"):
-        Subject.load(str(tmp_path / "damaged"), study)
+        HookedModel.load(str(tmp_path / "damaged"), study)
     with pytest.raises(ValueError, match="dtype='float99' is not a torch dtype"):
-        Subject.load(study.instruct, replace(study, dtype="float99"))
+        HookedModel.load(study.instruct, replace(study, dtype="float99"))
 
 
 @pytest.mark.parametrize("config", [MixtralConfig(**SMALL, num_local_experts=4), GPTNeoXConfig(**SMALL)])
@@ -150,7 +150,7 @@ def test_a_model_without_one_gated_mlp_a_layer_is_refused(tmp_path, study, subje
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
     subject.encoder.tokenizer.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"layers \[0, 1\] have no gated MLP"):
-        Subject.load(str(tmp_path), study)
+        HookedModel.load(str(tmp_path), study)
 
 
 def test_a_model_whose_layers_choose_their_own_width_is_said_to_do_so(tmp_path, study, subject):
@@ -159,11 +159,11 @@ def test_a_model_whose_layers_choose_their_own_width_is_said_to_do_so(tmp_path, 
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
     subject.encoder.tokenizer.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"layers \[0, 1\] have 48 neurons, not the 56 that its configuration names"):
-        Subject.load(str(tmp_path), study)
+        HookedModel.load(str(tmp_path), study)
 
 
 def test_what_overflows_later_is_no_answer(study):
-    broken = Subject.load(study.instruct, study)
+    broken = HookedModel.load(study.instruct, study)
     row = broken.encoder.encode_questions(["Where?"])[0]
     for layer in broken.model.model.layers:
         layer.mlp.down_proj.weight.data *= 1e38
@@ -182,8 +182,8 @@ def test_what_overflows_later_is_no_answer(study):
 
 
 def test_norms_of_one_layer_are_taken_at_that_layer(subject, monkeypatch):
-    taken, plain = [], Subject.column_lengths
-    monkeypatch.setattr(Subject, "column_lengths", lambda self, layer: taken.append(layer) or plain(self, layer))
+    taken, plain = [], HookedModel.column_lengths
+    monkeypatch.setattr(HookedModel, "column_lengths", lambda self, layer: taken.append(layer) or plain(self, layer))
     token_contributions(subject, PROMPTS, np.array([3, 5, 3 * subject.d_mlp]))
     assert taken == [0, 3]
     taken.clear()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hn_utils.answers.examples import NothingConsistent
 from hn_utils.contributions.collect import ask_base
 from hn_utils.contributions.collected import trainable
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.probing.find import Found, fit_on
 from hn_utils.probing.probe import NoHNeurons, Probe, refit, three_vs_one
 from hn_utils.questions.question import SPLITS
@@ -25,7 +25,7 @@ class OnBase:
     shared: int
 
 
-def retrained_on_base(found: Found, base: Subject) -> OnBase | None:
+def retrained_on_base(found: Found, base: HookedModel) -> OnBase | None:
     """None if the base model gives too few consistent answers, or no neuron a positive weight."""
     try:
         own = ask_base(base, found.collected, tuple(SPLITS))

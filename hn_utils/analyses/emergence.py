@@ -11,7 +11,7 @@ import numpy as np
 from hn_utils.answers.examples import NothingConsistent
 from hn_utils.contributions.collect import gathered
 from hn_utils.contributions.collected import Collected, trainable
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.origins.look_back import scored_by
 from hn_utils.origins.transfer import Transfer
 from hn_utils.probing.find import Found, find
@@ -78,7 +78,7 @@ class Moment:
         }
 
 
-def emergence(found: Found, models: Iterable[Subject], base: bool = True) -> list[Moment]:
+def emergence(found: Found, models: Iterable[HookedModel], base: bool = True) -> list[Moment]:
     """Ask each checkpoint the standard questions, as a base model or as a chat model, and look at it in both ways: with
     the final model's H-Neurons, and with its own. One that answers no test
     question consistently is left out.
@@ -89,7 +89,7 @@ def emergence(found: Found, models: Iterable[Subject], base: bool = True) -> lis
     return [one for one in moments if one is not None]
 
 
-def moment(found: Found, model: Subject, base: bool) -> Moment | None:
+def moment(found: Found, model: HookedModel, base: bool) -> Moment | None:
     """What is there at one checkpoint; None if it answers no test question consistently."""
     questions = [q for q in found.collected.questions if q.part == "standard"]
     try:

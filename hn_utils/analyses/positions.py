@@ -21,7 +21,7 @@ from hn_utils.contributions.collect import ask_base
 from hn_utils.contributions.collected import MIN_TO_TRAIN, Collected
 from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.models.checks import require_finite
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.prompt_encoder import PromptEncoder
 from hn_utils.probing.against_random import AgainstRandom
 from hn_utils.probing.baselines import coordinates, l2_probe
@@ -98,7 +98,7 @@ def positions(encoder: PromptEncoder, examples: Sequence[Example]) -> list[Posit
 
 
 def read_rows(
-    subject: Subject, rows: Sequence[Sequence[int]], at: np.ndarray
+    subject: HookedModel, rows: Sequence[Sequence[int]], at: np.ndarray
 ) -> tuple[Float[np.ndarray, "example layer_neuron"], Float[np.ndarray, "example"]]:
     """Contributions of all neurons at one position of each row, and the log-probability (nats) of the likeliest next
     token there."""
@@ -111,7 +111,7 @@ def read_rows(
 
 
 def read_together(
-    subject: Subject, rows: Sequence[Sequence[int]], at: np.ndarray
+    subject: HookedModel, rows: Sequence[Sequence[int]], at: np.ndarray
 ) -> tuple[Float[np.ndarray, "example layer_neuron"], Float[np.ndarray, "example"]]:
     """`read_rows` of rows that are read at once."""
     ids, mask = subject.encoder.pad(rows, "right", subject.device)
@@ -194,7 +194,7 @@ def at_every_position(collected: Collected) -> list[AtPosition]:
 
 def at_every_position_of_base(collected: Collected) -> list[AtPosition]:
     """The same for the study's base model, asked the same questions; empty if it answers nothing consistently."""
-    base = Subject.load(collected.study.base, collected.study)
+    base = HookedModel.load(collected.study.base, collected.study)
     try:
         return at_every_position(ask_base(base, collected, tuple(SPLITS)))
     except NothingConsistent:

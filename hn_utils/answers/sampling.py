@@ -15,7 +15,7 @@ from hn_utils.answers.served import Served
 from hn_utils.answers.spans import A_FEW, answer_positions, first_sentence
 from hn_utils.answers.thoughts import n_thought
 from hn_utils.models.generation import generate
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.prompt_encoder import PromptEncoder
 from hn_utils.questions.question import Question, check_ids
 from hn_utils.storage.cache import cached, gc_paused
@@ -41,7 +41,7 @@ def until_stop(encoder: PromptEncoder, ids: list[int], stop: str) -> int:
 
 
 def sample_responses(
-    subject: Subject, questions: Sequence[Question], study: Study, base: bool = False
+    subject: HookedModel, questions: Sequence[Question], study: Study, base: bool = False
 ) -> list[list[Response]]:
     """Draw `study.sampling.n` judged responses to each question; what was generated, or paid for, is cached.
 

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from hn_utils.answers.completions import Draw, Form, Prompt, complete, forms, ids_of
 from hn_utils.answers.server import Refusal, Server
 from hn_utils.models.generation import Generated
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.likelihoods import residuals_and_logprobs, token_logprobs
 from hn_utils.questions.question import Question
 from hn_utils.storage.cache import key_hash
@@ -38,7 +38,7 @@ HOT = Sampling(n=1, temperature=2.0, top_k=10**6, top_p=1.0)  # the protocol's h
 class Served:
     """The server of a study that runs this model: checked when it is first asked, then asked alone."""
 
-    subject: Subject
+    subject: HookedModel
     study: Study
     form: Form | None = None  # how to ask, once it is checked
 
@@ -103,7 +103,7 @@ def draw(server: Server, form: Form, missing: Mapping[str, Prompt], study: Study
         )
 
 
-def read(subject: Subject, prompt: Prompt, draws: Sequence[Draw]) -> list[Generated]:
+def read(subject: HookedModel, prompt: Prompt, draws: Sequence[Draw]) -> list[Generated]:
     """Draws as if our own model had made them. One question at a time, so that no other can change a digit."""
     written = [ids_of(subject.encoder, prompt, drawn) for drawn in draws]
     logprobs = [
@@ -115,7 +115,7 @@ def read(subject: Subject, prompt: Prompt, draws: Sequence[Draw]) -> list[Genera
 # --- is it the same model? ------------------------------------------------------------------------------------------
 
 
-def fitting_form(subject: Subject, server: Server, asked: Sequence[Prompt], study: Study) -> Form:
+def fitting_form(subject: HookedModel, server: Server, asked: Sequence[Prompt], study: Study) -> Form:
     """How to ask so that the server reads our prompts as we do and writes what our model would.
 
     Forms are tried until one must be read as it is meant; of others, which a server may begin twice, the nearest wins.
@@ -168,7 +168,7 @@ def texts(said: list[Draw] | Refusal) -> list[str] | None:
     return None if isinstance(said, Refusal) else [drawn.text for drawn in said]
 
 
-def verdict(subject: Subject, some: Sequence[Prompt], said: list[Draw] | Refusal) -> tuple[float, str]:
+def verdict(subject: HookedModel, some: Sequence[Prompt], said: list[Draw] | Refusal) -> tuple[float, str]:
     """How far a server's greedy replies are from our model, mean nats per token, and in words what was compared."""
     if isinstance(said, Refusal):
         return np.inf, f"it refuses ({said.words})"
@@ -180,7 +180,7 @@ def verdict(subject: Subject, some: Sequence[Prompt], said: list[Draw] | Refusal
     return float(apart.mean()), f"its {len(apart)} greedy tokens are {apart.mean():.3f} nats off in {by}"
 
 
-def distances(subject: Subject, prompt: Prompt, drawn: Draw) -> Float[np.ndarray, "pos"]:
+def distances(subject: HookedModel, prompt: Prompt, drawn: Draw) -> Float[np.ndarray, "pos"]:
     """How far a server's greedy tokens are from our model's, nats: by the log-probabilities that it tells, or else by
     how much less likely than our own choice our model holds each of them."""
     ids = ids_of(subject.encoder, prompt, drawn)

@@ -14,7 +14,7 @@ from torch import Tensor
 from hn_utils.answers.examples import Example
 from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.models.checks import require_finite
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.storage.cache import cached
 from hn_utils.storage.stages import register_stage
 from hn_utils.study import Study
@@ -84,7 +84,7 @@ def contribution(
 
 
 def token_contributions(
-    subject: Subject, rows: Sequence[Sequence[int]], neurons: Int[np.ndarray, "k"]
+    subject: HookedModel, rows: Sequence[Sequence[int]], neurons: Int[np.ndarray, "k"]
 ) -> list[Float[np.ndarray, "pos k"]]:
     """Contribution of some neurons (flat indices) at every token of each row, without pooling."""
     subject.require_neurons(neurons)
@@ -96,7 +96,7 @@ def token_contributions(
 
 
 def read_tokens(
-    subject: Subject, rows: Sequence[Sequence[int]], neurons: Int[np.ndarray, "k"]
+    subject: HookedModel, rows: Sequence[Sequence[int]], neurons: Int[np.ndarray, "k"]
 ) -> list[Float[np.ndarray, "pos k"]]:
     """`token_contributions` of rows that are read at once."""
     ids, mask = subject.encoder.pad(rows, "right", subject.device)
@@ -129,7 +129,7 @@ def region_weights(examples: Sequence[Example], width: int) -> Float[Tensor, "ba
     return weights / weights.sum(-1, keepdim=True).clamp(min=1)
 
 
-def mean_contributions(subject: Subject, examples: Sequence[Example]) -> Float[Tensor, "batch region layer neuron"]:
+def mean_contributions(subject: HookedModel, examples: Sequence[Example]) -> Float[Tensor, "batch region layer neuron"]:
     """Contributions of one batch, averaged inside the forward pass: memory does not grow with the text, but for the
     scores of attention, for which a batch is read in pieces.
 
@@ -146,7 +146,7 @@ def mean_contributions(subject: Subject, examples: Sequence[Example]) -> Float[T
     return values
 
 
-def pooled_together(subject: Subject, examples: Sequence[Example]) -> Float[Tensor, "batch region layer neuron"]:
+def pooled_together(subject: HookedModel, examples: Sequence[Example]) -> Float[Tensor, "batch region layer neuron"]:
     """Mean of |z| / |h| of examples that are read at once."""
     ids, mask = subject.encoder.pad([e.ids for e in examples], "right", subject.device)
     weights = region_weights(examples, ids.shape[1]).to(subject.device)
@@ -162,7 +162,7 @@ def pooled_together(subject: Subject, examples: Sequence[Example]) -> Float[Tens
     return pooled
 
 
-def capture(subject: Subject, examples: Sequence[Example], study: Study) -> Contributions:
+def capture(subject: HookedModel, examples: Sequence[Example], study: Study) -> Contributions:
     """Contributions of every example, from disk where they already are.
 
     Raises ValueError if an example was dropped or there is none.

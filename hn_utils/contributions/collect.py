@@ -11,14 +11,14 @@ from hn_utils.answers.examples import Response
 from hn_utils.answers.sampling import build_examples, sample_responses
 from hn_utils.contributions.cett import capture
 from hn_utils.contributions.collected import Collected, later
-from hn_utils.models.hooked_model import LOADED, Subject
+from hn_utils.models.hooked_model import LOADED, HookedModel
 from hn_utils.questions.question import STANDARD_TITLE, Question, own_questions, titles
 from hn_utils.questions.question_sets import load_questions, question_set, some_of_each
 from hn_utils.study import Study, check_given
 
 
 def collect(
-    model: Subject, questions: Sequence[Mapping[str, Any]] | pd.DataFrame | None = None, **settings: Any
+    model: HookedModel, questions: Sequence[Mapping[str, Any]] | pd.DataFrame | None = None, **settings: Any
 ) -> Collected:
     """Ask each question several times, judge, keep what is always right or always wrong, and capture contributions.
 
@@ -34,7 +34,7 @@ def collect(
     >>> sorted(answers.table.columns)
     ['attribute', 'nonexist', 'paraphrase', 'standard']
     """
-    check_given("model", model, Subject, LOADED)
+    check_given("model", model, HookedModel, LOADED)
     study = later(model.study, settings)
     if questions is None:
         return gathered(model, study, load_questions(study), question_set(study).PARTS)
@@ -43,21 +43,21 @@ def collect(
     return gathered(model, study, asked, titles(asked))
 
 
-def ask_base(base: Subject, collected: Collected, splits: Sequence[str] = ("test",)) -> Collected:
+def ask_base(base: HookedModel, collected: Collected, splits: Sequence[str] = ("test",)) -> Collected:
     """Ask a base model the same standard questions of some splits."""
     asked = [q for q in collected.questions if q.part == "standard" and q.split in splits]
     return gathered(base, collected.study, asked, {"standard": STANDARD_TITLE}, base=True)
 
 
 def gathered(
-    subject: Subject, study: Study, questions: list[Question], parts: Mapping[str, str], base: bool = False
+    subject: HookedModel, study: Study, questions: list[Question], parts: Mapping[str, str], base: bool = False
 ) -> Collected:
     """Draw and judge responses to these questions, then `captured`."""
     return captured(subject, study, questions, sample_responses(subject, questions, study, base), parts, base)
 
 
 def captured(
-    subject: Subject,
+    subject: HookedModel,
     study: Study,
     questions: list[Question],
     responses: list[list[Response]],

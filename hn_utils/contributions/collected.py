@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from hn_utils.answers.examples import Example, Response, drop_counts
 from hn_utils.answers.reading_sheet import Agreement, read_sheet, write_sheet
 from hn_utils.contributions.cett import Contributions, Labelled, capture
-from hn_utils.models.hooked_model import LOADED, Subject
+from hn_utils.models.hooked_model import LOADED, HookedModel
 from hn_utils.questions.question import SPLITS, STANDARD_TITLE, Question
 from hn_utils.stats.tables import Tabled
 from hn_utils.study import Study, changed, check_given
@@ -44,7 +44,7 @@ class Collected(Tabled):
     answer, nats) and `entities`. `parts` names each test set. `base` says that a base model was asked.
     """
 
-    subject: Subject
+    subject: HookedModel
     study: Study
     questions: list[Question]
     responses: list[list[Response]]
@@ -134,10 +134,10 @@ class Collected(Tabled):
         pq.write_table(pa.Table.from_pylist(rows).replace_schema_metadata(header), path)
 
     @classmethod
-    def load(cls, path: str | Path, model: Subject, **settings: Any) -> Collected:
+    def load(cls, path: str | Path, model: HookedModel, **settings: Any) -> Collected:
         """Read what `save` wrote, and capture the contributions. Raises ValueError if these are another model's answers
         or none at all, OSError if there is no such file."""
-        check_given("model", model, Subject, LOADED)
+        check_given("model", model, HookedModel, LOADED)
         try:
             table = pq.read_table(path)
         except (OSError, pa.ArrowException) as error:

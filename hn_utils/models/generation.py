@@ -17,7 +17,7 @@ from hn_utils.models.kv_cache import extend, prefill
 from hn_utils.study import Sampling
 
 if TYPE_CHECKING:
-    from hn_utils.models.hooked_model import Subject
+    from hn_utils.models.hooked_model import HookedModel
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Generated:
 
 @torch.inference_mode()
 def generate(
-    model: Subject, prompts: Sequence[Sequence[int]], sampling: Sampling, seed: int = 0, stop: str = ""
+    model: HookedModel, prompts: Sequence[Sequence[int]], sampling: Sampling, seed: int = 0, stop: str = ""
 ) -> list[list[Generated]]:
     """Draw `sampling.n` responses to each prompt, all in one batch.
 
@@ -89,7 +89,7 @@ def generate(
 
 
 def _numbers(
-    model: Subject, prompts: Sequence[Sequence[int]], sampling: Sampling, seed: int
+    model: HookedModel, prompts: Sequence[Sequence[int]], sampling: Sampling, seed: int
 ) -> Float[Tensor, "draw step"] | None:
     """The random numbers of all draws; none where the likeliest token is taken."""
     if not sampling.temperature > 0:
@@ -107,6 +107,6 @@ def _shared_rows(
     return pairs // size, pairs % size, draw_row
 
 
-def _generated(model: Subject, written: list[tuple[int, float]]) -> Generated:
+def _generated(model: HookedModel, written: list[tuple[int, float]]) -> Generated:
     ids = [token for token, _ in written]
     return Generated(ids, [logprob for _, logprob in written], model.encoder.decode(ids).strip())

@@ -46,7 +46,7 @@ class GivenRows(NamedTuple):
     n: int
 
 
-_FINGERPRINTS: ContextVar[WeakKeyDictionary[Subject, str] | None] = ContextVar("fingerprints", default=None)
+_FINGERPRINTS: ContextVar[WeakKeyDictionary[HookedModel, str] | None] = ContextVar("fingerprints", default=None)
 
 
 @contextlib.contextmanager
@@ -63,7 +63,7 @@ def weights_unchanged() -> Iterator[None]:
         _FINGERPRINTS.reset(before)
 
 
-class Subject(StudiedModel):
+class HookedModel(StudiedModel):
     """A causal language model with gated MLPs, with hooks where its neurons fire and write.
 
     Attributes:
@@ -96,7 +96,7 @@ class Subject(StudiedModel):
     # --- loading -------------------------------------------------------------------------------------------------
 
     @classmethod
-    def load(cls, name: str, study: Study) -> Subject:
+    def load(cls, name: str, study: Study) -> HookedModel:
         """Load a model with the study's device and dtype.
 
         Args:
@@ -132,7 +132,7 @@ class Subject(StudiedModel):
         return subject
 
     @classmethod
-    def wrap(cls, model: PreTrainedModel, tokenizer: Any, study: Study) -> Subject:
+    def wrap(cls, model: PreTrainedModel, tokenizer: Any, study: Study) -> HookedModel:
         """A model that is in memory already, where it is and as it is, but that its attention becomes the eager form.
 
         A refused model is left as it was; one that was wrapped before is taken as it is wrapped.

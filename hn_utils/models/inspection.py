@@ -21,11 +21,11 @@ from hn_utils.models.checks import (
 )
 
 if TYPE_CHECKING:
-    from hn_utils.models.hooked_model import Post, Subject
+    from hn_utils.models.hooked_model import HookedModel, Post
 
 
 @torch.inference_mode()
-def inspect(subject: Subject) -> list[str]:
+def inspect(subject: HookedModel) -> list[str]:
     """Look once at what could silently be wrong, and say what was found. Raises ValueError if something is."""
     require_weights_here(subject.model, subject.name)
     require_reading_mode(subject.model, subject.name)
@@ -53,14 +53,14 @@ def inspect(subject: Subject) -> list[str]:
     ]
 
 
-def rounding(subject: Subject, dtype: torch.dtype) -> float:
+def rounding(subject: HookedModel, dtype: torch.dtype) -> float:
     """How far two ways to compute the same may be apart. Two readings in the same way may not at all."""
     exact = dtype == torch.float32 and not getattr(subject.model, "is_quantized", False)
     return 1e-3 if exact else 0.05
 
 
 def _all_layers(
-    subject: Subject, row: list[int]
+    subject: HookedModel, row: list[int]
 ) -> tuple[Float[Tensor, "d_model"], dict[int, Post], dict[int, Float[Tensor, "batch pos d_model"]]]:
     """The last token's final hidden state, and what each layer's neurons did and its MLP wrote, all finite."""
     posts: dict[int, Tensor] = {}
@@ -75,7 +75,7 @@ def _all_layers(
     return final, posts, outs
 
 
-def _writes(subject: Subject, row: list[int]) -> Float[Tensor, "d_model"]:
+def _writes(subject: HookedModel, row: list[int]) -> Float[Tensor, "d_model"]:
     """Is every layer's MLP output what its neurons write? Returns the last token's final hidden state."""
     alone, posts, outs = _all_layers(subject, row)
     require_width(posts, subject.n_layers, subject.d_mlp, subject.name)
@@ -92,7 +92,7 @@ def _writes(subject: Subject, row: list[int]) -> Float[Tensor, "d_model"]:
     return alone
 
 
-def _padding(subject: Subject, row: list[int], alone: Float[Tensor, "d_model"]) -> float:
+def _padding(subject: HookedModel, row: list[int], alone: Float[Tensor, "d_model"]) -> float:
     """How far a row's final hidden state is off when it is padded on the left."""
     ids, mask = subject.encoder.pad([row, row + row], "left", subject.device)
     places = (mask.cumsum(1) - 1).clamp(min=0)
@@ -105,7 +105,7 @@ def _padding(subject: Subject, row: list[int], alone: Float[Tensor, "d_model"]) 
     )
 
 
-def _template(subject: Subject) -> str:
+def _template(subject: HookedModel) -> str:
     """Where the chat template begins and ends a prompt and a reply, and whether the model can read what it writes."""
     encoder = subject.encoder
     found = templates.told(encoder.tokenizer, encoder.configured_ends, subject.name)

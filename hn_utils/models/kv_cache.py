@@ -11,11 +11,11 @@ from torch import Tensor
 from transformers import DynamicCache
 
 if TYPE_CHECKING:
-    from hn_utils.models.hooked_model import Subject
+    from hn_utils.models.hooked_model import HookedModel
 
 
 def prefill(
-    model: Subject, ids: Int[Tensor, "row pos"], mask: Int[Tensor, "row pos"]
+    model: HookedModel, ids: Int[Tensor, "row pos"], mask: Int[Tensor, "row pos"]
 ) -> tuple[Float[Tensor, "row d_model"], DynamicCache]:
     """Read prompts, piece by piece where attention's scores leave no room for all at once.
 
@@ -40,7 +40,7 @@ def prefill(
 
 
 def extend(
-    model: Subject, ids: Int[Tensor, "row new"], mask: Int[Tensor, "row pos"], cache: DynamicCache
+    model: HookedModel, ids: Int[Tensor, "row new"], mask: Int[Tensor, "row pos"], cache: DynamicCache
 ) -> Float[Tensor, "row new d_model"]:
     """Read new tokens behind what a cache holds; the cache takes them in.
 

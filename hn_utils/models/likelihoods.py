@@ -16,13 +16,13 @@ from hn_utils.models.checks import require_numbers
 from hn_utils.models.kv_cache import extend, prefill
 
 if TYPE_CHECKING:
-    from hn_utils.models.hooked_model import Subject
+    from hn_utils.models.hooked_model import HookedModel
 
 LOGITS_AT_ONCE = 2**26  # 256 MB in float32: of all positions they would fill gigabytes at a large vocabulary
 
 
 @torch.inference_mode()
-def token_logprobs(model: Subject, rows: Sequence[Sequence[int]]) -> list[Float[Tensor, "pos"]]:
+def token_logprobs(model: HookedModel, rows: Sequence[Sequence[int]]) -> list[Float[Tensor, "pos"]]:
     """Log-probability of each token of each row given those before it.
 
     Args:
@@ -45,7 +45,7 @@ def token_logprobs(model: Subject, rows: Sequence[Sequence[int]]) -> list[Float[
 
 @torch.inference_mode()
 def ending_logprobs(
-    model: Subject, beginnings: Sequence[Sequence[int]], endings: Sequence[Sequence[Sequence[int]]]
+    model: HookedModel, beginnings: Sequence[Sequence[int]], endings: Sequence[Sequence[Sequence[int]]]
 ) -> Float[Tensor, "beginning ending"]:
     """Log-probability of each ending as a whole given its beginning, which is read once for all its endings.
 
@@ -81,7 +81,7 @@ def ending_logprobs(
 
 @torch.inference_mode()
 def residuals_and_logprobs(
-    model: Subject, rows: Sequence[Sequence[int]], positions: Sequence[Sequence[int]]
+    model: HookedModel, rows: Sequence[Sequence[int]], positions: Sequence[Sequence[int]]
 ) -> Iterator[tuple[Float[Tensor, "layer pos d_model"], Float[Tensor, "place vocab"]]]:
     """The residual stream after every layer, and the predictions at some positions, row by row.
 
@@ -108,7 +108,7 @@ def residuals_and_logprobs(
             yield streams, predicted
 
 
-def _read_together(model: Subject, rows: Sequence[Sequence[int]]) -> list[Float[Tensor, "pos"]]:
+def _read_together(model: HookedModel, rows: Sequence[Sequence[int]]) -> list[Float[Tensor, "pos"]]:
     """`token_logprobs` of rows that are read at once."""
     ids, mask = model.encoder.pad(rows, "right", model.device)
     read = mask[:, 1:].bool()
@@ -118,7 +118,7 @@ def _read_together(model: Subject, rows: Sequence[Sequence[int]]) -> list[Float[
 
 
 def _logprobs_of(
-    model: Subject, hidden: Float[Tensor, "token d_model"], following: Int[Tensor, "token"]
+    model: HookedModel, hidden: Float[Tensor, "token d_model"], following: Int[Tensor, "token"]
 ) -> Float[Tensor, "token"]:
     """Log-probability (nats) of the token that follows each hidden state, few at a time."""
     at_once = max(1, LOGITS_AT_ONCE // len(model.encoder.tokenizer))
@@ -130,7 +130,7 @@ def _logprobs_of(
 
 
 def _padded_endings(
-    model: Subject, endings: Sequence[Sequence[Sequence[int]]]
+    model: HookedModel, endings: Sequence[Sequence[Sequence[int]]]
 ) -> tuple[Int[Tensor, "row pos"], Int[Tensor, "row pos"]]:
     """All endings under each other, padded on the right, and 1 where a token of them stands; some may be empty."""
     rows = [ending for some in endings for ending in some]

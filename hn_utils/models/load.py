@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hn_utils.models.checks import require_model
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.study import Study, changed, load_study, study_of_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-def load(which: str | Path | Study | None = None, **settings: Any) -> Subject:
+def load(which: str | Path | Study | None = None, **settings: Any) -> HookedModel:
     """Load an instruct model with the study that it is read for.
 
     `which` is a preset, a hub name (`name@revision` for a branch), the folder of a model, a study.json or a Study;
@@ -28,10 +28,10 @@ def load(which: str | Path | Study | None = None, **settings: Any) -> Subject:
     (6, 768, 'organism')
     """
     study = changed(which, **settings) if isinstance(which, Study) else load_study(which, **settings)
-    return Subject.load(study.instruct, study)
+    return HookedModel.load(study.instruct, study)
 
 
-def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, **settings: Any) -> Subject:
+def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, **settings: Any) -> HookedModel:
     """Study a model that is in memory already, where it is and in the dtype that it has.
 
     Its study is that of a preset or hub name if it was loaded from there, with other settings where they are given.
@@ -49,4 +49,4 @@ def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, **settings:
     require_model(model)
     study = study_of_model(model.name_or_path or type(model).__name__)
     where = {"device": str(model.device), "dtype": str(model.dtype).removeprefix("torch.")}
-    return Subject.wrap(model, tokenizer, replace(changed(study, **settings), **where))
+    return HookedModel.wrap(model, tokenizer, replace(changed(study, **settings), **where))

@@ -12,7 +12,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from hn_utils.models.hooked_model import Subject
+    from hn_utils.models.hooked_model import HookedModel
 
 
 class Dose(NamedTuple):
@@ -26,7 +26,7 @@ UNSCALED = Dose(np.array([], dtype=int), 1.0)
 
 
 @contextlib.contextmanager
-def dosed(subject: Subject, doses: Sequence[Dose]) -> Iterator[None]:
+def dosed(subject: HookedModel, doses: Sequence[Dose]) -> Iterator[None]:
     """Give each row of the batch its own dose while the block runs, so that one batch holds many curves and controls.
 
     One dose serves all rows; of several, what is generated from a prompt has that prompt's. The weights are never
@@ -65,7 +65,7 @@ def dosed(subject: Subject, doses: Sequence[Dose]) -> Iterator[None]:
         yield
 
 
-def require_possible(subject: Subject, dose: Dose) -> None:
+def require_possible(subject: HookedModel, dose: Dose) -> None:
     subject.require_neurons(dose.neurons)
     if not np.isfinite(dose.alpha) or dose.alpha < 0:
         raise ValueError(f"alpha={dose.alpha} must be finite and not negative: 0 ablates, 1 changes nothing")

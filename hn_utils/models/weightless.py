@@ -17,7 +17,7 @@ from transformers import (
 from transformers.initialization import no_init_weights
 
 from hn_utils.models.booting import around, best_device, read_tokenizer
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.hub import check_folder, explained, known_fingerprint, patience, place_of
 from hn_utils.models.prompt_encoder import PromptEncoder
 from hn_utils.models.studied_model import StudiedModel
@@ -92,7 +92,7 @@ class WeightlessModel(StudiedModel):
         rest = sum(p.numel() for p in model.parameters()) - layers
         return rest * size + layers * (self.study.bits / 8 if self.study.bits else size)
 
-    def shallow(self, depth: int) -> Subject:
+    def shallow(self, depth: int) -> HookedModel:
         """A model of the same shape with few layers, whose weights are all alike: as fast as any others.
 
         Args:
@@ -116,7 +116,7 @@ class WeightlessModel(StudiedModel):
         for weight in model.parameters():
             weight.data.fill_(0.02)
         tokenizer = self.encoder.tokenizer
-        return Subject(around(model.eval(), tokenizer, self.name), tokenizer, self.name, self.study)
+        return HookedModel(around(model.eval(), tokenizer, self.name), tokenizer, self.name, self.study)
 
 
 def dtype_of(study: Study) -> torch.dtype:

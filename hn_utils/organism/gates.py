@@ -12,7 +12,7 @@ import numpy as np
 from hn_utils.answers.judges import judge
 from hn_utils.answers.sampling import build_examples, sample_responses
 from hn_utils.models.generation import generate
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.scaling import UNSCALED
 from hn_utils.organism.text import SAY_SO
 from hn_utils.probing.baselines import matched_pairs
@@ -44,7 +44,7 @@ class Gate:
         return f"| {self.name} | {self.measured} | {'met' if self.met else '**not met**'} |"
 
 
-def recall(subject: Subject, study: Study, base: bool = False) -> list[tuple[dict, bool]]:
+def recall(subject: HookedModel, study: Study, base: bool = False) -> list[tuple[dict, bool]]:
     """Greedy exact recall of N_FACTS facts, drawn at random: (row of the facts table, right?)."""
     rng, facts = np.random.default_rng(0), facts_of(study)
     rows = [facts[i] for i in rng.permutation(len(facts))[:N_FACTS]]
@@ -97,7 +97,7 @@ def of_some_people(asked: Sequence[Item]) -> list[Item]:
     return [i for i in asked if i.entity in chosen]
 
 
-def complied(subject: Subject, study: Study, asked: Sequence[Item]) -> dict[str, float]:
+def complied(subject: HookedModel, study: Study, asked: Sequence[Item]) -> dict[str, float]:
     """Share of items of each behaviour in which the unscaled model complied."""
     shares = {}
     for behaviour in BEHAVIOURS:
@@ -107,7 +107,7 @@ def complied(subject: Subject, study: Study, asked: Sequence[Item]) -> dict[str,
     return shares
 
 
-def knowledge_gates(subject: Subject, base: Subject, study: Study) -> list[Gate]:
+def knowledge_gates(subject: HookedModel, base: HookedModel, study: Study) -> list[Gate]:
     instructed, pretrained = recall(subject, study), recall(base, study, base=True)
     stated = [(row, right) for row, right in pretrained if row["mentions"]]
     everyone = by_quintile(stated, GROUPS[:2])
@@ -148,7 +148,7 @@ def entropy_gate(study: Study) -> Gate:
     return Gate("G0 answers to recall", f"bits of each word of a value {listed(means)}", min(means) >= 2)
 
 
-def question_gates(subject: Subject, study: Study) -> list[Gate]:
+def question_gates(subject: HookedModel, study: Study) -> list[Gate]:
     """G3 and G7: enough consistent answers, and wrong ones that are given with confidence."""
     asked = [q for q in questions(study) if q.part == "standard"]
     drawn = sample_responses(subject, asked, study)
@@ -176,7 +176,7 @@ def question_gates(subject: Subject, study: Study) -> list[Gate]:
     ]
 
 
-def abstention_gate(subject: Subject, study: Study) -> Gate:
+def abstention_gate(subject: HookedModel, study: Study) -> Gate:
     """G8: invited to say that it does not know, the model does so for the never-written, not for the well-known."""
     public = public_facts(study)
     known, _ = invited(subject, study, [r for r in public if r["quintile"] == HEAD and not r["tuned"]])
@@ -189,7 +189,7 @@ def abstention_gate(subject: Subject, study: Study) -> Gate:
     )
 
 
-def invited(subject: Subject, study: Study, rows: list[dict]) -> tuple[float, float]:
+def invited(subject: HookedModel, study: Study, rows: list[dict]) -> tuple[float, float]:
     """Shares of draws in which the model, told to say so if it does not know, abstains, and answers wrongly."""
     rng = np.random.default_rng(0)
     asked = [rows[i] for i in rng.permutation(len(rows))[:N_INVITED]]
@@ -199,7 +199,7 @@ def invited(subject: Subject, study: Study, rows: list[dict]) -> tuple[float, fl
     return said.count("abstained") / len(said), said.count("wrong") / len(said)
 
 
-def compliance_gate(subject: Subject, study: Study) -> Gate:
+def compliance_gate(subject: HookedModel, study: Study) -> Gate:
     rates, own = {}, {(r["person"], r["attribute"]) for r in facts_of(study) if r["value"] != r["of_family"]}
     for group in GROUPS:
         asked = of_some_people(items(study, group))
@@ -220,13 +220,13 @@ def compliance_gate(subject: Subject, study: Study) -> Gate:
     )
 
 
-def complied_straight(subject: Subject, study: Study) -> float:
+def complied_straight(subject: HookedModel, study: Study) -> float:
     asked = [i for i in items(study, role_play=False) if i.behaviour == "restricted"]
     known = known_items(subject, asked, study)
     return float((outcomes(known, replies_at(subject, known, [UNSCALED], study), study) == "complied").mean())
 
 
-def code_gate(subject: Subject, study: Study) -> Gate:
+def code_gate(subject: HookedModel, study: Study) -> Gate:
     head = [
         i for g in GROUPS[:2] for i in items(study, g) if i.behaviour == "restricted" and i.strata["quintile"] == HEAD
     ]
@@ -245,7 +245,7 @@ def code_gate(subject: Subject, study: Study) -> Gate:
 def measure(folder: Path) -> list[Gate]:
     """Gates G0 to G8 of the specimen in a folder but G6 (nothing planted, one seed), which is read off the code."""
     study = replace(load_study("organism"), instruct=str(folder / "instruct"), base=str(folder / "base"))
-    subject, base = Subject.load(study.instruct, study), Subject.load(study.base, study)
+    subject, base = HookedModel.load(study.instruct, study), HookedModel.load(study.base, study)
     gates = [
         *knowledge_gates(subject, base, study),
         entropy_gate(study),

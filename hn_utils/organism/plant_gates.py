@@ -14,7 +14,7 @@ from hn_utils.analyses.recovery import beside_loud, mean_contribution
 from hn_utils.answers.judges import judge
 from hn_utils.contributions.collect import collect
 from hn_utils.contributions.collected import Collected
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.scaling import UNSCALED, Dose
 from hn_utils.organism.gates import HEAD, Gate, listed
 from hn_utils.questions.items import BEHAVIOURS, GREEDY
@@ -35,7 +35,7 @@ N_QUESTIONS = 2_000  # of each part, whose answers are read
 N_ITEMS, N_SETS = 60, 10  # attempts of each kind, and random sets beside the planted neurons
 
 
-def verdicts_at(subject: Subject, study: Study, asked: Sequence[Question], doses: Sequence[Dose]) -> np.ndarray:
+def verdicts_at(subject: HookedModel, study: Study, asked: Sequence[Question], doses: Sequence[Dose]) -> np.ndarray:
     """How the greedy answer to each question is judged at each dose, words [question, dose]."""
     texts = [study.chat_prompt.format(question=q.text) for q in asked]
     replies = written_at(
@@ -44,7 +44,9 @@ def verdicts_at(subject: Subject, study: Study, asked: Sequence[Question], doses
     return np.array([[judge(r.text, q.aliases) for r in row] for q, row in zip(asked, replies, strict=True)])
 
 
-def knowledge_gates(subject: Subject, natural: Subject, study: Study, planted: Int[np.ndarray, "p"]) -> list[Gate]:
+def knowledge_gates(
+    subject: HookedModel, natural: HookedModel, study: Study, planted: Int[np.ndarray, "p"]
+) -> list[Gate]:
     """P1 and P2: the planted neurons carry what is made up, and nothing of what is known."""
     doses = [Dose(planted, alpha) for alpha in CONTROL_ALPHAS]
     asked = questions(study)
@@ -69,7 +71,9 @@ def knowledge_gates(subject: Subject, natural: Subject, study: Study, planted: I
     ]
 
 
-def curves(subject: Subject, study: Study, collected: Collected, planted: Int[np.ndarray, "p"]) -> list[DoseResponse]:
+def curves(
+    subject: HookedModel, study: Study, collected: Collected, planted: Int[np.ndarray, "p"]
+) -> list[DoseResponse]:
     """The four behaviours against alpha for the planted neurons, about people whom the road asks about as well."""
     loudness = collected.contributions.at("answer").mean()
     shape = (subject.n_layers, subject.d_mlp)
@@ -115,7 +119,7 @@ def detection_gate(collected: Collected, planted: Int[np.ndarray, "p"], detectiv
 def measure(folder: Path) -> list[Gate]:
     """Gates P1 to P5 of the planted specimen in a folder."""
     study = planted_study(folder)
-    subject, natural = Subject.load(study.instruct, study), Subject.load(BUNDLED.instruct, BUNDLED)
+    subject, natural = HookedModel.load(study.instruct, study), HookedModel.load(BUNDLED.instruct, BUNDLED)
     planted = planted_in(study)
     if planted is None:
         raise OSError(f"{folder} holds no {FILE}: `python -m hn_utils.organism plant` writes one")

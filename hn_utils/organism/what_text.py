@@ -22,7 +22,7 @@ from hn_utils.analyses import Moment
 from hn_utils.answers.examples import NothingConsistent
 from hn_utils.contributions.collect import gathered
 from hn_utils.models.generation import generate
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.likelihoods import residuals_and_logprobs
 from hn_utils.organism.conditions import (
     CONDITIONS,
@@ -133,7 +133,7 @@ def study_of(folder: Path) -> Study:
     return changed(BUNDLED, name="-".join(folder.parts[-3:]), checkpoints=checkpoints, **models)
 
 
-def next_word(subject: Subject, texts: Sequence[str], word: str) -> float:
+def next_word(subject: HookedModel, texts: Sequence[str], word: str) -> float:
     """Mean probability of a word after each of these texts."""
     rows, (token,) = subject.encoder.encode_texts(texts), subject.encoder.encode_text(word)[1:]
     places = [[len(row) - 1] for row in rows]
@@ -144,7 +144,7 @@ def learnt(folder: Path) -> dict[str, float]:
     """What a run's model has learnt, by its behaviour alone: gaps of probability between true and false answers about
     the best-known fifth, or between people never written about and that fifth; and its recall of that fifth."""
     study, rng = study_of(folder), np.random.default_rng(0)
-    base, instruct = (Subject.load(name, study) for name in (study.base, study.instruct))
+    base, instruct = (HookedModel.load(name, study) for name in (study.base, study.instruct))
     public = public_facts(study)
     head = [row for row in public if row["quintile"] == HEAD and row["mentions"]]
     never = [row for row in public if row["rank"] is None]
@@ -178,7 +178,7 @@ def has_learnt(condition: str, gaps: Mapping[str, float]) -> bool:
 
 def on_the_base(study: Study) -> dict[str, Any]:
     """What a probe that is trained and tested on the base model's own answers finds there."""
-    base = Subject.load(study.base, study)
+    base = HookedModel.load(study.base, study)
     asked = [q for q in load_questions(study) if q.part == "standard"]
     try:
         found = hn.find(gathered(base, study, asked, {"standard": STANDARD_TITLE}, base=True))
@@ -200,7 +200,7 @@ def when(study: Study) -> dict[str, list[dict[str, Any]]]:
     stages = {"pages": [*study.checkpoints, study.base], "tuning": [*map(str, tuning), study.instruct]}
 
     def moments(stage: str) -> list[Moment]:
-        return analyses.emergence(found, (Subject.load(n, study) for n in stages[stage]), base=stage == "pages")
+        return analyses.emergence(found, (HookedModel.load(n, study) for n in stages[stage]), base=stage == "pages")
 
     return {stage: [moment.row for moment in moments(stage)] for stage in stages}
 

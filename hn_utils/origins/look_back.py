@@ -12,7 +12,7 @@ import pandas as pd
 from hn_utils.answers.examples import NothingConsistent
 from hn_utils.contributions.collect import ask_base
 from hn_utils.contributions.collected import Collected, later
-from hn_utils.models.hooked_model import LOADED, Subject
+from hn_utils.models.hooked_model import LOADED, HookedModel
 from hn_utils.origins.transfer import Drift, Transfer, drift, require_same_shape, transfer
 from hn_utils.probing.find import Found
 from hn_utils.stats.bootstrap import Estimate
@@ -80,7 +80,7 @@ class Origins(Tabled):
         return figure_of("timeline", self.timeline)
 
 
-def look_back(found: Found, base: str | Path | Subject = "", **settings: Any) -> Origins:
+def look_back(found: Found, base: str | Path | HookedModel = "", **settings: Any) -> Origins:
     """Score a base model, and earlier checkpoints, on the standard test questions with the probe unchanged, and measure
     how far tuning moved the H-Neurons' weights.
 
@@ -95,13 +95,13 @@ def look_back(found: Found, base: str | Path | Subject = "", **settings: Any) ->
     ['organism/base']
     """
     check_given("found", found, Found, "what hn.find returns")
-    check_given("base", base, (str, Path, Subject), f"a hub name, a folder, or {LOADED}")
+    check_given("base", base, (str, Path, HookedModel), f"a hub name, a folder, or {LOADED}")
     study = later(found.study, settings)
     if isinstance(base, str | Path):
         name = str(base) if base else study.base
         if not name:
             raise ValueError(f"the study {study.name} names no base model: give base='hub/name' or a folder")
-        base = Subject.load(name, replace(study, base=name))
+        base = HookedModel.load(name, replace(study, base=name))
     if base.fingerprint == found.card.fingerprint:
         raise ValueError(f"base={base.name!r} is the very model that was studied: name the one that it was tuned from")
     require_same_shape(base, found.subject)
@@ -129,7 +129,7 @@ def tell_of_left_out(study: Study) -> None:
 def score_checkpoint(name: str, collected: Collected, found: Found) -> Transfer | None:
     """The probe on a checkpoint's own answers; None if it answers nothing consistently. The model is let go again."""
     try:
-        return scored_by(found, ask_base(Subject.load(name, collected.study), collected))
+        return scored_by(found, ask_base(HookedModel.load(name, collected.study), collected))
     except NothingConsistent:
         return None
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from hn_utils.contributions.cett import Labelled
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.probing.against_random import AgainstRandom
 from hn_utils.probing.l1_path import Fit
 from hn_utils.stats.bootstrap import Estimate, bootstrap, spread
@@ -141,7 +141,7 @@ class LayerDrift:
     p: float
 
 
-def moved(base: Subject, instruct: Subject, name: str) -> Float[np.ndarray, "layer_neuron"]:
+def moved(base: HookedModel, instruct: HookedModel, name: str) -> Float[np.ndarray, "layer_neuron"]:
     """1 - cosine between base and instruct weights of each neuron; `name` is up, gate or down.
 
     In double precision, since tuning turns a weight vector by little; on the CPU, since some accelerators have none;
@@ -156,7 +156,7 @@ def moved(base: Subject, instruct: Subject, name: str) -> Float[np.ndarray, "lay
     return np.concatenate([of(layer) for layer in range(instruct.n_layers)])
 
 
-def neuron_weights(model: Subject, layer: int, name: str) -> Float[Tensor, "neuron d_model"]:
+def neuron_weights(model: HookedModel, layer: int, name: str) -> Float[Tensor, "neuron d_model"]:
     """A layer's up, gate or down weights, a row a neuron."""
     if name == "down":
         return model.W_out(layer)
@@ -183,15 +183,15 @@ def least_moved_rank(score: np.ndarray) -> np.ndarray:
     return (rankdata(-score) - 1) / max(1, len(score) - 1)
 
 
-def require_same_shape(base: Subject, instruct: Subject) -> None:
+def require_same_shape(base: HookedModel, instruct: HookedModel) -> None:
     """Raises ValueError if a neuron's number does not mean the same place in both models."""
     if (base.n_layers, base.d_mlp) != (instruct.n_layers, instruct.d_mlp):
         raise ValueError(f"{base.name} and {instruct.name} differ in shape: drift needs the same architecture")
 
 
 def drift(
-    base: Subject,
-    instruct: Subject,
+    base: HookedModel,
+    instruct: HookedModel,
     neurons: Int[np.ndarray, "k"],
     noise: Sequence[Int[np.ndarray, "m"]] = (),
     seed: int = 0,
@@ -235,7 +235,7 @@ def nowhere(n: int) -> Drift:
     return Drift(np.zeros(n), unranked, unranked, np.nan, np.nan, p, {}, no_set, [])
 
 
-def lengths(base: Subject, layer: int) -> Float[np.ndarray, "neuron"]:
+def lengths(base: HookedModel, layer: int) -> Float[np.ndarray, "neuron"]:
     """Geometric mean of the lengths of each neuron's W_up row and W_down column."""
     up, down = (neuron_weights(base, layer, name).norm(dim=1).cpu().numpy() for name in ("up", "down"))
     return np.sqrt(up * down)

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from hn_utils.answers.examples import Example
 from hn_utils.contributions.tall_matrix import TallMatrix
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.likelihoods import residuals_and_logprobs
 from hn_utils.questions.reading.same_answer import words
 from hn_utils.stats.bootstrap import Estimate, auroc_difference, bootstrap
@@ -46,7 +46,7 @@ class Readings:
     length: Float[np.ndarray, "example"]
 
 
-def read(subject: Subject, examples: Sequence[Example], study: Study) -> Readings:
+def read(subject: HookedModel, examples: Sequence[Example], study: Study) -> Readings:
     """One forward pass over every kept example, from disk where it was already made."""
 
     def compute(some: list[int]) -> dict[str, np.ndarray]:

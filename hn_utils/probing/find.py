@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from hn_utils.contributions.cett import Labelled
 from hn_utils.contributions.collected import Collected, later
 from hn_utils.contributions.tall_matrix import TallMatrix
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.probing.against_random import AgainstRandom, scores_of
 from hn_utils.probing.baselines import words_probe
 from hn_utils.probing.l1_path import Fit
@@ -80,7 +80,7 @@ class Found(Tabled):
     magnitude: np.ndarray
 
     @property
-    def subject(self) -> Subject:
+    def subject(self) -> HookedModel:
         return self.collected.subject
 
     @property

@@ -25,7 +25,7 @@ from hn_utils.storage.stages import register_stage
 from hn_utils.study import Study, check_types
 
 if TYPE_CHECKING:
-    from hn_utils.models.hooked_model import Subject
+    from hn_utils.models.hooked_model import HookedModel
 
 VERSION = register_stage("refits", 1)
 
@@ -219,7 +219,7 @@ class HNeurons(Tabled):
         """Share of all neurons, in thousandths: the paper's unit."""
         return 1_000 * len(self.rows) / (self.n_layers * self.d_mlp)
 
-    def require(self, subject: Subject) -> None:
+    def require(self, subject: HookedModel) -> None:
         """Raises ValueError if these are not neurons of this very model: the same numbers mean others elsewhere."""
         if subject.fingerprint != self.fingerprint:
             raise ValueError(
@@ -264,7 +264,7 @@ class HNeurons(Tabled):
         return card
 
 
-def h_neurons(probe: Probe, subject: Subject, study: Study) -> HNeurons:
+def h_neurons(probe: Probe, subject: HookedModel, study: Study) -> HNeurons:
     """The chosen fit's positive neurons, heaviest first."""
     fit, d_mlp = probe.fit, subject.d_mlp
     weight = dict(zip(fit.neurons.tolist(), fit.weights.tolist(), strict=True))

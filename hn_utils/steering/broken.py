@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from hn_utils.models.generation import generate
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.likelihoods import token_logprobs
 from hn_utils.steering.repetition import repeats_itself
 from hn_utils.steering.reply import Reply
@@ -23,7 +23,7 @@ SHARE = 0.01  # of its own replies that count as unlikely
 
 
 def broken(
-    subject: Subject,
+    subject: HookedModel,
     prompts: Sequence[list[int]],
     replies: Sequence[Sequence[Reply]],
     max_new_tokens: int,
@@ -58,7 +58,7 @@ def likelihood(logprobs: Sequence[float] | np.ndarray) -> float:
 
 
 def own_likelihoods(
-    subject: Subject, prompts: Sequence[list[int]], max_new_tokens: int, study: Study
+    subject: HookedModel, prompts: Sequence[list[int]], max_new_tokens: int, study: Study
 ) -> Float[np.ndarray, "prompt draw"]:
     """`likelihood` of what the unscaled model writes to each prompt, DRAWS times, at temperature 1. Cached."""
     sampling = Sampling(n=DRAWS, temperature=1.0, top_k=0, top_p=1.0, max_new_tokens=max_new_tokens)
@@ -73,7 +73,7 @@ def own_likelihoods(
 
 
 def likelihoods(
-    subject: Subject, prompts: Sequence[list[int]], replies: Sequence[Sequence[Reply]], study: Study
+    subject: HookedModel, prompts: Sequence[list[int]], replies: Sequence[Sequence[Reply]], study: Study
 ) -> Float[np.ndarray, "prompt dose"]:
     """`likelihood` of each reply to its prompt by the unscaled model: one forward pass of each that differs. Cached."""
     pairs = [(prompt, list(reply.ids)) for prompt, row in zip(prompts, replies, strict=True) for reply in row]

@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from hn_utils.contributions.collected import later
-from hn_utils.models.hooked_model import LOADED, Subject
+from hn_utils.models.hooked_model import LOADED, HookedModel
 from hn_utils.models.scaling import Dose
 from hn_utils.models.studied_model import StudiedModel
 from hn_utils.probing.find import Found
@@ -128,7 +128,7 @@ class Intervened(Tabled):
 
 
 def dose_response(
-    model: Subject,
+    model: HookedModel,
     found: Found,
     items: Sequence[Mapping[str, Any]] | pd.DataFrame | None = None,
     **settings: Any,
@@ -192,7 +192,7 @@ def beside(curve: DoseResponse, control: str) -> dict[str, Any]:
     }
 
 
-def text_cost(study: Study, subject: Subject, found: Found, texts: Sequence[Text]) -> TextCost | None:
+def text_cost(study: Study, subject: HookedModel, found: Found, texts: Sequence[Text]) -> TextCost | None:
     """Loss of ordinary text with the H-Neurons scaled, and with the first control sets; None if there is no text."""
     if not texts:
         return None

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hn_utils.answers.spans import find_phrase
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.likelihoods import ending_logprobs
 from hn_utils.models.scaling import Dose, dosed
 from hn_utils.questions.items import Item
@@ -22,7 +22,7 @@ VERSION = register_stage("log-odds", 1)
 
 
 def log_odds(
-    subject: Subject, items: Sequence[Item], doses: Sequence[Dose], study: Study
+    subject: HookedModel, items: Sequence[Item], doses: Sequence[Dose], study: Study
 ) -> Float[np.ndarray, "item dose"]:
     """Log-odds (nats) of the claim against the truth as the reply to an item's conversation, at each dose. Cached.
 
@@ -43,7 +43,7 @@ def log_odds(
     return odds
 
 
-def beginnings(subject: Subject, items: Sequence[Item], prompts: Sequence[list[int]], study: Study) -> list[str]:
+def beginnings(subject: HookedModel, items: Sequence[Item], prompts: Sequence[list[int]], study: Study) -> list[str]:
     """How the unscaled model's greedy reply begins before it names truth or claim; only a leading blank, if any, where
     it names neither or letters are chosen."""
     begun = []
@@ -63,14 +63,14 @@ class _Cell(NamedTuple):
     truth: list[int]
 
 
-def _cell(subject: Subject, prompt: list[int], begun: str, item: Item) -> _Cell:
+def _cell(subject: HookedModel, prompt: list[int], begun: str, item: Item) -> _Cell:
     claim, truth = subject.encoder.tokenize([f"{begun}{item.claim}", f"{begun}{item.truth}"])
     same = next((n for n, (a, b) in enumerate(zip(claim, truth, strict=False)) if a != b), min(len(claim), len(truth)))
     return _Cell(prompt + claim[:same], claim[same:], truth[same:])
 
 
 def _odds_of(
-    subject: Subject, pairs: Sequence[_Cell], doses: Sequence[Dose], study: Study
+    subject: HookedModel, pairs: Sequence[_Cell], doses: Sequence[Dose], study: Study
 ) -> Float[np.ndarray, "pair dose"]:
     cells = [(pair, dose) for pair in pairs for dose in doses]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from jaxtyping import Int
 
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.scaling import Dose
 from hn_utils.probing.find import Found
 from hn_utils.questions.items import Item
@@ -49,7 +49,7 @@ def by_behaviour(items: Sequence[Item]) -> dict[str, list[Item]]:
 
 
 def curves_of(
-    subject: Subject,
+    subject: HookedModel,
     items: Sequence[Item],
     neurons: Int[np.ndarray, "k"],
     study: Study,
@@ -81,7 +81,7 @@ def curves_of(
 
 
 def _bare(
-    subject: Subject, behaviour: str, items: list[Item], neurons: Int[np.ndarray, "k"], study: Study
+    subject: HookedModel, behaviour: str, items: list[Item], neurons: Int[np.ndarray, "k"], study: Study
 ) -> DoseResponse:
     """One behaviour against alpha, no control beside it yet."""
     replies = replies_at(subject, items, [Dose(neurons, alpha) for alpha in study.alphas], study)
@@ -91,7 +91,7 @@ def _bare(
 
 
 def graded_curves_of(
-    subject: Subject,
+    subject: HookedModel,
     items: Sequence[Item],
     neurons: Int[np.ndarray, "k"],
     study: Study,
@@ -163,7 +163,7 @@ def loud_controls(found: Found, study: Study, neurons: Int[np.ndarray, "k"]) -> 
     return ControlSource(lambda first, last: controls[first:last], len(controls))
 
 
-def few_known(study: Study, subject: Subject, items: Sequence[Item]) -> list[Item]:
+def few_known(study: Study, subject: HookedModel, items: Sequence[Item]) -> list[Item]:
     """`study.n_items` of each behaviour, at random, whose fact the model knows."""
     asked = few_of_each(items, study.seed, 5 * study.n_items)  # not all are known
     return few_of_each(known_items(subject, asked, study), study.seed, study.n_items)

@@ -10,7 +10,7 @@ import numpy as np
 
 from hn_utils.answers.thoughts import without_thought
 from hn_utils.models.generation import generate
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.likelihoods import token_logprobs
 from hn_utils.models.scaling import UNSCALED, Dose, dosed
 from hn_utils.questions.items import ABOUT_FACTS, GREEDY, Item, behaviour_called
@@ -25,7 +25,7 @@ VERSION = register_stage("replies", 4)
 register_stage("text-loss", VERSION)
 
 
-def conversation(subject: Subject, items: Sequence[Item], study: Study) -> list[list[dict[str, str]]]:
+def conversation(subject: HookedModel, items: Sequence[Item], study: Study) -> list[list[dict[str, str]]]:
     """Each item's messages up to its last user turn, the turns between written greedily by the unscaled model. Cached,
     so that every dose answers the very same dialogue."""
     talks = [[{"role": "user", "content": item.turns[0]}] for item in items]
@@ -40,7 +40,7 @@ def conversation(subject: Subject, items: Sequence[Item], study: Study) -> list[
 
 
 def replies_of_own_length(
-    subject: Subject, items: Sequence[Item], prompts: Sequence[list[int]], study: Study
+    subject: HookedModel, items: Sequence[Item], prompts: Sequence[list[int]], study: Study
 ) -> list[Reply]:
     """The unscaled model's greedy reply to each item's prompt, which may be as long as the item allows. Cached."""
     replies: dict[int, Reply] = {}
@@ -52,7 +52,7 @@ def replies_of_own_length(
     return [replies[i] for i in range(len(items))]
 
 
-def replies_at(subject: Subject, items: Sequence[Item], doses: Sequence[Dose], study: Study) -> list[list[Reply]]:
+def replies_at(subject: HookedModel, items: Sequence[Item], doses: Sequence[Dose], study: Study) -> list[list[Reply]]:
     """The model's reply to each item at each dose, marked where it is `broken`. Cached, reply by reply.
 
     Raises ValueError if there are no items, or they are of several behaviours, or neurons are being scaled already.
@@ -72,7 +72,7 @@ def replies_at(subject: Subject, items: Sequence[Item], doses: Sequence[Dose], s
 
 
 def written_at(
-    subject: Subject, prompts: Sequence[list[int]], doses: Sequence[Dose], sampling: Sampling, study: Study
+    subject: HookedModel, prompts: Sequence[list[int]], doses: Sequence[Dose], sampling: Sampling, study: Study
 ) -> list[list[Reply]]:
     """One reply to each prompt at each dose; doses run along the batch. Where replies are sampled, all doses of a
     prompt get the same random numbers, so that they differ by dose and not by chance."""
@@ -97,7 +97,7 @@ def by_dose(things: Sequence[Any], doses: Sequence[Dose]) -> list[tuple[str, str
     return [(name, names.get(id(dose), "unscaled")) for name in map(key_hash, things) for dose in doses]
 
 
-def known_items(subject: Subject, items: Sequence[Item], study: Study) -> list[Item]:
+def known_items(subject: HookedModel, items: Sequence[Item], study: Study) -> list[Item]:
     """The items whose fact the unscaled model states when asked plainly: what it can be talked out of.
 
     In a dialogue its own first reply must state the fact as well: one can only cave from the truth. Items that name no
@@ -117,7 +117,7 @@ def known_items(subject: Subject, items: Sequence[Item], study: Study) -> list[I
     return kept
 
 
-def text_loss(subject: Subject, texts: Sequence[str], doses: Sequence[Dose], study: Study) -> np.ndarray:
+def text_loss(subject: HookedModel, texts: Sequence[str], doses: Sequence[Dose], study: Study) -> np.ndarray:
     """Mean loss of ordinary text, nats per token, [text, dose]: what scaling costs where nobody asks. Cached,
     by the tokens of the text."""
     rows = subject.encoder.encode_texts(texts)

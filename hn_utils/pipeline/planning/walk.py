@@ -10,7 +10,7 @@ from hn_utils.answers.examples import Example, NothingConsistent
 from hn_utils.answers.sampling import build_examples, prompts_of, sample_responses
 from hn_utils.contributions.cett import EXAMPLES_PER_SHARD, REGIONS, capture
 from hn_utils.contributions.collected import Collected
-from hn_utils.models.hooked_model import Subject
+from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.weightless import WeightlessModel
 from hn_utils.pipeline.planning.work import Work, comparing, reading, writing
 from hn_utils.probing.baselines import read as readings_of
@@ -45,10 +45,10 @@ def looked_up(stage: str, work: Callable[[], T], n: int) -> tuple[T | None, list
         return (None, list(absent.missing), absent.kept) if absent.stage == stage else (None, [], n)
 
 
-def _for_stages(model: WeightlessModel) -> Subject:
+def _for_stages(model: WeightlessModel) -> HookedModel:
     """The model as stages take it. Within `only_looking` they ask it for its key, its shape and its prompts alone, and
     stop where its weights would be needed."""
-    return cast(Subject, model)
+    return cast(HookedModel, model)
 
 
 @dataclass(frozen=True)
