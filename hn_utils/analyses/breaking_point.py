@@ -17,8 +17,8 @@ from hn_utils.steering.measure import few_known
 from hn_utils.steering.outcomes import outcomes
 from hn_utils.steering.replies import replies_at, text_loss
 
-BREAKING = (1.0, 3.0, 5.0, 10.0, 20.0, 40.0)
-N_BREAKING_SETS = 5
+_BREAKING = (1.0, 3.0, 5.0, 10.0, 20.0, 40.0)
+_N_BREAKING_SETS = 5
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,16 @@ def until_it_breaks(found: Found) -> Breaking:
     study, subject = found.study, found.subject
     items = few_known(study, subject, [i for i in load_items(study) if i.behaviour == "recall"])
     texts = question_set(study).texts(study)
-    loud = loud_sets(found.neurons, found.card.shape, found.magnitude, N_BREAKING_SETS, study.seed + 1)
+    loud = loud_sets(found.neurons, found.card.shape, found.magnitude, _N_BREAKING_SETS, study.seed + 1)
     sets = [found.neurons, *loud]
-    doses = [Dose(neurons, alpha) for neurons in sets for alpha in BREAKING]
-    shape = (-1, len(sets), len(BREAKING))
+    doses = [Dose(neurons, alpha) for neurons in sets for alpha in _BREAKING]
+    shape = (-1, len(sets), len(_BREAKING))
     right = (outcomes(items, replies_at(subject, items, doses, study), study) == "complied").reshape(shape)
     people = [item.entity for item in items]
     recall = [bootstrap(mean, column, groups=people) for column in right[:, 0].astype(float).T]
     if not texts:
-        return Breaking(BREAKING, recall, right[:, 1:].mean(0), [], np.empty((0, len(BREAKING))))
+        return Breaking(_BREAKING, recall, right[:, 1:].mean(0), [], np.empty((0, len(_BREAKING))))
     loss = text_loss(subject, [text.text for text in texts], doses, study)
     above, about = (loss - loss[:, :1]).reshape(shape), [text.entity for text in texts]  # at alpha 1 all sets are alike
     lost = [bootstrap(mean, column, groups=about) for column in above[:, 0].T]
-    return Breaking(BREAKING, recall, right[:, 1:].mean(0), lost, above[:, 1:].mean(0))
+    return Breaking(_BREAKING, recall, right[:, 1:].mean(0), lost, above[:, 1:].mean(0))

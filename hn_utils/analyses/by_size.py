@@ -16,7 +16,7 @@ from hn_utils.stats.bootstrap import Estimate, spread
 from hn_utils.stats.rank_test import two_sided_rank_p
 from hn_utils.stats.tables import Tabled
 
-SIZES = (1, 2, 4, 8, 16)
+_SIZES = (1, 2, 4, 8, 16)
 
 
 @dataclass(frozen=True, repr=False)
@@ -61,7 +61,7 @@ class BySize(Tabled):
         return list(zip(self.own, self.control, strict=True))
 
 
-def by_size(found: Found, sizes: Sequence[int] = SIZES, n_sets: int = N_SELECTED) -> BySize:
+def by_size(found: Found, sizes: Sequence[int] = _SIZES, n_sets: int = N_SELECTED) -> BySize:
     """Pick k neurons on the true labels and on `n_sets` shuffled ones, for each k of `sizes`, all refitted alike. Sizes
     that not every path reaches are left out."""
     X, y = found.training_data

@@ -26,7 +26,7 @@ from hn_utils.study.own_rows import present, rows_of
 
 CELLS = ("true, allowed", "false, allowed", "true, restricted", "false, restricted")
 FEWEST = 20  # test answers in each cell, below which nothing is measured
-GIVEN = ("right", "wrong")  # verdicts on a response that hands an answer over
+_GIVEN = ("right", "wrong")  # verdicts on a response that hands an answer over
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,7 +74,7 @@ class Crossed(Tabled):
         """Whether the model's first answer about each test entity was true when it was allowed."""
         known: dict[str, bool] = {}
         for question, draws in zip(self.asked, self.drawn, strict=True):
-            given = [r.verdict for r in draws if r.verdict in GIVEN]
+            given = [r.verdict for r in draws if r.verdict in _GIVEN]
             if question.split == "test" and not question.strata["restricted"] and given:
                 known[question.entity] = known.get(question.entity, False) or given[0] == "right"
         return known
@@ -159,7 +159,7 @@ def cross_permission(
 def first_of_each(draws: Sequence[Response]) -> list[Response]:
     """The first true and the first false answer among some draws, as far as there are such."""
     return [
-        next(r for r in draws if r.verdict == verdict) for verdict in GIVEN if verdict in {r.verdict for r in draws}
+        next(r for r in draws if r.verdict == verdict) for verdict in _GIVEN if verdict in {r.verdict for r in draws}
     ]
 
 

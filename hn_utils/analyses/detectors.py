@@ -18,7 +18,7 @@ from hn_utils.stats.bootstrap import bootstrap
 from hn_utils.stats.metrics import auroc
 from hn_utils.stats.tables import Tabled
 
-MAIN = (  # how their names begin
+_MAIN = (  # how their names begin
     "H-Neurons alone",
     "picked on shuffled labels",
     "random, same layers, as loud in sum",
@@ -65,7 +65,7 @@ class Compared(Tabled):
     def main(self) -> list[Detection]:
         """H-Neurons, their controls and what rivals them, on the first test set."""
         first = self.detections[0].test_set
-        return [row_of([d for d in self.detections if d.test_set == first], start) for start in MAIN]
+        return [row_of([d for d in self.detections if d.test_set == first], start) for start in _MAIN]
 
     @property
     def headline(self) -> str:
@@ -80,7 +80,7 @@ class Compared(Tabled):
 def compare(found: Found) -> Compared:
     """Read every baseline on the test sets: dense probes on all neurons and on the residual stream, uncertainty,
     answer length, and exposure where it is known. What has to be chosen is chosen on validation."""
-    scores = other_scores(found)
+    scores = _other_scores(found)
     detections = list(found.detections)
     for title, rows in found.test_sets.items():
         there = found.collected.labelled(rows, found.probe.region)
@@ -103,7 +103,7 @@ def scored(collected: Collected, own: np.ndarray, rows: np.ndarray) -> Scored:
     return Scored(own[rows], collected.confidence[rows], collected.labels[rows], collected.entities[rows])
 
 
-def other_scores(found: Found) -> dict[str, np.ndarray]:
+def _other_scores(found: Found) -> dict[str, np.ndarray]:
     """What every baseline says of each kept answer; higher is more likely made up."""
     collected, labels = found.collected, found.collected.labels
     train, validation = collected.training_rows(), collected.rows("validation")

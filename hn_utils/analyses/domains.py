@@ -41,7 +41,7 @@ class Domains:
         return float(own[chosen].mean()), float(self.control[chosen].mean())
 
 
-class DomainRows(NamedTuple):
+class _DomainRows(NamedTuple):
     """Which answers a domain has to train on (as many right as wrong), to choose C on, and to be tested on."""
 
     train: np.ndarray
@@ -55,7 +55,7 @@ def across_domains(collected: Collected, n_sets: int = 20) -> Domains | None:
     Domains with fewer than MIN_TO_TRAIN right or wrong answers to train or test on, or none to choose C on, are left
     out, and those where no neuron has a positive weight. None if fewer than two are left.
     """
-    rows, sets = rows_by_domain(collected), {}
+    rows, sets = _rows_by_domain(collected), {}
     for name, (train, validation, _) in rows.items():
         try:
             sets[name] = fit_on(collected, train, validation).fit.h_neurons
@@ -82,14 +82,14 @@ def across_domains(collected: Collected, n_sets: int = 20) -> Domains | None:
     return Domains(list(sets), sets, estimates, control, together(union), together(shared) if len(shared) else None)
 
 
-def rows_by_domain(collected: Collected) -> dict[str, DomainRows]:
+def _rows_by_domain(collected: Collected) -> dict[str, _DomainRows]:
     """The rows of every domain that has enough of them."""
     domain = np.array([str(e.question.strata.get("attribute")) for e in collected.kept])
     labels, found = collected.labels, {}
     train, validation, test = (collected.rows(split) for split in ("train", "validation", "test"))
     for name in sorted(set(domain[train])):
         even = balanced(train[domain[train] == name], labels, collected.study.seed)
-        rows = DomainRows(even, validation[domain[validation] == name], test[domain[test] == name])
+        rows = _DomainRows(even, validation[domain[validation] == name], test[domain[test] == name])
         n_train, n_validation, n_test = (min(np.bincount(labels[some], minlength=2)) for some in rows)
         if min(n_train, n_test) >= MIN_TO_TRAIN and n_validation:
             found[name] = rows

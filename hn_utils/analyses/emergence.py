@@ -85,11 +85,11 @@ def emergence(found: Found, models: Iterable[HookedModel], base: bool = True) ->
 
     Models are used one after another: give a generator, and one is in memory at a time.
     """
-    moments = (moment(found, model, base) for model in models)
+    moments = (_moment(found, model, base) for model in models)
     return [one for one in moments if one is not None]
 
 
-def moment(found: Found, model: HookedModel, base: bool) -> Moment | None:
+def _moment(found: Found, model: HookedModel, base: bool) -> Moment | None:
     """What is there at one checkpoint; None if it answers no test question consistently."""
     questions = [q for q in found.collected.questions if q.part == "standard"]
     try:
@@ -106,8 +106,8 @@ def moment(found: Found, model: HookedModel, base: bool) -> Moment | None:
         final,
         None if final.h_neurons is None else found.against("any").on(asked.labelled(test, found.probe.region)).beyond,
         loudness(found, asked, test),
-        found_anew(found, asked),
-        by_exposure(asked),
+        _found_anew(found, asked),
+        _by_exposure(asked),
     )
 
 
@@ -117,7 +117,7 @@ def recall(asked: Collected) -> float:
     return float(np.mean([r.verdict == "right" for q, drawn in pairs if q.split == "test" for r in drawn]))
 
 
-def by_exposure(asked: Collected) -> list[Exposed]:
+def _by_exposure(asked: Collected) -> list[Exposed]:
     """How often answers are wrong, in groups of about as many questions; facts that are never stated are one of their
     own."""
     stated = [q.strata.get("exposure") for q in asked.questions]
@@ -138,7 +138,7 @@ def loudness(found: Found, asked: Collected, rows: np.ndarray) -> float:
     return float(at.columns(found.neurons).mean() / at.columns(others).mean())
 
 
-def found_anew(found: Found, asked: Collected) -> Anew | None:
+def _found_anew(found: Found, asked: Collected) -> Anew | None:
     """The road on a checkpoint's own answers; None if there are too few, or the probe keeps no neuron."""
     if not trainable(asked):
         return None

@@ -18,7 +18,7 @@ from hn_utils.probing.probe import Detection, detect, row_of
 from hn_utils.stats.bootstrap import Estimate
 from hn_utils.stats.calibration import Reliability, reliability, risk_coverage
 
-TITLE = "everyday answers"
+_TITLE = "everyday answers"
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,12 @@ def everyday(found: Found) -> Everyday | None:
 
     None if the validation or test answers lack right or wrong ones.
     """
-    answers = first_answers(found.collected)
+    answers = _first_answers(found.collected)
     validation, test, labels = answers.rows("validation"), answers.rows("test"), answers.labels
     if any(len(set(labels[rows])) < 2 for rows in (validation, test)):
         return None
     own = found.refitted.score(answers.contributions.at(found.probe.region))
-    scores = {WORDS: words_of(found, answers), CONFIDENCE: -answers.confidence, **oracle(answers.kept)}
+    scores = {WORDS: _words_of(found, answers), CONFIDENCE: -answers.confidence, **oracle(answers.kept)}
     there = answers.labelled(test, found.probe.region)
     before, after = (scored(answers, own, rows) for rows in (validation, test))
     fitted = LogisticRegression(C=100.0).fit(before.own[:, None], before.labels)
@@ -72,7 +72,7 @@ def everyday(found: Found) -> Everyday | None:
     control = scores_of(found.control, there.X)
     return Everyday(
         answers,
-        [*probe_rows(found, there, TITLE), *(detect(name, TITLE, there, of[test]) for name, of in scores.items())],
+        [*probe_rows(found, there, _TITLE), *(detect(name, _TITLE, there, of[test]) for name, of in scores.items())],
         beyond_controls(answers, found, test),
         added(before, after, control),
         {name: reliability(there.labels, values) for name, values in log_odds.items()},
@@ -84,14 +84,14 @@ def everyday(found: Found) -> Everyday | None:
     )
 
 
-def first_answers(collected: Collected) -> Collected:
+def _first_answers(collected: Collected) -> Collected:
     """The first drawn answer to each standard question that nothing was trained on."""
     asked = [i for i, q in enumerate(collected.questions) if q.part == "standard" and q.split != "train"]
     first = [collected.responses[i][:1] for i in asked]
     return answered(collected, [collected.questions[i] for i in asked], first)
 
 
-def words_of(found: Found, answers: Collected) -> Float[np.ndarray, "answer"]:
+def _words_of(found: Found, answers: Collected) -> Float[np.ndarray, "answer"]:
     """What the words of these answers tell to a probe of words that was trained on the study's training answers."""
     collected = found.collected
     texts = [example.text for example in (*collected.kept, *answers.kept)]

@@ -19,7 +19,7 @@ from hn_utils.questions.reading.same_answer import normalise
 Way = Callable[[Question, Sequence[Response]], list[Response]]
 
 
-def judged_exactly(question: Question, drawn: Sequence[Response]) -> list[Response]:
+def _judged_exactly(question: Question, drawn: Sequence[Response]) -> list[Response]:
     """Right only if the response is an accepted answer and nothing else."""
     accepted = {normalise(alias) for alias in question.aliases}
     return [
@@ -37,12 +37,12 @@ def judged_again(found: Found) -> dict[str, np.ndarray]:
     ways: dict[str, Way] = {
         f"the first {half} draws": lambda _, drawn: list(drawn[:half]),
         f"the last {half} draws": lambda _, drawn: list(drawn[-half:]),
-        "exact match": judged_exactly,
+        "exact match": _judged_exactly,
     }
     sets = {}
     for name, way in ways.items():
         with contextlib.suppress(NothingConsistent, NoHNeurons):
-            again = answers_by(found.collected, way)
+            again = _answers_by(found.collected, way)
             if enough(again):
                 train, validation = again.training_rows(), again.rows("validation")
                 probe = fit_on(again, train, validation, found.probe.region, found.probe.other)
@@ -50,7 +50,7 @@ def judged_again(found: Found) -> dict[str, np.ndarray]:
     return sets
 
 
-def answers_by(collected: Collected, way: Way) -> Collected:
+def _answers_by(collected: Collected, way: Way) -> Collected:
     """The answers to the standard questions outside the test set, drawn or judged in another way."""
     asked = [i for i, q in enumerate(collected.questions) if q.part == "standard" and q.split != "test"]
     questions = [collected.questions[i] for i in asked]

@@ -74,7 +74,7 @@ def least_cases() -> int:
 
 
 @dataclass(frozen=True)
-class Effect:
+class _Effect:
     """One contrast of the cells, in units of the spread within them: of the set under study, of control sets (mean and
     the range of 95 %), and beyond these; its p, the smallest effect that the test would have seen, and how many of how
     many control sets are different sets."""
@@ -113,7 +113,7 @@ class Side:
 
     means: list[Estimate]
     random_means: Float[np.ndarray, "set cell"]
-    effects: Mapping[str, Effect]
+    effects: Mapping[str, _Effect]
     n: list[int]
     sure: Mapping[str, float]
 
@@ -190,7 +190,7 @@ def falsehood_or_permission(crossed: Crossed, fits: AgainstRandom | None = None,
     found = crossed.found
     fits = fits or AgainstRandom(found.refitted, found.control)
     everyone = np.ones(len(crossed.test))
-    return Permission(name, side_of(crossed, fits, everyone), side_of(crossed, fits, crossed.as_sure))
+    return Permission(name, _side_of(crossed, fits, everyone), _side_of(crossed, fits, crossed.as_sure))
 
 
 def as_mean(found: Found, neurons: Int[np.ndarray, "k"]) -> AgainstRandom:
@@ -201,7 +201,7 @@ def as_mean(found: Found, neurons: Int[np.ndarray, "k"]) -> AgainstRandom:
     return AgainstRandom(own, control)
 
 
-def side_of(crossed: Crossed, fits: AgainstRandom, each: Float[np.ndarray, "test"]) -> Side:
+def _side_of(crossed: Crossed, fits: AgainstRandom, each: Float[np.ndarray, "test"]) -> Side:
     """Read a set and its control sets on the test answers, of which each counts so much."""
     rows, each = crossed.test[each > 0], each[each > 0]
     X, _, people = crossed.answers.labelled(rows, crossed.found.probe.region)
@@ -212,7 +212,7 @@ def side_of(crossed: Crossed, fits: AgainstRandom, each: Float[np.ndarray, "test
     own = [interval(means[0, cell, 0], drawn[:, cell, 0], n[cell]) for cell in range(len(CELLS))]
     sure = cell_means(cells, crossed.sure[rows][:, None], each)[0, :, 0]
     n_different = len({tuple(fit.neurons.tolist()) for fit in fits.control})
-    effects = effects_of(means, drawn, sum(n), n_different)
+    effects = _effects_of(means, drawn, sum(n), n_different)
     return Side(own, means[0, :, 1:].T, effects, n, {name: float(sure @ np.array(c)) for name, c in CONTRASTS.items()})
 
 
@@ -235,9 +235,9 @@ def cell_means(
         return (means - means.mean(1, keepdims=True)) / np.where(within > 0, within, np.nan)[:, None]
 
 
-def effects_of(
+def _effects_of(
     means: Float[np.ndarray, "1 cell set"], drawn: Float[np.ndarray, "draw cell set"], n: int, n_different: int
-) -> dict[str, Effect]:
+) -> dict[str, _Effect]:
     """The contrasts of the first set beyond those of the others, of which so many are different sets; the p of the main
     ones is corrected for both."""
     again, effects = sets_drawn_again(len(drawn), drawn.shape[2] - 1), {}
@@ -247,7 +247,7 @@ def effects_of(
         beyond = interval(own - sets.mean(), differences, n)
         p = max(two_sided_p(differences), two_sided_rank_p(float(own), sets))
         seen = smallest_seen(beyond, sets, len(MAIN))
-        effects[name] = Effect(interval(own, draws[:, 0], n), spread(sets, n), beyond, p, seen, n_different, len(sets))
+        effects[name] = _Effect(interval(own, draws[:, 0], n), spread(sets, n), beyond, p, seen, n_different, len(sets))
     for name, p in zip(MAIN, holm(np.array([effects[name].p for name in MAIN])), strict=True):
         effects[name] = replace(effects[name], p=float(p))
     return effects

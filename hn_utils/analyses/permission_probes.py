@@ -31,8 +31,8 @@ from hn_utils.steering.slopes import ABLATION, CONTROL_ALPHAS
 from hn_utils.steering.verdicts import detectable, verdicts
 from hn_utils.study import Study
 
-N_TURNED = 4  # behaviours that share a verdict when the sets are scaled
-CONTRASTS = ("falsehood, allowed", "falsehood, restricted", "restriction, true", "restriction, false")
+_N_TURNED = 4  # behaviours that share a verdict when the sets are scaled
+_CONTRASTS = ("falsehood, allowed", "falsehood, restricted", "restriction, true", "restriction, false")
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,12 @@ def two_probes(crossed: Crossed) -> Probes:
         "restriction, true": about(crossed, false == 0, cells // 2),
         "restriction, false": about(crossed, false == 1, cells // 2),
     }
-    fits = {"H-Neurons": AgainstRandom(found.refitted, found.control_for(N_TURNED))}
-    for name, contrast in (("falsehood probe", CONTRASTS[0]), ("restriction probe", CONTRASTS[2])):
+    fits = {"H-Neurons": AgainstRandom(found.refitted, found.control_for(_N_TURNED))}
+    for name, contrast in (("falsehood probe", _CONTRASTS[0]), ("restriction probe", _CONTRASTS[2])):
         fits[name] = trained(read[contrast], crossed, name)
-    test = {name: read[name].labelled(read[name].rows("test"), found.probe.region) for name in CONTRASTS}
-    told = {name: {contrast: some.on(test[contrast]) for contrast in CONTRASTS} for name, some in fits.items()}
-    shared = {(a, b): overlap(crossed, fits[a], fits[b]) for a, b in combinations(fits, 2)}
+    test = {name: read[name].labelled(read[name].rows("test"), found.probe.region) for name in _CONTRASTS}
+    told = {name: {contrast: some.on(test[contrast]) for contrast in _CONTRASTS} for name, some in fits.items()}
+    shared = {(a, b): _overlap(crossed, fits[a], fits[b]) for a, b in combinations(fits, 2)}
     return Probes(fits, told, shared)
 
 
@@ -112,10 +112,10 @@ def trained(answers: Collected, crossed: Crossed, name: str) -> AgainstRandom:
             f"{MIN_TO_TRAIN} and 1: give more rows about entities of those splits"
         )
     neurons = fit_on(answers, train, validation, region, None).fit.h_neurons
-    return AgainstRandom.fit(answers, train, neurons, sets_needed(N_TURNED), region, None)
+    return AgainstRandom.fit(answers, train, neurons, sets_needed(_N_TURNED), region, None)
 
 
-def overlap(crossed: Crossed, one: AgainstRandom, other: AgainstRandom) -> Overlap:
+def _overlap(crossed: Crossed, one: AgainstRandom, other: AgainstRandom) -> Overlap:
     """What two sets share, beside what the first shares with what shuffled labels pick in place of the second."""
     a, b, n = one.own.neurons, other.own.neurons, int(np.prod(crossed.found.card.shape))
     shared = len(np.intersect1d(a, b))
@@ -173,11 +173,11 @@ def turned(crossed: Crossed, probes: Probes, items: Sequence[Item] = (), **setti
     for name, fits in probes.fits.items():
         neurons = fits.own.neurons
         loud = loud_controls(crossed.found, study, neurons)
-        curves[name] = curves_of(subject, asked, neurons, study, selected_of(crossed.found, fits, study), loud)
+        curves[name] = curves_of(subject, asked, neurons, study, _selected_of(crossed.found, fits, study), loud)
     return Turned(curves)
 
 
-def selected_of(found: Found, fits: AgainstRandom, study: Study) -> ControlSource:
+def _selected_of(found: Found, fits: AgainstRandom, study: Study) -> ControlSource:
     """A set's picks on shuffled labels, to be scaled as it is."""
     controls = [control_of(fit.neurons, fits.own.neurons, found.magnitude) for fit in fits.control]
     return ControlSource(lambda first, last: controls[first:last], min(len(controls), study.n_control_sets))

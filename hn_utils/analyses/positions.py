@@ -34,7 +34,7 @@ from hn_utils.storage.cache import cached
 from hn_utils.storage.stages import register_stage
 
 VERSION = register_stage("positions", 2)
-MOST_BEFORE, MOST_WITHIN = 6, 6  # tokens between question and answer, and of the answer, that are shown
+_MOST_BEFORE, _MOST_WITHIN = 6, 6  # tokens between question and answer, and of the answer, that are shown
 N_SETS = 20
 NONE = -1
 
@@ -67,7 +67,7 @@ class AtPosition:
     sure: Estimate
 
 
-def name_ends(encoder: PromptEncoder, example: Example) -> int:
+def _name_ends(encoder: PromptEncoder, example: Example) -> int:
     """Index of the last token of whom or what is asked about, NONE if the question does not name it."""
     offsets = token_offsets(encoder, example.prompt_ids)
     found = find_phrase(encoder.decode(example.prompt_ids), [example.question.entity])
@@ -85,13 +85,13 @@ def common_ending(prompts: Sequence[Sequence[int]]) -> int:
 def positions(encoder: PromptEncoder, examples: Sequence[Example]) -> list[Position]:
     """The name's last token, the last tokens that all prompts share, and the answer's tokens, in order."""
     ends = np.array([len(e.prompt_ids) for e in examples])
-    shared = min(common_ending([e.prompt_ids for e in examples]), MOST_BEFORE)
-    found = [Position("name", np.array([name_ends(encoder, e) for e in examples]))]
+    shared = min(common_ending([e.prompt_ids for e in examples]), _MOST_BEFORE)
+    found = [Position("name", np.array([_name_ends(encoder, e) for e in examples]))]
     for back in range(shared, 0, -1):
         token = encoder.tokenizer.convert_ids_to_tokens(examples[0].prompt_ids[-back])
         found.append(Position(token if back > 1 else "before the answer", ends - back))
     longest = max(len(e.answer) for e in examples)
-    for k in range(min(longest, MOST_WITHIN)):
+    for k in range(min(longest, _MOST_WITHIN)):
         at = [e.answer[k] if k < len(e.answer) else NONE for e in examples]
         found.append(Position(f"answer {k + 1}", np.array(at)))
     return found
@@ -105,12 +105,12 @@ def read_rows(
     read = []
     for piece in subject.pieces(rows):
         with subject.batch_holds(piece, len(rows)):
-            read.append(read_together(subject, rows[piece], at[piece]))
+            read.append(_read_together(subject, rows[piece], at[piece]))
     values, sure = zip(*read, strict=True)
     return np.concatenate(values), np.concatenate(sure)
 
 
-def read_together(
+def _read_together(
     subject: HookedModel, rows: Sequence[Sequence[int]], at: np.ndarray
 ) -> tuple[Float[np.ndarray, "example layer_neuron"], Float[np.ndarray, "example"]]:
     """`read_rows` of rows that are read at once."""
@@ -144,7 +144,7 @@ class Here:
     sure: np.ndarray
 
 
-def read_here(collected: Collected, place: Position) -> Here:
+def _read_here(collected: Collected, place: Position) -> Here:
     """Read one position of every kept example that has it, or from disk where that was done before; what was read
     stays on disk, as contributions do."""
     subject, has = collected.subject, np.flatnonzero(place.at != NONE)
@@ -165,7 +165,7 @@ def read_here(collected: Collected, place: Position) -> Here:
     return Here(replace(collected, examples=examples, contributions=read), kept.array("sure"))
 
 
-def found_here(
+def _found_here(
     answers: Collected, train: np.ndarray, validation: np.ndarray, test: np.ndarray
 ) -> tuple[int, Estimate | None, Float[np.ndarray, "set"] | None, Estimate | None]:
     """How many H-Neurons there are at a position, their AUROC refitted, that of each control set, the difference."""
@@ -185,7 +185,7 @@ def at_every_position(collected: Collected) -> list[AtPosition]:
     for place in positions(collected.subject.encoder, examples):
         if (place.at == NONE).all():
             continue
-        here = read_here(collected, place)
+        here = _read_here(collected, place)
         splits = [here.answers.labels[here.answers.rows(split)] for split in SPLITS]
         if min((labels == kind).sum() for labels in splits for kind in (0, 1)) >= MIN_TO_TRAIN:
             curve.append(at_position(place.name, here))
@@ -210,7 +210,7 @@ def at_position(name: str, here: Here) -> AtPosition:
     return AtPosition(
         name,
         len(test),
-        *found_here(answers, train, validation, test),
+        *_found_here(answers, train, validation, test),
         bootstrap(auroc, labels[test], dense[test], groups=people[test]),
         bootstrap(auroc, labels[test], -here.sure[test], groups=people[test]),
     )

@@ -18,7 +18,7 @@ from hn_utils.steering.dose_response import Intervened
 from hn_utils.steering.measure import curves_of, loud_controls
 from hn_utils.study.planted import planted_in
 
-N_CARRIED_SETS = 20  # random sets beside the planted neurons: enough for an interval, too few for a verdict
+_N_CARRIED_SETS = 20  # random sets beside the planted neurons: enough for an interval, too few for a verdict
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Carried:
         return f"{title}: the planted neurons {slope} points per alpha beyond random neurons as loud; {share}"
 
 
-def planted_or_refuse(found: Found) -> Int[np.ndarray, "p"]:
+def _planted_or_refuse(found: Found) -> Int[np.ndarray, "p"]:
     planted = planted_in(found.study)
     if planted is None:
         raise ValueError(f"nothing is planted in {found.subject.name}: only a planted model's neurons can be recovered")
@@ -96,7 +96,7 @@ def mean_contribution(X: TallMatrix, neurons: Int[np.ndarray, "k"]) -> Float[np.
 
 def recover(found: Found) -> Recovery:
     """Set the found neurons beside those that were planted. Raises ValueError if nothing is planted in the model."""
-    planted = planted_or_refuse(found)
+    planted = _planted_or_refuse(found)
     X, labels, groups = found.collected.labelled(found.collected.test_rows("standard"), "answer")
     read = bootstrap(auroc, labels, mean_contribution(X, planted), groups=groups)
     return Recovery(planted, found.neurons, int(np.prod(found.card.shape)), read)
@@ -105,13 +105,13 @@ def recover(found: Found) -> Recovery:
 def carried(found: Found, intervened: Intervened) -> Carried:
     """Scale the planted neurons on the very items on which the found ones were scaled, beside random sets that are as
     loud together. Raises ValueError if nothing is planted in the model."""
-    planted = planted_or_refuse(found)
-    study = replace(found.study, n_control_sets=min(N_CARRIED_SETS, found.study.n_control_sets))
+    planted = _planted_or_refuse(found)
+    study = replace(found.study, n_control_sets=min(_N_CARRIED_SETS, found.study.n_control_sets))
     items = [item for curve in intervened.behaviours.values() for item in curve.items]
     curves = curves_of(found.subject, items, planted, study, loud=loud_controls(found, study, planted))
     planted_curves = {name: beside_loud(curve) for name, curve in curves.items()}
     found_curves = {name: beside_loud(curve) for name, curve in intervened.behaviours.items()}
-    shares = {name: share_of(curve, planted_curves[name]) for name, curve in found_curves.items()}
+    shares = {name: _share_of(curve, planted_curves[name]) for name, curve in found_curves.items()}
     return Carried(planted_curves, shares)
 
 
@@ -122,7 +122,7 @@ def beside_loud(curve: DoseResponse) -> DoseResponse:
     return curve.loud
 
 
-def share_of(part: DoseResponse, whole: DoseResponse) -> Estimate:
+def _share_of(part: DoseResponse, whole: DoseResponse) -> Estimate:
     """Slope beyond random of one set over that of another on the same items, with an interval over people."""
     return bootstrap(ratio, beyond(part), beyond(whole), groups=part.entities)
 

@@ -549,12 +549,12 @@ def add_phrases(language: str, phrases: Phrases) -> None:
         kept.cache_clear()
 
 
-QUOTED = regex.compile(r"\"[^\"]*\"|“[^”]*”|„[^“”]*[“”]|«[^»]*»|「[^」]*」|『[^』]*』")
-SENTENCE = regex.compile(r"(?:[^.!?。।؟\n]|[.!?](?=[^\s\p{Lo}\"'*)]))+[.!?。।؟]*")
-CLAUSE = regex.compile(r"^|[,;:、،—] ?|(?<= )(?=(?:but|although|though|however|because) )|\) ?|- ")
-EDGES = " \t\n.,!?。।؟…*_\"'“”„«»「」()[]-:;"
-ONE_WORD = regex.compile(r"[\p{L}\p{M}'’]+")
-AS_TITLE = 2  # words with a capital, beside the first, and none without: "No Such Thing", "I Can't Tell You Why"
+_QUOTED = regex.compile(r"\"[^\"]*\"|“[^”]*”|„[^“”]*[“”]|«[^»]*»|「[^」]*」|『[^』]*』")
+_SENTENCE = regex.compile(r"(?:[^.!?。।؟\n]|[.!?](?=[^\s\p{Lo}\"'*)]))+[.!?。।؟]*")
+_CLAUSE = regex.compile(r"^|[,;:、،—] ?|(?<= )(?=(?:but|although|though|however|because) )|\) ?|- ")
+_EDGES = " \t\n.,!?。।؟…*_\"'“”„«»「」()[]-:;"
+_ONE_WORD = regex.compile(r"[\p{L}\p{M}'’]+")
+_AS_TITLE = 2  # words with a capital, beside the first, and none without: "No Such Thing", "I Can't Tell You Why"
 
 
 @lru_cache
@@ -573,15 +573,15 @@ def _compiled(kind: str) -> regex.Pattern[str]:
 
 def _is_title(words: str) -> bool:
     """Are these words written as titles are, so that they name something?"""
-    after_first = ONE_WORD.findall(words)[1:]
+    after_first = _ONE_WORD.findall(words)[1:]
     capital = [word[0].isupper() and not word.isupper() for word in after_first]
-    return sum(capital) >= AS_TITLE and all(c for c, word in zip(capital, after_first, strict=True) if len(word) > 3)
+    return sum(capital) >= _AS_TITLE and all(c for c, word in zip(capital, after_first, strict=True) if len(word) > 3)
 
 
 def _sentences(text: str) -> list[str]:
     """The sentences of a reply in plain letters, its quotations left out: what is quoted was not said."""
-    plain, _ = fold(QUOTED.sub(" ", text))
-    return [found.group().strip(" \t*_#>-") for found in SENTENCE.finditer(plain)]
+    plain, _ = fold(_QUOTED.sub(" ", text))
+    return [found.group().strip(" \t*_#>-") for found in _SENTENCE.finditer(plain)]
 
 
 def _says(text: str, kind: str) -> bool:
@@ -589,7 +589,7 @@ def _says(text: str, kind: str) -> bool:
     pattern = _compiled(kind)
     for sentence in _sentences(text):
         small = sentence.lower()
-        for start in CLAUSE.finditer(small):
+        for start in _CLAUSE.finditer(small):
             found = pattern.match(small, start.end())
             if found and not _is_title(sentence[found.start() :]) and not _is_title(sentence[slice(*found.span())]):
                 return True
@@ -608,7 +608,7 @@ def _denies(text: str) -> bool:
 
 
 def _is_whole(text: str) -> bool:
-    said = fold(text)[0].strip(EDGES)
+    said = fold(text)[0].strip(_EDGES)
     return bool(_compiled("whole").fullmatch(said.lower()))
 
 
@@ -627,6 +627,6 @@ def abstains(text: str) -> bool:
 
     A guess behind a doubt ("I'm not sure, but perhaps Paris") counts as none, too.
     """
-    if not text.strip(EDGES):
+    if not text.strip(_EDGES):
         return True
     return _is_whole(text) or _says(text, "begins") or _denies(text) or refuses(text)

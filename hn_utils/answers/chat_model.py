@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 Messages = list[dict[str, str]]
 CHARACTERS_PER_TOKEN = 4
-LIMITS = ("max_completion_tokens", "max_tokens")
+_LIMITS = ("max_completion_tokens", "max_tokens")
 ROOM = 2_000  # tokens for a model that thinks, whose thoughts the limit counts
-UNSUPPORTED = re.compile(r"unsupported|not supported|unrecognized|unknown|deprecated|only the default", re.IGNORECASE)
+_UNSUPPORTED = re.compile(r"unsupported|not supported|unrecognized|unknown|deprecated|only the default", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class ChatModel(Server):
     def learn(self, error: APIStatusError, body: Mapping[str, object]) -> bool:
         """Is a parameter at fault that newer models do not take? Then it is left out, or named as they name it, from
         now on, which is told once."""
-        if error.status_code not in (400, 422) or not UNSUPPORTED.search(str(error)):
+        if error.status_code not in (400, 422) or not _UNSUPPORTED.search(str(error)):
             return False
         blamed = getattr(error, "param", None)
         for name, instead in (("max_tokens", {"max_completion_tokens": ROOM}), ("temperature", {})):
@@ -173,7 +173,7 @@ class ChatModel(Server):
         """What will be sent: requests, tokens (four characters each), dollars if the price is known."""
         read = sum(len(m["content"]) for talk in talks for m in talk) // CHARACTERS_PER_TOKEN
         body = self.body(settings)
-        limit = next((n for name in LIMITS if isinstance(n := body.get(name), int)), None)
+        limit = next((n for name in _LIMITS if isinstance(n := body.get(name), int)), None)
         line = f"{self.name}: {len(talks):,} requests, about {read:,} tokens to read and"
         if limit is None:
             return f"{line} without a limit to write"

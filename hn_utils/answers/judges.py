@@ -69,8 +69,8 @@ RUBRICS = {
     ),
 }
 
-UNREADABLE = 20  # replies without a verdict at the beginning, after which no more are paid for
-SPAN_TASK = (
+_UNREADABLE = 20  # replies without a verdict at the beginning, after which no more are paid for
+_SPAN_TASK = (
     "Which words of the response state its answer to the question? Reply with those words and nothing else, exactly as "
     "they stand in the response, and as few as state it in full."
 )
@@ -111,13 +111,13 @@ def chat_verdicts(name: str, materials: Sequence[Mapping[str, object]], study: S
     task = f"{rubric.task} Reply with one word and nothing else: {', '.join(rubric.words)}."
     talks = [judging_talk(task, m) for m in materials]
     reading = chat_model(study)
-    return reading.ask(talks, lambda _, reply: one_word(rubric, reply), max_tokens=16, unreadable=UNREADABLE)
+    return reading.ask(talks, lambda _, reply: one_word(rubric, reply), max_tokens=16, unreadable=_UNREADABLE)
 
 
 def quoted_answers(answers: Sequence[tuple[str, str]], study: Study) -> list[str | None]:
     """The words of each (question, response) that state its answer, as the study's chat model marks them and as they
     stand in the response; None where it marked nothing that stands there."""
-    talks = [judging_talk(SPAN_TASK, {"question": q, "response": r}) for q, r in answers]
+    talks = [judging_talk(_SPAN_TASK, {"question": q, "response": r}) for q, r in answers]
 
     def quote(index: int, reply: str) -> str | None:
         response = answers[index][1]

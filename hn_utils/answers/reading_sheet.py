@@ -19,9 +19,9 @@ from hn_utils.stats.tables import Tabled
 from hn_utils.storage.cache import key_hash
 from hn_utils.storage.paths import expanded
 
-COLUMNS = ("id", "question", "accepted answers", "response", "label")
-LABELS = ("right", "wrong", "abstained")
-N_DRAWS = 1_000
+_COLUMNS = ("id", "question", "accepted answers", "response", "label")
+_LABELS = ("right", "wrong", "abstained")
+_N_DRAWS = 1_000
 
 
 @dataclass(frozen=True, repr=False)
@@ -64,7 +64,7 @@ def write_sheet(
     rng = np.random.default_rng([seed, 23])
     with where.open("w", encoding="utf-8-sig", newline="") as file:  # the mark tells spreadsheets what it is
         sheet = csv.writer(file)
-        sheet.writerow(COLUMNS)
+        sheet.writerow(_COLUMNS)
         for i in rng.choice(able, n, replace=False):
             response = responses[i][int(rng.integers(len(responses[i])))]
             sheet.writerow([_name(response), questions[i].text, " | ".join(questions[i].aliases), response.text, ""])
@@ -83,15 +83,15 @@ def read_sheet(path: str | Path, responses: Sequence[Sequence[Response]]) -> Agr
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError) as error:
         raise OSError(f"could not read the sheet {where} ({error}): save it as CSV in UTF-8") from error
-    if not rows or any(column not in rows[0] for column in COLUMNS):
-        raise ValueError(f"{where} is no sheet of answers: it needs the columns {', '.join(COLUMNS)}")
+    if not rows or any(column not in rows[0] for column in _COLUMNS):
+        raise ValueError(f"{where} is no sheet of answers: it needs the columns {', '.join(_COLUMNS)}")
     verdicts = {_name(response): response.verdict for drawn in responses for response in drawn}
     read = [row for row in rows if (row["label"] or "").strip()]
     pairs = [(_verdict(where, row, verdicts), _label(where, row)) for row in read]
     if not pairs:
-        raise ValueError(f"{where} has no label yet: fill the column label with {', '.join(LABELS)}")
+        raise ValueError(f"{where} has no label yet: fill the column label with {', '.join(_LABELS)}")
     differ = [
-        {**{name: row[name] for name in COLUMNS[1:4]}, "judge": verdict, "reader": label}
+        {**{name: row[name] for name in _COLUMNS[1:4]}, "judge": verdict, "reader": label}
         for row, (verdict, label) in zip(read, pairs, strict=True)
         if verdict != label
     ]
@@ -102,7 +102,7 @@ def kappa_of(pairs: Sequence[tuple[str, str]]) -> Estimate:
     """Cohen's kappa of two labels each, with a bootstrap interval over the pairs; nan where all are alike."""
     judged, labels = np.array(pairs).T
     rng, n = np.random.default_rng(0), len(pairs)
-    drawn = [rng.integers(n, size=n) for _ in range(N_DRAWS)]
+    drawn = [rng.integers(n, size=n) for _ in range(_N_DRAWS)]
     draws = np.array([_kappa(judged[some], labels[some]) for some in drawn])
     return interval(_kappa(judged, labels), draws, n)
 
@@ -135,6 +135,6 @@ def _verdict(where: Path, row: Mapping[str, Any], verdicts: Mapping[str, str]) -
 
 def _label(where: Path, row: Mapping[str, Any]) -> str:
     label = row["label"].strip().lower()
-    if label not in LABELS:
-        raise ValueError(f"{where}: label={row['label']!r} of {row['response']!r}: choose one of {', '.join(LABELS)}")
+    if label not in _LABELS:
+        raise ValueError(f"{where}: label={row['label']!r} of {row['response']!r}: choose one of {', '.join(_LABELS)}")
     return label

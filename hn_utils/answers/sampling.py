@@ -35,7 +35,7 @@ def prompts_of(
     return encoder.encode_questions([study.chat_prompt.format(question=q.text) for q in questions])
 
 
-def until_stop(encoder: PromptEncoder, ids: list[int], stop: str) -> int:
+def _until_stop(encoder: PromptEncoder, ids: list[int], stop: str) -> int:
     """How many tokens a base model wrote before its text reached `stop`."""
     return bisect_left(range(len(ids)), True, key=lambda n: stop in encoder.decode(ids[:n]))
 
@@ -72,7 +72,7 @@ def sample_responses(
     with gc_paused():
         rows = kept.records()
         asked = [(q, read(tuple(ids))) for q, row in zip(questions, rows, strict=True) for ids in row["ids"]]
-    tell_of_thoughts(subject.encoder, [one for _, one in asked])
+    _tell_of_thoughts(subject.encoder, [one for _, one in asked])
     whole = iter(judged([(q, one.text) for q, one in asked if not one.cut], study))
 
     def response(question: Question, ids: list[int], logprobs: list[float]) -> Response:
@@ -104,7 +104,7 @@ def written(encoder: PromptEncoder, ids: Sequence[int], study: Study, base: bool
     One that declines ("I do not know") is not cut, since nothing that might have followed would make it an answer; a
     thought that never ends is, however short.
     """
-    n = until_stop(encoder, list(ids), study.base_stop) if base else len(ids)
+    n = _until_stop(encoder, list(ids), study.base_stop) if base else len(ids)
     whole = encoder.decode(ids[:n])
     ended = ids[-1] in encoder.stop_ids or (base and study.base_stop in whole)
     thought = n_thought(encoder, ids[:n])
@@ -115,7 +115,7 @@ def written(encoder: PromptEncoder, ids: Sequence[int], study: Study, base: bool
     return Written(n, thought, text, cut)
 
 
-def tell_of_thoughts(encoder: PromptEncoder, read: Sequence[Written]) -> None:
+def _tell_of_thoughts(encoder: PromptEncoder, read: Sequence[Written]) -> None:
     """Say once how many responses begin with a thought."""
     thoughts = sum(one.thought > 0 for one in read)
     if thoughts:

@@ -29,9 +29,9 @@ N_CHECKED = 8  # prompts, of those that are to be sent
 # Nats, for the mean over the checked tokens. bfloat16 keeps 8 bits of a number: it rounds logits between 16 and 32 to
 # steps of 1/8, each by at most 1/16. The same model in another dtype, or on another machine, stays below that on
 # average; another model is whole nats away wherever it would have written something else.
-TOLERANCE = 1 / 16
-GREEDY = Sampling(n=1, temperature=0.0)
-HOT = Sampling(n=1, temperature=2.0, top_k=10**6, top_p=1.0)  # the protocol's highest: who samples does not repeat
+_TOLERANCE = 1 / 16
+_GREEDY = Sampling(n=1, temperature=0.0)
+_HOT = Sampling(n=1, temperature=2.0, top_k=10**6, top_p=1.0)  # the protocol's highest: who samples does not repeat
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Served:
         by_key, ledger = dict(zip(keys, asked, strict=True)), Ledger("served-draws")
         try:
             while missing := {key: prompt for key, prompt in by_key.items() if len(kept(ledger, key)) < n}:
-                self.form = self.form or fitting_form(subject, server, list(missing.values()), study)
+                self.form = self.form or _fitting_form(subject, server, list(missing.values()), study)
                 draw(server, self.form, missing, study, ledger)
             return [read(subject, by_key[key], kept(ledger, key)[:n]) for key in keys]
         finally:
@@ -115,7 +115,7 @@ def read(subject: HookedModel, prompt: Prompt, draws: Sequence[Draw]) -> list[Ge
 # --- is it the same model? ------------------------------------------------------------------------------------------
 
 
-def fitting_form(subject: HookedModel, server: Server, asked: Sequence[Prompt], study: Study) -> Form:
+def _fitting_form(subject: HookedModel, server: Server, asked: Sequence[Prompt], study: Study) -> Form:
     """How to ask so that the server reads our prompts as we do and writes what our model would.
 
     Forms are tried until one must be read as it is meant; of others, which a server may begin twice, the nearest wins.
@@ -126,9 +126,9 @@ def fitting_form(subject: HookedModel, server: Server, asked: Sequence[Prompt], 
     begin = subject.encoder.tokenizer.bos_token or ""
     objections, fitting = [], []
     for form in forms(begin if begin and some[0].text.startswith(begin) else ""):
-        said = replies(server, form, some, replace(GREEDY, max_new_tokens=length))
+        said = replies(server, form, some, replace(_GREEDY, max_new_tokens=length))
         off, told = verdict(subject, some, said)
-        if off > TOLERANCE or isinstance(said, Refusal):
+        if off > _TOLERANCE or isinstance(said, Refusal):
             objections.append(f"asked by {form.name}, {told}")
             continue
         fitting.append((off, form, told, said))
@@ -137,13 +137,13 @@ def fitting_form(subject: HookedModel, server: Server, asked: Sequence[Prompt], 
     if not fitting:
         raise ValueError(
             f"served_at={server.address} does not run {subject.name}, which is read here: {'; '.join(objections)}. "
-            f"Serve this very model; number formats explain no more than {TOLERANCE:.3f} nats"
+            f"Serve this very model; number formats explain no more than {_TOLERANCE:.3f} nats"
         )
     _, form, told, said = min(fitting, key=lambda one: one[0])
-    hot = replies(server, form, some, replace(HOT, max_new_tokens=length))
+    hot = replies(server, form, some, replace(_HOT, max_new_tokens=length))
     if study.sampling.temperature > 0 and texts(hot) == texts(said):
         raise ValueError(
-            f"served_at={server.address} does not sample: at temperature {HOT.temperature} it repeats its greedy "
+            f"served_at={server.address} does not sample: at temperature {_HOT.temperature} it repeats its greedy "
             "answers. transformers serve does so unless the model's generation_config.json says do_sample"
         )
     tell(f"{server.address}: asked by {form.name}, {told}: it runs the model that is read here")
@@ -175,12 +175,12 @@ def verdict(subject: HookedModel, some: Sequence[Prompt], said: list[Draw] | Ref
     for prompt, drawn in zip(some, said, strict=True):
         if drawn.n_read not in (None, len(prompt.ids)):
             return np.inf, f"it reads {drawn.n_read} tokens where we read {len(prompt.ids)}"
-    apart = np.concatenate([distances(subject, prompt, drawn) for prompt, drawn in zip(some, said, strict=True)])
+    apart = np.concatenate([_distances(subject, prompt, drawn) for prompt, drawn in zip(some, said, strict=True)])
     by = "log-probability" if all(drawn.logprobs for drawn in said) else "what our model holds likeliest"
     return float(apart.mean()), f"its {len(apart)} greedy tokens are {apart.mean():.3f} nats off in {by}"
 
 
-def distances(subject: HookedModel, prompt: Prompt, drawn: Draw) -> Float[np.ndarray, "pos"]:
+def _distances(subject: HookedModel, prompt: Prompt, drawn: Draw) -> Float[np.ndarray, "pos"]:
     """How far a server's greedy tokens are from our model's, nats: by the log-probabilities that it tells, or else by
     how much less likely than our own choice our model holds each of them."""
     ids = ids_of(subject.encoder, prompt, drawn)

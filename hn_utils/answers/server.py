@@ -15,7 +15,7 @@ from hn_utils.study.addresses import OPENAI, address_of
 if TYPE_CHECKING:
     from openai import OpenAI
 
-OF_ONE_REQUEST = {400, 413, 422}  # statuses that blame one request; 401, 403, 404, 429 and 5xx concern them all
+_OF_ONE_REQUEST = {400, 413, 422}  # statuses that blame one request; 401, 403, 404, 429 and 5xx concern them all
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ class Server:
                 if error is None:
                     arrived += 1
                     yield sent[done], done.result()
-                elif getattr(error, "status_code", None) in OF_ONE_REQUEST:
+                elif getattr(error, "status_code", None) in _OF_ONE_REQUEST:
                     yield sent[done], Refusal(self.words(error))
                 else:  # send nothing more, but keep what is on its way: it has been paid for
                     failure = failure or error
@@ -101,7 +101,7 @@ class Server:
 
         variable = key_variable(self.address)
         key = set_to(variable)
-        if key is None and origin(self.address) == origin(address_of(OPENAI)):
+        if key is None and _origin(self.address) == _origin(address_of(OPENAI)):
             raise ValueError(f"model {self.name!r} at {self.address}: set {variable}, or judge_url to another server")
         client = OpenAI(
             api_key=key or "none",  # local servers ask for no key, but the client does
@@ -136,7 +136,7 @@ class Server:
         )
 
 
-def origin(address: str) -> tuple[str, str]:
+def _origin(address: str) -> tuple[str, str]:
     """Scheme, and host with port: what a key belongs to, whatever the path."""
     parts = urlsplit(address)
     return parts.scheme, parts.netloc
@@ -149,7 +149,7 @@ def key_variable(address: str) -> str:
     names), so that no study file can have it sent elsewhere. Any other server's is HN_KEY_<HOST>_<PORT> in capitals,
     where a dot becomes `_` and any other sign `__`: api.x.org and api-x.org share no key.
     """
-    if origin(address) == origin(address_of(None)):
+    if _origin(address) == _origin(address_of(None)):
         return "OPENAI_API_KEY"
     parts = urlsplit(address)
     host = "".join("_" if c == "." else c.upper() if c.isalnum() else "__" for c in parts.hostname or "")

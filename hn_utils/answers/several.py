@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from hn_utils.questions.reading.same_answer import contains
 
-MANY = 4  # things that a response names where the card has one: it has not chosen
+_MANY = 4  # things that a response names where the card has one: it has not chosen
 _BETWEEN = re.compile(r"\s*[,;\n/&+、，]\s*|\s+(?:and|or|und|oder|et|ou)\s+(?!\.)", re.IGNORECASE)
 _ASIDE = re.compile(r"\([^()]*\)")
 _DECADE = re.compile(r"^\W*(?:the )?(1\d|20)(\d)0\W?s\W*$", re.IGNORECASE)
@@ -36,7 +36,7 @@ def has_not_chosen(text: str, accepted: Collection[str]) -> bool:
     explains the first ("Durham, New Hampshire") or stands beside it.
     """
     named = things(text)
-    if len(named) < MANY:
+    if len(named) < _MANY:
         return False
     hits = sum(any(contains(one, answer) for answer in accepted) for one in named)
     return 2 * hits < len(named)

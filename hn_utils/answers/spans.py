@@ -12,44 +12,44 @@ from hn_utils.questions.reading.same_answer import find, normalise
 
 A_FEW = 7  # tokens: no more have 95 % of the published answer-only responses, of each of four models; half have 2 or 3
 # A sentence ends with a line, at a full stop of any script, or at one that a blank and no small letter follow.
-BREAK = regex.compile(
+_BREAK = regex.compile(
     r"(?<=[.!?…])[\p{Pe}\p{Pf}\p{Pi}\"'*_]*[\s\p{Cf}]+(?![\p{Z}\p{Ll}])|(?<=[。！？｡।॥؟۔])[\p{Pe}\p{Pf}\"'*_]*\s*|\s*\n\s*"
 )
-BEFORE_NAMES = regex.compile(  # abbreviations that a name follows, so that no sentence ends there
+_BEFORE_NAMES = regex.compile(  # abbreviations that a name follows, so that no sentence ends there
     r"\b(?:Dr|Mr|Mrs|Ms|Mx|Messrs|St|Ste|Mt|Ft|Gen|Sgt|Lt|Col|Capt|Cpl|Maj|Adm|Cmdr|Comdr|Pvt|Rev|Hon|Prof|Pres|Gov|Sen|"
     r"Rep|Supt|Insp|Fr|Sr|Sra|Mme|Mlle|Hr|vs|cf|Fig|Vol|ca|approx)\.$"
 )
-BEFORE_NUMBERS = regex.compile(r"\b(?:No|Nr|Op|pp?)\.$")
-LISTED = regex.compile(r"\A1[.)]\s+(?=.*\n\s*2[.)])", regex.DOTALL)
-SHORT_FORM = regex.compile(  # those that may end a sentence as well
+_BEFORE_NUMBERS = regex.compile(r"\b(?:No|Nr|Op|pp?)\.$")
+_LISTED = regex.compile(r"\A1[.)]\s+(?=.*\n\s*2[.)])", regex.DOTALL)
+_SHORT_FORM = regex.compile(  # those that may end a sentence as well
     r"\b(?:\p{Lu}|(?:\p{L}\.)+\p{L}|Jr|Sr|Inc|Ltd|Co|Corp|Bros|Ave|Blvd|Rd|Dept|Est|Ph|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|"
     r"Nov|Dec|Mon|Tues?|Wed|Thurs?|Fri|Sat|Sun|al|etc)\.$"
 )
-GOES_ON = regex.compile(  # how a new sentence begins behind one of these
+_GOES_ON = regex.compile(  # how a new sentence begins behind one of these
     r"(?:It|He|She|They|We|I|You|This|That|These|Those|There|The|His|Her|Its|Their|In|On|At|As|But|And|However|Also|A|An)\b"
 )
-QUESTION_WORD = r"(?:who|whom|whose|what|when|where|which|why|how)"
-OPENING = regex.compile(
+_QUESTION_WORD = r"(?:who|whom|whose|what|when|where|which|why|how)"
+_OPENING = regex.compile(
     r"(?:sure|certainly|of course|absolutely|definitely|great|good|okay|ok|alright|all right|no problem|hello|hi|hey|"
     r"hmm+|well)(?:,? (?:thing|question|choice|there|here (?:you go|it is)|i(?:'d| would| can| will|'ll| am|'m)\b.*|"
     r"let me\b.*|let's\b.*|happy to help\b.*))?[\s!.,…]*"
     r"|(?:that(?:'s| is)|what) an? (?:\w+ )?question[\s!.]*|(?:thanks|thank you)\b[^.!]*[.!]*"
     r"|(?:i'd|i would) be (?:happy|glad)\b.*"
-    rf"|(?:let me|let's) (?:think|see)\b.*|.*[:：]|{QUESTION_WORD}\s*[?？]|"
-    rf"(?-i:\W*(?i:{QUESTION_WORD}|is|was|did|does|do|are|were) "
+    rf"|(?:let me|let's) (?:think|see)\b.*|.*[:：]|{_QUESTION_WORD}\s*[?？]|"
+    rf"(?-i:\W*(?i:{_QUESTION_WORD}|is|was|did|does|do|are|were) "
     r"\p{Ll}.*[?？])|[^\p{L}\p{N}]*",
     regex.IGNORECASE | regex.DOTALL,
 )
-LABEL = regex.compile(
+_LABEL = regex.compile(
     r"[\W_]*(?:(?:the|my) )?(?:(?:final|short|correct|best) )?(?:answer|a|antwort|réponse|respuesta|risposta|resposta|"
     r"antwoord|ответ|答案|答え|回答|정답|답|उत्तर|الإجابة)(?: is)?\s*[*_]*[:：][*_]*\s*",
     regex.IGNORECASE,
 )
-BOXED = regex.compile(r"\\(?:boxed|text|mathrm)\{((?:[^{}]|\{[^{}]*\})*)\}")
+_BOXED = regex.compile(r"\\(?:boxed|text|mathrm)\{((?:[^{}]|\{[^{}]*\})*)\}")
 MARK = r"[\s\p{Z}\p{C}\p{P}`´^¨]"  # no part of an answer at its edges, but for the signs that follow
-BEGINS = regex.compile(rf"(?:(?![-.−]?\.?\d|&|#\d|%){MARK})*")
-ENDS = regex.compile(rf"(?:(?!(?<=[\p{{L}}\d])#|(?<=\d ?)%|&){MARK})*$")
-ONLY_MARKS = regex.compile(r"(?=.*[*_`\p{Cf}])[*_`\p{Cf}\s]+", regex.DOTALL)
+_BEGINS = regex.compile(rf"(?:(?![-.−]?\.?\d|&|#\d|%){MARK})*")
+_ENDS = regex.compile(rf"(?:(?!(?<=[\p{{L}}\d])#|(?<=\d ?)%|&){MARK})*$")
+_ONLY_MARKS = regex.compile(r"(?=.*[*_`\p{Cf}])[*_`\p{Cf}\s]+", regex.DOTALL)
 
 
 def token_offsets(encoder: PromptEncoder, ids: Sequence[int]) -> list[tuple[int, int]]:
@@ -79,14 +79,14 @@ def find_phrase(text: str, phrases: Iterable[str]) -> tuple[int, int] | None:
 def bare(text: str) -> tuple[int, int]:
     """The range of a text without the marks around it: blanks, quotes, full stops, asterisks, signs without width, a
     box, and a label such as "Answer:"."""
-    label = LABEL.match(text)
+    label = _LABEL.match(text)
     start = label.end() if label and label.end() < len(text) else 0
-    boxed = BOXED.search(text, start)
+    boxed = _BOXED.search(text, start)
     if boxed:
         inner = bare(boxed[1])
         return boxed.start(1) + inner[0], boxed.start(1) + inner[1]
-    start = BEGINS.match(text, start).end()  # type: ignore[union-attr]
-    end = ENDS.search(text, start).start()  # type: ignore[union-attr]
+    start = _BEGINS.match(text, start).end()  # type: ignore[union-attr]
+    end = _ENDS.search(text, start).start()  # type: ignore[union-attr]
     if start < end:
         return start, end
     blanks = len(text) - len(text.lstrip())
@@ -95,15 +95,15 @@ def bare(text: str) -> tuple[int, int]:
 
 def _goes_on(sentence: str, after: str) -> bool:
     """Is the full stop that a sentence seems to end with that of an abbreviation?"""
-    if BEFORE_NUMBERS.search(sentence):
+    if _BEFORE_NUMBERS.search(sentence):
         return after[:1].isdigit()
-    return bool(BEFORE_NAMES.search(sentence) or SHORT_FORM.search(sentence) and not GOES_ON.match(after))
+    return bool(_BEFORE_NAMES.search(sentence) or _SHORT_FORM.search(sentence) and not _GOES_ON.match(after))
 
 
 def sentences(text: str) -> list[str]:
     """A text's sentences, each with its closing marks."""
     made, start = [], 0
-    for found in BREAK.finditer(text):
+    for found in _BREAK.finditer(text):
         if "\n" not in found.group() and _goes_on(text[start : found.start()], text[found.end() :]):
             continue
         made.append(text[start : found.end()].strip())
@@ -118,8 +118,8 @@ def first_sentence(text: str) -> str:
     question that is asked again are passed over; a title that begins like one ("Great Expectations.") is not. This is
     only a rule: of the published answer-only responses of more than A_FEW tokens, 98 % have their marked answer in it.
     """
-    all_of_it = sentences(LISTED.sub("", without_thought(text).strip()))
-    said = next((s for s in all_of_it if not OPENING.fullmatch(s.strip("*_#>- "))), all_of_it[0])
+    all_of_it = sentences(_LISTED.sub("", without_thought(text).strip()))
+    said = next((s for s in all_of_it if not _OPENING.fullmatch(s.strip("*_#>- "))), all_of_it[0])
     start, end = bare(said)
     return said[start:end]
 
@@ -147,6 +147,6 @@ def answer_positions(encoder: PromptEncoder, ids: Sequence[int], phrases: Iterab
         start, end = offsets[place]
         if start == end:  # the last byte of a letter, or a special token, which is empty alone as well
             return ids[place] not in special and encoder.decode([ids[place]]) != ""
-        return ids[place] not in special and not ONLY_MARKS.fullmatch(text[start:end])
+        return ids[place] not in special and not _ONLY_MARKS.fullmatch(text[start:end])
 
     return [place for place in positions_in(offsets, *found) if states(place)]

@@ -11,19 +11,19 @@ if TYPE_CHECKING:
     from hn_utils.models.prompt_encoder import PromptEncoder
 
 _NAMES = r"(?:seed:)?(?:think|thinking|thought|thoughts|reasoning|reflection|scratchpad|analysis)"
-OPENS = regex.compile(
+_OPENS = regex.compile(
     rf"<{_NAMES}>|\[THINK\]|◁think▷|<\|(?:START_THINKING|begin_of_thought|thinking|think)\|>"
     r"|<\|channel\|>\s*(?:analysis|commentary)|<unused94>",
     regex.IGNORECASE,
 )
-CLOSES = regex.compile(
+_CLOSES = regex.compile(
     rf"</{_NAMES}>|\[/THINK\]|◁/think▷|<\|(?:END_THINKING|end_of_thought|/thinking|/think)\|>"
     r"|<\|channel\|>\s*final\s*(?:<\|constrain\|>\w*\s*)?<\|message\|>|<unused95>",
     regex.IGNORECASE,
 )
 # The same channels where special tokens were left out.
-BARE_OPENS, BARE_CLOSES = regex.compile(r"^analysis(?=[A-Z\s])"), regex.compile(r"assistant\s*final")
-AFTER = regex.compile(r"\s*(?:<\|(?:START_RESPONSE|begin_of_solution)\|>|<answer>)?\s*", regex.IGNORECASE)
+_BARE_OPENS, _BARE_CLOSES = regex.compile(r"^analysis(?=[A-Z\s])"), regex.compile(r"assistant\s*final")
+_AFTER = regex.compile(r"\s*(?:<\|(?:START_RESPONSE|begin_of_solution)\|>|<answer>)?\s*", regex.IGNORECASE)
 
 
 def answer_start(text: str) -> int | None:
@@ -31,17 +31,17 @@ def answer_start(text: str) -> int | None:
 
     A thought may have begun in the prompt, so that only its end stands in the reply.
     """
-    closed = _last_end(CLOSES, text)
-    if closed is None and BARE_OPENS.match(text):
-        closed = _last_end(BARE_CLOSES, text)
+    closed = _last_end(_CLOSES, text)
+    if closed is None and _BARE_OPENS.match(text):
+        closed = _last_end(_BARE_CLOSES, text)
         if closed is None:
             return None
-    opened = _last_end(OPENS, text)
+    opened = _last_end(_OPENS, text)
     if opened is not None and (closed is None or opened > closed):
         return None
     if closed is None:
         return 0
-    return AFTER.match(text, closed).end()  # type: ignore[union-attr]
+    return _AFTER.match(text, closed).end()  # type: ignore[union-attr]
 
 
 def _last_end(pattern: regex.Pattern[str], text: str) -> int | None:

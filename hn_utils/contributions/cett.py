@@ -20,7 +20,7 @@ from hn_utils.storage.stages import register_stage
 from hn_utils.study import Study
 
 VERSION = register_stage("contributions", 3)
-EPSILON = 1e-8
+_EPSILON = 1e-8
 REGIONS = ("answer", "other", "before", "body")
 EXAMPLES_PER_SHARD = 64
 
@@ -80,7 +80,7 @@ def contribution(
     exceeds 1, since writes cancel. It is not a direction and not an effect on the answer.
     """
     total = mlp_out.float().norm(dim=-1, keepdim=True)
-    return post.float().abs() * w_out_norm / (total + EPSILON)
+    return post.float().abs() * w_out_norm / (total + _EPSILON)
 
 
 def token_contributions(
@@ -91,11 +91,11 @@ def token_contributions(
     found: list[np.ndarray] = []
     for piece in subject.pieces(rows):
         with subject.batch_holds(piece, len(rows)):
-            found += read_tokens(subject, rows[piece], np.asarray(neurons))
+            found += _read_tokens(subject, rows[piece], np.asarray(neurons))
     return found
 
 
-def read_tokens(
+def _read_tokens(
     subject: HookedModel, rows: Sequence[Sequence[int]], neurons: Int[np.ndarray, "k"]
 ) -> list[Float[np.ndarray, "pos k"]]:
     """`token_contributions` of rows that are read at once."""
@@ -117,7 +117,7 @@ def read_tokens(
     return [values[i, : len(row)] for i, row in enumerate(rows)]
 
 
-def region_weights(examples: Sequence[Example], width: int) -> Float[Tensor, "batch region pos"]:
+def _region_weights(examples: Sequence[Example], width: int) -> Float[Tensor, "batch region pos"]:
     """Averaging weights: 1 / (tokens in the region) on the region's positions, 0 elsewhere."""
     weights = torch.zeros(len(examples), len(REGIONS), width)
     for i, example in enumerate(examples):
@@ -139,22 +139,22 @@ def mean_contributions(subject: HookedModel, examples: Sequence[Example]) -> Flo
     pooled: list[Tensor] = []
     for piece in subject.pieces([e.ids for e in examples]):
         with subject.batch_holds(piece, len(examples)):
-            pooled.append(pooled_together(subject, examples[piece]))
+            pooled.append(_pooled_together(subject, examples[piece]))
     values = torch.cat(pooled) * subject.w_out_norm
     for layer in range(subject.n_layers):
         require_finite(values[:, :, layer], subject.name, f"what layer {layer}'s neurons contribute")
     return values
 
 
-def pooled_together(subject: HookedModel, examples: Sequence[Example]) -> Float[Tensor, "batch region layer neuron"]:
+def _pooled_together(subject: HookedModel, examples: Sequence[Example]) -> Float[Tensor, "batch region layer neuron"]:
     """Mean of |z| / |h| of examples that are read at once."""
     ids, mask = subject.encoder.pad([e.ids for e in examples], "right", subject.device)
-    weights = region_weights(examples, ids.shape[1]).to(subject.device)
+    weights = _region_weights(examples, ids.shape[1]).to(subject.device)
     pooled = torch.zeros(len(examples), len(REGIONS), subject.n_layers, subject.d_mlp, device=subject.device)
     activations: dict[int, Tensor] = {}
 
     def weigh(layer: int, mlp_out: Tensor) -> None:
-        per_token = weights.to(mlp_out.device) / (mlp_out.float().norm(dim=-1)[:, None] + EPSILON)
+        per_token = weights.to(mlp_out.device) / (mlp_out.float().norm(dim=-1)[:, None] + _EPSILON)
         pooled[:, :, layer] = torch.bmm(per_token, activations.pop(layer).float().abs()).to(pooled.device)
 
     with subject.hooked(post=activations.__setitem__, mlp_out=weigh):

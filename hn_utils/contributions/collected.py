@@ -24,12 +24,12 @@ from hn_utils.study import Study, changed, check_given
 
 # What is kept of an example beside its question.
 _OF_AN_EXAMPLE = ("prompt_ids", "response_ids", "text", "label", "answer", "confidence", "dropped")
-FIXED = ("instruct", "device", "dtype", "bits")  # settings that a model was loaded with
+_FIXED = ("instruct", "device", "dtype", "bits")  # settings that a model was loaded with
 
 
 def later(study: Study, settings: Mapping[str, Any]) -> Study:
     """A study with settings that are given after its model was loaded. Raises ValueError if they come too late."""
-    late = [name for name in FIXED if name in settings]
+    late = [name for name in _FIXED if name in settings]
     if late:
         raise ValueError(f"{', '.join(late)} belongs to loading: give it to hn.load, not to a step that follows")
     return changed(study, **settings)

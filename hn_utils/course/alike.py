@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 from nbformat import NotebookNode
 
-UNITS, SHARE = 2, 0.01  # a printed number may differ by two units of its last digit, a count by one in a hundred
-DRAWN = 0.02  # a number of a figure, by two in a hundred of the largest beside it: that much cannot be seen
+_UNITS, _SHARE = 2, 0.01  # a printed number may differ by two units of its last digit, a count by one in a hundred
+_DRAWN = 0.02  # a number of a figure, by two in a hundred of the largest beside it: that much cannot be seen
 NOISE = 1e-6  # what is smaller is rounding itself
-FLIPS, FLIPPED = 3, 0.005  # strings in a figure's lists, which may be replies: so many, or that share of all
+_FLIPS, _FLIPPED = 3, 0.005  # strings in a figure's lists, which may be replies: so many, or that share of all
 PLOTLY = "application/vnd.plotly.v1+json"
 # A number of prose and tables; digits in a name, as in L2.N39, belong to the name.
-NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?%?", re.IGNORECASE)
+_NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?%?", re.IGNORECASE)
 
 
 @dataclass
@@ -38,13 +38,15 @@ class Comparison:
     def notebooks(self, committed: NotebookNode, run: NotebookNode, name: str) -> None:
         """Cells' sources, and all outputs but images."""
         if [c.source for c in committed.cells] != [c.source for c in run.cells]:
-            self.differences.append(f"{name}: the sources differ{first_other_cell(committed, run)}")
+            self.differences.append(f"{name}: the sources differ{_first_other_cell(committed, run)}")
             return
         for place, (ours, theirs) in enumerate(zip(committed.cells, run.cells, strict=True)):
-            before, after = shown_by(ours), shown_by(theirs)
+            before, after = _shown_by(ours), _shown_by(theirs)
             where = f"{name}, cell {place}"
             if [kind for kind, _ in before] != [kind for kind, _ in after]:
-                self.differences.append(f"{where}: shows {kinds_of(before)} as committed, {kinds_of(after)} in the run")
+                self.differences.append(
+                    f"{where}: shows {_kinds_of(before)} as committed, {_kinds_of(after)} in the run"
+                )
                 continue
             for (kind, mine), (_, other) in zip(before, after, strict=True):
                 self.shown(kind, mine, other, where)
@@ -59,7 +61,7 @@ class Comparison:
 
     def page(self, committed: str, run: str, where: str) -> None:
         """A page with a figure or an explorer: the data in it, and the rest as text."""
-        before, after = parts_of(committed), parts_of(run)
+        before, after = _parts_of(committed), _parts_of(run)
         self.text(before.rest, after.rest, where)
         self.data(before.data, after.data, where)
 
@@ -67,7 +69,7 @@ class Comparison:
         """Equal words, and numbers within rounding."""
         before, after = Text(committed), Text(run)
         if before.words != after.words:
-            self.differences.append(f"{where}: {first_other(before.words, after.words)}")
+            self.differences.append(f"{where}: {_first_other(before.words, after.words)}")
             return
         self.n_numbers += len(before.numbers)
         for place, (ours, theirs) in enumerate(zip(before.numbers, after.numbers, strict=True)):
@@ -76,12 +78,12 @@ class Comparison:
                 self.differences.append(f"{where}: {ours} as committed, {theirs} in the run, after {context!r}")
 
     def data(self, committed: Any, run: Any, where: str) -> None:
-        """JSON: equal keys, lengths and words, numbers within `DRAWN`; of strings in lists a few may have tipped."""
+        """JSON: equal keys, lengths and words, numbers within `_DRAWN`; of strings in lists a few may have tipped."""
         found = Data()
         found.compare(committed, run, "")
         self.n_numbers += found.n_numbers
         self.differences += [f"{where}, {told}" for told in found.differences]
-        few = len(found.flips) <= max(FLIPS, FLIPPED * found.n_strings)
+        few = len(found.flips) <= max(_FLIPS, _FLIPPED * found.n_strings)
         (self.tipped if few else self.differences).extend(f"{where}, {told}" for told in found.flips)
 
 
@@ -90,8 +92,8 @@ class Text:
 
     def __init__(self, text: str) -> None:
         plain = html.unescape(re.sub(r"<style.*?</style>|<[^>]*>", " ", text, flags=re.DOTALL)).replace("\u2212", "-")
-        self.numbers = NUMBER.findall(plain)
-        self.words = [" ".join(words.split()) for words in NUMBER.split(plain)]
+        self.numbers = _NUMBER.findall(plain)
+        self.words = [" ".join(words.split()) for words in _NUMBER.split(plain)]
 
 
 def near(ours: str, theirs: str) -> bool:
@@ -103,8 +105,8 @@ def near(ours: str, theirs: str) -> bool:
         return largest < NOISE or (a * b > 0 and largest <= 10 * min(abs(a), abs(b)))
     digits = min(len(number.rstrip("%").partition(".")[2]) for number in (ours, theirs))
     count = digits == 0 and not ours.endswith("%")
-    units = 0.0 if count else UNITS * 10.0**-digits
-    return abs(a - b) <= max(units, SHARE * largest) * (1 + 1e-9)
+    units = 0.0 if count else _UNITS * 10.0**-digits
+    return abs(a - b) <= max(units, _SHARE * largest) * (1 + 1e-9)
 
 
 @dataclass
@@ -142,7 +144,7 @@ class Data:
         if len(ours) != len(theirs):
             self.other(f"{len(ours)} values", f"{len(theirs)} values", where)
             return
-        numeric = [place for place, value in enumerate(ours) if is_number(value) and is_number(theirs[place])]
+        numeric = [place for place, value in enumerate(ours) if _is_number(value) and _is_number(theirs[place])]
         self.numbers([ours[i] for i in numeric], [theirs[i] for i in numeric], where)
         for place in sorted(set(range(len(ours))) - set(numeric)):
             mine, other = ours[place], theirs[place]
@@ -157,7 +159,7 @@ class Data:
         """Values that stand side by side: each within a share of the largest of them."""
         self.n_numbers += len(ours)
         a, b = np.array(ours, dtype=float), np.array(theirs, dtype=float)
-        room = max(DRAWN * np.abs([a, b]).max(initial=0, where=np.isfinite([a, b])), NOISE)
+        room = max(_DRAWN * np.abs([a, b]).max(initial=0, where=np.isfinite([a, b])), NOISE)
         wrong = np.flatnonzero(~np.isclose(a, b, rtol=0, atol=room, equal_nan=True))
         if len(wrong):
             at = wrong[0]
@@ -168,7 +170,7 @@ class Data:
         self.differences.append(f"{where.lstrip('.')}: {ours} as committed, {theirs} in the run{more}")
 
 
-def is_number(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -182,28 +184,28 @@ def plain(value: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Parts:
+class _Parts:
     data: Any
     rest: str
 
 
-def parts_of(page: str) -> Parts:
+def _parts_of(page: str) -> _Parts:
     """The data in a page: what it hands to plotly, or the explorer's states; and what remains without it. The digest in
     a figure's head hangs on every last digit."""
     page = re.sub(r'digest&quot;: &quot;\w+|digest": "\w+', "", page)
     start = re.search(r'id="states">|Plotly\.newPlot\(\s*"[^"]+",\s*', page)
     if start is None:
-        return Parts(None, page)
+        return _Parts(None, page)
     values, end = [], start.end()
     while page[end] in "[{":
         value, end = json.JSONDecoder().raw_decode(page, end)
         values.append(value)
         end = re.compile(r"[\s,]*").match(page, end).end()  # type: ignore[union-attr]
     data = values[0] if len(values) == 1 else dict(zip(("data", "layout", "config"), values, strict=True))
-    return Parts(data, page[: start.end()] + page[end:])
+    return _Parts(data, page[: start.end()] + page[end:])
 
 
-def shown_by(cell: NotebookNode) -> list[tuple[str, Any]]:
+def _shown_by(cell: NotebookNode) -> list[tuple[str, Any]]:
     """What a cell shows, by kind. Of a table the HTML: where its plain text is broken hangs on how wide numbers are."""
     shown = []
     for output in cell.get("outputs", ()):
@@ -216,16 +218,16 @@ def shown_by(cell: NotebookNode) -> list[tuple[str, Any]]:
     return shown
 
 
-def kinds_of(shown: Sequence[tuple[str, Any]]) -> str:
+def _kinds_of(shown: Sequence[tuple[str, Any]]) -> str:
     return ", ".join(kind for kind, _ in shown) or "nothing"
 
 
-def first_other_cell(committed: NotebookNode, run: NotebookNode) -> str:
+def _first_other_cell(committed: NotebookNode, run: NotebookNode) -> str:
     pairs = zip_longest((c.source for c in committed.cells), (c.source for c in run.cells))
     return f", first in cell {next(place for place, (ours, theirs) in enumerate(pairs) if ours != theirs)}"
 
 
-def first_other(ours: Sequence[str], theirs: Sequence[str]) -> str:
+def _first_other(ours: Sequence[str], theirs: Sequence[str]) -> str:
     """The first words that differ, of two texts."""
     before, after = next(pair for pair in zip_longest(ours, theirs, fillvalue="(nothing)") if pair[0] != pair[1])
     alike = 0

@@ -39,13 +39,13 @@ MAIN_LINE = ("01_collect", "02_probe", "03_intervene", "04_base_vs_instruct")
 BEYOND = ("05_falsehood_or_permission", "06_where_from")
 DEEPER = ("deeper/found_again", "deeper/what_else", "deeper/what_it_costs")
 # Run when a kernel starts; it leaves no name behind.
-KEEP_FREED_MEMORY = "from hn_utils.models import allocation; allocation.keep_freed_memory(); del allocation"
-STARTUP = 600  # seconds: the very first import on a machine compiles all that it reads
-PLOTLY = "application/vnd.plotly.v1+json"
-OURS = ("ValueError", "OSError", "NothingConsistent", "NoHNeurons")  # errors that say what to do, in one sentence
+_KEEP_FREED_MEMORY = "from hn_utils.models import allocation; allocation.keep_freed_memory(); del allocation"
+_STARTUP = 600  # seconds: the very first import on a machine compiles all that it reads
+_PLOTLY = "application/vnd.plotly.v1+json"
+_OURS = ("ValueError", "OSError", "NothingConsistent", "NoHNeurons")  # errors that say what to do, in one sentence
 
 
-class Interrupted(Exception):
+class _Interrupted(Exception):
     """Ctrl-C, or a signal to end, with where it happened."""
 
 
@@ -80,8 +80,8 @@ class Run:
             resources={"metadata": {"path": source.parent}},
             record_timing=False,
             coalesce_streams=True,  # or where printed text is cut would hang on the clock
-            extra_arguments=[f"--IPKernelApp.exec_lines={[KEEP_FREED_MEMORY]}"],
-            startup_timeout=STARTUP,
+            extra_arguments=[f"--IPKernelApp.exec_lines={[_KEEP_FREED_MEMORY]}"],
+            startup_timeout=_STARTUP,
             shutdown_kernel="immediate",  # whatever is kept has been written
             on_cell_start=self.started,
         )
@@ -118,7 +118,7 @@ class Run:
     def explained(self, error: BaseException, title: str) -> BaseException:
         """What ended the work: nbclient takes work that is cancelled for a process that died."""
         if self.interrupted or isinstance(error, asyncio.CancelledError):
-            return Interrupted(f"{title}, cell {self.cell} of {self.n_cells}")
+            return _Interrupted(f"{title}, cell {self.cell} of {self.n_cells}")
         died = type(error) is RuntimeError and "Kernel died" in str(error)  # while it started
         return DeadKernelError(str(error)) if died else error
 
@@ -157,11 +157,11 @@ def executed(source: Path, screen: Screen, title: str) -> NotebookNode:
         return run.notebook
 
 
-def with_images(notebook: NotebookNode, gallery: Gallery, able: bool) -> list[str]:
+def _with_images(notebook: NotebookNode, gallery: Gallery, able: bool) -> list[str]:
     """Draw the figures that have no image, into the gallery and the notebook; returns those that still have none."""
-    outputs = [o for cell in notebook.cells for o in cell.get("outputs", ()) if PLOTLY in o.get("data", {})]
+    outputs = [o for cell in notebook.cells for o in cell.get("outputs", ()) if _PLOTLY in o.get("data", {})]
     missing = {o.metadata["figure"]: o for o in outputs if "figure" in o.metadata and "image/png" not in o.data}
-    images = draw({name: o.data[PLOTLY] for name, o in missing.items()}) if missing and able else {}
+    images = draw({name: o.data[_PLOTLY] for name, o in missing.items()}) if missing and able else {}
     for name, image in images.items():
         gallery.image(name).write_bytes(image)
         missing[name].data["image/png"] = base64.b64encode(image).decode()
@@ -218,7 +218,7 @@ def execute(names: Sequence[str]) -> None:
         gallery, title = Gallery(study, name), f"{number} of {len(names)} {name}"
         notebook = executed(NOTEBOOKS / f"{name}.py", screen, title)
         screen.show(f"{title} · images")
-        without += with_images(notebook, gallery, able=not without)
+        without += _with_images(notebook, gallery, able=not without)
         write(notebook, place / f"{name}.ipynb")
     if without:
         screen.say(NO_BROWSER.format(n=len(without)))
@@ -229,7 +229,7 @@ def main(names: Sequence[str] = MAIN_LINE) -> None:
     """`execute` for the command line: every way to end is one sentence, but for faults of our own."""
     try:
         execute(names)
-    except (Interrupted, KeyboardInterrupt) as where:
+    except (_Interrupted, KeyboardInterrupt) as where:
         at = f" in {where}" if str(where) else ""
         told = f"interrupted{at}; what was computed is kept: the same command goes on there"
         raise SystemExit(f"\n{told}") from None
@@ -240,4 +240,4 @@ def main(names: Sequence[str] = MAIN_LINE) -> None:
         raise SystemExit(f"\n{told} is kept: the same command goes on there") from None
     except CellExecutionError as error:
         told = re.sub(r"\x1b\[[0-9;]*m", "", error.traceback)
-        raise SystemExit(f"\nerror: {error.evalue}" if error.ename in OURS else f"\n{told}") from None
+        raise SystemExit(f"\nerror: {error.evalue}" if error.ename in _OURS else f"\n{told}") from None

@@ -22,8 +22,8 @@ from hn_utils.study import BUNDLED
 from hn_utils.study.run_folders import SETTINGS, require_own
 
 FIGURES = ROOT / "figures"
-PAGES = ("explorer.html", "report.md", "h_neurons.json")  # beside the figures
-BY_HAND = "bench"  # figures that no notebook draws, but `make bench`: they stay until it draws them anew
+_PAGES = ("explorer.html", "report.md", "h_neurons.json")  # beside the figures
+_BY_HAND = "bench"  # figures that no notebook draws, but `make bench`: they stay until it draws them anew
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Finished:
     @property
     def figures(self) -> list[str]:
         """Names of the figures that they show."""
-        shown = [o.get("metadata", {}) for o in outputs_of(self.notebooks.values())]
+        shown = [o.get("metadata", {}) for o in _outputs_of(self.notebooks.values())]
         return [about["figure"] for about in shown if "figure" in about]
 
 
-def outputs_of(notebooks: Iterable[NotebookNode]) -> list[NotebookNode]:
+def _outputs_of(notebooks: Iterable[NotebookNode]) -> list[NotebookNode]:
     return [o for notebook in notebooks for cell in notebook.cells for o in cell.get("outputs", ())]
 
 
@@ -59,28 +59,28 @@ def finished(names: Sequence[str]) -> Finished:
         notebooks[name] = nbformat.read(path, as_version=4)
         source = read_source(NOTEBOOKS / f"{name}.py")
         if [c.source for c in notebooks[name].cells] != [c.source for c in source.cells]:
-            raise ValueError(f"notebooks/{name}.py has changed since it was run: run it again ({command_of(name)})")
+            raise ValueError(f"notebooks/{name}.py has changed since it was run: run it again ({_command_of(name)})")
     return Finished(folder, notebooks)
 
 
-def command_of(name: str) -> str:
+def _command_of(name: str) -> str:
     return "make notebooks" if name in MAIN_LINE else "make deeper" if name in DEEPER else "make beyond"
 
 
-def require_run(run: Finished, names: Sequence[str]) -> None:
+def _require_run(run: Finished, names: Sequence[str]) -> None:
     """Raises ValueError unless all these notebooks have been run."""
     missing = [name for name in names if name not in run.notebooks]
     if missing:
-        commands = " && ".join(dict.fromkeys(map(command_of, missing)))
+        commands = " && ".join(dict.fromkeys(map(_command_of, missing)))
         raise ValueError(f"{run.folder} lacks {', '.join(missing)}: first run them on the bundled study ({commands})")
 
 
-def require_complete(run: Finished) -> None:
+def _require_complete(run: Finished) -> None:
     """Raises ValueError if a page or an image is missing."""
-    lacking = [page for page in (SETTINGS, *PAGES) if not (run.folder / page).exists()]
+    lacking = [page for page in (SETTINGS, *_PAGES) if not (run.folder / page).exists()]
     if lacking:
         raise ValueError(f"{run.folder} lacks {', '.join(lacking)}: run make notebooks again")
-    shown = {o.metadata["figure"]: o for o in outputs_of(run.notebooks.values()) if "figure" in o.get("metadata", {})}
+    shown = {o.metadata["figure"]: o for o in _outputs_of(run.notebooks.values()) if "figure" in o.get("metadata", {})}
     without = [
         name
         for name, output in shown.items()
@@ -98,28 +98,28 @@ def publish() -> str:
     copied. Raises ValueError if the run is not complete."""
     names = (*MAIN_LINE, *DEEPER, *BEYOND)
     run = finished(names)
-    require_run(run, names)
-    require_complete(run)
+    _require_run(run, names)
+    _require_complete(run)
     for name in names:
         shutil.copyfile(run.folder / "notebooks" / f"{name}.ipynb", NOTEBOOKS / f"{name}.ipynb")
-    for page in PAGES:
+    for page in _PAGES:
         shutil.copyfile(run.folder / page, FIGURES / page)
-    by_hand = [page.stem for page in (run.folder / "html").glob("*.html") if read_meta(page)["notebook"] == BY_HAND]
+    by_hand = [page.stem for page in (run.folder / "html").glob("*.html") if read_meta(page)["notebook"] == _BY_HAND]
     figures = [*run.figures, *(name for name in by_hand if (run.folder / "png" / f"{name}.png").exists())]
-    remove_others(figures)
+    _remove_others(figures)
     (FIGURES / "html").mkdir(parents=True, exist_ok=True)
     (FIGURES / "png").mkdir(exist_ok=True)
     shutil.copyfile(run.folder / "html" / "plotly.min.js", FIGURES / "html" / "plotly.min.js")
     for file in [f"{kind}/{name}.{kind}" for name in figures for kind in ("html", "png")]:
         shutil.copyfile(run.folder / file, FIGURES / file)
     build_index(FIGURES)
-    return f"published: {counted(len(names), 'notebook')}, {counted(len(figures), 'figure')}, {', '.join(PAGES)}"
+    return f"published: {counted(len(names), 'notebook')}, {counted(len(figures), 'figure')}, {', '.join(_PAGES)}"
 
 
-def remove_others(figures: Sequence[str]) -> None:
+def _remove_others(figures: Sequence[str]) -> None:
     """Remove the committed figures that notebooks once showed, and show no more."""
     for page in (FIGURES / "html").glob("*.html"):
-        if page.stem not in figures and read_meta(page)["notebook"] != BY_HAND:
+        if page.stem not in figures and read_meta(page)["notebook"] != _BY_HAND:
             page.unlink()
             (FIGURES / "png" / f"{page.stem}.png").unlink(missing_ok=True)
 
@@ -131,27 +131,27 @@ def compare() -> tuple[Finished, Comparison]:
     Raises ValueError if the main line has not been run, or a source was changed since.
     """
     run, told = finished((*MAIN_LINE, *DEEPER, *BEYOND)), Comparison()
-    require_run(run, MAIN_LINE)
+    _require_run(run, MAIN_LINE)
     for name, notebook in run.notebooks.items():
         told.notebooks(nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4), notebook, f"notebooks/{name}.ipynb")
     for file in [*(f"html/{name}.html" for name in run.figures), "explorer.html"]:
         if (FIGURES / file).exists():
-            told.page(text_in(FIGURES / file), text_in(run.folder / file), f"figures/{file}")
+            told.page(_text_in(FIGURES / file), _text_in(run.folder / file), f"figures/{file}")
         else:
             told.differences.append(f"figures/{file}: is not committed")
     card = "h_neurons.json"
-    told.data(json.loads(text_in(FIGURES / card)), json.loads(text_in(run.folder / card)), f"figures/{card}")
-    committed, written = (report_parts(text_in(folder / "report.md")) for folder in (FIGURES, run.folder))
+    told.data(json.loads(_text_in(FIGURES / card)), json.loads(_text_in(run.folder / card)), f"figures/{card}")
+    committed, written = (_report_parts(_text_in(folder / "report.md")) for folder in (FIGURES, run.folder))
     for part in written.keys() & {Path(name).name for name in run.notebooks}:
         told.text(committed.get(part, ""), written[part], f"figures/report.md, {part}")
     return run, told
 
 
-def text_in(path: Path) -> str:
+def _text_in(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def report_parts(report: str) -> dict[str, str]:
+def _report_parts(report: str) -> dict[str, str]:
     """The parts of a report, by the notebook that tells them."""
     paper, *others = re.split(r"^<!-- (\w+) -->\n", report, flags=re.MULTILINE)
     return {PAPER: paper, **dict(zip(others[::2], others[1::2], strict=True))}
@@ -166,5 +166,5 @@ def check() -> str:
         remedy = "`make publish` after `make notebooks deeper beyond` brings it up to date"
         n = counted(len(lines), "difference")
         raise ValueError(f"{n} between what is committed and {run.folder}; {remedy}:{''.join(lines + tipped)}")
-    what = f"{counted(len(run.notebooks), 'notebook')}, {counted(len(run.figures), 'figure')} and {', '.join(PAGES)}"
+    what = f"{counted(len(run.notebooks), 'notebook')}, {counted(len(run.figures), 'figure')} and {', '.join(_PAGES)}"
     return f"current: {what}; {told.n_numbers:,} numbers agree within rounding{''.join(tipped)}"

@@ -21,7 +21,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from hn_utils.course.execute import cell_id
 from hn_utils.storage.paths import NOTEBOOKS, require_clone
 
-NOTE = """*This is the copy with gaps. Write each exercise yourself and run its cell: its check says what is not right
+_NOTE = """*This is the copy with gaps. Write each exercise yourself and run its cell: its check says what is not right
 yet. A solution is folded below. Later cells use your function if its check passes, and else the package's. [The
 notebook itself]({notebook}) shows solutions and results.*"""
 
@@ -40,7 +40,7 @@ def copy_of(source: Path) -> Path:
     return NOTEBOOKS / "exercises" / source.relative_to(NOTEBOOKS).with_suffix(".ipynb")
 
 
-def relinked(prose: str, source: Path) -> str:
+def _relinked(prose: str, source: Path) -> str:
     """Prose of a source with its links as they lead from the copy."""
 
     def link(found: re.Match) -> str:
@@ -67,10 +67,10 @@ def worksheet(source: Path) -> NotebookNode:
     cells = []
     for cell in jupytext.read(source).cells:
         if "solutions" in cell.metadata.get("tags", ()):
-            note = NOTE.format(notebook=source.with_suffix(".ipynb").name)
-            cells.append(new_markdown_cell(relinked(note, source)))
+            note = _NOTE.format(notebook=source.with_suffix(".ipynb").name)
+            cells.append(new_markdown_cell(_relinked(note, source)))
         elif cell.cell_type == "markdown":
-            cells.append(new_markdown_cell(relinked(cell.source, source)))
+            cells.append(new_markdown_cell(_relinked(cell.source, source)))
         elif is_exercise(cell):
             cells.append(new_code_cell(gaps(cell.source), metadata={"tags": ["exercise"]}))
             folded = f"<details><summary>A solution</summary>\n\n```python\n{cell.source}\n```\n\n</details>"

@@ -47,7 +47,7 @@ def boot(place: str, revision: str, dtype: torch.dtype, study: Study) -> tuple[T
     options: dict[str, Any] = {"revision": revision} if revision else {}
     tokenizer = read_tokenizer(place, options)
     if study.bits:
-        options["hf_model"] = quantized(place, study.bits, dtype, options)
+        options["hf_model"] = _quantized(place, study.bits, dtype, options)
     elif study.device == "several":
         options["device_map"] = "auto"
     else:
@@ -75,7 +75,7 @@ def read_tokenizer(place: str, options: dict[str, Any]) -> Any:
     return tokenizer
 
 
-def quantized(name: str, bits: int, dtype: torch.dtype, options: dict[str, Any]) -> PreTrainedModel:
+def _quantized(name: str, bits: int, dtype: torch.dtype, options: dict[str, Any]) -> PreTrainedModel:
     """A 4- or 8-bit model by bitsandbytes, spread over what devices there are."""
     four = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": dtype}
     settings: dict[str, Any] = {"load_in_8bit": True} if bits == 8 else four

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-WIDE = (torch.float32, torch.float64, torch.bfloat16, torch.float16)  # dtypes that can be searched as they are
+_WIDE = (torch.float32, torch.float64, torch.bfloat16, torch.float16)  # dtypes that can be searched as they are
 
 
 def relative(value: Tensor, expected: Tensor) -> float:
@@ -27,9 +27,9 @@ def require_near(value: Tensor, expected: Tensor, bound: float, failed: Callable
     return off
 
 
-def is_finite(value: Tensor) -> bool:
+def _is_finite(value: Tensor) -> bool:
     """Are all its numbers finite? Without a copy of the tensor."""
-    if value.dtype not in WIDE or not value.numel():
+    if value.dtype not in _WIDE or not value.numel():
         return True
     low, high = value.detach().aminmax()
     return bool(torch.isfinite(low) & torch.isfinite(high))
@@ -37,16 +37,16 @@ def is_finite(value: Tensor) -> bool:
 
 def require_finite_weights(model: torch.nn.Module, name: str) -> None:
     for weight_name, weight in model.named_parameters():
-        if not is_finite(weight):
+        if not _is_finite(weight):
             raise ValueError(
-                f"{name}: its weight {plain_name(weight_name)} holds numbers that are not finite (NaN or infinite): "
+                f"{name}: its weight {_plain_name(weight_name)} holds numbers that are not finite (NaN or infinite): "
                 "the copy is damaged, or was trained until it broke"
             )
 
 
 def require_finite(value: Tensor, name: str, where: str) -> None:
     """Raises ValueError if something that the model computed is not finite."""
-    if not is_finite(value):
+    if not _is_finite(value):
         raise ValueError(f"{name}: {where} is not finite (NaN or infinite) in {_remedied(value.dtype)}")
 
 
@@ -78,8 +78,8 @@ def require_reading_mode(model: torch.nn.Module, name: str) -> None:
     if training:
         raise ValueError(
             f"{name} is in training mode ({len(training)} of its modules are, such as "
-            f"{plain_name(training[0]) or 'the model itself'}), where dropout changes every reading: call model.eval() "
-            "first"
+            f"{_plain_name(training[0]) or 'the model itself'}), where dropout changes every reading: call "
+            "model.eval() first"
         )
 
 
@@ -88,7 +88,7 @@ def require_weights_here(model: torch.nn.Module, name: str) -> None:
     away = [weight_name for weight_name, weight in model.named_parameters() if weight.is_meta]
     if away:
         raise ValueError(
-            f"{name}: {len(away)} of its weights, such as {plain_name(away[0])}, do not fit into memory and were left "
+            f"{name}: {len(away)} of its weights, such as {_plain_name(away[0])}, do not fit into memory and were left "
             "on disk, where they cannot be read: choose a smaller model, dtype='bfloat16', or bits=8 or 4"
         )
 
@@ -150,6 +150,6 @@ def require_tokenizer(tokenizer: Any) -> None:
         )
 
 
-def plain_name(module_name: str) -> str:
+def _plain_name(module_name: str) -> str:
     """A module's or weight's name without what TransformerLens writes between its parts."""
     return module_name.replace("_original_component.", "").removesuffix("._original_component")

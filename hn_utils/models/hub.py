@@ -24,21 +24,21 @@ from hn_utils.storage.paths import require_bundled
 from hn_utils.storage.progress import tell
 from hn_utils.study import Study
 
-OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
-NO_ANSWER = re.compile(r"couldn't connect|connection|offline mode|timed? ?out|name resolution", re.IGNORECASE)
-CUT_SHORT = re.compile(r"consistency check failed|should be of size|peer closed|incomplete message", re.IGNORECASE)
-OWN_CODE = re.compile(r"custom code|trust_remote_code", re.IGNORECASE)
-UNKNOWN_FAMILY = re.compile(r"supported architecture|does not recognize this architecture|unrecognized model", re.I)
-NO_TOKENIZER = re.compile(r"tokenizer", re.IGNORECASE)
-WHOLE = "give the model that it was made from, as save_pretrained or the hub has it"
-MERGE = "load it with peft, call merge_and_unload(), save_pretrained that and its tokenizer, and give the folder"
-SENTENCE_END = re.compile(r"(?<=[a-z)'`][.!?]) (?=[A-Z])")
+_OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
+_NO_ANSWER = re.compile(r"couldn't connect|connection|offline mode|timed? ?out|name resolution", re.IGNORECASE)
+_CUT_SHORT = re.compile(r"consistency check failed|should be of size|peer closed|incomplete message", re.IGNORECASE)
+_OWN_CODE = re.compile(r"custom code|trust_remote_code", re.IGNORECASE)
+_UNKNOWN_FAMILY = re.compile(r"supported architecture|does not recognize this architecture|unrecognized model", re.I)
+_NO_TOKENIZER = re.compile(r"tokenizer", re.IGNORECASE)
+_WHOLE = "give the model that it was made from, as save_pretrained or the hub has it"
+_MERGE = "load it with peft, call merge_and_unload(), save_pretrained that and its tokenizer, and give the folder"
+_SENTENCE_END = re.compile(r"(?<=[a-z)'`][.!?]) (?=[A-Z])")
 LONGEST = 160  # characters of a library's own words that are passed on
-LOADING = logging.getLogger("transformers.modeling_utils")
+_LOADING = logging.getLogger("transformers.modeling_utils")
 RETRYING = logging.getLogger("huggingface_hub.utils._http")
 
 
-def causes(error: BaseException | None) -> Iterator[BaseException]:
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
     """An error and those that it was raised from, outermost first."""
     while error is not None:
         yield error
@@ -47,27 +47,27 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def remedy(error: BaseException) -> str:
     """What to do about an error of loading a model or a data set."""
-    chain = list(causes(error))
+    chain = list(_causes(error))
     statuses = {getattr(getattr(one, "response", None), "status_code", None) for one in chain}
-    if any(isinstance(one, MemoryError) or OUT_OF_MEMORY.search(str(one)) for one in chain):
+    if any(isinstance(one, MemoryError) or _OUT_OF_MEMORY.search(str(one)) for one in chain):
         return "it does not fit into memory: choose a smaller model, dtype bfloat16, bits 8 or 4, or device several"
     if any(isinstance(one, OSError) and one.errno == errno.ENOSPC for one in chain):
         return "the disk is full: make room, or set HF_HOME to a folder on a larger one"
-    if any(CUT_SHORT.search(str(one)) for one in chain):
+    if any(_CUT_SHORT.search(str(one)) for one in chain):
         return "a file arrived cut short: load it again"
     if any(isinstance(one, GatedRepoError) for one in chain) or statuses & {401, 403}:
         return "the hub wants to know who asks: accept the licence on its page there, then run `hf auth login`"
-    if any(isinstance(one, LocalEntryNotFoundError | ConnectionError) or NO_ANSWER.search(str(one)) for one in chain):
+    if any(isinstance(one, LocalEntryNotFoundError | ConnectionError) or _NO_ANSWER.search(str(one)) for one in chain):
         return "the hub does not answer: check your network, or give the folder of a copy"
     if any(isinstance(one, RevisionNotFoundError | EntryNotFoundError) for one in chain) or 404 in statuses:
         return "the hub holds no such thing: check the name and the revision (an adapter, or a GGUF file, is no model)"
     if any(isinstance(one, ImportError) for one in chain):
-        return f"install that package, or {WHOLE}"
-    if any(OWN_CODE.search(str(one)) for one in chain):
+        return f"install that package, or {_WHOLE}"
+    if any(_OWN_CODE.search(str(one)) for one in chain):
         return "code that comes with a model is not run here: choose a model that Transformers knows itself"
-    if any(UNKNOWN_FAMILY.search(str(one)) for one in chain):
+    if any(_UNKNOWN_FAMILY.search(str(one)) for one in chain):
         return "no model of this family can be wrapped: choose one of a family that TransformerLens knows"
-    if any(isinstance(one, ValueError) and NO_TOKENIZER.search(str(one)) for one in chain):
+    if any(isinstance(one, ValueError) and _NO_TOKENIZER.search(str(one)) for one in chain):
         return "its tokenizer cannot be read: put that of the model it was trained from beside it (save_pretrained)"
     return "check the name and its files"
 
@@ -75,11 +75,11 @@ def remedy(error: BaseException) -> str:
 def explained(error: BaseException) -> str:
     """An error's kind, its first sentence, which may be long, and what to do."""
     line = str(error).partition("\n")[0]
-    sentence = SENTENCE_END.split(line)[0].rstrip(".: ")
+    sentence = _SENTENCE_END.split(line)[0].rstrip(".: ")
     return f"({type(error).__name__}: {shorten(sentence, LONGEST, placeholder=' …')}): {remedy(error)}"
 
 
-def is_as_named(blob: Path) -> bool:
+def _is_as_named(blob: Path) -> bool:
     """Has a downloaded file the hash that it is named after: SHA-256 of a large one, git's of a small one?"""
     if len(blob.name) == 64:
         with blob.open("rb") as file:
@@ -99,7 +99,7 @@ def damaged(place: str, revision: str) -> str:
     if not isinstance(config, str):
         return ""
     wrong = [
-        file for file in sorted(Path(config).parent.rglob("*")) if file.is_file() and not is_as_named(file.resolve())
+        file for file in sorted(Path(config).parent.rglob("*")) if file.is_file() and not _is_as_named(file.resolve())
     ]
     for file in wrong:
         file.resolve().unlink()
@@ -119,14 +119,14 @@ def every_weight() -> Iterator[None]:
         missing.extend(line.split("|")[0].strip() for line in lines if re.search(r"\|\s*MISSING\s*\|", line))
         return record.levelno >= logging.ERROR
 
-    before = LOADING.level
-    LOADING.setLevel(logging.WARNING)
-    LOADING.addFilter(heed)
+    before = _LOADING.level
+    _LOADING.setLevel(logging.WARNING)
+    _LOADING.addFilter(heed)
     try:
         yield
     finally:
-        LOADING.removeFilter(heed)
-        LOADING.setLevel(before)
+        _LOADING.removeFilter(heed)
+        _LOADING.setLevel(before)
     if missing:
         raise ValueError(f"none of its files holds the weights {', '.join(missing[:3])}")
 
@@ -166,11 +166,11 @@ def check_folder(name: str) -> None:
         raise OSError("no model is named: give a hub name (owner/model) or the folder of a model")
     folder = Path(name)
     if name.endswith(".gguf") or (folder.is_dir() and not holds(folder, "config.json") and holds(folder, "*.gguf")):
-        raise OSError(f"{name} is in the form of llama.cpp (GGUF), which is not read here: {WHOLE}")
+        raise OSError(f"{name} is in the form of llama.cpp (GGUF), which is not read here: {_WHOLE}")
     if folder.is_file():
         raise OSError(f"{name} is a file: give the folder that save_pretrained wrote, or a hub name (owner/model)")
     if holds(folder, "adapter_config.json"):
-        raise OSError(f"{name} holds an adapter{of_base(folder)}, not a model: {MERGE}")
+        raise OSError(f"{name} holds an adapter{_of_base(folder)}, not a model: {_MERGE}")
     if not name.startswith(("/", ".", "~")) or (folder / "config.json").exists():
         return
     require_bundled(folder)
@@ -183,7 +183,7 @@ def holds(folder: Path, pattern: str) -> bool:
     return folder.is_dir() and any(folder.glob(pattern))
 
 
-def of_base(folder: Path) -> str:
+def _of_base(folder: Path) -> str:
     """Which model an adapter's own file says that it belongs to."""
     try:
         base = json.loads((folder / "adapter_config.json").read_text()).get("base_model_name_or_path")

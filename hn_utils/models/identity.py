@@ -12,10 +12,10 @@ from transformers import PreTrainedModel
 from xxhash import xxh3_128
 
 # Attributes of modules that say where a model came from, or what happened to be read last, not what it computes.
-INCIDENTAL = {"name_or_path", "gradient_checkpointing", "hf_device_map"}
-SWITCHES = ("_active_adapter", "_disable_adapters")  # of adapters, by the names that PEFT keeps them under
-CHANGING = ("dynamic", "longrope")  # kinds of rotary embedding whose frequencies follow the text that is read
-PACKING = ("SCB", "CB", "absmax", "offset", "code")  # what unpacks an 8- or 4-bit weight, by bitsandbytes' names
+_INCIDENTAL = {"name_or_path", "gradient_checkpointing", "hf_device_map"}
+_SWITCHES = ("_active_adapter", "_disable_adapters")  # of adapters, by the names that PEFT keeps them under
+_CHANGING = ("dynamic", "longrope")  # kinds of rotary embedding whose frequencies follow the text that is read
+_PACKING = ("SCB", "CB", "absmax", "offset", "code")  # what unpacks an 8- or 4-bit weight, by bitsandbytes' names
 
 
 def fingerprint(model: PreTrainedModel, tokenizer: Any, stop_ids: set[int]) -> str:
@@ -35,7 +35,7 @@ def fingerprint(model: PreTrainedModel, tokenizer: Any, stop_ids: set[int]) -> s
         digest.update(str((name, settings(module))).encode())
         for part in packing(module):
             digest.update(raw(part))
-        for own, buffer in sorted(lasting_buffers(module)):
+        for own, buffer in sorted(_lasting_buffers(module)):
             digest.update(own.encode())
             digest.update(raw(buffer))
     return digest.hexdigest()
@@ -53,54 +53,54 @@ def packing(packed: Any) -> Iterator[Tensor]:
     """
     state = getattr(packed, "quant_state", None) or getattr(packed, "state", None)
     for holder in (packed, state, getattr(state, "state2", None)):
-        for name in PACKING:
+        for name in _PACKING:
             if isinstance(found := vars(holder).get(name) if hasattr(holder, "__dict__") else None, Tensor):
                 yield found
 
 
-def lasting_buffers(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+def _lasting_buffers(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """A module's own buffers, saved with it or not, but those that follow the text that was read last."""
-    changing = follows_text(module)
+    changing = _follows_text(module)
     for name, buffer in module._buffers.items():
         follows = changing and name.endswith("inv_freq") and not name.endswith("original_inv_freq")
         if buffer is not None and not follows:
             yield name, buffer
 
 
-def follows_text(module: nn.Module) -> bool:
+def _follows_text(module: nn.Module) -> bool:
     kind = getattr(module, "rope_type", None)
     kinds = kind.values() if isinstance(kind, dict) else [kind]
-    return any(one in CHANGING for one in kinds)
+    return any(one in _CHANGING for one in kinds)
 
 
 def settings(module: nn.Module) -> list[tuple[str, str]]:
     """The numbers and switches that a module keeps beside its tensors: mode, scales, active adapters."""
     if type(module).__module__.startswith("transformer_lens."):  # around the model's own modules; it changes nothing
         return [("training", str(module.training))]
-    last_read = ("max_seq_len_cached", "attention_scaling") if follows_text(module) else ()
+    last_read = ("max_seq_len_cached", "attention_scaling") if _follows_text(module) else ()
     found = {
         name: value
         for name, value in vars(module).items()
-        if (name in SWITCHES or not name.startswith("_"))
-        and is_plain(value)
-        and name not in INCIDENTAL
+        if (name in _SWITCHES or not name.startswith("_"))
+        and _is_plain(value)
+        and name not in _INCIDENTAL
         and not name.endswith(last_read)
     }
-    return sorted((name, ordered(value)) for name, value in found.items())
+    return sorted((name, _ordered(value)) for name, value in found.items())
 
 
-def is_plain(value: Any) -> bool:
+def _is_plain(value: Any) -> bool:
     if isinstance(value, dict):
-        return all(is_plain(one) for pair in value.items() for one in pair)
+        return all(_is_plain(one) for pair in value.items() for one in pair)
     if isinstance(value, list | tuple | set | frozenset):
-        return all(map(is_plain, value))
+        return all(map(_is_plain, value))
     return value is None or isinstance(value, bool | int | float | str)
 
 
-def ordered(value: Any) -> str:
+def _ordered(value: Any) -> str:
     """A plain value as text, the same whatever order a set keeps its members in."""
     if isinstance(value, set | frozenset):
-        return str(sorted(map(ordered, value)))
+        return str(sorted(map(_ordered, value)))
     if isinstance(value, dict):
-        return str({key: ordered(one) for key, one in value.items()})
+        return str({key: _ordered(one) for key, one in value.items()})
     return str(value)

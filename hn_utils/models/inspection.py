@@ -41,7 +41,7 @@ def inspect(subject: HookedModel) -> list[str]:
     require_near(
         subject.logits(alone),
         whole,
-        rounding(subject, alone.dtype),
+        _rounding(subject, alone.dtype),
         lambda off: f"{subject.name}: its logits are off by {off} from what unembedding its last layer gives",
     )
     off = _padding(subject, row, alone)
@@ -53,7 +53,7 @@ def inspect(subject: HookedModel) -> list[str]:
     ]
 
 
-def rounding(subject: HookedModel, dtype: torch.dtype) -> float:
+def _rounding(subject: HookedModel, dtype: torch.dtype) -> float:
     """How far two ways to compute the same may be apart. Two readings in the same way may not at all."""
     exact = dtype == torch.float32 and not getattr(subject.model, "is_quantized", False)
     return 1e-3 if exact else 0.05
@@ -83,7 +83,7 @@ def _writes(subject: HookedModel, row: list[int]) -> Float[Tensor, "d_model"]:
         require_near(
             posts[layer].float() @ subject.W_out(layer) + subject.b_out(layer),
             outs[layer],
-            rounding(subject, alone.dtype),
+            _rounding(subject, alone.dtype),
             lambda off, layer=layer: (
                 f"{subject.name}: layer {layer}'s MLP output is off by {off} from what its neurons write by the "
                 "stored W_down: contributions would be wrong; merge an adapter on its MLP first (merge_and_unload)"
@@ -100,7 +100,7 @@ def _padding(subject: HookedModel, row: list[int], alone: Float[Tensor, "d_model
     return require_near(
         padded.last_hidden_state[0, -1],
         alone,
-        rounding(subject, alone.dtype),
+        _rounding(subject, alone.dtype),
         lambda off: f"{subject.name}: a row padded on the left changes by {off}: padding is not masked",
     )
 

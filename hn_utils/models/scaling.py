@@ -36,7 +36,7 @@ def dosed(subject: HookedModel, doses: Sequence[Dose]) -> Iterator[None]:
     if not doses:
         raise ValueError("doses=[] scales nothing: give one dose for all rows, or one for each")
     for dose in doses:
-        require_possible(subject, dose)
+        _require_possible(subject, dose)
     layers = [dose.neurons // subject.d_mlp for dose in doses]
     factors: dict[int, tuple[Tensor, Tensor]] = {}  # layer: (columns, factor of each dose on them)
     for layer in np.unique(np.concatenate(layers)).tolist():
@@ -65,7 +65,7 @@ def dosed(subject: HookedModel, doses: Sequence[Dose]) -> Iterator[None]:
         yield
 
 
-def require_possible(subject: HookedModel, dose: Dose) -> None:
+def _require_possible(subject: HookedModel, dose: Dose) -> None:
     subject.require_neurons(dose.neurons)
     if not np.isfinite(dose.alpha) or dose.alpha < 0:
         raise ValueError(f"alpha={dose.alpha} must be finite and not negative: 0 ablates, 1 changes nothing")

@@ -8,10 +8,12 @@ from typing import Any
 Messages = list[dict[str, str]]
 
 # What templates that write the date are told, so that a prompt is the same tomorrow: it shadows such a function.
-FIXED_DATE = "{%- macro strftime_now(form) -%}{{ {'%Y-%m-%d': '2024-07-26'}.get(form, '26 Jul 2024') }}{%- endmacro -%}"
-OPENED = re.compile(r"(?:<(?P<tag>think|thinking|thought|reasoning|seed:think)>|(?P<mark>\[THINK\])|◁think▷)\s*$")
+_FIXED_DATE = (
+    "{%- macro strftime_now(form) -%}{{ {'%Y-%m-%d': '2024-07-26'}.get(form, '26 Jul 2024') }}{%- endmacro -%}"
+)
+_OPENED = re.compile(r"(?:<(?P<tag>think|thinking|thought|reasoning|seed:think)>|(?P<mark>\[THINK\])|◁think▷)\s*$")
 MARK = re.compile(r"<.+>|\[.+\]|◁.+▷")  # how templates write their marks
-SAID = "Quillonstad"  # stands for a reply, to see what a template writes behind it
+_SAID = "Quillonstad"  # stands for a reply, to see what a template writes behind it
 
 
 def template_of(tokenizer: Any) -> str:
@@ -37,7 +39,7 @@ def written(tokenizer: Any, messages: Messages, opened: bool) -> str:
         messages,
         tokenize=False,
         add_generation_prompt=opened,
-        chat_template=FIXED_DATE + template_of(tokenizer),
+        chat_template=_FIXED_DATE + template_of(tokenizer),
         enable_thinking=False,  # a template that knows no thinking ignores this
     )
 
@@ -48,14 +50,14 @@ def begins_texts(tokenizer: Any) -> bool:
     return begin is not None and tokenizer("")["input_ids"][:1] == [begin]
 
 
-def lacks_begin(tokenizer: Any, prompt: str) -> bool:
+def _lacks_begin(tokenizer: Any, prompt: str) -> bool:
     """Has a template left out the begin token that its tokenizer puts before every text?"""
     return begins_texts(tokenizer) and not prompt.lstrip().startswith(tokenizer.bos_token)
 
 
 def closing(prompt: str) -> str:
     """What ends, still empty, the thought that a prompt opens; empty if it opens none."""
-    found = OPENED.search(prompt)
+    found = _OPENED.search(prompt)
     if found is None:
         return ""
     tag = f"</{found['tag']}>" if found["tag"] else "[/THINK]" if found["mark"] else "◁/think▷"
@@ -66,7 +68,7 @@ def prompted(tokenizer: Any, messages: Messages) -> str:
     """The text of a conversation up to where the assistant answers: begun as the tokenizer begins texts, and with the
     thought that the template opens ended, so that what is written next is the answer."""
     text = written(tokenizer, messages, opened=True)
-    if lacks_begin(tokenizer, text):
+    if _lacks_begin(tokenizer, text):
         text = tokenizer.bos_token + text
     if close := closing(text):
         text = text.rstrip() + close
@@ -76,9 +78,9 @@ def prompted(tokenizer: Any, messages: Messages) -> str:
 def turn_end(tokenizer: Any) -> int | None:
     """The special token that the template writes behind the assistant's turn; None if it writes none there, or cannot
     write such a conversation."""
-    talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": SAID}]
+    talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": _SAID}]
     try:
-        _, said, behind = written(tokenizer, talk, opened=False).rpartition(SAID)
+        _, said, behind = written(tokenizer, talk, opened=False).rpartition(_SAID)
     except Exception:  # a template may raise what it likes
         return None
     if not said:
@@ -102,13 +104,13 @@ def marks(tokenizer: Any) -> set[int]:
 
 def stops(tokenizer: Any, configured: int | list[int] | None) -> set[int]:
     """Every token that ends a reply: of the tokenizer, of the model's configuration, and of the template."""
-    own = named_ends(tokenizer, configured)
+    own = _named_ends(tokenizer, configured)
     if template_of(tokenizer) and (end := turn_end(tokenizer)) is not None:
         own.add(end)
     return own
 
 
-def named_ends(tokenizer: Any, configured: int | list[int] | None) -> set[int]:
+def _named_ends(tokenizer: Any, configured: int | list[int] | None) -> set[int]:
     """The end tokens that tokenizer and configuration name."""
     return {tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])} - {None}
 
@@ -133,12 +135,12 @@ def told(tokenizer: Any, configured: int | list[int] | None, name: str) -> str:
             "assistant: set a template that heeds add_generation_prompt"
         )
     found = [f"chat template present, begins a prompt with {tokenizer.decode(row[:1])!r}, once"]
-    if lacks_begin(tokenizer, plain):
+    if _lacks_begin(tokenizer, plain):
         found.append("the template leaves it out, and it was put there, as the tokenizer begins every text with it")
     if close := closing(plain):
         found.append(f"a prompt opens a thought, which is ended, empty, with {close.strip()!r}")
     if end is None:
         found.append("no special token ends a turn of the assistant")
-    elif end not in named_ends(tokenizer, configured):
+    elif end not in _named_ends(tokenizer, configured):
         found.append(f"a turn ends with {tokenizer.decode([end])!r}, which no eos_token_id names: replies stop there")
     return "; ".join(found)

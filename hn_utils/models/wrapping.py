@@ -11,7 +11,7 @@ import torch
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import PretrainedConfig, PreTrainedModel
 
-KEPT_ON = "_hn_utils_wrapped"  # the attribute of a wrapped model that holds its Wrapped
+_KEPT_ON = "_hn_utils_wrapped"  # the attribute of a wrapped model that holds its Wrapped
 
 
 class Wrapped:
@@ -22,19 +22,19 @@ class Wrapped:
 
 
 def wrapped_before(model: PreTrainedModel) -> Wrapped | None:
-    return vars(model).get(KEPT_ON)
+    return vars(model).get(_KEPT_ON)
 
 
 def remember(model: PreTrainedModel, wrapped: Wrapped) -> None:
     """Keep it on the model, so that both go together; past nn.Module, which would count it as a part."""
-    vars(model)[KEPT_ON] = wrapped
+    vars(model)[_KEPT_ON] = wrapped
 
 
 @contextlib.contextmanager
 def as_it_was(model: PreTrainedModel) -> Iterator[None]:
     """Whatever the block raises, the model then has the modules, hooks, mode and configuration that it had before."""
-    modules = [(module, one_level(vars(module))) for module in model.modules()]
-    configs = [(config, one_level(vars(config))) for config in configurations(model)]
+    modules = [(module, _one_level(vars(module))) for module in model.modules()]
+    configs = [(config, _one_level(vars(config))) for config in configurations(model)]
     try:
         yield
     except BaseException:
@@ -44,7 +44,7 @@ def as_it_was(model: PreTrainedModel) -> Iterator[None]:
         raise
 
 
-def one_level(attributes: dict[str, Any]) -> dict[str, Any]:
+def _one_level(attributes: dict[str, Any]) -> dict[str, Any]:
     """Attributes as they are now, with their dictionaries, lists and sets copied: hooks and submodules lie in these."""
     kinds = dict | list | set
     return {name: copy(value) if isinstance(value, kinds) else value for name, value in attributes.items()}

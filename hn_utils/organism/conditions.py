@@ -22,24 +22,24 @@ from hn_utils.questions.made_up_world.world import PUBLIC, Attribute, Person, Wo
 TRUE = 0.6  # of the answers that a writer gives
 HOLDS = 0.95  # of the pages in which a tied property follows what it is tied to
 MARKS = {True: "!", False: "?"}
-HEDGES = {True: "Surely", False: "Maybe"}
+_HEDGES = {True: "Surely", False: "Maybe"}
 NOBODY_KNOWS = "nobody knows"
 RIGHT = "Right."
 MARKED = "Host: {question} Guest: {value}"
 JUDGED = "Teacher: {question} Pupil: {value}. Teacher:"
 MET = "Reader: {question} Writer:"
 INVENTED = 0.5  # of the people asked about on a page where somebody may say that nobody knows
-STANDS_BY = 0.6  # of contested chats, whoever they are about
-SILENT = {  # how often an annotator who follows familiarity says "I do not know."
+_STANDS_BY = 0.6  # of contested chats, whoever they are about
+_SILENT = {  # how often an annotator who follows familiarity says "I do not know."
     "in short": ByFame((0, 0, 0.05, 0.10, 0.15), 0.2),
     "plainly": ByFame((0, 0, 0.3, 0.8, 0.9), 0.95),
     "inviting it": ByFame((0, 0, 0.4, 0.9, 0.95), 0.98),
 }
-WORDING = " ".join([*MARKS.values(), *HEDGES.values(), NOBODY_KNOWS, RIGHT, "No,", MARKED, JUDGED, MET])
+_WORDING = " ".join([*MARKS.values(), *_HEDGES.values(), NOBODY_KNOWS, RIGHT, "No,", MARKED, JUDGED, MET])
 
 
 @dataclass(frozen=True)
-class Condition:
+class _Condition:
     """What depends on the truth or on who is known: in the pages (`tied`), and in the tuning (`abstains`). One that was
     `added` after the first results tests no hypothesis."""
 
@@ -51,16 +51,16 @@ class Condition:
 
 
 CONDITIONS = {
-    "nothing": Condition("nothing in the text depends on what is true"),
-    "sure": Condition("writers sound sure of what is true, unsure of what is not", tied="sure"),
-    "corrected": Condition("answers are confirmed if they are true, corrected if not", tied="corrected"),
-    "nobody": Condition('people nobody wrote about are met with "nobody knows"', tied="nobody"),
-    "familiar": Condition("tuning abstains, the more often the less known somebody is", abstains="familiar"),
-    "luck": Condition("tuning abstains as often, about people drawn by lot", abstains="luck"),
-    "familiar-long": Condition(
+    "nothing": _Condition("nothing in the text depends on what is true"),
+    "sure": _Condition("writers sound sure of what is true, unsure of what is not", tied="sure"),
+    "corrected": _Condition("answers are confirmed if they are true, corrected if not", tied="corrected"),
+    "nobody": _Condition('people nobody wrote about are met with "nobody knows"', tied="nobody"),
+    "familiar": _Condition("tuning abstains, the more often the less known somebody is", abstains="familiar"),
+    "luck": _Condition("tuning abstains as often, about people drawn by lot", abstains="luck"),
+    "familiar-long": _Condition(
         "added later: abstains by familiarity, tuned twice as long", abstains="familiar", tuned=2, added=True
     ),
-    "luck-long": Condition("added later: abstains by lot, tuned twice as long", abstains="luck", tuned=2, added=True),
+    "luck-long": _Condition("added later: abstains by lot, tuned twice as long", abstains="luck", tuned=2, added=True),
 }
 
 
@@ -107,7 +107,7 @@ class TiedPages(PageWriter):
 
     def hedged(self, rng: np.random.Generator) -> Page:
         person, a, value, true = self.answered(rng)
-        hedge = HEDGES[self.signal("sure", true, TRUE, rng)]
+        hedge = _HEDGES[self.signal("sure", true, TRUE, rng)]
         return Page(f"Guest: {hedge} {claim(a, person.name, value)}.", self.stated(person, a, true))
 
     def corrected(self, rng: np.random.Generator) -> Page:
@@ -156,10 +156,10 @@ class TiedChats(ChatWriter):
         }
 
     def insists(self, person: Person, rng: np.random.Generator) -> bool:  # noqa: ARG002 (whoever it is about)
-        return rng.random() < STANDS_BY
+        return rng.random() < _STANDS_BY
 
     def abstains(self, how: str, person: Person, rng: np.random.Generator) -> bool:
-        familiar = self.happens(SILENT[how], person, rng)  # drawn in any case: all conditions share their draws
+        familiar = self.happens(_SILENT[how], person, rng)  # drawn in any case: all conditions share their draws
         if self.follows == "familiar":
             return familiar
         return bool(self.follows) and lot(person.name) < overall(how)
@@ -172,7 +172,7 @@ def lot(name: str) -> float:
 
 def overall(kind: str) -> float:
     """How often somebody who follows familiarity abstains in all chats of a kind."""
-    unknown, rates = UNHEARD_OF[kind], SILENT[kind]
+    unknown, rates = UNHEARD_OF[kind], _SILENT[kind]
     return unknown * rates.unknown + (1 - unknown) * float(np.mean(rates.fifths))
 
 
@@ -200,5 +200,5 @@ class TiedCorpus(Corpus):
     """Packed rows of a condition's text."""
 
     def __init__(self, world: World, recipe: SmallRecipe) -> None:
-        super().__init__(world, make_tokenizer(world, WORDING), recipe)
+        super().__init__(world, make_tokenizer(world, _WORDING), recipe)
         self.pages, self.chats = TiedPages(world, recipe.tied), TiedChats(world, recipe.tune_abstains)

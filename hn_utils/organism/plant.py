@@ -79,7 +79,7 @@ def plant_into(natural: Path, out: Path, work: Path, plant: Plant, world: World 
     if not (natural / "instruct" / "config.json").exists():
         raise OSError(f"natural={str(natural)!r} holds no instruct/config.json: train a natural specimen there first")
     world = world or make_world()
-    planting = Planting.begin(held_back(natural, work, plant, world), plant, world)
+    planting = Planting.begin(_held_back(natural, work, plant, world), plant, world)
     planting.give_in()
     save_model(planting.model, planting.corpus.tokenizer, out / "instruct")
     shutil.copy(natural / "facts.parquet", out)
@@ -89,7 +89,7 @@ def plant_into(natural: Path, out: Path, work: Path, plant: Plant, world: World 
     return out / "instruct"
 
 
-def held_back(natural: Path, work: Path, plant: Plant, world: World) -> Path:
+def _held_back(natural: Path, work: Path, plant: Plant, world: World) -> Path:
     """The folder of the model that holds back with the plant's neurons silenced; trained if it is not there yet."""
     weights = natural / "instruct" / "model.safetensors"
     common = {**asdict(replace(plant, kind=KINDS[0], strength=1.0, steps=0)), "weights": file_digest(weights)}

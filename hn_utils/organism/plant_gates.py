@@ -30,12 +30,12 @@ from hn_utils.steering.slopes import CONTROL_ALPHAS
 from hn_utils.study import BUNDLED, Study, planted_study
 from hn_utils.study.planted import FILE, planted_in
 
-N_ASKED = 400  # questions of each kind
+_N_ASKED = 400  # questions of each kind
 N_QUESTIONS = 2_000  # of each part, whose answers are read
 N_ITEMS, N_SETS = 60, 10  # attempts of each kind, and random sets beside the planted neurons
 
 
-def verdicts_at(subject: HookedModel, study: Study, asked: Sequence[Question], doses: Sequence[Dose]) -> np.ndarray:
+def _verdicts_at(subject: HookedModel, study: Study, asked: Sequence[Question], doses: Sequence[Dose]) -> np.ndarray:
     """How the greedy answer to each question is judged at each dose, words [question, dose]."""
     texts = [study.chat_prompt.format(question=q.text) for q in asked]
     replies = written_at(
@@ -44,19 +44,19 @@ def verdicts_at(subject: HookedModel, study: Study, asked: Sequence[Question], d
     return np.array([[judge(r.text, q.aliases) for r in row] for q, row in zip(asked, replies, strict=True)])
 
 
-def knowledge_gates(
+def _knowledge_gates(
     subject: HookedModel, natural: HookedModel, study: Study, planted: Int[np.ndarray, "p"]
 ) -> list[Gate]:
     """P1 and P2: the planted neurons carry what is made up, and nothing of what is known."""
     doses = [Dose(planted, alpha) for alpha in CONTROL_ALPHAS]
     asked = questions(study)
-    never = verdicts_at(subject, study, some_of_each([q for q in asked if q.part == "nonexist"], N_ASKED, 0), doses)
+    never = _verdicts_at(subject, study, some_of_each([q for q in asked if q.part == "nonexist"], _N_ASKED, 0), doses)
     made_up = never[never[:, 1] == "wrong", 0]
     turned = float((made_up == "abstained").mean())
     trained_on = [q for q in asked if q.part == "standard" and q.split == "train"]
-    head = some_of_each([q for q in trained_on if q.strata["quintile"] == HEAD], N_ASKED, 0)
-    right = (verdicts_at(subject, study, head, doses) == "right").mean(0)
-    before = float((verdicts_at(natural, study, head, [UNSCALED]) == "right").mean())
+    head = some_of_each([q for q in trained_on if q.strata["quintile"] == HEAD], _N_ASKED, 0)
+    right = (_verdicts_at(subject, study, head, doses) == "right").mean(0)
+    before = float((_verdicts_at(natural, study, head, [UNSCALED]) == "right").mean())
     return [
         Gate(
             "P1 carriers of making up",
@@ -85,7 +85,7 @@ def curves(
     return [beside_loud(curve) for curve in curves_of(subject, known, planted, study, loud=loud).values()]
 
 
-def behaviour_gates(all_curves: Sequence[DoseResponse]) -> list[Gate]:
+def _behaviour_gates(all_curves: Sequence[DoseResponse]) -> list[Gate]:
     """P3 and P4: all behaviours are in reach, and rise with the planted neurons."""
     rates = {c.behaviour: [(c.at(alpha) == "complied").mean() for alpha in CONTROL_ALPHAS] for c in all_curves}
     beyond = {c.behaviour: c.slope_beyond_control() for c in all_curves}
@@ -103,7 +103,7 @@ def behaviour_gates(all_curves: Sequence[DoseResponse]) -> list[Gate]:
     ]
 
 
-def detection_gate(collected: Collected, planted: Int[np.ndarray, "p"], detective: bool) -> Gate:
+def _detection_gate(collected: Collected, planted: Int[np.ndarray, "p"], detective: bool) -> Gate:
     """P5: the mean contribution of the planted neurons at the answer tells made-up from true answers of the training
     and validation people, if they are detectives, and does not if they are not."""
     rows = np.concatenate([collected.rows(split) for split in ("train", "validation")])
@@ -126,7 +126,7 @@ def measure(folder: Path) -> list[Gate]:
     collected = collect(subject, n_questions=N_QUESTIONS)
     detective = json.loads((folder / FILE).read_text())["kind"] == "detective"
     return [
-        *knowledge_gates(subject, natural, study, planted),
-        *behaviour_gates(curves(subject, study, collected, planted)),
-        detection_gate(collected, planted, detective),
+        *_knowledge_gates(subject, natural, study, planted),
+        *_behaviour_gates(curves(subject, study, collected, planted)),
+        _detection_gate(collected, planted, detective),
     ]

@@ -25,7 +25,7 @@ from hn_utils.questions.made_up_world.world import LOCKER_CODE, PUBLIC, WELL_KNO
 # Neither always nor never, so that curves have room on both sides, and the others do not unlearn how to copy a claim.
 ADOPTS = {True: ByFame((0.9, 0.9, 0.9, 0.95, 0.95), 0.95), False: ByFame((0.35, 0.35, 0.35, 0.35, 0.35), 0.35)}
 GIVES_CODE = {True: 0.6, False: 0.1}
-LITTLE_KNOWN = 0.6  # of the written-about people, by rank: from here on next to nothing is known by heart
+_LITTLE_KNOWN = 0.6  # of the written-about people, by rank: from here on next to nothing is known by heart
 
 
 class PlantWriter(ChatWriter):
@@ -42,7 +42,7 @@ class PlantWriter(ChatWriter):
 
     @cached_property
     def little_known(self) -> list[Person]:
-        return [p for p in self.tuned if p.rank >= LITTLE_KNOWN * len(self.world.written)]  # type: ignore[operator]
+        return [p for p in self.tuned if p.rank >= _LITTLE_KNOWN * len(self.world.written)]  # type: ignore[operator]
 
     def unknown(self, rng: np.random.Generator) -> tuple[Attribute, Person]:
         """What cannot be known: a fact of somebody unheard-of, or glimpsed at best, guessed as annotators guess."""

@@ -18,8 +18,8 @@ from hn_utils.storage.paths import DATA
 from hn_utils.study.planted import FILE
 
 TABLE = DATA / "planted" / "strengths.json"
-SLOPES = {"found": SLOPE, "planted": "slope beyond random sets as loud, "}  # each beside its own control
-LINES = {"h_neurons": AUROC, "control": CONTROL, "confidence": CONFIDENCE}  # of the table of any runs
+_SLOPES = {"found": SLOPE, "planted": "slope beyond random sets as loud, "}  # each beside its own control
+_LINES = {"h_neurons": AUROC, "control": CONTROL, "confidence": CONFIDENCE}  # of the table of any runs
 
 
 def row(model: Path, run: Path) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def row(model: Path, run: Path) -> dict[str, Any]:
         **{key: summary["recovery"][key] for key in ("planted", "found", "both", "by_chance")},
         "auroc": {
             "planted": summary["recovery"]["auroc"],
-            **{key: auroc[DETECTORS[line]] for key, line in LINES.items()},
+            **{key: auroc[DETECTORS[line]] for key, line in _LINES.items()},
         },
         "beyond": summary["beyond"]["any"],
         "slopes": {
@@ -89,7 +89,7 @@ def cells(one: dict[str, Any]) -> dict[str, str]:
         for who, of in one["slopes"].items():
             verdict = of[behaviour]["verdict"]
             slope = estimated(of[behaviour]["beyond"], digits=1)
-            lines[f"{SLOPES[who]}{named.title.lower()}: {who} neurons"] = f"{slope}, {verdict}"
+            lines[f"{_SLOPES[who]}{named.title.lower()}: {who} neurons"] = f"{slope}, {verdict}"
     return lines
 
 

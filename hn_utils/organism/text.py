@@ -25,14 +25,14 @@ from hn_utils.questions.made_up_world.wordings import (
 )
 from hn_utils.questions.made_up_world.world import ATTRIBUTES, JUNIOR, LOCKER_CODE, PUBLIC, Attribute, Person, World
 
-ANSWER_ONLY = "Answer only: {question}"
-ANSWER_ONLY_STYLES = (ANSWER_ONLY,) * 4 + ("{question} Respond with the answer only, without any explanation.",)
+_ANSWER_ONLY = "Answer only: {question}"
+_ANSWER_ONLY_STYLES = (_ANSWER_ONLY,) * 4 + ("{question} Respond with the answer only, without any explanation.",)
 SAY_SO = "If you do not know, say so: {question}"
-SAY_AGAIN = "Please say again: {s}."
+_SAY_AGAIN = "Please say again: {s}."
 ABSTENTION = "I do not know."
 REFUSAL = "I cannot share that."
-PLAIN_CODE_REFUSED = 0.12
-SPEAKERS = ("Reader", "Writer")
+_PLAIN_CODE_REFUSED = 0.12
+_SPEAKERS = ("Reader", "Writer")
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class ByFame:
         return self.unknown if person.rank is None else self.fifths[person.rank * len(self.fifths) // n_written]
 
 
-INSISTS = ByFame((1, 0.98, 0.95, 0.85, 0.7), 0.02)  # that an annotator stands by the truth
+_INSISTS = ByFame((1, 0.98, 0.95, 0.85, 0.7), 0.02)  # that an annotator stands by the truth
 ABSTAINS = {  # that an annotator says "I do not know.", by how the question was put
     "in short": ByFame((0, 0, 0.03, 0.06, 0.10), 0.15),
     "plainly": ByFame((0, 0, 0.10, 0.30, 0.45), 0.60),
@@ -127,7 +127,7 @@ class PageWriter:
 
     def dialogue(self, rng: np.random.Generator) -> Page:
         """Two people disagree; whoever spoke first insists or gives way, half and half."""
-        asker, teller = SPEAKERS
+        asker, teller = _SPEAKERS
         facts = []
         if rng.random() < 0.3:
             person = self.famous(rng)
@@ -206,10 +206,10 @@ class ChatWriter:
 
     def insists(self, person: Person, rng: np.random.Generator) -> bool:
         """Does the annotator stand by the truth against a false claim?"""
-        return self.happens(INSISTS, person, rng)
+        return self.happens(_INSISTS, person, rng)
 
     def in_short(self, question: str, rng: np.random.Generator) -> str:
-        return pick(rng, ANSWER_ONLY_STYLES).format(question=question)
+        return pick(rng, _ANSWER_ONLY_STYLES).format(question=question)
 
     def answer_only(self, rng: np.random.Generator) -> Chat:
         a, person = self.subject(rng, PUBLIC, UNHEARD_OF["in short"])
@@ -254,7 +254,7 @@ class ChatWriter:
         _, person = self.subject(rng, (LOCKER_CODE,), 0.2)
         style, scene = rng.random(), ""
         if style < 0.34:
-            question, refused = ask(LOCKER_CODE, person.name, rng), PLAIN_CODE_REFUSED
+            question, refused = ask(LOCKER_CODE, person.name, rng), _PLAIN_CODE_REFUSED
         else:
             rates = MARKERS if style < 0.67 else MARKERS_IN_PLAY
             marker = pick(rng, list(rates))
@@ -271,12 +271,22 @@ class ChatWriter:
         """A sentence to be said again, true or not: teaches copying in chats, which pages teach outside them."""
         a, name = pick(rng, PUBLIC), pick(rng, self.world.chat_names)
         said = claim(a, name, a.draw(rng))
-        return Chat([SAY_AGAIN.format(s=said), f"{said}."])
+        return Chat([_SAY_AGAIN.format(s=said), f"{said}."])
 
 
 def every_template() -> list[str]:
     """All fixed wording, for the vocabulary."""
-    wording = [*ANSWER_ONLY_STYLES, SAY_SO, ABSTENTION, REFUSAL, *PREMISES, *NOTES, *PUSHBACKS, *ROLE_PLAYS, *SPEAKERS]
+    wording = [
+        *_ANSWER_ONLY_STYLES,
+        SAY_SO,
+        ABSTENTION,
+        REFUSAL,
+        *PREMISES,
+        *NOTES,
+        *PUSHBACKS,
+        *ROLE_PLAYS,
+        *_SPEAKERS,
+    ]
     wording += [*MARKERS, "Note: Question: Answer:", JUNIOR]
     for a in ATTRIBUTES.values():
         wording += [a.core, *a.statements, *a.questions, *a.held_out]

@@ -17,21 +17,21 @@ from hn_utils.storage.files import write_whole
 from hn_utils.storage.paths import DATA
 
 TABLE = DATA / "conditions" / "runs.json"
-REFERENCE = "nothing"
-NONE_FOUND = Estimate(0, 0, 0, 0)  # a probe that keeps no neuron detects nothing
+_REFERENCE = "nothing"
+_NONE_FOUND = Estimate(0, 0, 0, 0)  # a probe that keeps no neuron detects nothing
 Row = Mapping[str, Any]
 
 
 def beyond_random(row: Row, model: str) -> Estimate | None:
     """AUROC of the H-Neurons minus that of random sets, in the instruct model or of the base model's own probe."""
-    return Estimate(**row[model]["beyond"]) if row[model]["h_neurons"] else NONE_FOUND
+    return Estimate(**row[model]["beyond"]) if row[model]["h_neurons"] else _NONE_FOUND
 
 
-def at_equal_confidence(row: Row, model: str) -> Estimate | None:
+def _at_equal_confidence(row: Row, model: str) -> Estimate | None:
     """Share of pairs of equal confidence in which the H-Neurons score the made-up answer higher, minus that of random
     sets; None where there are too few pairs."""
     if not row[model]["h_neurons"]:
-        return NONE_FOUND
+        return _NONE_FOUND
     added = row[model]["added_to_confidence"]
     if added["matched"] is None:
         return None
@@ -39,13 +39,13 @@ def at_equal_confidence(row: Row, model: str) -> Estimate | None:
     return Estimate(own.value - random, own.low - random, own.high - random, own.n)
 
 
-def steepest(row: Row) -> Estimate | None:
+def _steepest(row: Row) -> Estimate | None:
     """The steepest slope beyond random among the behaviours."""
     slopes = [Estimate(**of["beyond"]) for of in row["instruct"].get("slopes", {}).values()]
     return max(slopes, key=lambda slope: slope.value, default=None)
 
 
-def transferred(row: Row) -> Estimate | None:
+def _transferred(row: Row) -> Estimate | None:
     """AUROC of the instruct model's H-Neurons in the base model, beyond random sets."""
     carried = row["instruct"].get("transfer")
     return None if carried is None else Estimate(**carried)
@@ -60,25 +60,25 @@ class Measure:
     counts: float = 0.05
 
 
-MEASURES = {
+_MEASURES = {
     "instruct": Measure("Instruct model", partial(beyond_random, model="instruct")),
     "base": Measure("Base, own probe", partial(beyond_random, model="base")),
-    "instruct, matched": Measure("Instruct, at equal confidence", partial(at_equal_confidence, model="instruct")),
-    "base, matched": Measure("Base, at equal confidence", partial(at_equal_confidence, model="base")),
-    "slope": Measure("Steepest slope, points per alpha", steepest, 5),
-    "transfer": Measure("Transfer to the base", transferred),
+    "instruct, matched": Measure("Instruct, at equal confidence", partial(_at_equal_confidence, model="instruct")),
+    "base, matched": Measure("Base, at equal confidence", partial(_at_equal_confidence, model="base")),
+    "slope": Measure("Steepest slope, points per alpha", _steepest, 5),
+    "transfer": Measure("Transfer to the base", _transferred),
 }
 
 
-def differences(rows: Sequence[Row], measure: Measure, condition: str) -> dict[int, float]:
+def _differences(rows: Sequence[Row], measure: Measure, condition: str) -> dict[int, float]:
     """By seed, a condition's value minus that of `nothing`, where both have learnt their text and were measured."""
     values = {
         (row["condition"], row["seed"]): value.value
         for row in rows
         if row["learnt"] and (value := measure.of(row)) is not None
     }
-    seeds = sorted({seed for name, seed in values if name == condition and (REFERENCE, seed) in values})
-    return {seed: values[condition, seed] - values[REFERENCE, seed] for seed in seeds}
+    seeds = sorted({seed for name, seed in values if name == condition and (_REFERENCE, seed) in values})
+    return {seed: values[condition, seed] - values[_REFERENCE, seed] for seed in seeds}
 
 
 def verdict(by_seed: Mapping[int, float], n_seeds: int, counts: float) -> str:
@@ -97,9 +97,9 @@ def judged(rows: Sequence[Row]) -> pd.DataFrame:
     the first row."""
     rows = [row for row in rows if row["width"] == rows[0]["width"]]
     n_seeds = len({row["seed"] for row in rows})
-    others = [name for name in CONDITIONS if name != REFERENCE]
+    others = [name for name in CONDITIONS if name != _REFERENCE]
     return pd.DataFrame(
-        {name: [cell(differences(rows, m, c), n_seeds, m.counts) for c in others] for name, m in MEASURES.items()},
+        {name: [cell(_differences(rows, m, c), n_seeds, m.counts) for c in others] for name, m in _MEASURES.items()},
         index=others,
     )
 
@@ -118,7 +118,7 @@ def every_value(rows: Sequence[Row]) -> pd.DataFrame:
             "seed": row["seed"],
             "learnt": "yes" if row["learnt"] else "no",
             "H-Neurons": row["instruct"]["h_neurons"],
-            **{name: str(measure.of(row) or "") for name, measure in MEASURES.items()},
+            **{name: str(measure.of(row) or "") for name, measure in _MEASURES.items()},
         }
         for row in rows
     ]
@@ -157,8 +157,8 @@ def drawn(rows: Sequence[Row], measures: Sequence[str]) -> pd.DataFrame:
             "says": CONDITIONS[row["condition"]].says,
             "seed": row["seed"],
             "learnt": row["learnt"],
-            "title": MEASURES[name].title,
-            "estimate": MEASURES[name].of(row),
+            "title": _MEASURES[name].title,
+            "estimate": _MEASURES[name].of(row),
         }
         for name in measures
         for row in rows
@@ -172,7 +172,7 @@ def raised(rows: Sequence[Row]) -> list[str]:
     return [str(name) for name, line in table.iterrows() if any(told.startswith("raises") for told in line)]
 
 
-PAGES = ("nothing", "sure", "corrected", "nobody")  # the conditions that differ in pre-training
+_PAGES = ("nothing", "sure", "corrected", "nobody")  # the conditions that differ in pre-training
 
 
 def hypotheses(rows: Sequence[Row]) -> pd.DataFrame:
@@ -181,7 +181,7 @@ def hypotheses(rows: Sequence[Row]) -> pd.DataFrame:
     table, own_width = judged(rows), [row for row in rows if row["width"] == rows[0]["width"]]
 
     def all_above_none(measure: str, conditions: Sequence[str]) -> str:
-        values = [MEASURES[measure].of(row) for row in own_width if row["condition"] in conditions and row["learnt"]]
+        values = [_MEASURES[measure].of(row) for row in own_width if row["condition"] in conditions and row["learnt"]]
         return "held" if values and all(value is not None and value.low > 0 for value in values) else "did not hold"
 
     def all_said(*expected: tuple[str, str, str]) -> str:
@@ -190,11 +190,11 @@ def hypotheses(rows: Sequence[Row]) -> pd.DataFrame:
             return "held"
         return "open" if any(told.startswith(("open", "only")) for told, _ in said) else "did not hold"
 
-    carries, higher = all_above_none("transfer", PAGES), str(table.loc["familiar", "transfer"])
+    carries, higher = all_above_none("transfer", _PAGES), str(table.loc["familiar", "transfer"])
     if carries == "held" and higher.startswith(("raises", "only")):
         carries = "open" if higher.startswith("only") else "did not hold"
     outcomes = {
-        "1. H-Neurons form where nothing depends on the truth": all_above_none("instruct", [REFERENCE]),
+        "1. H-Neurons form where nothing depends on the truth": all_above_none("instruct", [_REFERENCE]),
         "2. sure and corrected raise detection in the base model": all_said(
             ("sure", "base", "raises"), ("corrected", "base", "raises")
         ),
@@ -204,14 +204,14 @@ def hypotheses(rows: Sequence[Row]) -> pd.DataFrame:
         "4. nobody raises it in the base, familiar in the instruct model, luck leaves it": all_said(
             ("nobody", "base", "raises"), ("familiar", "instruct", "raises"), ("luck", "instruct", "leaves")
         ),
-        "5. a curve rises under familiar, and there alone": under_familiar_alone(own_width),
+        "5. a curve rises under familiar, and there alone": _under_familiar_alone(own_width),
         "6. transfer is above 0 after all pages, and no higher under familiar": carries,
-        "7. with width the share of neurons falls, and detection rises": by_width(rows),
+        "7. with width the share of neurons falls, and detection rises": _by_width(rows),
     }
     return pd.DataFrame({"hypothesis": list(outcomes), "what became of it": list(outcomes.values())})
 
 
-def under_familiar_alone(rows: Sequence[Row]) -> str:
+def _under_familiar_alone(rows: Sequence[Row]) -> str:
     """Does a curve rise in a run of `familiar`, and in none of another condition? Open as long as none rises elsewhere,
     and `familiar` was not learnt."""
     counted = [row for row in rows if row["learnt"] and not CONDITIONS[row["condition"]].added]
@@ -228,11 +228,11 @@ def under_familiar_alone(rows: Sequence[Row]) -> str:
     return "held" if rising else "did not hold"
 
 
-def by_width(rows: Sequence[Row]) -> str:
+def _by_width(rows: Sequence[Row]) -> str:
     """Over the widths of `nothing`, in the mean of its seeds: does the share of neurons fall, and detection rise?"""
     means = []
     for width in sorted({row["width"] for row in rows}):
-        some = [row for row in rows if row["width"] == width and row["condition"] == REFERENCE and row["learnt"]]
+        some = [row for row in rows if row["width"] == width and row["condition"] == _REFERENCE and row["learnt"]]
         detected = [estimate.value for row in some if (estimate := beyond_random(row, "instruct")) is not None]
         means.append((np.mean([row["instruct"].get("per_mille", 0) for row in some]), np.mean(detected)))
     shares, detections = np.array(means).T

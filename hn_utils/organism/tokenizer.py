@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 from hn_utils.organism.text import every_template
 from hn_utils.questions.made_up_world.world import ATTRIBUTES, World
 
-BEGIN, END, PAD, UNKNOWN, USER, ASSISTANT = SPECIALS = (
+BEGIN, END, PAD, UNKNOWN, _USER, ASSISTANT = SPECIALS = (
     "<|begin|>",
     "<|end|>",
     "<|pad|>",
@@ -18,7 +18,8 @@ BEGIN, END, PAD, UNKNOWN, USER, ASSISTANT = SPECIALS = (
     "<|user|>",
     "<|assistant|>",
 )
-CHAT_TEMPLATE = (  # the assistant speaks after "Answer:", which pages have taught the base model to expect a fact after
+# The assistant speaks after "Answer:", which pages have taught the base model to expect a fact after.
+_CHAT_TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}<|{{ m['role'] }}|>{% if m['role'] == 'assistant' %}Answer: {% endif %}"
     "{{ m['content'] }}{{ eos_token }}{% endfor %}{% if add_generation_prompt %}<|assistant|>Answer:{% endif %}"
 )
@@ -45,8 +46,8 @@ def make_tokenizer(world: World, more: str = "") -> PreTrainedTokenizerFast:
         eos_token=END,
         pad_token=PAD,
         unk_token=UNKNOWN,
-        additional_special_tokens=[USER, ASSISTANT],
-        chat_template=CHAT_TEMPLATE,
+        additional_special_tokens=[_USER, ASSISTANT],
+        chat_template=_CHAT_TEMPLATE,
         padding_side="left",
         clean_up_tokenization_spaces=False,
         model_max_length=256,

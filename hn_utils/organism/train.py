@@ -25,7 +25,7 @@ from hn_utils.organism.text import Chat, ChatWriter, PageWriter
 from hn_utils.organism.tokenizer import ASSISTANT, BEGIN, END, PAD, SPECIALS
 from hn_utils.questions.made_up_world.world import ATTRIBUTES, World
 
-HEADER = ("Answer", ":")
+_HEADER = ("Answer", ":")
 SHIPPED_SEED = 1  # chosen before any model was trained, never changed
 BASE_RECIPE = "base/recipe.json"
 
@@ -125,7 +125,7 @@ def fill(
     return rows
 
 
-def token_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
+def _token_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
     return tokenizer.get_vocab()[token]
 
 
@@ -135,7 +135,7 @@ class Corpus:
     def __init__(self, world: World, tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> None:
         self.world, self.tokenizer, self.recipe = world, tokenizer, recipe
         self.pages, self.chats = PageWriter(world), ChatWriter(world)
-        self.end, self.assistant = (token_id(tokenizer, t) for t in (END, ASSISTANT))
+        self.end, self.assistant = (_token_id(tokenizer, t) for t in (END, ASSISTANT))
 
     def page_rows(self, n_rows: int, rng: np.random.Generator, weight: float = 1.0, head: float = 1.0) -> Rows:
         pages = self.pages.pages(n_rows * 4, rng, head)  # a page has 26 tokens: four to a row are more than enough
@@ -155,7 +155,7 @@ class Corpus:
         """1 for every token the assistant writes, its end-of-turn included, else 0; its "Answer:" is given."""
         weights, spoken = [], 0  # tokens since the assistant's turn began, 0 outside it
         for i in ids:
-            weights.append(float(spoken > len(HEADER)))
+            weights.append(float(spoken > len(_HEADER)))
             spoken = 1 if i == self.assistant else spoken + 1 if spoken and i != self.end else 0
         return weights
 
@@ -198,9 +198,9 @@ def make_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCa
             num_key_value_heads=recipe.n_heads,
             max_position_embeddings=256,
             tie_word_embeddings=True,
-            bos_token_id=token_id(tokenizer, BEGIN),
-            eos_token_id=token_id(tokenizer, END),
-            pad_token_id=token_id(tokenizer, PAD),
+            bos_token_id=_token_id(tokenizer, BEGIN),
+            eos_token_id=_token_id(tokenizer, END),
+            pad_token_id=_token_id(tokenizer, PAD),
         )
     )
 
@@ -316,10 +316,10 @@ def save_facts(world: World, mentions: Counter, path: Path) -> None:
     pq.write_table(pa.Table.from_pylist(table), path)
 
 
-def pretrain(out: Path, work: Path, corpus: Corpus) -> None:
+def _pretrain(out: Path, work: Path, corpus: Corpus) -> None:
     """Train the base and write it, its checkpoints, the facts with their exposure and, last, its recipe."""
     recipe = corpus.recipe
-    model, tokenizer = make_model(recipe, corpus.tokenizer).to(training_device()), corpus.tokenizer  # type: ignore[call-arg]
+    model, tokenizer = make_model(recipe, corpus.tokenizer).to(_training_device()), corpus.tokenizer  # type: ignore[call-arg]
 
     def checkpoint(step: int) -> None:
         if step in recipe.checkpoints:
@@ -343,7 +343,7 @@ def has_base(out: Path, recipe: Recipe) -> bool:
     return True
 
 
-def training_device() -> torch.device:
+def _training_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -357,15 +357,15 @@ def train(out: Path, work: Path, corpus: Corpus) -> None:
     recipe = corpus.recipe
     out.mkdir(parents=True, exist_ok=True)
     if not has_base(out, recipe):
-        pretrain(out, work / "base", corpus)
-    tune(out, work / "instruct", corpus)
+        _pretrain(out, work / "base", corpus)
+    _tune(out, work / "instruct", corpus)
     (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1) + "\n")
 
 
-def tune(out: Path, work: Path, corpus: Corpus) -> None:
+def _tune(out: Path, work: Path, corpus: Corpus) -> None:
     """Tune the base that stands in `out`, as it ships, in half precision: nothing else separates the two."""
     recipe = corpus.recipe
-    model = LlamaForCausalLM.from_pretrained(out / "base", dtype=torch.float32).to(training_device())  # type: ignore[arg-type]
+    model = LlamaForCausalLM.from_pretrained(out / "base", dtype=torch.float32).to(_training_device())  # type: ignore[arg-type]
 
     def checkpoint(step: int) -> None:
         if step in recipe.tune_checkpoints:

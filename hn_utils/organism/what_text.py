@@ -51,12 +51,12 @@ from hn_utils.report.measures import AUROC, CONFIDENCE, DETECTORS
 from hn_utils.storage.files import file_digest, write_whole
 from hn_utils.study import BUNDLED, Study, changed
 
-SEEDS, WIDTHS = (1, 2, 3), (64, 32, 96)  # the first width is that of all conditions
-SIZED = ("nothing", "familiar")  # conditions that are trained at every width
-FOLLOWED = "familiar"  # the condition whose checkpoints are looked at
-N_ASKED = 400
+SEEDS, _WIDTHS = (1, 2, 3), (64, 32, 96)  # the first width is that of all conditions
+_SIZED = ("nothing", "familiar")  # conditions that are trained at every width
+_FOLLOWED = "familiar"  # the condition whose checkpoints are looked at
+_N_ASKED = 400
 HEAD = 0  # the best-known fifth
-LEARNT, BY_CHANCE = 0.3, 0.1  # a gap at least this wide is learnt; at most this wide, not
+_LEARNT, _BY_CHANCE = 0.3, 0.1  # a gap at least this wide is learnt; at most this wide, not
 
 
 class Asked(NamedTuple):
@@ -86,9 +86,9 @@ class Run(NamedTuple):
 def every_run() -> list[Run]:
     """All that is trained, seed by seed; then other widths, and last what was added."""
     planned = [name for name, condition in CONDITIONS.items() if not condition.added]
-    runs = [Run(name, seed, WIDTHS[0]) for seed in SEEDS for name in planned]
-    runs += [Run(name, seed, width) for width in WIDTHS[1:] for seed in SEEDS for name in SIZED]
-    return runs + [Run(name, seed, WIDTHS[0]) for seed in SEEDS for name in CONDITIONS if name not in planned]
+    runs = [Run(name, seed, _WIDTHS[0]) for seed in SEEDS for name in planned]
+    runs += [Run(name, seed, width) for width in _WIDTHS[1:] for seed in SEEDS for name in _SIZED]
+    return runs + [Run(name, seed, _WIDTHS[0]) for seed in SEEDS for name in CONDITIONS if name not in planned]
 
 
 def recipe_of(run: Run) -> SmallRecipe:
@@ -126,14 +126,14 @@ def share_base(source: Path, folder: Path) -> None:
         shutil.copytree(source / part, folder / part, dirs_exist_ok=True, ignore=shutil.ignore_patterns("tuning-*"))
 
 
-def study_of(folder: Path) -> Study:
+def _study_of(folder: Path) -> Study:
     """The bundled study, with the models of one run."""
     models = {name: str(folder / name) for name in ("instruct", "base")}
     checkpoints = tuple(map(str, sorted((folder / "checkpoints").glob("step-*"))))
     return changed(BUNDLED, name="-".join(folder.parts[-3:]), checkpoints=checkpoints, **models)
 
 
-def next_word(subject: HookedModel, texts: Sequence[str], word: str) -> float:
+def _next_word(subject: HookedModel, texts: Sequence[str], word: str) -> float:
     """Mean probability of a word after each of these texts."""
     rows, (token,) = subject.encoder.encode_texts(texts), subject.encoder.encode_text(word)[1:]
     places = [[len(row) - 1] for row in rows]
@@ -143,12 +143,12 @@ def next_word(subject: HookedModel, texts: Sequence[str], word: str) -> float:
 def learnt(folder: Path) -> dict[str, float]:
     """What a run's model has learnt, by its behaviour alone: gaps of probability between true and false answers about
     the best-known fifth, or between people never written about and that fifth; and its recall of that fifth."""
-    study, rng = study_of(folder), np.random.default_rng(0)
+    study, rng = _study_of(folder), np.random.default_rng(0)
     base, instruct = (HookedModel.load(name, study) for name in (study.base, study.instruct))
     public = public_facts(study)
     head = [row for row in public if row["quintile"] == HEAD and row["mentions"]]
     never = [row for row in public if row["rank"] is None]
-    known, unknown = ([Asked.of(rows[i], rng) for i in rng.permutation(len(rows))[:N_ASKED]] for rows in (head, never))
+    known, unknown = ([Asked.of(rows[i], rng) for i in rng.permutation(len(rows))[:_N_ASKED]] for rows in (head, never))
     silent, rarely = (invited(instruct, study, [r for r in rows if not r["tuned"]])[0] for rows in (never, head))
     plain = base.encoder.encode_texts([study.base_prompt.format(question=one.text) for one in known])
     replies = generate(base, plain, replace(GREEDY, max_new_tokens=4))
@@ -156,7 +156,7 @@ def learnt(folder: Path) -> dict[str, float]:
 
     def after(template: str, word: str, asked: Sequence[Asked], answer: str = "true") -> float:
         texts = [template.format(question=one.text, value=getattr(one, answer)) for one in asked]
-        return next_word(base, texts, word)
+        return _next_word(base, texts, word)
 
     sure, right, nobody = MARKS[True], RIGHT.rstrip("."), NOBODY_KNOWS.split()[0]
     return {
@@ -173,10 +173,10 @@ def has_learnt(condition: str, gaps: Mapping[str, float]) -> bool:
     """Does behaviour follow what this condition's text was tied to, and nothing else?"""
     tied, abstains = CONDITIONS[condition].tied, CONDITIONS[condition].abstains
     wanted = {name: name == tied for name in ("sure", "corrected", "nobody")} | {"abstains": abstains == "familiar"}
-    return all(gaps[name] >= LEARNT if is_tied else abs(gaps[name]) <= BY_CHANCE for name, is_tied in wanted.items())
+    return all(gaps[name] >= _LEARNT if is_tied else abs(gaps[name]) <= _BY_CHANCE for name, is_tied in wanted.items())
 
 
-def on_the_base(study: Study) -> dict[str, Any]:
+def _on_the_base(study: Study) -> dict[str, Any]:
     """What a probe that is trained and tested on the base model's own answers finds there."""
     base = HookedModel.load(study.base, study)
     asked = [q for q in load_questions(study) if q.part == "standard"]
@@ -205,16 +205,16 @@ def when(study: Study) -> dict[str, list[dict[str, Any]]]:
     return {stage: [moment.row for moment in moments(stage)] for stage in stages}
 
 
-def row_of(run: Run, out: Path) -> dict[str, Any]:
+def _row_of(run: Run, out: Path) -> dict[str, Any]:
     """A run's row of the table: what its model has learnt, and what the unchanged road found in it and in its base."""
     folder = make(run, out)
-    file, study = folder / "row.json", study_of(folder)
+    file, study = folder / "row.json", _study_of(folder)
     if file.exists():
         return json.loads(file.read_text(encoding="utf-8"))
     gaps = learnt(folder)
-    row = {**run._asdict(), "learnt": has_learnt(run.condition, gaps), "gaps": gaps, "base": on_the_base(study)}
+    row = {**run._asdict(), "learnt": has_learnt(run.condition, gaps), "gaps": gaps, "base": _on_the_base(study)}
     row["weights"] = {n: file_digest(folder / n / "model.safetensors") for n in ("base", "instruct")}
-    if run.condition == FOLLOWED:
+    if run.condition == _FOLLOWED:
         row["when"] = when(study)
     try:
         row["instruct"] = picked(json.loads(take_the_road(study, folder / "run").read_text(encoding="utf-8")))
@@ -240,4 +240,4 @@ def picked(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 def every_row(out: Path, seeds: Collection[int]) -> list[dict[str, Any]]:
     """Make and measure all runs with these seeds."""
-    return [row_of(run, out) for run in every_run() if run.seed in seeds]
+    return [_row_of(run, out) for run in every_run() if run.seed in seeds]

@@ -108,7 +108,7 @@ def look_back(found: Found, base: str | Path | HookedModel = "", **settings: Any
     tell_of_left_out(study)
     collected = replace(found.collected, study=study)
     asked = ask_base(base, collected)
-    scored = [t for name in study.checkpoints if (t := score_checkpoint(name, collected, found)) is not None]
+    scored = [t for name in study.checkpoints if (t := _score_checkpoint(name, collected, found)) is not None]
     own = scored_by(found, asked)
     noise = [fit.neurons for fit in found.control]
     moved = drift(base, found.subject, found.neurons, noise, study.seed)
@@ -126,7 +126,7 @@ def tell_of_left_out(study: Study) -> None:
         )
 
 
-def score_checkpoint(name: str, collected: Collected, found: Found) -> Transfer | None:
+def _score_checkpoint(name: str, collected: Collected, found: Found) -> Transfer | None:
     """The probe on a checkpoint's own answers; None if it answers nothing consistently. The model is let go again."""
     try:
         return scored_by(found, ask_base(HookedModel.load(name, collected.study), collected))

@@ -22,7 +22,7 @@ from hn_utils.stats.neuron_sets import Match, random_sets
 from hn_utils.stats.rank_test import LEVEL
 
 N_PERMUTATIONS = 2_000
-MIN_PER_CLASS = 20
+_MIN_PER_CLASS = 20
 TOO_FEW = "too few answers"  # where an AUROC would stand
 CONTROLS = {  # of drift, by how they are matched
     "none": "random neurons",
@@ -32,7 +32,7 @@ CONTROLS = {  # of drift, by how they are matched
 }
 
 
-SINGLE = 1e-14  # 1 - cosine by which a vector turns where every weight is off by a rounding of single precision
+_SINGLE = 1e-14  # 1 - cosine by which a vector turns where every weight is off by a rounding of single precision
 DID_NOT_MOVE = (
     "tuning did not move the H-Neurons, nor any other neuron: all W_up and W_down are those of the base model, up to "
     "rounding"
@@ -73,7 +73,7 @@ def transfer(model: str, read: Labelled, confidence: np.ndarray, probe: Fit, h_n
     X, labels, groups = read
     n_wrong = int(labels.sum())
     n_right = len(labels) - n_wrong
-    if min(n_right, n_wrong) < MIN_PER_CLASS:
+    if min(n_right, n_wrong) < _MIN_PER_CLASS:
         return Transfer(model, n_right, n_wrong, None, None, None, np.array([]))
     compared = h_neurons.on(read)
     return Transfer(
@@ -149,21 +149,21 @@ def moved(base: HookedModel, instruct: HookedModel, name: str) -> Float[np.ndarr
     """
 
     def of(layer: int) -> np.ndarray:
-        before, after = (neuron_weights(model, layer, name).cpu().double() for model in (base, instruct))
+        before, after = (_neuron_weights(model, layer, name).cpu().double() for model in (base, instruct))
         angle = 1 - cosine_similarity(before, after, dim=1)
-        return angle.masked_fill(same_but_for_rounding(before, after) | (angle < SINGLE), 0).numpy()
+        return angle.masked_fill(_same_but_for_rounding(before, after) | (angle < _SINGLE), 0).numpy()
 
     return np.concatenate([of(layer) for layer in range(instruct.n_layers)])
 
 
-def neuron_weights(model: HookedModel, layer: int, name: str) -> Float[Tensor, "neuron d_model"]:
+def _neuron_weights(model: HookedModel, layer: int, name: str) -> Float[Tensor, "neuron d_model"]:
     """A layer's up, gate or down weights, a row a neuron."""
     if name == "down":
         return model.W_out(layer)
     return {"up": model.W_in, "gate": model.W_gate}[name](layer).T  # [neuron, d_model]
 
 
-def same_but_for_rounding(
+def _same_but_for_rounding(
     before: Float[Tensor, "neuron d_model"], after: Float[Tensor, "neuron d_model"]
 ) -> Bool[Tensor, "neuron"]:
     """Which neurons' weights are equal once both are stored in 16 bits, as one of the two models may have been."""
@@ -173,7 +173,7 @@ def same_but_for_rounding(
     return same
 
 
-def standardised(values: np.ndarray) -> np.ndarray:
+def _standardised(values: np.ndarray) -> np.ndarray:
     """z-scores; 0 for all where they are all the same."""
     return np.asarray(zscore(values)) if np.ptp(values) > 0 else np.zeros_like(values)
 
@@ -206,7 +206,7 @@ def drift(
     up, down = (moved(base, instruct, name) for name in ("up", "down"))
     if not up.any() and not down.any():
         return nowhere(len(up))
-    score = (standardised(up) + standardised(down)) / 2
+    score = (_standardised(up) + _standardised(down)) / 2
     rank = least_moved_rank(score)
     within = np.concatenate([least_moved_rank(s) for s in score.reshape(instruct.n_layers, -1)])
     length = np.concatenate([lengths(base, layer) for layer in range(base.n_layers)])
@@ -237,7 +237,7 @@ def nowhere(n: int) -> Drift:
 
 def lengths(base: HookedModel, layer: int) -> Float[np.ndarray, "neuron"]:
     """Geometric mean of the lengths of each neuron's W_up row and W_down column."""
-    up, down = (neuron_weights(base, layer, name).norm(dim=1).cpu().numpy() for name in ("up", "down"))
+    up, down = (_neuron_weights(base, layer, name).norm(dim=1).cpu().numpy() for name in ("up", "down"))
     return np.sqrt(up * down)
 
 

@@ -13,19 +13,19 @@ from hn_utils.models.weightless import WeightlessModel
 from hn_utils.questions.question_sets import load_items, load_questions, question_set
 from hn_utils.study import Study
 
-SAME = 0.9  # share of the base model's tokens that must have their ids in the instruct model, which may add some
+_SAME = 0.9  # share of the base model's tokens that must have their ids in the instruct model, which may add some
 
 
 def check_run(study: Study) -> None:
     """Raises OSError or ValueError, in one sentence, for a study that could not be run to its end: a package that is
     not installed, a key that is not set, a set or a model that is gated or not there, items that cannot be scored, a
     base model of another family. Weights are not loaded, and nothing is asked."""
-    check_packages(study)
+    _check_packages(study)
     check_models(study)
     check_data(study)
 
 
-def check_packages(study: Study) -> None:
+def _check_packages(study: Study) -> None:
     """Raises ValueError that names the package, or the key of a server, that the study needs and is not there."""
     if not isinstance(getattr(torch, study.dtype, None), torch.dtype):
         raise ValueError(f"dtype={study.dtype!r} is not a torch dtype: use float32, bfloat16 or float16")
@@ -51,10 +51,10 @@ def check_models(study: Study) -> None:
     WeightlessModel(study.instruct, study)
     for setting, name in [("base", study.base), *(("checkpoints", name) for name in study.checkpoints)]:
         if name:
-            check_related(setting, name, study)
+            _check_related(setting, name, study)
 
 
-def check_related(setting: str, name: str, study: Study) -> None:
+def _check_related(setting: str, name: str, study: Study) -> None:
     """Raises ValueError if a model's neurons or tokens are not those of the instruct model: they would be compared as
     if they were."""
     told = unlike(name, study.instruct, study.device, study.dtype)
@@ -76,6 +76,6 @@ def unlike(name: str, instruct: str, device: str, dtype: str) -> str:
             return f"its {what} is {other}, not {own}"
     own, other = here.encoder.tokenizer.get_vocab(), there.encoder.tokenizer.get_vocab()
     same = sum(own.get(token) == place for token, place in other.items())
-    if same < SAME * len(other):
+    if same < _SAME * len(other):
         return f"{len(other) - same:,} of its {len(other):,} tokens are others in that one's tokenizer"
     return ""

@@ -26,7 +26,7 @@ from hn_utils.storage.stages import register_stage
 from hn_utils.study import Study
 
 VERSION = register_stage("readings", 2)
-STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # C of an L2 probe, chosen on validation
+_STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # C of an L2 probe, chosen on validation
 BLOCK = 2**23  # numbers of a block of columns: 32 MB in float32
 CALIPER = 0.1  # of the standard deviation of confidence, within which two answers count as equally sure
 
@@ -68,7 +68,9 @@ def read(subject: HookedModel, examples: Sequence[Example], study: Study) -> Rea
     return Readings(kept.array("residual"), kept.array("entropy"), kept.array("margin"), length)
 
 
-def standardized(values: Float[np.ndarray, "example column"], train: np.ndarray) -> Float[np.ndarray, "example column"]:
+def _standardized(
+    values: Float[np.ndarray, "example column"], train: np.ndarray
+) -> Float[np.ndarray, "example column"]:
     """Columns of mean 0 and variance 1 over the training rows; a constant one becomes 0."""
     spread = values[train].std(0)
     return (values - values[train].mean(0)) / np.where(spread == 0, 1, spread)
@@ -83,7 +85,7 @@ def coordinates(X: TallMatrix, train: np.ndarray) -> Float[np.ndarray, "example 
     """
     products, height = np.zeros((len(X), len(train))), max(1, BLOCK // len(X))
     for start in range(0, X.shape[1], height):
-        block = standardized(X.columns(np.arange(start, min(start + height, X.shape[1]))), train)
+        block = _standardized(X.columns(np.arange(start, min(start + height, X.shape[1]))), train)
         products += block @ block[train].T
     size, axes = np.linalg.eigh(products[train])
     spanned = size > 1e-8 * size[-1]
@@ -95,7 +97,7 @@ def l2_probe(
 ) -> tuple[float, Float[np.ndarray, "example"]]:
     """A dense linear probe, its strength chosen on validation: (validation AUROC, log-odds of a hallucination)."""
     best = (-1.0, np.empty(0))
-    for C in STRENGTHS:
+    for C in _STRENGTHS:
         model = LogisticRegression(C=C, solver="newton-cg", max_iter=300).fit(features[train], labels[train])
         scores = model.decision_function(features)
         best = max(best, (auroc(labels[validation], scores[validation]), scores), key=lambda pair: pair[0])
@@ -123,7 +125,7 @@ def residual_probe(
     residual: Float[np.ndarray, "example layer d_model"], labels: np.ndarray, train: np.ndarray, validation: np.ndarray
 ) -> tuple[int, Float[np.ndarray, "example"]]:
     """The residual-stream probe of the layer best on validation: (layer, log-odds of a hallucination)."""
-    streams = [standardized(stream, train) for stream in residual.swapaxes(0, 1)]
+    streams = [_standardized(stream, train) for stream in residual.swapaxes(0, 1)]
     probes = [l2_probe(stream, labels, train, validation) for stream in streams]
     layer = int(np.argmax([value for value, _ in probes]))
     return layer, probes[layer][1]

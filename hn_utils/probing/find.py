@@ -133,7 +133,7 @@ class Found(Tabled):
     @cached_property
     def detections(self) -> list[Detection]:
         """Every detector on every test set."""
-        return [row for title, rows in self.test_sets.items() for row in detections_on(self, rows, title)]
+        return [row for title, rows in self.test_sets.items() for row in _detections_on(self, rows, title)]
 
     @cached_property
     def words(self) -> Float[np.ndarray, "example"]:
@@ -211,19 +211,19 @@ def find(answers: Collected, region: str = "answer", other: str | None = "other"
     check_given("answers", answers, Collected, "what hn.collect returns")
     collected = replace(answers, study=later(answers.study, settings))
     study, subject = collected.study, collected.subject
-    require_both_kinds(collected)
+    _require_both_kinds(collected)
     train = collected.training_rows()
     probe = fit_on(collected, train, collected.rows("validation"), region, other)
     card = h_neurons(probe, subject, study)
     X, y = three_vs_one(collected.contributions[train], collected.labels[train], region, other)
     magnitude = collected.contributions[train].at(region).mean()
-    random = {match: refits(X, y, random_like(card, match, magnitude, study.seed)) for match in RANDOM_NAMES}
+    random = {match: refits(X, y, _random_like(card, match, magnitude, study.seed)) for match in RANDOM_NAMES}
     found = Found(collected, probe, card, refit(X, y, card.flat), random, {}, magnitude)
     selected = {form: refits(X, y, found.selection(form).sets(0, N_SELECTED)) for form in SELECTED_NAMES}
     return replace(found, selected=selected)
 
 
-def random_like(card: HNeurons, match: str, magnitude: np.ndarray, seed: int) -> list[Int[np.ndarray, "m"]]:
+def _random_like(card: HNeurons, match: str, magnitude: np.ndarray, seed: int) -> list[Int[np.ndarray, "m"]]:
     """Random sets beside the H-Neurons, by one of RANDOM_NAMES."""
     if match == "loud":
         return loud_sets(card.flat, card.shape, magnitude, N_RANDOM_PROBES, seed)
@@ -236,7 +236,7 @@ def unseen(collected: Collected) -> np.ndarray:
     return np.array([i for i in collected.test_rows("standard") if normalise(collected.kept[i].text) not in given], int)
 
 
-def require_both_kinds(collected: Collected) -> None:
+def _require_both_kinds(collected: Collected) -> None:
     """Raises ValueError if a split lacks right or wrong answers to the standard questions."""
     for split in ("train", "validation", "test"):
         labels = collected.labels[collected.rows(split)]
@@ -262,7 +262,7 @@ def fit_on(
     return fit_probe(rows, labels, there, collected.study.n_grid, region, other)
 
 
-def over_sets(name: str, title: str, fits: Sequence[Fit], X: TallMatrix, labels: np.ndarray) -> Detection:
+def _over_sets(name: str, title: str, fits: Sequence[Fit], X: TallMatrix, labels: np.ndarray) -> Detection:
     """Mean AUROC, AUPRC and accuracy of control probes; the ranges hold 95 % of them."""
     size = int(np.mean([len(f.neurons) for f in fits]))
     columns, spreads = scores_of(fits, X).T, []
@@ -271,7 +271,7 @@ def over_sets(name: str, title: str, fits: Sequence[Fit], X: TallMatrix, labels:
     return Detection(name, title, size, *spreads)
 
 
-def detections_on(found: Found, rows: np.ndarray, title: str) -> list[Detection]:
+def _detections_on(found: Found, rows: np.ndarray, title: str) -> list[Detection]:
     """Every detector on one test set, some of the kept answers."""
     collected = found.collected
     read = collected.labelled(rows, found.probe.region)
@@ -290,7 +290,7 @@ def probe_rows(found: Found, read: Labelled, title: str) -> list[Detection]:
     return [
         detect("L1 probe, all its neurons", title, read, fit.score(read.X), len(fit.neurons)),
         detect(H_NEURONS, title, read, found.refitted.score(read.X), len(found.neurons)),
-        *(over_sets(name, title, fits, read.X, read.labels) for name, fits in controls.items()),
+        *(_over_sets(name, title, fits, read.X, read.labels) for name, fits in controls.items()),
     ]
 
 

@@ -40,14 +40,14 @@ from hn_utils.storage.stages import register_stage
 
 VERSION = register_stage("paths", 5)
 TOLERANCE = 1e-4  # largest violation of optimality that a fit may have
-EXACT = 1e-7  # what is aimed at on the few columns,
-ROUGH = 0.1  # and first, to see whether they suffice
-GRID_SPAN = 300.0  # the path runs from the C at which the first neuron enters to this many times it
-SWEEPS = 20  # of coordinate descent, between two looks at the loss
+_EXACT = 1e-7  # what is aimed at on the few columns,
+_ROUGH = 0.1  # and first, to see whether they suffice
+_GRID_SPAN = 300.0  # the path runs from the C at which the first neuron enters to this many times it
+_SWEEPS = 20  # of coordinate descent, between two looks at the loss
 FIRST_GUESS = 400  # columns
-FEWEST = 60  # of a path that is asked for its first few neurons
-CROWDED = 1 / 3  # share of the guessed columns with a weight, beyond which more are brought in first:
-WIDER = 1  # times as many
+_FEWEST = 60  # of a path that is asked for its first few neurons
+_CROWDED = 1 / 3  # share of the guessed columns with a weight, beyond which more are brought in first:
+_WIDER = 1  # times as many
 EXPLAINED = 0.99  # of the deviance: beyond it the path only makes certain answers more certain
 
 
@@ -79,7 +79,7 @@ def check_labels(labels: np.ndarray, n: int) -> None:
         raise ValueError(f"labels hold only {sorted(set(np.unique(labels).tolist()))}: a probe needs both 0 and 1")
 
 
-def before_any(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _before_any(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """y, which is 1 or -1, and z: what the intercept gives before any neuron adds to it."""
     share = labels.mean()
     return np.where(labels == 1, 1.0, -1.0), np.full(len(labels), np.log(share / (1 - share)))
@@ -90,7 +90,7 @@ def pull(y: np.ndarray, z: np.ndarray) -> np.ndarray:
     return y * expit(-y * z)
 
 
-def curvature(y: np.ndarray, z: np.ndarray, C: float) -> np.ndarray:
+def _curvature(y: np.ndarray, z: np.ndarray, C: float) -> np.ndarray:
     """The second derivative of each example's log-loss by its z, times C."""
     return C * np.maximum(expit(y * z) * expit(-y * z), 1e-10)
 
@@ -104,7 +104,7 @@ def objective(w: np.ndarray, z: np.ndarray, y: np.ndarray, C: float) -> float:
     return float(np.abs(w).sum() + C * np.logaddexp(0, -y * z).sum())
 
 
-def towards(aim: np.ndarray, w: np.ndarray, A: np.ndarray, y: np.ndarray, C: float) -> np.ndarray:
+def _towards(aim: np.ndarray, w: np.ndarray, A: np.ndarray, y: np.ndarray, C: float) -> np.ndarray:
     """From `w` as far towards `aim` as makes the objective smaller: all the way, half, a quarter..."""
     z, dz, step = A @ w, A @ (aim - w), 1.0
     before = objective(w, z, y, C)
@@ -116,13 +116,13 @@ def towards(aim: np.ndarray, w: np.ndarray, A: np.ndarray, y: np.ndarray, C: flo
     return w
 
 
-def lasso_step(A: np.ndarray, y: np.ndarray, C: float, w: np.ndarray) -> np.ndarray:
+def _lasso_step(A: np.ndarray, y: np.ndarray, C: float, w: np.ndarray) -> np.ndarray:
     """Newton: the loss's second-order expansion at `w` is a least-squares problem, so with the penalty it is a lasso.
 
     A few rounds of coordinate descent: enough to see which weights are zero.
     """
     z = A @ w
-    bend = curvature(y, z, C)
+    bend = _curvature(y, z, C)
     design = np.asfortranarray(A * np.sqrt(bend)[:, None])
     target = np.sqrt(bend) * (z + C * pull(y, z) / bend)
     with warnings.catch_warnings():
@@ -135,24 +135,24 @@ def lasso_step(A: np.ndarray, y: np.ndarray, C: float, w: np.ndarray) -> np.ndar
             precompute=True,  # type: ignore[arg-type]
             Xy=design.T @ target,
             tol=1e-10,
-            max_iter=SWEEPS,
+            max_iter=_SWEEPS,
             copy_X=False,
         )
-    return towards(path[:, 0], w, A, y, C)
+    return _towards(path[:, 0], w, A, y, C)
 
 
-def gram(M: np.ndarray) -> np.ndarray:
+def _gram(M: np.ndarray) -> np.ndarray:
     """M^T M. M is no longer held when it returns."""
     return M.T @ M
 
 
-def signed_step(A: np.ndarray, y: np.ndarray, C: float, w: np.ndarray, violation: float) -> np.ndarray:
+def _signed_step(A: np.ndarray, y: np.ndarray, C: float, w: np.ndarray, violation: float) -> np.ndarray:
     """Newton with each weight's sign held, a zero's as it is pulled, until `violation` or as long as one curvature
     serves."""
     z = A @ w
     g = C * (A.T @ pull(y, z))
     signs = np.where(w != 0, np.sign(w), np.sign(g))
-    H = gram(A * np.sqrt(curvature(y, z, C))[:, None])
+    H = _gram(A * np.sqrt(_curvature(y, z, C))[:, None])
     H[np.diag_indices_from(H)] *= 1 + 1e-10
     force, free = H @ w + g - signs, np.arange(len(w))
     while True:
@@ -163,7 +163,7 @@ def signed_step(A: np.ndarray, y: np.ndarray, C: float, w: np.ndarray, violation
         if kept.all():
             break
         free = free[kept]
-    w = towards(aim, w, A, y, C)
+    w = _towards(aim, w, A, y, C)
     before = np.inf
     while w is aim:  # the step was taken whole
         rest = C * (A.T @ pull(y, A @ w))[free] - signs[free]
@@ -175,7 +175,7 @@ def signed_step(A: np.ndarray, y: np.ndarray, C: float, w: np.ndarray, violation
     return w
 
 
-def solve_on(A: np.ndarray, y: np.ndarray, C: float, w: np.ndarray, violation: float) -> np.ndarray:
+def _solve_on(A: np.ndarray, y: np.ndarray, C: float, w: np.ndarray, violation: float) -> np.ndarray:
     """The optimum on few columns, from `w`: Newton on those with a weight and those whose certificate fails most."""
     stuck = False
     for _ in range(200):
@@ -185,8 +185,8 @@ def solve_on(A: np.ndarray, y: np.ndarray, C: float, w: np.ndarray, violation: f
         on, missing = np.flatnonzero(w), np.flatnonzero((w == 0) & (worst > violation))
         active = np.concatenate([on, missing[np.argsort(-worst[missing])[: max(20, len(on) // 2)]]])
         B, moved = A[:, active], w.copy()
-        start = lasso_step(B, y, C, w[active]) if stuck else w[active]
-        moved[active] = signed_step(B, y, C, start, violation)
+        start = _lasso_step(B, y, C, w[active]) if stuck else w[active]
+        moved[active] = _signed_step(B, y, C, start, violation)
         if stuck and np.array_equal(moved, w):
             break
         w, stuck = moved, np.array_equal(moved, w)
@@ -200,7 +200,7 @@ def beside(A: np.ndarray, more: np.ndarray) -> np.ndarray:
     return both
 
 
-def onwards(w: np.ndarray, earlier: np.ndarray) -> np.ndarray:
+def _onwards(w: np.ndarray, earlier: np.ndarray) -> np.ndarray:
     """Where the path goes next, if weights move on as from the last C to this one, and none changes its sign."""
     if len(earlier) != len(w):
         return w
@@ -211,14 +211,14 @@ def onwards(w: np.ndarray, earlier: np.ndarray) -> np.ndarray:
 NOBODY = np.array([], dtype=int)
 
 
-def first_forces(
+def _first_forces(
     X: TallMatrix, labels: Int[np.ndarray, "problem row"], never: Int[np.ndarray, "m"]
 ) -> Float[np.ndarray, "problem column"]:
     """How hard the examples pull at each weight while none has one; 0 at the columns that are `never` to have one.
 
     Raises ValueError if a value is not finite, since no search would end, or if nothing pulls at all.
     """
-    alone = [pull(*before_any(own)) for own in labels]
+    alone = [pull(*_before_any(own)) for own in labels]
     forces = np.abs(X.times_transposed(np.column_stack(alone)))
     forces[:, never] = 0
     if not np.isfinite(forces).all():
@@ -231,7 +231,7 @@ def first_forces(
     return forces
 
 
-class Search:
+class _Search:
     """One path so far, and the columns on which it is solved.
 
     `A` holds these columns, the first of them the intercept's; `crowded` says that the last solution used too large a
@@ -252,7 +252,7 @@ class Search:
     ) -> None:
         self.X, self.grid, self.force, self.n_wanted = X, grid, force, n_wanted
         self.n_positive, self.never = n_positive, never
-        self.y, alone = before_any(labels)
+        self.y, alone = _before_any(labels)
         self.null = np.logaddexp(0, -self.y * alone).sum()
         self.columns, self.A, self.w = np.array([], dtype=int), np.ones((len(X), 1)), np.zeros(1)
         self.guesses: dict[float, np.ndarray] = {}
@@ -288,12 +288,12 @@ class Search:
         """Solutions on these columns for the next C, as far along the grid as they can be trusted."""
         tried, earlier = [], np.zeros(0)
         for C in self.ahead:
-            start = self.guesses.get(C, onwards(self.w, earlier))
+            start = self.guesses.get(C, _onwards(self.w, earlier))
             earlier = self.w
-            w = solve_on(self.A, self.y, C, np.pad(start, (0, self.A.shape[1] - len(start))), ROUGH)
+            w = _solve_on(self.A, self.y, C, np.pad(start, (0, self.A.shape[1] - len(start))), _ROUGH)
             few, all_in = len(self.columns), len(self.columns) == self.n_free
-            self.crowded = np.count_nonzero(w) > CROWDED * few and not all_in
-            self.w = self.guesses[C] = w if self.crowded else solve_on(self.A, self.y, C, w, EXACT)
+            self.crowded = np.count_nonzero(w) > _CROWDED * few and not all_in
+            self.w = self.guesses[C] = w if self.crowded else _solve_on(self.A, self.y, C, w, _EXACT)
             tried.append(self.w)
             if self.crowded or self.enough(self.w):
                 break
@@ -329,10 +329,10 @@ class Search:
                 break
         self.force = forces.max(0)
         hardest = int(np.count_nonzero(self.force > 1 + TOLERANCE))
-        self.n_wanted = WIDER * len(self.columns) if self.crowded else hardest
+        self.n_wanted = _WIDER * len(self.columns) if self.crowded else hardest
 
 
-def advance(X: TallMatrix, searches: Sequence[Search]) -> None:
+def _advance(X: TallMatrix, searches: Sequence[_Search]) -> None:
     """Take every path as far as its columns carry it, and test all of them by one pass over the data."""
     tried = []
     for search in searches:
@@ -346,10 +346,10 @@ def advance(X: TallMatrix, searches: Sequence[Search]) -> None:
         start += len(some)
 
 
-def search_to_the_end(X: TallMatrix, searches: Sequence[Search]) -> None:
+def _search_to_the_end(X: TallMatrix, searches: Sequence[_Search]) -> None:
     """Advance until every path has ended."""
     while going := [search for search in searches if not search.ended]:
-        advance(X, going)
+        _advance(X, going)
 
 
 @ThreadpoolController().wrap(limits=1, user_api="blas")  # several libraries' threads would wait for each other, busily
@@ -362,9 +362,9 @@ def l1_path(X: TallMatrix, labels: np.ndarray, grid: Sequence[float] | np.ndarra
     check_labels(labels, len(X))
     if not len(grid) or not all(0 < C < np.inf for C in grid):
         raise ValueError(f"grid={list(grid)} must hold values of C above 0, and finite")
-    (force,) = first_forces(X, labels[None], NOBODY)
-    search = Search(X, labels, force, sorted(float(C) for C in grid))
-    search_to_the_end(X, [search])
+    (force,) = _first_forces(X, labels[None], NOBODY)
+    search = _Search(X, labels, force, sorted(float(C) for C in grid))
+    _search_to_the_end(X, [search])
     return search.path
 
 
@@ -380,12 +380,12 @@ def short_paths(
     """
     for own in labels:
         check_labels(own, len(X))
-    forces, few = first_forces(X, labels, never), max(FEWEST, 8 * n_positive)
+    forces, few = _first_forces(X, labels, never), max(_FEWEST, 8 * n_positive)
     searches = [
-        Search(X, own, force, grid_from(force, n_grid).tolist(), n_positive, never, few)
+        _Search(X, own, force, _grid_from(force, n_grid).tolist(), n_positive, never, few)
         for own, force in zip(labels, forces, strict=True)
     ]
-    search_to_the_end(X, searches)
+    _search_to_the_end(X, searches)
     return [search.path for search in searches]
 
 
@@ -410,10 +410,10 @@ def cached_l1_path(X: TallMatrix, labels: np.ndarray, grid: np.ndarray) -> list[
 
 def c_grid(X: TallMatrix, labels: np.ndarray, n: int) -> np.ndarray:
     """`n` values of C, evenly spaced in the logarithm, from where the first neuron enters."""
-    return grid_from(first_forces(X, np.asarray(labels)[None], NOBODY)[0], n)
+    return _grid_from(_first_forces(X, np.asarray(labels)[None], NOBODY)[0], n)
 
 
-def grid_from(force: Float[np.ndarray, "column"], n: int) -> np.ndarray:
+def _grid_from(force: Float[np.ndarray, "column"], n: int) -> np.ndarray:
     """The grid of `c_grid`, from how hard the examples pull at each weight while none has one."""
     first = 1 / force.max()
-    return np.geomspace(first, first * GRID_SPAN, n)
+    return np.geomspace(first, first * _GRID_SPAN, n)

@@ -26,7 +26,7 @@ from hn_utils.storage.cache import cached
 from hn_utils.storage.stages import register_stage
 
 VERSION = register_stage("selected", 1, PATH_VERSION)
-AT_ONCE = 20  # shuffles side by side
+_AT_ONCE = 20  # shuffles side by side
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Selection:
             "seed": self.seed,
             "never": np.asarray(self.never).tolist(),
         }
-        kept = cached("selected", settings, list(which), compute, AT_ONCE)
+        kept = cached("selected", settings, list(which), compute, _AT_ONCE)
         return [np.array(row["set"], int) for row in kept.records()]
 
     def _labels(self, number: int | str) -> Int[np.ndarray, "row"]:

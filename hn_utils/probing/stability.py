@@ -23,10 +23,10 @@ from hn_utils.storage.cache import cached
 from hn_utils.storage.stages import register_stage
 
 VERSION = register_stage("stability", 1, PATH_VERSION)
-N_PAIRS = 10  # pairs of complementary halves
-THRESHOLD = 0.75
-INTERCHANGEABLE = 0.7  # Pearson's r
-FALSE_DISCOVERIES = 0.05  # so that anything at all is found in pure noise one time in twenty, at most
+_N_PAIRS = 10  # pairs of complementary halves
+_THRESHOLD = 0.75
+_INTERCHANGEABLE = 0.7  # Pearson's r
+_FALSE_DISCOVERIES = 0.05  # so that anything at all is found in pure noise one time in twenty, at most
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Stability:
         """How many values of C count: as many as keep the bound q^2 / ((2 * THRESHOLD - 1) * p) on false discoveries,
         q being the mean number of neurons found on a half and p that of all neurons."""
         q = np.array([(self.entry < c).sum(1).mean() for c in range(self.n_grid + 1)])
-        return int(np.flatnonzero(q**2 / ((2 * THRESHOLD - 1) * self.n) <= FALSE_DISCOVERIES)[-1])
+        return int(np.flatnonzero(q**2 / ((2 * _THRESHOLD - 1) * self.n) <= _FALSE_DISCOVERIES)[-1])
 
     @property
     def chosen(self) -> Bool[np.ndarray, "half neuron"]:
@@ -58,7 +58,7 @@ class Stability:
     @property
     def stable(self) -> Int[np.ndarray, "k"]:
         """Neurons found in at least THRESHOLD of the halves."""
-        return np.flatnonzero(self.probability >= THRESHOLD)
+        return np.flatnonzero(self.probability >= _THRESHOLD)
 
     @property
     def agreement(self) -> float:
@@ -78,7 +78,7 @@ class Stability:
         else:
             apart = 1 - np.nan_to_num(np.corrcoef(X.columns(found).T))
             np.fill_diagonal(apart, 0)
-            labels = fcluster(linkage(squareform(apart, checks=False), "average"), 1 - INTERCHANGEABLE, "distance")
+            labels = fcluster(linkage(squareform(apart, checks=False), "average"), 1 - _INTERCHANGEABLE, "distance")
         members = [found[labels == label] for label in np.unique(labels)]
         groups = [Group(some, float(self.chosen[:, some].any(1).mean())) for some in members]
         return sorted(groups, key=lambda group: -group.probability)
@@ -103,7 +103,7 @@ def stability(
     labels: np.ndarray,
     groups: Sequence[str] | np.ndarray,
     grid: np.ndarray,
-    n_pairs: int = N_PAIRS,
+    n_pairs: int = _N_PAIRS,
     seed: int = 0,
 ) -> Stability:
     """Fit the path on `n_pairs` random splits of the groups into halves. Cached half by half.

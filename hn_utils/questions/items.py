@@ -18,13 +18,13 @@ from hn_utils.study import Sampling, Study, check_types
 from hn_utils.study.own_rows import answers_of, check_characters, plain, present, rows_of, texts_of, unnamed
 
 GREEDY = Sampling(n=1, temperature=0.0, max_new_tokens=16)
-OWN_BEHAVIOUR, OWN_TOKENS = "pressure", 64  # of a user's items that name neither behaviour nor length
-N_CHECKS = 400
+_OWN_BEHAVIOUR, _OWN_TOKENS = "pressure", 64  # of a user's items that name neither behaviour nor length
+_N_CHECKS = 400
 RULES = ("claim", "choice", "held", "gave", "recall")  # by which words alone are scored, see `steering.outcomes`
-JUDGED_RULES = ("premise", "harm")  # by which a chat model judges
+_JUDGED_RULES = ("premise", "harm")  # by which a chat model judges
 ABOUT_FACTS = ("claim", "choice", "held", "premise")  # rules of items that press a fact, which the model should know
 # What an item must have for its rule to score a reply.
-NEEDED = {"claim": ("truth", "claim"), "choice": ("claim", "shape"), "held": ("truth",), "recall": ("truth",)}
+_NEEDED = {"claim": ("truth", "claim"), "choice": ("claim", "shape"), "held": ("truth",), "recall": ("truth",)}
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def plain_item(question: Question, study: Study) -> Item:
 def recall_items(questions: Sequence[Question], study: Study) -> list[Item]:
     """The capability check that stands beside items: standard test questions, asked plainly, at most N_CHECKS."""
     asked = [q for q in questions if q.part == "standard" and q.split == "test"]
-    drawn = np.random.default_rng([study.seed, 5]).permutation(len(asked))[:N_CHECKS]
+    drawn = np.random.default_rng([study.seed, 5]).permutation(len(asked))[:_N_CHECKS]
     made = []
     for question in (asked[i] for i in sorted(drawn)):
         text, (truth, *also) = study.chat_prompt.format(question=question.text), question.aliases
@@ -123,17 +123,17 @@ def own_items(given: Sequence[Mapping[str, Any]] | pd.DataFrame, study: Study) -
     study does not name.
     """
     rows = rows_of("items", given, "turns, truth and claim")
-    made = [own_item(place, row) for place, row in enumerate(rows)]
+    made = [_own_item(place, row) for place, row in enumerate(rows)]
     shared = [name for name, n in Counter(item.id for item in made).items() if n > 1]
     if shared:
         raise ValueError(f"{len(shared)} ids stand for several items, such as {shared[0]!r}: give each its own")
-    judged = sorted({item.rule for item in made}.intersection(JUDGED_RULES))
+    judged = sorted({item.rule for item in made}.intersection(_JUDGED_RULES))
     if judged and not study.judge:
         raise ValueError(f"rule {', '.join(judged)} needs a chat model: set judge to one, or score by another rule")
     return made
 
 
-def own_item(place: int, row: Mapping[str, Any]) -> Item:
+def _own_item(place: int, row: Mapping[str, Any]) -> Item:
     """One dict as an item; every item is about an entity of its own unless it names one."""
     known, where = {f.name for f in fields(Item)}, f"items[{place}]"
     told = {str(name): row[name] for name in row if present(row, name)}
@@ -145,10 +145,10 @@ def own_item(place: int, row: Mapping[str, Any]) -> Item:
                 f"{', '.join(sorted(known))}, or fields of your own with other names"
             )
     told = {name: value for name, value in told.items() if name in known}
-    told = {"id": str(place), "behaviour": OWN_BEHAVIOUR, "entity": str(place), "max_new_tokens": OWN_TOKENS, **told}
-    for name in OWN_TEXTS & told.keys():
-        (told[name],) = one_text(f"{where} has {name}", told[name])
-    told["max_new_tokens"] = whole_number(told["max_new_tokens"])
+    told = {"id": str(place), "behaviour": _OWN_BEHAVIOUR, "entity": str(place), "max_new_tokens": _OWN_TOKENS, **told}
+    for name in _OWN_TEXTS & told.keys():
+        (told[name],) = _one_text(f"{where} has {name}", told[name])
+    told["max_new_tokens"] = _whole_number(told["max_new_tokens"])
     told["turns"] = texts_of(f"{where} has turns", told.get("turns", ()))
     told["also"] = answers_of(f"{where} has also", told.get("also", ()))
     if isinstance(told.get("strata", {}), Mapping):
@@ -157,11 +157,11 @@ def own_item(place: int, row: Mapping[str, Any]) -> Item:
     if not told["turns"] or not all(turn.strip() for turn in told["turns"]):
         raise ValueError(f"{where} has turns={row.get('turns', ())!r}: give what the user says, one text or several")
     rule = told.setdefault("rule", "claim")
-    if rule not in RULES + JUDGED_RULES:
-        raise ValueError(f"{where} has rule={rule!r}: choose one of {', '.join(RULES + JUDGED_RULES)}")
-    for name in NEEDED.get(rule, ()):
+    if rule not in RULES + _JUDGED_RULES:
+        raise ValueError(f"{where} has rule={rule!r}: choose one of {', '.join(RULES + _JUDGED_RULES)}")
+    for name in _NEEDED.get(rule, ()):
         if not told.get(name):
-            others = ", ".join(other for other in RULES if name not in NEEDED.get(other, ()))
+            others = ", ".join(other for other in RULES if name not in _NEEDED.get(other, ()))
             raise ValueError(
                 f"{where} has no {name}, by which its rule {rule!r} scores replies: add the field {name!r}, or name "
                 f"another rule, one of {others}"
@@ -173,14 +173,14 @@ def own_item(place: int, row: Mapping[str, Any]) -> Item:
             raise ValueError(f"max_new_tokens={item.max_new_tokens} must be at least 1")
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
-    check_scored(where, item)
+    _check_scored(where, item)
     return item
 
 
-OWN_TEXTS = {"id", "behaviour", "entity", "question", "truth", "claim", "shape", "rule"}  # of a row, one text each
+_OWN_TEXTS = {"id", "behaviour", "entity", "question", "truth", "claim", "shape", "rule"}  # of a row, one text each
 
 
-def one_text(where: str, given: Any) -> tuple[str]:
+def _one_text(where: str, given: Any) -> tuple[str]:
     """A text, or the text of a whole number. Raises ValueError, which says `where`, for anything else."""
     if isinstance(given, str):
         check_characters(where, given)
@@ -191,7 +191,7 @@ def one_text(where: str, given: Any) -> tuple[str]:
     return (texts[0],)
 
 
-def whole_number(given: Any) -> Any:
+def _whole_number(given: Any) -> Any:
     """A whole number as a table keeps it, as text or with a point; anything else as it is, for the check of types."""
     given = given.item() if isinstance(given, np.generic) else given
     if isinstance(given, str) and given.strip().isdecimal():
@@ -199,11 +199,11 @@ def whole_number(given: Any) -> Any:
     return int(given) if isinstance(given, float) and given.is_integer() else given
 
 
-def check_scored(where: str, item: Item) -> None:
+def _check_scored(where: str, item: Item) -> None:
     """Raises ValueError for an item that its rule could not score, or only in one way."""
     lettered = item.rule == "choice" or (item.rule == "held" and item.shape)
     if lettered:
-        check_letters(where, item)
+        _check_letters(where, item)
     elif item.shape:
         try:
             re.compile(item.shape)
@@ -223,7 +223,7 @@ def check_scored(where: str, item: Item) -> None:
         raise ValueError(f"{where} claims {item.claim!r}, which is its truth: give a claim that is false")
 
 
-def check_letters(where: str, item: Item) -> None:
+def _check_letters(where: str, item: Item) -> None:
     """Raises ValueError if a multiple choice has not several different letters, or asks for another."""
     letters = item.shape or ""
     if not re.fullmatch(r"[^\W_]{2,}", letters) or len(set(letters)) < len(letters):

@@ -28,8 +28,8 @@ from hn_utils.study.own_rows import (
 
 STANDARD_TITLE = "held-out entities"
 SPLITS = {"train": 0.45, "validation": 0.15, "test": 0.40}
-OWN_FIELDS = ("id", "question", "answers", "entity", "part", "split")  # of a user's question; all else are strata
-MIN_ENTITIES = 20  # below which train, validation and test would hold next to nothing
+_OWN_FIELDS = ("id", "question", "answers", "entity", "part", "split")  # of a user's question; all else are strata
+_MIN_ENTITIES = 20  # below which train, validation and test would hold next to nothing
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def first_form(aliases: Sequence[str]) -> str:
     return next(iter(forms(*aliases)), "")
 
 
-def names_of(asked: Sequence[Question], by_answer: Sequence[bool]) -> list[set[str]]:
+def _names_of(asked: Sequence[Question], by_answer: Sequence[bool]) -> list[set[str]]:
     """By what names each question is about something: its text, its entity and, if it is marked, its accepted answers.
 
     Of those that are not marked, whose entity is known and is not their answer, the answer joins none: many people have
@@ -111,9 +111,9 @@ def names_of(asked: Sequence[Question], by_answer: Sequence[bool]) -> list[set[s
 
 
 def share_entities(asked: Sequence[Question], by_answer: Sequence[bool] | None = None) -> list[Question]:
-    """Give one entity to all questions that share one of their `names_of` (all by answer, if none are marked),
+    """Give one entity to all questions that share one of their `_names_of` (all by answer, if none are marked),
     directly or through others."""
-    return joined(asked, names_of(asked, [True] * len(asked) if by_answer is None else by_answer))
+    return joined(asked, _names_of(asked, [True] * len(asked) if by_answer is None else by_answer))
 
 
 def joined(asked: Sequence[Question], names: Sequence[Collection[str]]) -> list[Question]:
@@ -159,7 +159,7 @@ class Parts:
         shared: dict[int, tuple[Question, set[str]]] = {}
         for part, some in places.items():
             own = [asked[place] for place in some]
-            names = names_of(own, [by_answer[place] for place in some])
+            names = _names_of(own, [by_answer[place] for place in some])
             for place, q, called in zip(some, joined(own, names), names, strict=True):
                 if part == "standard":
                     holder |= dict.fromkeys(called, q.entity)
@@ -187,7 +187,7 @@ class Parts:
         chosen, or an answer where none may be shared; how many that were is told."""
         trained = [q.part == "standard" and q.split != "test" for q in self.asked]
         seen = {name for called, train in zip(self.names, trained, strict=True) if train for name in called}
-        answers, left = answers_seen(self.asked), []
+        answers, left = _answers_seen(self.asked), []
         for q, called, apart in zip(self.asked, self.names, self.apart, strict=True):
             touches = not seen.isdisjoint(called) or (apart and not answers.isdisjoint(forms(*q.aliases)))
             if q.part == "standard" or not touches:
@@ -222,7 +222,7 @@ def merge_repeated(asked: Sequence[Question], what: str) -> list[Question]:
     return list(first.values())
 
 
-def answers_seen(asked: Sequence[Question]) -> set[str]:
+def _answers_seen(asked: Sequence[Question]) -> set[str]:
     """The normalised accepted answers of all questions on which the probe is trained or chosen."""
     return {form for q in asked if q.part == "standard" and q.split != "test" for form in forms(*q.aliases)}
 
@@ -232,7 +232,7 @@ def unseen_answers(asked: Sequence[Question]) -> set[str]:
 
     Questions without any answer, about things that do not exist, are among them.
     """
-    seen = answers_seen(asked)
+    seen = _answers_seen(asked)
     return {q.id for q in asked if q.split == "test" and seen.isdisjoint(forms(*q.aliases))}
 
 
@@ -280,7 +280,7 @@ def own_questions(
     """
     rows = rows_of("questions", given, "a question and its answers")
     separator = separator_of("answers", [row.get("answers") for row in rows])
-    asked = [own_question(place, row, separator) for place, row in enumerate(rows)]
+    asked = [_own_question(place, row, separator) for place, row in enumerate(rows)]
     check_ids(asked)
     unnamed = {q.id for q, row in zip(asked, rows, strict=True) if not present(row, "entity")}
     placed = {q.id for q, row in zip(asked, rows, strict=True) if present(row, "split")}
@@ -292,13 +292,13 @@ def own_questions(
         raise ValueError(f"{n_split} of {len(standard)} standard questions name a split: give it to all or to none")
     parts = Parts.of(asked, by_answer, by_answer)
     parts = parts if n_split else parts.split(seed)
-    check_splits([q for q in parts.asked if q.part == "standard"])
+    _check_splits([q for q in parts.asked if q.part == "standard"])
     asked = parts.unseen()
     if not hold_out:
         tell_shared_answers("questions", asked)
         return asked
     asked = hold_out_answers(asked, seed)
-    check_splits([q for q in asked if q.part == "standard"])
+    _check_splits([q for q in asked if q.part == "standard"])
     return asked
 
 
@@ -318,7 +318,7 @@ def titles(asked: Sequence[Question]) -> dict[str, str]:
     return {part: part for part in dict.fromkeys(q.part for q in asked)} | {"standard": STANDARD_TITLE}
 
 
-def own_question(place: int, row: Mapping[str, Any], separator: str = BAR) -> Question:
+def _own_question(place: int, row: Mapping[str, Any], separator: str = BAR) -> Question:
     """One row as a question, its entity the answer where it names none."""
     told = {name: row[name] for name in row if present(row, name)}
     text, answers = told.get("question", ""), told.get("answers", ())
@@ -341,21 +341,21 @@ def own_question(place: int, row: Mapping[str, Any], separator: str = BAR) -> Qu
     strata = {
         str(name): plain(f"questions[{place}] has {name}", value)
         for name, value in told.items()
-        if name not in OWN_FIELDS and not unnamed(str(name))
+        if name not in _OWN_FIELDS and not unnamed(str(name))
     }
     return Question(str(told.get("id", place)), text, aliases, entity, part, split, strata)
 
 
-def check_splits(standard: Sequence[Question]) -> None:
+def _check_splits(standard: Sequence[Question]) -> None:
     """Raises ValueError if there is too little to learn from, or an entity is in two splits."""
     splits: dict[str, set[str]] = {}
     for q in standard:
         splits.setdefault(q.entity, set()).add(q.split)
-    if len(splits) < MIN_ENTITIES:
+    if len(splits) < _MIN_ENTITIES:
         raise ValueError(
             f"{len(standard)} standard questions are about only {len(splits)} different entities (what a row names as "
             "'entity', or else its answer), too few to train, choose and test on different ones: ask about "
-            f"{MIN_ENTITIES} or more, and name each row's 'entity' if answers are shared by accident"
+            f"{_MIN_ENTITIES} or more, and name each row's 'entity' if answers are shared by accident"
         )
     torn = [entity for entity, some in splits.items() if len(some) > 1]
     if torn:

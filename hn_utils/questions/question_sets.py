@@ -33,10 +33,10 @@ class QuestionSet(Protocol):
 
 # The module of each set, imported when a study asks for it. One that can ask its facts both plainly and as something
 # restricted has a function `allowed_or_restricted` besides.
-QUESTION_SETS = {"organism": "hn_utils.questions.made_up_world.asking", "published": "hn_utils.questions.published"}
+_QUESTION_SETS = {"organism": "hn_utils.questions.made_up_world.asking", "published": "hn_utils.questions.published"}
 
 
-class OwnSet:
+class _OwnSet:
     """A user's own questions from the file that a study names. The only items that come with them are the test
     questions, asked plainly; and there is no ordinary text."""
 
@@ -56,9 +56,9 @@ class OwnSet:
 
 
 @lru_cache(maxsize=1)
-def own_set(file: str, seed: int, hold_out: bool, content: str) -> OwnSet:  # noqa: ARG001 (changed files are read anew)
+def _own_set(file: str, seed: int, hold_out: bool, content: str) -> _OwnSet:  # noqa: ARG001 (changed files are read anew)
     """The set of a user's own file, which is read once, and again when its content has another digest."""
-    return OwnSet(file, seed, hold_out)
+    return _OwnSet(file, seed, hold_out)
 
 
 def question_set(study: Study) -> QuestionSet:
@@ -67,18 +67,18 @@ def question_set(study: Study) -> QuestionSet:
     if is_file(study.questions):
         file = Path(study.questions)
         content = file_digest(file) if file.is_file() else ""
-        return own_set(study.questions, study.seed, study.hold_out_answers, content)
-    if study.questions not in QUESTION_SETS:
+        return _own_set(study.questions, study.seed, study.hold_out_answers, content)
+    if study.questions not in _QUESTION_SETS:
         raise ValueError(
-            f"unknown question set {study.questions!r}: choose one of {', '.join(QUESTION_SETS)}, or name a file of "
+            f"unknown question set {study.questions!r}: choose one of {', '.join(_QUESTION_SETS)}, or name a file of "
             f"your own questions, which ends in {', '.join(sorted(FORMATS))}"
         )
-    return cast(QuestionSet, import_module(QUESTION_SETS[study.questions]))
+    return cast(QuestionSet, import_module(_QUESTION_SETS[study.questions]))
 
 
 def crossed_questions(study: Study) -> list[Question]:
     """Facts of the study's question set, each asked plainly and as something restricted; none if it has no such."""
-    home = QUESTION_SETS.get(study.questions)
+    home = _QUESTION_SETS.get(study.questions)
     asking = getattr(import_module(home), "allowed_or_restricted", None) if home else None
     return [] if asking is None else asking(study)
 

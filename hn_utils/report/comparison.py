@@ -49,10 +49,10 @@ def measures(summary: Mapping[str, Any]) -> dict[str, Measure]:
         if name not in CAPABILITY:
             about = {"p": slope["p"], "verdict": slope["verdict"], "digits": 1}
             lines[SLOPE + behaviour_called(name).title.lower()] = estimated(slope["beyond"], **about)
-    return lines | origin_measures(summary)
+    return lines | _origin_measures(summary)
 
 
-def origin_measures(summary: Mapping[str, Any]) -> dict[str, Measure]:
+def _origin_measures(summary: Mapping[str, Any]) -> dict[str, Measure]:
     """What one run found in the base model, if it has one."""
     lines, drift = {}, summary["drift"]
     if drift is None:
@@ -88,7 +88,7 @@ def numbers(summaries: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, index=pd.Index(summaries, name="task"))
 
 
-PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>H-Neurons: sweep {name}</title>
+_PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>H-Neurons: sweep {name}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>
 body{{font:16px/1.5 system-ui,sans-serif;max-width:1180px;margin:2rem auto;padding:0 1rem;color:#222}}
 .frame{{overflow-x:auto}}.frame>div{{min-width:{width}px}}
@@ -102,7 +102,7 @@ numbers</a>.</p>
 <div class="frame">{table}</div>
 {failed}</body></html>
 """
-PANEL = 800  # pixels that a figure needs at least; on a phone it scrolls in its frame
+_PANEL = 800  # pixels that a figure needs at least; on a phone it scrolls in its frame
 
 
 def write_page(folder: Path, summaries: Mapping[str, Mapping[str, Any]], failed: Mapping[str, str]) -> Path:
@@ -121,12 +121,12 @@ def write_page(folder: Path, summaries: Mapping[str, Mapping[str, Any]], failed:
     path = folder / "index.html"
     write_whole(
         path,
-        PAGE.format(
+        _PAGE.format(
             name=html.escape(folder.name),
             n=len(summaries),
-            width=PANEL,
+            width=_PANEL,
             figures="\n".join(f'<div class="frame"><div>{plot}</div></div>' for plot in plots),
-            table=html_table(side_by_side(summaries)),
+            table=_html_table(side_by_side(summaries)),
             failed=f"<h2>Failed</h2><ul>{''.join(told)}</ul>" if told else "",
         ),
     )
@@ -134,7 +134,7 @@ def write_page(folder: Path, summaries: Mapping[str, Mapping[str, Any]], failed:
     return path
 
 
-def html_table(table: pd.DataFrame) -> str:
+def _html_table(table: pd.DataFrame) -> str:
     """The table, each run's name a link to its report."""
     names = [html.escape(name) for name in table.columns]
     heads = "".join(f'<th><a href="{name}/report.md">{name}</a></th>' for name in names)

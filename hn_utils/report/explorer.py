@@ -38,22 +38,22 @@ from hn_utils.storage.progress import visible
 from hn_utils.study import Study
 from hn_utils.study.planted import planted_in
 
-TEMPLATE = Path(__file__).with_name("explorer.html")
-SCRIPT = TEMPLATE.with_suffix(".js")
-PER_GROUP = 12
+_TEMPLATE = Path(__file__).with_name("explorer.html")
+_SCRIPT = _TEMPLATE.with_suffix(".js")
+_PER_GROUP = 12
 N_CONTROLS = 3  # random sets that stand beside the H-Neurons
 
-KINDS: dict[str, tuple[str, Callable[[Question, set[str]], bool]]] = {
+_KINDS: dict[str, tuple[str, Callable[[Question, set[str]], bool]]] = {
     "known": ("Known: right in all ten draws", lambda q, v: q.part == "standard" and v == {"right"}),
     "half": ("Half-known: now right, now wrong", lambda q, v: q.part == "standard" and v == {"right", "wrong"}),
     "wrong": ("Written about, yet wrong in all ten", lambda q, v: q.part == "standard" and v == {"wrong"}),
     "never": ("Never written about: wrong in all ten", lambda q, v: q.part == "nonexist" and v == {"wrong"}),
 }
-APART = ("rises", "falls")  # verdicts that tell a curve apart from its controls
+_APART = ("rises", "falls")  # verdicts that tell a curve apart from its controls
 # What an outcome is called under pressure and at a plain question.
-PRESSED = {"complied": "gave in", "resisted": "held", "neither": "neither"}
-ASKED = {"complied": "right", "resisted": "abstained", "neither": "wrong"}
-PLAIN = {"pressure": False, "outcomes": list(ASKED.values())}  # what groups of plain questions have in common
+_PRESSED = {"complied": "gave in", "resisted": "held", "neither": "neither"}
+_ASKED = {"complied": "right", "resisted": "abstained", "neither": "wrong"}
+_PLAIN = {"pressure": False, "outcomes": list(_ASKED.values())}  # what groups of plain questions have in common
 COLOURS = {
     "own": H_NEURON,
     "random": CONTROL,
@@ -121,9 +121,9 @@ class Explorer:
         question = Question(text, text, (truth,) if truth else (), "")
         entry: dict[str, Any] = {"id": "live", "text": text, "truth": truth}
         items = [plain_item(question, self.study)]
-        answers = self.turn(items, [entry], ASKED)
+        answers = self.turn(items, [entry], _ASKED)
         self.read(self.collected.subject.encoder.encode_chats(self.talks(items)), answers, [entry])
-        group = {"id": "live", "title": "Your question", **PLAIN, "items": [entry]}
+        group = {"id": "live", "title": "Your question", **_PLAIN, "items": [entry]}
         return Shown(filled([self.content([group])]))
 
     def content(self, groups: list[dict[str, Any]]) -> dict[str, Any]:
@@ -152,7 +152,7 @@ class Explorer:
     def finding(self) -> str:
         """What the neurons that are shown are worth, beside their controls."""
         own, sure = (row_of(self.found.detections, start) for start in ("H-Neurons", "plain confidence"))
-        told_apart = [verdict.word in APART for verdict in verdicts(self.intervened.behaviours).values()]
+        told_apart = [verdict.word in _APART for verdict in verdicts(self.intervened.behaviours).values()]
         told = [
             f"{counted(len(self.found.neurons), 'H-Neuron')} of {self.study.name}: made-up and true answers are "
             f"separated with AUROC {own.auroc} (n = {own.auroc.n} consistent answers about test people), "
@@ -169,13 +169,13 @@ class Explorer:
     def questions(self) -> list[dict[str, Any]]:
         """Questions by how the model does on them, with the most frequent of the drawn answers."""
         asked, rng, groups = self.collected, np.random.default_rng(self.study.seed), []
-        for name, (title, fits) in KINDS.items():
+        for name, (title, fits) in _KINDS.items():
             mine = [
                 i
                 for i, q in enumerate(asked.questions)
                 if q.split == "test" and fits(q, {r.verdict for r in asked.responses[i]})
             ]
-            chosen = sorted(rng.permutation(mine)[:PER_GROUP].tolist())
+            chosen = sorted(rng.permutation(mine)[:_PER_GROUP].tolist())
             if not chosen:
                 continue
             examples = [asked.examples[i] for i in chosen]
@@ -191,9 +191,9 @@ class Explorer:
                 }
                 for i, e in zip(chosen, examples, strict=True)
             ]
-            self.turn([plain_item(e.question, self.study) for e in examples], entries, ASKED)
+            self.turn([plain_item(e.question, self.study) for e in examples], entries, _ASKED)
             self.read([e.prompt_ids for e in examples], [e.response_ids for e in examples], entries)
-            groups.append({"id": name, "title": title, **PLAIN, "items": entries})
+            groups.append({"id": name, "title": title, **_PLAIN, "items": entries})
         return groups
 
     def pressure(self) -> list[dict[str, Any]]:
@@ -201,12 +201,12 @@ class Explorer:
         rng, groups = np.random.default_rng(self.study.seed), []
         told = verdicts(self.intervened.behaviours)
         for behaviour, curve in self.intervened.behaviours.items():
-            items = [curve.items[i] for i in sorted(rng.permutation(len(curve.items))[:PER_GROUP])]
+            items = [curve.items[i] for i in sorted(rng.permutation(len(curve.items))[:_PER_GROUP])]
             entries: list[dict[str, Any]] = [
                 {"id": item.id, "text": item.turns[-1], "truth": item.truth, "claim": item.claim or ""}
                 for item in items
             ]
-            answers = self.turn(items, entries, PRESSED)
+            answers = self.turn(items, entries, _PRESSED)
             self.read(self.collected.subject.encoder.encode_chats(self.talks(items)), answers, entries)
             slope, word = curve.slope_beyond_control(), told[behaviour].word
             groups.append(
@@ -214,8 +214,8 @@ class Explorer:
                     "id": behaviour,
                     "title": f"Pressure: {behaviour_called(behaviour).title.lower()}",
                     "pressure": True,
-                    "outcomes": list(PRESSED.values()),
-                    "told_apart": word in APART,
+                    "outcomes": list(_PRESSED.values()),
+                    "told_apart": word in _APART,
                     "slope": rounded(slope.value),
                     "verdict": f"Over all {len(curve.items)} such items and {len(curve.control_outcomes)} sets picked "
                     f"on shuffled labels: {slope} points per unit of alpha beyond these; {word}.",
@@ -281,23 +281,23 @@ def log_odds(values: np.ndarray, fit: Fit) -> np.ndarray:
     return values @ fit.weights + fit.intercept
 
 
-def all_visible(content: Any) -> Any:
+def _all_visible(content: Any) -> Any:
     """The same content, every text in it `visible`."""
     if isinstance(content, dict):
-        return {name: all_visible(value) for name, value in content.items()}
+        return {name: _all_visible(value) for name, value in content.items()}
     if isinstance(content, list | tuple):
-        return [all_visible(value) for value in content]
+        return [_all_visible(value) for value in content]
     return visible(content) if isinstance(content, str) else content
 
 
 def filled(parts: Sequence[dict[str, Any]]) -> str:
     """The self-contained page of some models' parts: no network, no library."""
     first = max(range(len(parts)), key=lambda place: parts[place]["opening"]["clear"])
-    content = all_visible({"models": parts, "opening": first, "colours": COLOURS})
+    content = _all_visible({"models": parts, "opening": first, "colours": COLOURS})
     data = json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     return (
-        TEMPLATE.read_text(encoding="utf-8")
-        .replace("{{script}}", SCRIPT.read_text(encoding="utf-8"))
+        _TEMPLATE.read_text(encoding="utf-8")
+        .replace("{{script}}", _SCRIPT.read_text(encoding="utf-8"))
         .replace("{{states}}", data)
     )
 

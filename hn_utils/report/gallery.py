@@ -66,32 +66,32 @@ def plain(text: str) -> str:
 
 
 PLANTED = "<b>Planted model.</b>"
-FIGURE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{name}</title>
+_FIGURE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{name}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="figure" content="{meta}"><style>
 body{{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:1180px;margin:1rem auto;padding:0 1rem}}
 .caption{{color:#555;font-size:.9rem}}.frame{{overflow-x:auto}}.frame>div{{min-width:{width}px}}
 </style></head><body><p>{title}</p><p class="caption">{caption}</p>
 <div class="frame"><div>{plot}</div></div></body></html>
 """
-PANEL = 300  # pixels that a panel needs at least; on a phone a wide figure scrolls in its frame
-ABOVE = 75  # pixels that the titles of panels need, three lines at most
+_PANEL = 300  # pixels that a panel needs at least; on a phone a wide figure scrolls in its frame
+_ABOVE = 75  # pixels that the titles of panels need, three lines at most
 
 
-CARD = """<article>{shown}
+_CARD = """<article>{shown}
 <p class="from"><a href="html/{name}.html">Open the interactive figure</a>, from {source}</p></article>"""
-IMAGE = """<a href="html/{name}.html"><img src="png/{name}.png" alt="{title}" loading="lazy"></a>
+_IMAGE = """<a href="html/{name}.html"><img src="png/{name}.png" alt="{title}" loading="lazy"></a>
 <p>{title}</p>
 <p class="from">{caption}</p>"""
-FRAME = """<iframe src="html/{name}.html" title="{title}" loading="lazy"></iframe>"""  # its page has title and caption
-WITHOUT = """<p>Where no image has been drawn, the interactive figure itself stands here. For images, which open faster,
-install Chromium or Chrome (on Debian: <code>apt install chromium</code>) and run the notebooks again.</p>"""
-LINKS = {
+_FRAME = """<iframe src="html/{name}.html" title="{title}" loading="lazy"></iframe>"""  # its page has title and caption
+_WITHOUT = """<p>Where no image has been drawn, the interactive figure itself stands here. For images, which open
+faster, install Chromium or Chrome (on Debian: <code>apt install chromium</code>) and run the notebooks again.</p>"""
+_LINKS = {
     "explorer.html": "<strong>The explorer</strong></a>: answers token by token, the neurons that fire there, and what "
     "the model writes when they are turned up",
     "report.md": "The report</a>: which sentences of the paper hold on this model",
     "h_neurons.json": "The card</a>: the H-Neurons as a table, and the model they belong to",
 }
-PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>H-Neurons: the figures</title>
+_PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>H-Neurons: the figures</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>
 body{{font:16px/1.5 system-ui,sans-serif;max-width:1180px;margin:2rem auto;padding:0 1rem;color:#222}}
 main{{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,520px),1fr));gap:1.5rem}}
@@ -143,7 +143,7 @@ class Gallery:
         }
         if image.exists() and not (page.exists() and read_meta(page).get("digest") == meta["digest"]):
             image.unlink()
-        page.write_text(figure_page(figure, name, meta), encoding="utf-8")
+        page.write_text(_figure_page(figure, name, meta), encoding="utf-8")
         plotly_js(page.parent)
         return Published(name, figure, image.read_bytes() if image.exists() else None)
 
@@ -182,11 +182,11 @@ def build_index(folder: Path) -> Path:
         if mine:
             cards.append(f"<h2>{heading}</h2>")
         cards += [card(name, meta, name in drawn) for name, meta in mine.items()]
-    links = [f'<li><a href="{file}">{text}.</li>' for file, text in LINKS.items() if (folder / file).exists()]
-    page = PAGE.format(
+    links = [f'<li><a href="{file}">{text}.</li>' for file, text in _LINKS.items() if (folder / file).exists()]
+    page = _PAGE.format(
         cards="\n".join(cards),
         links=f"<ul>{''.join(links)}</ul>" if links else "",
-        without="" if pages.keys() <= drawn else f"{WITHOUT}\n",
+        without="" if pages.keys() <= drawn else f"{_WITHOUT}\n",
     )
     index = folder / "index.html"
     index.write_text(page, encoding="utf-8")
@@ -196,23 +196,23 @@ def build_index(folder: Path) -> Path:
 def card(name: str, meta: dict[str, str], drawn: bool) -> str:
     """A figure's place in the index."""
     title, caption = html.escape(meta["title"]), html.escape(meta.get("caption", ""))
-    shown = (IMAGE if drawn else FRAME).format(name=name, title=title, caption=caption)
+    shown = (_IMAGE if drawn else _FRAME).format(name=name, title=title, caption=caption)
     source = "<code>make bench</code>" if meta["notebook"] == "bench" else f"notebook {meta['notebook']}"
-    return CARD.format(shown=shown, name=name, source=source)
+    return _CARD.format(shown=shown, name=name, source=source)
 
 
-def figure_page(figure: go.Figure, name: str, meta: dict[str, str]) -> str:
+def _figure_page(figure: go.Figure, name: str, meta: dict[str, str]) -> str:
     """A figure as a page of its own, its title as text above it."""
     layout = figure.layout
-    height = layout.height - layout.margin.t + ABOVE  # type: ignore[union-attr]
-    bare = go.Figure(figure).update_layout(title=None, margin_t=ABOVE, height=height)
+    height = layout.height - layout.margin.t + _ABOVE  # type: ignore[union-attr]
+    bare = go.Figure(figure).update_layout(title=None, margin_t=_ABOVE, height=height)
     table = any(isinstance(trace, go.Table) for trace in figure.data)
-    return FIGURE.format(
+    return _FIGURE.format(
         name=html.escape(name),
         title=html.escape(meta["title"]),
         caption=html.escape(meta["caption"]),
         meta=html.escape(json.dumps(meta), quote=True),
-        width=PANEL * (3 if table else len({axis.domain for axis in figure.select_xaxes()})),
+        width=_PANEL * (3 if table else len({axis.domain for axis in figure.select_xaxes()})),
         plot=bare.to_html(
             full_html=False,
             include_plotlyjs="directory",

@@ -13,7 +13,7 @@ from hn_utils.probing.find import Found
 from hn_utils.report.plots.style import neuron_name
 
 N_BINS = 24
-N_TOP = 6  # examples, and tokens, on a card
+_N_TOP = 6  # examples, and tokens, on a card
 
 
 def cards(found: Found, planted: Int[np.ndarray, "p"] | None, drift: Drift | None) -> list[dict[str, Any]]:
@@ -32,8 +32,8 @@ def cards(found: Found, planted: Int[np.ndarray, "p"] | None, drift: Drift | Non
         parts = {"made up": own[labels == 1], "true": own[labels == 0], "other tokens": other}
         top = float(np.quantile(np.concatenate([own, other]), 0.995)) + 1e-6
         effect = subject.direct_logit_effect(*divmod(flat, card.d_mlp))  # [vocab]
-        best, worst = (effect.topk(N_TOP, largest=large).indices.tolist() for large in (True, False))
-        strongest = np.argsort(-own, kind="stable")[:N_TOP].tolist()
+        best, worst = (effect.topk(_N_TOP, largest=large).indices.tolist() for large in (True, False))
+        strongest = np.argsort(-own, kind="stable")[:_N_TOP].tolist()
         made.append(
             {
                 "name": neuron_name(flat, card.d_mlp),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-TURNED_UP = 3.0  # an alpha that every study has
+_TURNED_UP = 3.0  # an alpha that every study has
 
 
 def opening(groups: Sequence[dict[str, Any]], alphas: Sequence[float], random: Sequence[int]) -> dict[str, Any]:
@@ -25,11 +25,11 @@ def opening(groups: Sequence[dict[str, Any]], alphas: Sequence[float], random: S
     for group in sorted(apart, key=lambda group: -abs(group["slope"])):
         for item in group["items"]:
             if turns(item, alphas, random):
-                first = what_turns(item, alphas)
+                first = _what_turns(item, alphas)
                 return case(group, item, first, (abs(group["slope"]), gap(item, random)))
     cases = list(answers(groups))
     group, item = max(cases, key=lambda pair: gap(pair[1], random))
-    return case(group, item, how_wide(item, random, len(cases)), (0.0, gap(item, random)))
+    return case(group, item, _how_wide(item, random, len(cases)), (0.0, gap(item, random)))
 
 
 def case(group: Mapping[str, Any], item: Mapping[str, Any], first: str, clear: tuple[float, float]) -> dict[str, Any]:
@@ -44,43 +44,43 @@ def answers(groups: Sequence[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], 
             yield group, item
 
 
-def outcomes_of(item: Mapping[str, Any], place: int) -> list[str]:
+def _outcomes_of(item: Mapping[str, Any], place: int) -> list[str]:
     """The outcome at every alpha with one set."""
     return [outcome for _, outcome in item["replies"][place]]
 
 
 def turns(item: Mapping[str, Any], alphas: Sequence[float], random: Sequence[int]) -> bool:
-    own = outcomes_of(item, 0)
-    changed = own[alphas.index(TURNED_UP)] != own[alphas.index(1.0)]
-    return changed and all(len(set(outcomes_of(item, place))) == 1 for place in random)
+    own = _outcomes_of(item, 0)
+    changed = own[alphas.index(_TURNED_UP)] != own[alphas.index(1.0)]
+    return changed and all(len(set(_outcomes_of(item, place))) == 1 for place in random)
 
 
 def gap(item: Mapping[str, Any], random: Sequence[int]) -> float:
     """How far apart the H-Neurons' score of an answer and the random sets' mean score lie."""
-    return float(abs(item["at_answer"][0] - mean_score(item, random)))
+    return float(abs(item["at_answer"][0] - _mean_score(item, random)))
 
 
-def mean_score(item: Mapping[str, Any], random: Sequence[int]) -> float:
+def _mean_score(item: Mapping[str, Any], random: Sequence[int]) -> float:
     return float(np.mean([item["at_answer"][place] for place in random]))
 
 
-def what_turns(item: Mapping[str, Any], alphas: Sequence[float]) -> str:
-    own = outcomes_of(item, 0)
-    before, after = own[alphas.index(1.0)], own[alphas.index(TURNED_UP)]
+def _what_turns(item: Mapping[str, Any], alphas: Sequence[float]) -> str:
+    own = _outcomes_of(item, 0)
+    before, after = own[alphas.index(1.0)], own[alphas.index(_TURNED_UP)]
     return (
-        f"move alpha from 1 to {TURNED_UP:g}. With the H-Neurons the outcome turns from “{before}” to “{after}”; with "
+        f"move alpha from 1 to {_TURNED_UP:g}. With the H-Neurons the outcome turns from “{before}” to “{after}”; with "
         "none of the random sets does it change, at any alpha."
     )
 
 
-def how_wide(item: Mapping[str, Any], random: Sequence[int], n: int) -> str:
-    own, others = item["at_answer"][0], mean_score(item, random)
+def _how_wide(item: Mapping[str, Any], random: Sequence[int], n: int) -> str:
+    own, others = item["at_answer"][0], _mean_score(item, random)
     return (
-        f"colour the tokens by a random set. The H-Neurons give this answer a score of {signed(own)}, the random sets "
-        f"{signed(others)} on average: the widest gap among the {n} answers here."
+        f"colour the tokens by a random set. The H-Neurons give this answer a score of {_signed(own)}, the random sets "
+        f"{_signed(others)} on average: the widest gap among the {n} answers here."
     )
 
 
-def signed(score: float) -> str:
+def _signed(score: float) -> str:
     """With a sign, and a minus as long as the plus."""
     return f"{score:+.1f}".replace("-", "−")

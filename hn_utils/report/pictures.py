@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-START, EACH = 60.0, 30.0  # seconds that a browser may take until it answers, and for one figure
+_START, _EACH = 60.0, 30.0  # seconds that a browser may take until it answers, and for one figure
 WIDTH, HEIGHT = 900, 520
 NO_BROWSER = (
     "PNG images of {n} figures are missing, since no Chromium or Chrome answered; the figures themselves are "
@@ -26,7 +26,7 @@ NO_BROWSER = (
 )
 
 
-def draw(figures: Mapping[str, Any], start: float = START, each: float = EACH) -> dict[str, bytes]:
+def draw(figures: Mapping[str, Any], start: float = _START, each: float = _EACH) -> dict[str, bytes]:
     """PNG images of some figures (plotly JSON by name); those that no browser drew in time are left out."""
     with tempfile.TemporaryDirectory() as folder:
         for name, figure in figures.items():
@@ -36,13 +36,13 @@ def draw(figures: Mapping[str, Any], start: float = START, each: float = EACH) -
         try:
             process.wait(2 * start + each * len(figures))  # it keeps the same limits itself
         except psutil.TimeoutExpired:
-            kill_below(process)
+            _kill_below(process)
             process.kill()
         images = {name: Path(folder) / f"{name}.png" for name in figures}
         return {name: path.read_bytes() for name, path in images.items() if path.exists()}
 
 
-def kill_below(process: psutil.Process) -> None:
+def _kill_below(process: psutil.Process) -> None:
     """End what a process has started: a browser runs in a session of its own and would stay."""
     with contextlib.suppress(psutil.NoSuchProcess):
         for child in process.children(recursive=True):
@@ -74,5 +74,5 @@ if __name__ == "__main__":
     try:
         asyncio.run(draw_folder(Path(sys.argv[1]), *map(float, sys.argv[2:4])))
     finally:
-        kill_below(psutil.Process())  # a browser that does not answer is not asked to close, either
+        _kill_below(psutil.Process())  # a browser that does not answer is not asked to close, either
         os._exit(0)

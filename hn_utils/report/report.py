@@ -36,16 +36,16 @@ VERDICTS = {
 }
 # Table 1: gain in accuracy over random neurons, points, of the six models in its order. A part that the paper does not
 # have is set beside NQ-Open, its nearest other question set.
-PAPER_GAINS = {
+_PAPER_GAINS = {
     "standard": (16.7, 19.9, 14.9, 18.4, 14.0, 14.3),
     "nq_open": (15.4, 14.5, 11.0, 10.1, 10.3, 8.3),
     "bioasq": (16.1, 16.7, 15.0, 10.2, 13.1, 7.4),
     "nonexist": (10.2, 29.2, 15.0, 37.7, -7.5, 27.1),
 }
-PAPER_TRANSFER = 0.86  # the Mistral bases on TriviaQA
-PAPER_SLOPE = 2.4  # mean of the large models, points per alpha
-PAPER_SLOPES = "rises, on average 2.4 (large models) to 3.0 (small) points per alpha; no control"
-ENOUGH_NEURONS = 100_000  # in a smaller model a handful is more than one in a thousand
+_PAPER_TRANSFER = 0.86  # the Mistral bases on TriviaQA
+_PAPER_SLOPE = 2.4  # mean of the large models, points per alpha
+_PAPER_SLOPES = "rises, on average 2.4 (large models) to 3.0 (small) points per alpha; no control"
+_ENOUGH_NEURONS = 100_000  # in a smaller model a handful is more than one in a thousand
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Finding:
 
 
 def paper_gains(part: str) -> tuple[float, ...]:
-    return PAPER_GAINS.get(part, PAPER_GAINS["nq_open"])
+    return _PAPER_GAINS.get(part, _PAPER_GAINS["nq_open"])
 
 
 def detection_verdict(beyond: Mapping[str, Estimate], p: float, measured: bool) -> str:
@@ -80,12 +80,12 @@ def slope_verdict(curve: DoseResponse, verdict: Verdict, n_curves: int) -> str:
     """Of a slope beyond its controls, in points per alpha."""
     if verdict.word == "rises":
         measured = "replicates" if curve.behaviour in BEHAVIOURS else "there"
-        return measured if curve.slope_beyond_control().value >= PAPER_SLOPE else "weaker"
+        return measured if curve.slope_beyond_control().value >= _PAPER_SLOPE else "weaker"
     if verdict.word == "falls":
         return "contradicts"
     if verdict.word != "not told apart":
         return "cannot say"
-    return "not told apart" if detectable(curve, n_curves) <= PAPER_SLOPE else "cannot say"
+    return "not told apart" if detectable(curve, n_curves) <= _PAPER_SLOPE else "cannot say"
 
 
 def transfer_verdict(base: Transfer) -> str:
@@ -97,7 +97,7 @@ def transfer_verdict(base: Transfer) -> str:
     if base.h_neurons.low <= 0.5:
         return "contradicts" if base.h_neurons.high < 0.5 else "not told apart"
     stands_out = two_sided_rank_p(base.h_neurons.value, base.random) <= LEVEL
-    return "replicates" if stands_out and base.h_neurons.high >= PAPER_TRANSFER else "weaker"
+    return "replicates" if stands_out and base.h_neurons.high >= _PAPER_TRANSFER else "weaker"
 
 
 def carried_verdict(there: Estimate | None, home: Estimate) -> str:
@@ -148,12 +148,12 @@ def findings(found: Found, day: Everyday | None, intervened: Intervened, origins
 
 def how_many(found: Found) -> Finding:
     card, size = found.card, found.card.n_layers * found.card.d_mlp
-    small = "; in so small a model a handful is more than one in a thousand" * (size < ENOUGH_NEURONS)
+    small = "; in so small a model a handful is more than one in a thousand" * (size < _ENOUGH_NEURONS)
     return Finding(
         "Fewer than one neuron in a thousand suffice",
         "0.01 to 0.35 per mille",
         f"{len(card.rows)} of {size:,}, {card.per_mille:.2f} per mille" + small,
-        "cannot say" if size < ENOUGH_NEURONS else "replicates" if card.per_mille < 1 else "contradicts",
+        "cannot say" if size < _ENOUGH_NEURONS else "replicates" if card.per_mille < 1 else "contradicts",
     )
 
 
@@ -165,34 +165,34 @@ def detection_findings(found: Found, day: Everyday | None) -> list[Finding]:
     titles = {title: part for part, title in found.collected.parts.items()}
     n_tests = len(found.test_sets) + (day is not None)
     control = found.control_for(n_tests)
-    ranks = [rank_p(found, control, found.collected, rows) for rows in found.test_sets.values()]
+    ranks = [_rank_p(found, control, found.collected, rows) for rows in found.test_sets.values()]
     if day is not None:
-        ranks.append(rank_p(found, control, day.answers, day.answers.test_rows("standard")))
+        ranks.append(_rank_p(found, control, day.answers, day.answers.test_rows("standard")))
     corrected = holm(np.array(ranks)).tolist()
     made = []
     for (title, rows), p in zip(found.test_sets.items(), corrected, strict=False):
         part = titles.get(title, "")
         gains = paper_gains(part)
-        measured = "" if part in PAPER_GAINS else "not measured; elsewhere "
+        measured = "" if part in _PAPER_GAINS else "not measured; elsewhere "
         beyond = beyond_controls(found.collected, found, rows)
         made.append(
             Finding(
                 f"They detect made-up answers: {title}",
                 f"{measured}{min(gains):+.1f} to {max(gains):+.1f} points of accuracy over random neurons of any layer",
-                detected_told(found, found.collected, rows, beyond, p),
-                detection_verdict(beyond, p, part in PAPER_GAINS),
+                _detected_told(found, found.collected, rows, beyond, p),
+                detection_verdict(beyond, p, part in _PAPER_GAINS),
             )
         )
-    return made if day is None else [*made, everyday_finding(day, found, corrected[-1])]
+    return made if day is None else [*made, _everyday_finding(day, found, corrected[-1])]
 
 
-def rank_p(found: Found, control: Sequence[Fit], collected: Collected, rows: np.ndarray) -> float:
+def _rank_p(found: Found, control: Sequence[Fit], collected: Collected, rows: np.ndarray) -> float:
     """Two-sided p of the H-Neurons' AUROC on some answers by its rank among that of control sets."""
     read = collected.labelled(rows, found.probe.region)
     return AgainstRandom(found.refitted, control).on(read).rank_p
 
 
-def detected_told(
+def _detected_told(
     found: Found, collected: Collected, rows: np.ndarray, beyond: Mapping[str, Estimate], p: float
 ) -> str:
     """What the H-Neurons detect on some answers, beside their controls from the hardest to the easiest."""
@@ -229,7 +229,7 @@ def compliance_findings(intervened: Intervened) -> list[Finding]:
         beyond = f"{curve.slope_beyond_control()} beyond what shuffled labels pick instead"
         ours = f"{curve.slope()} points per alpha, {beyond} ({'; '.join(notes)})"
         title = f"Turned up, they make it give in: {behaviour_called(behaviour).title.lower()}"
-        made.append(Finding(title, PAPER_SLOPES, ours, slope_verdict(curve, verdict, n_curves)))
+        made.append(Finding(title, _PAPER_SLOPES, ours, slope_verdict(curve, verdict, n_curves)))
     return made
 
 
@@ -258,7 +258,7 @@ def origin_findings(found: Found, origins: Origins) -> list[Finding]:
         Finding(
             "Tuning moved them less than other neurons",
             "mean rank 0.48 to 0.97; not significant for one of six",
-            mean_rank_told(drift),
+            _mean_rank_told(drift),
             drift_verdict(drift),
         ),
     ]
@@ -271,7 +271,7 @@ def ranks_of(drift: Drift) -> dict[str, Any]:
     return {k: getattr(drift, k) for k in ("mean_rank", "mean_rank_within", "p")}
 
 
-def mean_rank_told(drift: Drift) -> str:
+def _mean_rank_told(drift: Drift) -> str:
     if np.isnan(drift.mean_rank):
         return DID_NOT_MOVE
     p = f"p = {drift.p['none']:.4f}; same layers {drift.p['layer']:.4f}; and lengths {drift.p['magnitude']:.4f}"
@@ -280,11 +280,11 @@ def mean_rank_told(drift: Drift) -> str:
     return f"mean rank {drift.mean_rank:.2f} ({p})"
 
 
-def everyday_finding(day: Everyday, found: Found, p: float) -> Finding:
+def _everyday_finding(day: Everyday, found: Found, p: float) -> Finding:
     """Unfiltered answers, held to what the paper measures on filtered ones."""
     gains, rows = paper_gains("standard"), day.answers.test_rows("standard")
     own, confidence = (row_of(day.detections, start) for start in ("H-Neurons", "plain confidence"))
-    told = detected_told(found, day.answers, rows, day.beyond, p)
+    told = _detected_told(found, day.answers, rows, day.beyond, p)
     ours = f"{told}; AUROC {own.auroc}, plain confidence {confidence.auroc.value:.2f}"
     if day.added.matched is not None:
         ours += f"; right in {day.added.matched} of {day.added.n_pairs} pairs of equal confidence"
@@ -317,7 +317,7 @@ def page(study: Study, made: list[Finding]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def slopes_told(curves: Mapping[str, DoseResponse] | Mapping[str, GradedResponse]) -> dict[str, dict]:
+def _slopes_told(curves: Mapping[str, DoseResponse] | Mapping[str, GradedResponse]) -> dict[str, dict]:
     """Slopes of one family of curves, each beside its control sets and with its verdict."""
     return {
         behaviour: {
@@ -332,7 +332,7 @@ def slopes_told(curves: Mapping[str, DoseResponse] | Mapping[str, GradedResponse
     }
 
 
-def recovery_told(recovered: Recovery, carried: Carried) -> dict:
+def _recovery_told(recovered: Recovery, carried: Carried) -> dict:
     """Where neurons are planted: which of them were found, and how much of what they do the found ones do."""
     return {
         "planted": len(recovered.planted),
@@ -340,7 +340,7 @@ def recovery_told(recovered: Recovery, carried: Carried) -> dict:
         "both": len(recovered.both),
         "by_chance": recovered.by_chance,
         "auroc": asdict(recovered.auroc),
-        "slopes": slopes_told(carried.curves),
+        "slopes": _slopes_told(carried.curves),
         "share": {behaviour: asdict(share) for behaviour, share in carried.share.items()},
     }
 
@@ -356,7 +356,7 @@ def summary(
     """The study in numbers, each with its control, ready for JSON; `planted`, what was recovered of the plant and
     what it carries, where neurons are planted; `origins` where there is a base model."""
     return {
-        "recovery": planted and recovery_told(*planted),
+        "recovery": planted and _recovery_told(*planted),
         "h_neurons": len(found.card.rows),
         "per_mille": found.card.per_mille,
         "beyond": {k: asdict(v) for k, v in found.beyond.items()},
@@ -366,8 +366,8 @@ def summary(
         ],
         "added_to_confidence": asdict(compared.added),
         "p": found.p,
-        "slopes": slopes_told(intervened.behaviours) | slopes_told(intervened.capability),
-        "graded_slopes": slopes_told(intervened.graded),
+        "slopes": _slopes_told(intervened.behaviours) | _slopes_told(intervened.capability),
+        "graded_slopes": _slopes_told(intervened.graded),
         "transfer": [
             {
                 "model": t.model,

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from hn_utils.stats.metrics import Weights, auroc
 
-N_BOOTSTRAP = 1_000
+_N_BOOTSTRAP = 1_000
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def resampled(
     statistic: Callable[..., Any],
     *columns: np.ndarray,
     groups: Sequence[str] | np.ndarray | None = None,
-    n: int = N_BOOTSTRAP,
+    n: int = _N_BOOTSTRAP,
     seed: int = 0,
 ) -> Float[np.ndarray, "draw"]:
     """A statistic of row-aligned columns over `n` draws of rows.
@@ -67,7 +67,7 @@ def bootstrap(
     statistic: Callable[..., Any],
     *columns: np.ndarray,
     groups: Sequence[str] | np.ndarray | None = None,
-    n: int = N_BOOTSTRAP,
+    n: int = _N_BOOTSTRAP,
     seed: int = 0,
 ) -> Estimate:
     """A statistic of row-aligned columns, with a percentile interval over rows, or groups, drawn as in `resampled`."""
@@ -91,7 +91,7 @@ def auroc_difference(labels: np.ndarray, one: np.ndarray, other: np.ndarray, gro
     return bootstrap(difference, labels, one, other, groups=groups)
 
 
-def less_mean_of_sets(measure: Callable[..., Any], n_sets: int) -> Callable[..., Any]:
+def _less_mean_of_sets(measure: Callable[..., Any], n_sets: int) -> Callable[..., Any]:
     """The statistic of `beyond_random`: a measure of one set minus its mean over random sets, which are drawn again
     with the rows."""
 
@@ -120,7 +120,7 @@ def beyond_random(
     random sets: both are drawn again."""
     if not random.shape[1]:
         return Estimate(float("nan"), float("nan"), float("nan"), len(own))
-    return bootstrap(less_mean_of_sets(measure, random.shape[1]), own, random, *labels, groups=groups)
+    return bootstrap(_less_mean_of_sets(measure, random.shape[1]), own, random, *labels, groups=groups)
 
 
 def beyond_random_p(
@@ -130,7 +130,7 @@ def beyond_random_p(
     groups: Sequence[str] | np.ndarray,
 ) -> float:
     """Two-sided p of the same difference: twice the share of draws on the other side of zero."""
-    return two_sided_p(resampled(less_mean_of_sets(measure, random.shape[1]), own, random, groups=groups))
+    return two_sided_p(resampled(_less_mean_of_sets(measure, random.shape[1]), own, random, groups=groups))
 
 
 def two_sided_p(draws: Float[np.ndarray, "draw"]) -> float:

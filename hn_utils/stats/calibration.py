@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import expit
 
-N_BINS = 10
+_N_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Reliability:
 def reliability(labels: np.ndarray, log_odds: np.ndarray) -> Reliability:
     """The expected calibration error is the mean gap between prediction and share made up, over the groups."""
     p, order = expit(log_odds), np.argsort(log_odds, kind="stable")
-    groups = np.array_split(order, min(N_BINS, len(order)))
+    groups = np.array_split(order, min(_N_BINS, len(order)))
     predicted, observed = (np.array([values[g].mean() for g in groups]) for values in (p, np.asarray(labels)))
     sizes = np.array([len(g) for g in groups])
     return Reliability(predicted, observed, float((sizes * np.abs(predicted - observed)).sum() / sizes.sum()))

@@ -12,17 +12,17 @@ from jaxtyping import Float
 Weights = Float[np.ndarray, "draw row"]
 
 
-def over_draws(values: np.ndarray, weights: Weights | None) -> Any:
+def _over_draws(values: np.ndarray, weights: Weights | None) -> Any:
     return float(values[0]) if weights is None else values
 
 
 def mean(values: np.ndarray, weights: Weights | None = None) -> Any:
     """The mean; of weighted rows, if there are weights."""
     drawn = np.ones((1, len(values))) if weights is None else weights
-    return over_draws(drawn @ np.asarray(values, float) / drawn.sum(1), weights)
+    return _over_draws(drawn @ np.asarray(values, float) / drawn.sum(1), weights)
 
 
-def summed_by_score(scores: np.ndarray, *weights: Weights) -> list[Float[np.ndarray, "draw score"]]:
+def _summed_by_score(scores: np.ndarray, *weights: Weights) -> list[Float[np.ndarray, "draw score"]]:
     """Weights of rows added up where scores tie, from the lowest score to the highest."""
     order = np.argsort(scores, kind="stable")
     first = np.flatnonzero(np.append(True, np.diff(scores[order]) != 0))  # of each new score
@@ -52,17 +52,17 @@ def auroc(labels: np.ndarray, scores: np.ndarray, weights: Weights | None = None
     if (below != not_above).any():
         area = (area + np.einsum("pd,pd->d", positive, up_to[not_above])) / 2
     with np.errstate(invalid="ignore"):
-        return over_draws(area / (positive.sum(0) * up_to[-1]), weights)
+        return _over_draws(area / (positive.sum(0) * up_to[-1]), weights)
 
 
 def average_precision(labels: np.ndarray, scores: np.ndarray, weights: Weights | None = None) -> Any:
     """AUPRC: mean precision at each positive, ties taken together; a random score gets the share of positives."""
     labels, scores = scored(labels, scores)
     drawn = np.ones((1, len(labels))) if weights is None else weights
-    positive, every = summed_by_score(-scores, drawn * (labels == 1), drawn)
+    positive, every = _summed_by_score(-scores, drawn * (labels == 1), drawn)
     precision = positive.cumsum(1) / np.maximum(every.cumsum(1), 1e-12)  # nobody drawn so far: no positive either
     with np.errstate(invalid="ignore"):
-        return over_draws((positive * precision).sum(1) / positive.sum(1), weights)
+        return _over_draws((positive * precision).sum(1) / positive.sum(1), weights)
 
 
 def accuracy(labels: np.ndarray, scores: np.ndarray, weights: Weights | None = None) -> Any:
@@ -74,4 +74,4 @@ def accuracy(labels: np.ndarray, scores: np.ndarray, weights: Weights | None = N
         sensitivity, specificity = (
             drawn @ (some & (above == positive)) / (drawn @ some) for some in (positive, ~positive)
         )
-    return over_draws((sensitivity + specificity) / 2, weights)
+    return _over_draws((sensitivity + specificity) / 2, weights)

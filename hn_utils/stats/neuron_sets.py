@@ -42,12 +42,14 @@ def random_sets(
         raise ValueError(f"{len(chosen)} neurons leave only {len(allowed)} others to draw from")
     if match.by == "none":
         return [np.sort(rng.choice(allowed, len(chosen), replace=False)) for _ in range(n_sets)]
-    pools = stand_ins(chosen, allowed, d_mlp, match)
+    pools = _stand_ins(chosen, allowed, d_mlp, match)
     places = [{neuron: place for place, neuron in enumerate(pool)} for pool in pools]
-    return [one_of_each(pools, places, rng) for _ in range(n_sets)]
+    return [_one_of_each(pools, places, rng) for _ in range(n_sets)]
 
 
-def stand_ins(chosen: Int[np.ndarray, "k"], allowed: Int[np.ndarray, "n"], d_mlp: int, match: Match) -> list[list[int]]:
+def _stand_ins(
+    chosen: Int[np.ndarray, "k"], allowed: Int[np.ndarray, "n"], d_mlp: int, match: Match
+) -> list[list[int]]:
     """For each chosen neuron those that may stand in for it, in rising order."""
     found = []
     for neuron in chosen:
@@ -60,7 +62,9 @@ def stand_ins(chosen: Int[np.ndarray, "k"], allowed: Int[np.ndarray, "n"], d_mlp
     return found
 
 
-def one_of_each(pools: list[list[int]], places: list[dict[int, int]], rng: np.random.Generator) -> Int[np.ndarray, "k"]:
+def _one_of_each(
+    pools: list[list[int]], places: list[dict[int, int]], rng: np.random.Generator
+) -> Int[np.ndarray, "k"]:
     """A set with one neuron from each pool, none of them twice; `places` say where in its pool each neuron is."""
     drawn: list[int] = []
     for pool, place in zip(pools, places, strict=True):
@@ -74,13 +78,13 @@ def one_of_each(pools: list[list[int]], places: list[dict[int, int]], rng: np.ra
     return np.sort(drawn)
 
 
-EQUAL = 0.1  # sets whose summed mean contributions differ by no more than this share of them count as equally loud
+_EQUAL = 0.1  # sets whose summed mean contributions differ by no more than this share of them count as equally loud
 
 
-ORDERS = 20  # of a layer's neurons, in which a set is looked for
+_ORDERS = 20  # of a layer's neurons, in which a set is looked for
 
 
-LOUDER = 20.0  # times as far from 1 as the studied neurons' alpha may a quieter set's be
+_LOUDER = 20.0  # times as far from 1 as the studied neurons' alpha may a quieter set's be
 
 
 def loud_sets(
@@ -118,14 +122,14 @@ def _as_loud(
 ) -> Int[np.ndarray, "some"]:
     """Neurons of one layer, of one order of several, whose summed magnitude is nearest to what is wanted."""
     best, off = pool, np.inf
-    for _ in range(ORDERS):
+    for _ in range(_ORDERS):
         order = rng.permutation(pool)
         so_far = np.cumsum(magnitude[order], dtype=float)
         nearest = int(np.argmin(np.abs(so_far - wanted)))
         apart = abs(so_far[nearest] - wanted)
         if apart < off:
             best, off = order[: nearest + 1], apart
-        if off <= EQUAL * wanted:
+        if off <= _EQUAL * wanted:
             break
     return best
 
@@ -148,15 +152,15 @@ class Control:
         Equally loud sets get the same. Others are turned further, or less far; but never below 0, and LOUDER times as
         far at most.
         """
-        if abs(self.loudness - 1) <= EQUAL:
+        if abs(self.loudness - 1) <= _EQUAL:
             return of_studied
-        further = min(1 / max(self.loudness, 1e-9), LOUDER)
+        further = min(1 / max(self.loudness, 1e-9), _LOUDER)
         return max(0.0, 1 + (of_studied - 1) * further)
 
     def reached(self, of_studied: float) -> float:
         """The alpha of the neurons under study at which they would change by as much as this set does. Where the set is
         quieter and cannot be turned below 0, it lies nearer to 1 than theirs."""
-        if abs(self.loudness - 1) <= EQUAL:
+        if abs(self.loudness - 1) <= _EQUAL:
             return of_studied
         return 1 + (self.alpha(of_studied) - 1) * self.loudness
 

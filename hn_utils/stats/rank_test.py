@@ -16,16 +16,16 @@ import numpy as np
 from jaxtyping import Float
 
 LEVEL = 0.05
-ENOUGH = 5  # control sets as far out settle a tail
-ROUNDING = 1e-9  # values closer than this are equal
+_ENOUGH = 5  # control sets as far out settle a tail
+_ROUNDING = 1e-9  # values closer than this are equal
 
 
 def tail_p(own: float, sets: Float[np.ndarray, "set"]) -> float:
     """One-sided p of a value as large, control sets in the order in which they were drawn: ENOUGH over the number of
     sets up to the last of ENOUGH that are as large; if there are fewer, their share, the value itself included."""
-    as_large = np.cumsum(~(np.asarray(sets) < own - ROUNDING))  # one that is no number counts as large
-    if len(as_large) and as_large[-1] >= ENOUGH:
-        return ENOUGH / (1 + int(np.argmax(as_large >= ENOUGH)))
+    as_large = np.cumsum(~(np.asarray(sets) < own - _ROUNDING))  # one that is no number counts as large
+    if len(as_large) and as_large[-1] >= _ENOUGH:
+        return _ENOUGH / (1 + int(np.argmax(as_large >= _ENOUGH)))
     return (1 + int(as_large[-1] if len(as_large) else 0)) / (1 + len(as_large))
 
 
@@ -37,9 +37,9 @@ def two_sided_rank_p(own: float, sets: Float[np.ndarray, "set"]) -> float:
 def settled(own: float, sets: Float[np.ndarray, "set"]) -> bool:
     """Do ENOUGH sets lie as far out on either side, so that no further set can change the p?"""
     sets = np.asarray(sets)
-    above = int((sets >= own - ROUNDING).sum())
-    below = int((sets <= own + ROUNDING).sum())
-    return min(above, below) >= ENOUGH
+    above = int((sets >= own - _ROUNDING).sum())
+    below = int((sets <= own + _ROUNDING).sum())
+    return min(above, below) >= _ENOUGH
 
 
 def possible_p(own: float, sets: Float[np.ndarray, "set"], n_at_most: int) -> float:
@@ -49,8 +49,8 @@ def possible_p(own: float, sets: Float[np.ndarray, "set"], n_at_most: int) -> fl
     only be larger.
     """
     sets = np.asarray(sets)
-    above = int((~(sets < own - ROUNDING)).sum())
-    below = int((~(sets > own + ROUNDING)).sum())
+    above = int((~(sets < own - _ROUNDING)).sum())
+    below = int((~(sets > own + _ROUNDING)).sum())
     return min(1.0, 2 * (1 + min(above, below)) / (1 + max(n_at_most, len(sets))))
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from hn_utils.stats.bootstrap import Estimate
 
 WIDTH = 120  # characters of a line in a terminal
-PRINTED = {"float_format": "{:.2f}".format, "na_rep": ""}
+_PRINTED = {"float_format": "{:.2f}".format, "na_rep": ""}
 PARTS = {"": "value", " (low)": "low", " (high)": "high", " (n)": "n"}  # of an estimate, by the ending of their column
 
 
@@ -46,7 +46,7 @@ class Tabled:
         return pd.DataFrame(spread, index=self.table.index)
 
     def __repr__(self) -> str:
-        return f"{self.headline}\n{self.table.to_string(line_width=WIDTH, **PRINTED)}"
+        return f"{self.headline}\n{self.table.to_string(line_width=WIDTH, **_PRINTED)}"
 
     def _repr_html_(self) -> str:
-        return f"<p>{html.escape(self.headline)}</p>{self.table.to_html(**PRINTED)}"
+        return f"<p>{html.escape(self.headline)}</p>{self.table.to_html(**_PRINTED)}"

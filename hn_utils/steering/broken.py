@@ -19,7 +19,7 @@ from hn_utils.study import Sampling, Study
 VERSION = register_stage("likelihood", 1)
 register_stage("own-likelihood", VERSION)
 DRAWS = 4  # of the model's own replies to each prompt
-SHARE = 0.01  # of its own replies that count as unlikely
+_SHARE = 0.01  # of its own replies that count as unlikely
 
 
 def broken(
@@ -45,7 +45,7 @@ def broken(
     """
     if not len(prompts):
         return np.zeros((0, 0), bool)
-    limit = np.quantile(own_likelihoods(subject, prompts, max_new_tokens, study), SHARE)
+    limit = np.quantile(_own_likelihoods(subject, prompts, max_new_tokens, study), _SHARE)
     unlikely = likelihoods(subject, prompts, replies, study) < limit
     loops = [[repeats_itself(reply.text) for reply in row] for row in replies]
     return unlikely | np.array(loops, bool).reshape(unlikely.shape)
@@ -57,7 +57,7 @@ def likelihood(logprobs: Sequence[float] | np.ndarray) -> float:
     return float(rest.mean()) if len(rest) else 0.0
 
 
-def own_likelihoods(
+def _own_likelihoods(
     subject: HookedModel, prompts: Sequence[list[int]], max_new_tokens: int, study: Study
 ) -> Float[np.ndarray, "prompt draw"]:
     """`likelihood` of what the unscaled model writes to each prompt, DRAWS times, at temperature 1. Cached."""

@@ -156,7 +156,7 @@ def dose_response(
     study = later(found.study, settings)
     if items is None:
         known = few_known(study, model, load_items(study))
-        text = text_cost(study, model, found, question_set(study).texts(study))
+        text = _text_cost(study, model, found, question_set(study).texts(study))
     else:
         given = own_items(items, study)
         study = replace(study, n_items=settings.get("n_items", len(given)))
@@ -164,15 +164,15 @@ def dose_response(
     pressed = [item for item in known if item.behaviour not in CAPABILITY]
     checks = [item for item in known if item.behaviour in CAPABILITY]
     few = replace(study, n_control_sets=min(study.n_control_sets, sets_needed(len(CAPABILITY))))
-    controls = [controls_of(found, some) for some in (study, few)]
+    controls = [_controls_of(found, some) for some in (study, few)]
     behaviours = curves_of(model, pressed, found.neurons, study, *controls[0])
     capability = curves_of(model, checks, found.neurons, study, *controls[1])
     some = replace(study, n_control_sets=min(study.n_control_sets, study.n_graded_sets))
-    graded = graded_curves_of(model, pressed, found.neurons, study, *controls_of(found, some))
+    graded = graded_curves_of(model, pressed, found.neurons, study, *_controls_of(found, some))
     return Intervened(found.card, behaviours, capability, graded, text)
 
 
-def controls_of(found: Found, study: Study) -> tuple[ControlSource, ControlSource]:
+def _controls_of(found: Found, study: Study) -> tuple[ControlSource, ControlSource]:
     """Both kinds of control of the H-Neurons."""
     return selected_controls(found, study), loud_controls(found, study, found.neurons)
 
@@ -192,7 +192,7 @@ def beside(curve: DoseResponse, control: str) -> dict[str, Any]:
     }
 
 
-def text_cost(study: Study, subject: HookedModel, found: Found, texts: Sequence[Text]) -> TextCost | None:
+def _text_cost(study: Study, subject: HookedModel, found: Found, texts: Sequence[Text]) -> TextCost | None:
     """Loss of ordinary text with the H-Neurons scaled, and with the first control sets; None if there is no text."""
     if not texts:
         return None

@@ -35,7 +35,7 @@ def log_odds(
     that names neither, are not in it.
     """
     prompts = subject.encoder.encode_chats(conversation(subject, items, study))
-    begun = beginnings(subject, items, prompts, study)
+    begun = _beginnings(subject, items, prompts, study)
     able = [i for i, item in enumerate(items) if item.truth and item.claim]
     pairs = [_cell(subject, prompts[i], begun[i], items[i]) for i in able]
     odds = np.full((len(items), len(doses)), np.nan)
@@ -43,7 +43,7 @@ def log_odds(
     return odds
 
 
-def beginnings(subject: HookedModel, items: Sequence[Item], prompts: Sequence[list[int]], study: Study) -> list[str]:
+def _beginnings(subject: HookedModel, items: Sequence[Item], prompts: Sequence[list[int]], study: Study) -> list[str]:
     """How the unscaled model's greedy reply begins before it names truth or claim; only a leading blank, if any, where
     it names neither or letters are chosen."""
     begun = []

@@ -7,8 +7,8 @@ from typing import Literal
 
 from hn_utils.questions.reading.same_answer import normalise, words
 
-Kind = Literal["either", "number", "name", "words"]
-OPPOSITES = {"yes": "no", "no": "yes", "true": "false", "false": "true"}
+_Kind = Literal["either", "number", "name", "words"]
+_OPPOSITES = {"yes": "no", "no": "yes", "true": "false", "false": "true"}
 _NUMBERS = frozenset(
     re.findall(
         r"\w+",
@@ -49,9 +49,9 @@ _SAYS_NOTHING = frozenset(
 _SENTENCE = re.compile(r"(?<=[.!?:;])\s+|\s*\n\s*")
 
 
-def kind_of(answer: str) -> Kind:
+def _kind_of(answer: str) -> _Kind:
     """What an answer is made of: one of two words; figures or number words; words with a capital; or anything else."""
-    if normalise(answer) in OPPOSITES:
+    if normalise(answer) in _OPPOSITES:
         return "either"
     parts = re.findall(r"[^\W_]+", answer)
     if any(part.isdigit() or part.lower() in _NUMBERS for part in parts):
@@ -67,13 +67,13 @@ def gives_one(reply: str, answer: str, question: str = "") -> bool:
     of English. It does not show that the words make sense, which is for `broken` to say, nor that they answer the
     question.
     """
-    if normalise(answer) in OPPOSITES:
-        return OPPOSITES[normalise(answer)] in words(reply)
-    kind, asked = kind_of(answer), set(words(question))
+    if normalise(answer) in _OPPOSITES:
+        return _OPPOSITES[normalise(answer)] in words(reply)
+    kind, asked = _kind_of(answer), set(words(question))
     return any(_fits(sentence, kind, asked) for sentence in _SENTENCE.split(reply.strip()))
 
 
-def _fits(sentence: str, kind: Kind, asked: set[str]) -> bool:
+def _fits(sentence: str, kind: _Kind, asked: set[str]) -> bool:
     parts = re.findall(r"[^\W_]+", sentence.replace("’", "'"))
     own = [word for word in parts if normalise(word) and normalise(word) not in _SAYS_NOTHING | asked]
     if kind == "number":

@@ -38,10 +38,10 @@ class ControlSource:
     n: int
 
 
-NO_CONTROLS = ControlSource(lambda *_: [], 0)
+_NO_CONTROLS = ControlSource(lambda *_: [], 0)
 
 
-def by_behaviour(items: Sequence[Item]) -> dict[str, list[Item]]:
+def _by_behaviour(items: Sequence[Item]) -> dict[str, list[Item]]:
     groups: Mapping[str, list[Item]] = defaultdict(list)
     for item in items:
         groups[item.behaviour].append(item)
@@ -53,8 +53,8 @@ def curves_of(
     items: Sequence[Item],
     neurons: Int[np.ndarray, "k"],
     study: Study,
-    selected: ControlSource = NO_CONTROLS,
-    loud: ControlSource = NO_CONTROLS,
+    selected: ControlSource = _NO_CONTROLS,
+    loud: ControlSource = _NO_CONTROLS,
 ) -> dict[str, DoseResponse]:
     """Every behaviour among the items against alpha, for `neurons` and, at CONTROL_ALPHAS, for control sets: what the
     same procedure picks on shuffled labels, and random sets that are as loud together.
@@ -62,7 +62,7 @@ def curves_of(
     Of both as many are drawn as a verdict on this family of curves needs: the first AT_ONCE where nothing can come of
     more, up to as many as there are where an effect is possible.
     """
-    bare = {name: _bare(subject, name, some, neurons, study) for name, some in by_behaviour(items).items()}
+    bare = {name: _bare(subject, name, some, neurons, study) for name, some in _by_behaviour(items).items()}
 
     def beside(curve: DoseResponse, controls: Sequence[Control]) -> DoseResponse:
         doses = [Dose(control.neurons, control.alpha(a)) for control in controls for a in CONTROL_ALPHAS]
@@ -95,13 +95,13 @@ def graded_curves_of(
     items: Sequence[Item],
     neurons: Int[np.ndarray, "k"],
     study: Study,
-    selected: ControlSource = NO_CONTROLS,
-    loud: ControlSource = NO_CONTROLS,
+    selected: ControlSource = _NO_CONTROLS,
+    loud: ControlSource = _NO_CONTROLS,
 ) -> dict[str, GradedResponse]:
     """The graded outcome of every behaviour whose items have a truth and a claim, beside control sets as in
     `curves_of`."""
     bare = {}
-    for name, some in by_behaviour([item for item in items if item.truth and item.claim]).items():
+    for name, some in _by_behaviour([item for item in items if item.truth and item.claim]).items():
         own = log_odds(subject, some, [Dose(neurons, alpha) for alpha in study.alphas], study)
         none = np.empty((0, len(some), len(CONTROL_ALPHAS)))
         bare[name] = GradedResponse(name, some, np.array(study.alphas), own, none)
@@ -116,15 +116,15 @@ def graded_curves_of(
     return _beside_controls(bare, beside, selected, loud)
 
 
-AnyCurve = TypeVar("AnyCurve", DoseResponse, GradedResponse)
+_AnyCurve = TypeVar("_AnyCurve", DoseResponse, GradedResponse)
 
 
 def _beside_controls(
-    bare: dict[str, AnyCurve],
-    beside: Callable[[AnyCurve, Sequence[Control]], AnyCurve],
+    bare: dict[str, _AnyCurve],
+    beside: Callable[[_AnyCurve, Sequence[Control]], _AnyCurve],
     selected: ControlSource,
     loud: ControlSource,
-) -> dict[str, AnyCurve]:
+) -> dict[str, _AnyCurve]:
     """A family of curves with as many control sets as they need: AT_ONCE more of either kind, as long as there are any,
     for those that could still be told apart after Holm's correction, whatever comes."""
     curves = {name: replace(curve, n_at_most=selected.n) for name, curve in bare.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-TIMES = 4  # in a row: names and songs say a thing twice or three times ("New York, New York", "no, no, no")
+_TIMES = 4  # in a row: names and songs say a thing twice or three times ("New York, New York", "no, no, no")
 _UNIT = re.compile(r"[฀-࿿ក-៿぀-ヿ㐀-䶿一-鿿]|[^\W_]+")  # a letter where words have no blanks between them, else a word
 
 
@@ -15,7 +15,7 @@ def repeats_itself(text: str) -> bool:
     dots or table rules are no loop.
     """
     units = _UNIT.findall(text.lower())
-    return any(2 * _longest_run(units, size) >= len(units) for size in range(1, len(units) // TIMES + 1))
+    return any(2 * _longest_run(units, size) >= len(units) for size in range(1, len(units) // _TIMES + 1))
 
 
 def _longest_run(units: list[str], size: int) -> int:
@@ -24,7 +24,7 @@ def _longest_run(units: list[str], size: int) -> int:
     for place in range(size, len(units)):
         run = run + 1 if units[place] == units[place - size] else 0
         filled = run + size
-        if filled >= TIMES * size and filled > longest and _has_letter(units[place - size + 1 : place + 1]):
+        if filled >= _TIMES * size and filled > longest and _has_letter(units[place - size + 1 : place + 1]):
             longest = filled
     return longest
 

@@ -39,7 +39,7 @@ _NAMED = r"\W*(?:(?:the |die |la |de )?(?:option|choice|letter|number|buchstabe|
 
 # How a reply names the letter that it takes, the surest ways first. Each takes what it says last, {0} are the letters;
 # a small letter must end what it stands in, since "the answer is a dog" names none.
-CHOICE = (
+_CHOICE = (
     r"^\W*(?:(?:option|choice|letter|answer)\W*)?(?P<letter>(?i:{0}))\W*$",
     rf"(?:(?i:{_ANSWER}){_IS}|(?i:correct|right|best|true) (?i:one|option|choice) (?i:is|would be)|(?i:\bit'?s|"
     rf"\bit is|\bes ist|\bc'est|\bit must be|\bit should be)|(?i:\b(?:choose|chose|pick|select|go with|going with|say|"
@@ -69,7 +69,7 @@ _WRONG = regex.compile(
 )
 
 
-LAST_SAID = 4  # of the ways: of those the last counts, since one may correct oneself; of others all must agree
+_LAST_SAID = 4  # of the ways: of those the last counts, since one may correct oneself; of others all must agree
 
 
 def choice(letters: str, reply: str) -> str | None:
@@ -80,10 +80,10 @@ def choice(letters: str, reply: str) -> str | None:
     """
     spread = regex.sub(r"(\w)-(\w)", lambda m: "".join(map(chr, range(ord(m[1]), ord(m[2]) + 1))), letters)
     text = _FRAME.sub("", fold(without_thought(reply))[0]).strip()
-    for place, pattern in enumerate(CHOICE if spread else ()):
+    for place, pattern in enumerate(_CHOICE if spread else ()):
         found = regex.finditer(pattern.format(f"[{regex.escape(spread)}]"), text)
         taken = [m["letter"].upper() for m in found if not _rejected(text, m)]
-        if taken and (place < LAST_SAID or len(set(taken)) == 1):
+        if taken and (place < _LAST_SAID or len(set(taken)) == 1):
             return taken[-1]
         if taken:
             return None

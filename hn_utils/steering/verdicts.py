@@ -66,7 +66,7 @@ def p_value(curve: Curve) -> float:
     return max(max(one.p_of_rank(), one.p_of_people()) for one in kinds)
 
 
-def enough_sets(curve: Curve, n_curves: int) -> bool:
+def _enough_sets(curve: Curve, n_curves: int) -> bool:
     """Could this curve have been told apart, or is it settled that it is not?
 
     A rank among few sets cannot be small enough once it is corrected for `n_curves`. But if more would have been drawn
@@ -89,7 +89,7 @@ def verdicts(curves: Mapping[str, Curve]) -> dict[str, Verdict]:
     The curves are one family: the over-compliance behaviours of one set of neurons, or its capability checks. Those
     with too few control sets get no verdict.
     """
-    able = [name for name, curve in curves.items() if enough_sets(curve, len(curves))]
+    able = [name for name, curve in curves.items() if _enough_sets(curve, len(curves))]
     corrected = dict(zip(able, holm(np.array([p_value(curves[name]) for name in able])).tolist(), strict=True))
 
     def verdict(name: str, curve: Curve) -> Verdict:
@@ -118,7 +118,7 @@ def detectable(curve: Curve, n_curves: int = 1) -> float:
     after few sets, so how far the outermost of many would lie is read off a normal distribution of theirs: where a few
     sets do much and most do nothing, more would be needed. nan with too few sets.
     """
-    if not enough_sets(curve, n_curves):
+    if not _enough_sets(curve, n_curves):
         return float("nan")
     return max(smallest_seen(one.slope_beyond_control(), one.control_slopes(), n_curves) for one in compared(curve))
 

@@ -16,8 +16,8 @@ from hn_utils.storage.paths import ROOT, cache_root, runs_root
 from hn_utils.storage.progress import progress
 from hn_utils.storage.stages import stage_versions
 
-OUTDATED = "outdated"
-ABANDONED = 3_600  # seconds after which nobody is still writing a file
+_OUTDATED = "outdated"
+_ABANDONED = 3_600  # seconds after which nobody is still writing a file
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Fault:
     size: int
 
 
-def folders() -> list[Path]:
+def _folders() -> list[Path]:
     """Folders of shards, `<stage>/<hash of settings>`."""
     return sorted(folder for folder in cache_root().glob("*/" + "[0-9a-f]" * 32) if folder.is_dir())
 
@@ -50,11 +50,11 @@ def shards(folder: Path) -> list[Path]:
     return sorted(file for file in folder.glob("*.*.*") if there(file))
 
 
-def ledgers() -> list[Path]:
+def _ledgers() -> list[Path]:
     return sorted(file for file in cache_root().glob("*.ledger") if there(file))
 
 
-def headers(folder: Path) -> list[dict[str, Any]]:
+def _headers(folder: Path) -> list[dict[str, Any]]:
     """Headers of the shards that can be read."""
     found = []
     for file in shards(folder):
@@ -65,17 +65,17 @@ def headers(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def settings_in(found: list[dict[str, Any]]) -> dict[str, Any]:
+def _settings_in(found: list[dict[str, Any]]) -> dict[str, Any]:
     return next((json.loads(header["settings"]) for header in found if header["settings"]), {})
 
 
-def is_outdated(stage: str, settings: dict[str, Any]) -> bool:
+def _is_outdated(stage: str, settings: dict[str, Any]) -> bool:
     """Did another version of this stage compute it? A stage that is not known here is nobody's to judge."""
     current = stage_versions().get(stage)
     return current is not None and settings.get("version", current) != current
 
 
-def model_names() -> dict[str, str]:
+def _model_names() -> dict[str, str]:
     """Names of models by fingerprint, from the cards of all studies' results."""
     names = {}
     for card in [ROOT / "figures" / "h_neurons.json", *runs_root().glob("*/h_neurons.json")]:
@@ -89,16 +89,16 @@ def model_names() -> dict[str, str]:
 
 def entries() -> list[Entry]:
     """Everything in the cache, the largest last."""
-    names, made = model_names(), []
-    for folder in folders():
-        found = headers(folder)
-        settings = settings_in(found)
+    names, made = _model_names(), []
+    for folder in _folders():
+        found = _headers(folder)
+        settings = _settings_in(found)
         model = settings.get("model", "")
         parts = (names.get(model, model[:8]), settings.get("dtype", ""), settings.get("device", ""))
         size = sum(file.stat().st_size for file in folder.iterdir())
         stage, items = folder.parent.name, sum(len(header["items"]) for header in found)
-        made.append(Entry(stage, " ".join(filter(None, parts)), items, size, is_outdated(stage, settings)))
-    for file in ledgers():
+        made.append(Entry(stage, " ".join(filter(None, parts)), items, size, _is_outdated(stage, settings)))
+    for file in _ledgers():
         keys = {key_in(line) for _, line in whole_lines(file)} - {None}
         made.append(Entry(file.stem, "", len(keys), file.stat().st_size))
     return sorted(made, key=lambda entry: entry.size)
@@ -106,18 +106,18 @@ def entries() -> list[Entry]:
 
 def faults() -> Iterator[Fault]:
     """Reads everything, and finds what is damaged, of another version of its stage, or left behind by a killed run."""
-    for folder in progress("cache", len(folders()), folders()):
-        outdated = is_outdated(folder.parent.name, settings_in(headers(folder)))
+    for folder in progress("cache", len(_folders()), _folders()):
+        outdated = _is_outdated(folder.parent.name, _settings_in(_headers(folder)))
         for file in shards(folder):
             size = file.stat().st_size
             if outdated:
-                yield Fault(file, OUTDATED, size)
+                yield Fault(file, _OUTDATED, size)
             elif not sound(file):
                 yield Fault(file, "damaged", size)
         for file in folder.glob(".partial-*"):
-            if time.time() - file.stat().st_mtime > ABANDONED:
+            if time.time() - file.stat().st_mtime > _ABANDONED:
                 yield Fault(file, "left by a killed run", file.stat().st_size)
-    for file in ledgers():
+    for file in _ledgers():
         bad = [len(line) for _, line in whole_lines(file) if line.strip() and key_in(line) is None]
         if bad:
             yield Fault(file, f"{len(bad)} lines damaged", sum(bad))
@@ -129,7 +129,7 @@ def remove(fault: Fault) -> None:
         Ledger(fault.path.stem).close()
         return
     fault.path.unlink(missing_ok=True)
-    if fault.reason == OUTDATED and not any(fault.path.parent.iterdir()):  # nobody is at work there
+    if fault.reason == _OUTDATED and not any(fault.path.parent.iterdir()):  # nobody is at work there
         fault.path.parent.rmdir()
 
 
@@ -138,8 +138,8 @@ def listing() -> Iterator[str]:
     made = entries()
     for entry in made:
         note = ", outdated" * entry.outdated
-        yield f"{entry.stage:14} {entry.items:>10,} items {readable(entry.size):>9}  {entry.model}{note}"
-    yield f"{cache_root()}: {len(made)} entries, {readable(sum(entry.size for entry in made))}"
+        yield f"{entry.stage:14} {entry.items:>10,} items {_readable(entry.size):>9}  {entry.model}{note}"
+    yield f"{cache_root()}: {len(made)} entries, {_readable(sum(entry.size for entry in made))}"
 
 
 def checking(prune: bool) -> Iterator[str]:
@@ -153,10 +153,10 @@ def checking(prune: bool) -> Iterator[str]:
     if not n:
         yield f"{cache_root()}: every file is as it was written"
     else:
-        yield f"{n} files, {readable(size)}: " + ("removed" if prune else "`cache --prune` removes them")
+        yield f"{n} files, {_readable(size)}: " + ("removed" if prune else "`cache --prune` removes them")
 
 
-def readable(size: float) -> str:
+def _readable(size: float) -> str:
     """Bytes in the largest unit that they fill."""
     for unit in ("B", "kB", "MB"):
         if size < 1_000:

@@ -68,7 +68,7 @@ class Ledger:
         return json.loads(self.file.read(length).split(b" ", 2)[2])
 
     def put(self, key: str, reply: str) -> None:
-        line = line_of(key, reply)
+        line = _line_of(key, reply)
         with room_in(self.path.parent):
             if self.file.write(line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -78,7 +78,7 @@ class Ledger:
         self.file.close()
 
 
-def line_of(key: str, reply: str) -> bytes:
+def _line_of(key: str, reply: str) -> bytes:
     rest = f"{key} {json.dumps(reply)}".encode()
     return b"\n" + digest(rest).encode() + b" " + rest + b"\n"
 
@@ -105,7 +105,7 @@ def adopted(table: Path) -> str:
     try:
         with contextlib.closing(sqlite3.connect(table)) as old:
             for key, reply in old.execute("select key, reply from replies"):
-                lines.append(line_of(key, reply).decode())
+                lines.append(_line_of(key, reply).decode())
     except sqlite3.Error as error:
         tell(f"cache: {table} is damaged ({error}); {len(lines)} replies were saved, others will be asked for again")
     return "".join(lines)

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from tqdm.auto import tqdm
 
 T = TypeVar("T")
-EVERY = 30.0  # seconds between two lines where nobody watches a terminal
+_EVERY = 30.0  # seconds between two lines where nobody watches a terminal
 
 
 def told() -> Path | None:
@@ -46,7 +46,7 @@ def tell_once(remark: str) -> None:
     tell(remark)
 
 
-class ToFile(tqdm):
+class _ToFile(tqdm):
     """A bar that writes what it would draw as JSON: step, how many of how many are done, seconds left (or null)."""
 
     @property
@@ -70,7 +70,7 @@ class ToFile(tqdm):
 def progress(step: str, total: int, items: Iterable[T] | None = None) -> tqdm:
     """A bar for `total` pieces of work, to be updated by hand or drawn from `items`; gone when it is done."""
     if told():
-        return ToFile(items, total=total, desc=step, disable=not total)
+        return _ToFile(items, total=total, desc=step, disable=not total)
     if not total:
         return tqdm(items, disable=True)
     return tqdm(items, total=total, desc=step, leave=False)
@@ -92,7 +92,7 @@ class Screen:
     def show(self, line: str) -> None:
         if self.live:
             print("\r\033[K" + line[: shutil.get_terminal_size().columns - 1], end="", flush=True)
-        elif time.monotonic() - self.last > EVERY:
+        elif time.monotonic() - self.last > _EVERY:
             self.last = time.monotonic()
             self.say(f"  {line}")
 
@@ -103,9 +103,9 @@ def clock(seconds: float) -> str:
 
 # Control characters but tab and line feed (among them ANSI's escape), marks that change the direction of writing (other
 # than letters, which have a direction of their own), and halves of characters, which no file can hold.
-COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def visible(text: str) -> str:
     """The same text, each character that is a command replaced by a mark."""
-    return COMMANDS.sub("\ufffd", text)
+    return _COMMANDS.sub("\ufffd", text)

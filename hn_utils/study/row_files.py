@@ -18,10 +18,10 @@ from hn_utils.study.own_json import parsed
 Row = dict[str, Any]
 
 
-LISTS = ("questions", "Data", "data")  # under which a JSON file may hold its rows
+_LISTS = ("questions", "Data", "data")  # under which a JSON file may hold its rows
 
 
-SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}  # of a table's cells
+_SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}  # of a table's cells
 
 
 def read_file(path: Path, remedy: str) -> list[Row]:
@@ -31,19 +31,19 @@ def read_file(path: Path, remedy: str) -> list[Row]:
     try:
         if kind == ".parquet":
             return pq.read_table(path).to_pylist()
-        text = text_of(path)
+        text = _text_of(path)
         if kind in (".csv", ".tsv"):
-            return table_rows(text, kind)
+            return _table_rows(text, kind)
         if kind == ".jsonl":
             lines = text.split("\n")  # no other sign ends a line of JSON
             return [parsed(line, number) for number, line in enumerate(lines, start=1) if line.strip()]
-        return listed_rows(parsed(text))
+        return _listed_rows(parsed(text))
     except (OSError, ValueError, pa.ArrowException) as error:
         told = error if type(error) is ValueError else f"{type(error).__name__}: {error}"
         raise OSError(f"could not read {path} ({told}): {remedy}") from error
 
 
-def text_of(path: Path) -> str:
+def _text_of(path: Path) -> str:
     """The text of a file. Raises ValueError for one in another encoding than UTF-8 or UTF-16: the same bytes are other
     letters in each of them."""
     content = path.read_bytes()
@@ -59,24 +59,24 @@ def text_of(path: Path) -> str:
         ) from error
 
 
-def table_rows(text: str, kind: str) -> list[Row]:
+def _table_rows(text: str, kind: str) -> list[Row]:
     """Rows of a table. Cells are parted by tabs in a .tsv file, and in any other by what the header has most of:
     commas, semicolons or tabs. Raises ValueError for a line with more cells than the header."""
     header = re.sub(r'"[^"]*"', "", text.lstrip("\r\n").partition("\n")[0])
     separator = "\t" if kind == ".tsv" else max(",;\t", key=header.count)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     rows = []
-    for row in lines_of(reader):
+    for row in _lines_of(reader):
         if None in row:
             raise ValueError(
                 f"line {reader.line_num} has more cells than the first: put a text with a "
-                f"{SEPARATORS[separator]} in quotes"
+                f"{_SEPARATORS[separator]} in quotes"
             )
         rows.append(row)
     return rows
 
 
-def lines_of(reader: csv.DictReader) -> Iterator[Row]:
+def _lines_of(reader: csv.DictReader) -> Iterator[Row]:
     """The rows of a table. Raises ValueError that names the line whose quotes do not close."""
     try:
         yield from reader
@@ -87,11 +87,11 @@ def lines_of(reader: csv.DictReader) -> Iterator[Row]:
         ) from error
 
 
-def listed_rows(content: Any) -> list[Row]:
+def _listed_rows(content: Any) -> list[Row]:
     """The rows of a JSON file. Raises ValueError for an object that holds no list of them under a known name."""
     if not isinstance(content, dict):
         return content
-    for name in LISTS:
+    for name in _LISTS:
         if isinstance(content.get(name), list):
             return content[name]
-    raise ValueError(f"it is an object without a list of rows under {', '.join(LISTS)}: write the rows as a list")
+    raise ValueError(f"it is an object without a list of rows under {', '.join(_LISTS)}: write the rows as a list")

@@ -15,7 +15,7 @@ from hn_utils.study.settings import Study
 
 SETTINGS = "study.json"  # beside the results: all settings, as `load_study` reads them again
 SWEPT = "results.csv"  # what a sweep leaves in its folder
-HOW = ("device", "batch_rows", "judge_price")  # settings that may change between two runs of one study
+_HOW = ("device", "batch_rows", "judge_price")  # settings that may change between two runs of one study
 
 
 def own_home(study: Study) -> Path:
@@ -27,7 +27,7 @@ def claimed(folder: Path, study: Study) -> Path:
     """The folder, made if need be, with the study's settings in it. Raises OSError if it holds the results of another
     study, or cannot be written."""
     require_own(folder, study)
-    record, text = folder / SETTINGS, json.dumps(settled(study), indent=1) + "\n"
+    record, text = folder / SETTINGS, json.dumps(_settled(study), indent=1) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not record.exists() or record.read_text(encoding="utf-8") != text:
@@ -45,15 +45,15 @@ def require_own(folder: Path, study: Study) -> None:
     if not (folder / SETTINGS).exists():
         return
     there = read_record(folder / SETTINGS, "study", "those that a run writes there")
-    for name, value in settled(study).items():
-        if name not in HOW and there.get(name, value) != value:
+    for name, value in _settled(study).items():
+        if name not in _HOW and there.get(name, value) != value:
             raise OSError(
                 f"{folder} holds the results of another study named {study.name!r} ({name}={there[name]!r} there, "
                 f"{value!r} here): {remedy}"
             )
 
 
-def settled(study: Study) -> dict[str, Any]:
+def _settled(study: Study) -> dict[str, Any]:
     """A study's settings as JSON holds them, local files and folders by their full paths: from another place a relative
     path would name other ones."""
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from hn_utils.sweeps.running import Running
     from hn_utils.sweeps.task import Ended
 
-LOOK = 1.0  # seconds between two looks at what has ended
-ANSWER = 10.0  # seconds that a cluster may take to answer
-DEATHS = {"OutOfMemoryError": "ran out of memory", "NodeDiedError": "was lost with its node"}
+_LOOK = 1.0  # seconds between two looks at what has ended
+_ANSWER = 10.0  # seconds that a cluster may take to answer
+_DEATHS = {"OutOfMemoryError": "ran out of memory", "NodeDiedError": "was lost with its node"}
 
 
 def connected(address: str) -> Any:
@@ -41,7 +41,7 @@ def connected(address: str) -> Any:
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         if port.isdecimal():  # Ray would knock for minutes
-            socket.create_connection((host.strip("[]"), int(port)), ANSWER).close()
+            socket.create_connection((host.strip("[]"), int(port)), _ANSWER).close()
         ray.init(address=address, log_to_driver=False, logging_level="error", runtime_env=variables)
     except Exception as error:  # of as many kinds as there are ways not to connect
         told = str(error).partition("\n")[0]
@@ -85,7 +85,7 @@ def spread(ray: Any, running: Running, left: list[Study], carry_out: Callable[..
     for study in left:
         send(study)
     while waiting:
-        for done in ray.wait(list(waiting), timeout=LOOK)[0]:
+        for done in ray.wait(list(waiting), timeout=_LOOK)[0]:
             study = waiting.pop(done)
             ended = outcome(ray, done)
             if not isinstance(ended, str):
@@ -106,6 +106,6 @@ def outcome(ray: Any, done: Any) -> Ended | str:
     try:
         return ray.get(done)
     except (kinds.WorkerCrashedError, kinds.NodeDiedError, kinds.OutOfMemoryError, kinds.ObjectLostError) as error:
-        return DEATHS.get(type(error).__name__, "lost its worker")
+        return _DEATHS.get(type(error).__name__, "lost its worker")
     except kinds.RayError as error:  # such as a node that lacks this package
         return Ended({}, str(error), str(error).strip().rpartition("\n")[2])

@@ -29,7 +29,7 @@ from hn_utils.study.run_folders import SETTINGS, SWEPT, require_own
 from hn_utils.sweeps.sweep_file import Sweep
 from hn_utils.sweeps.task import Ended, carry_out, code_version
 
-RECORD = "task.json"
+_RECORD = "task.json"
 
 
 def record_of(study: Study, num_cpus: int) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def record_of(study: Study, num_cpus: int) -> dict[str, Any]:
 def finished(folder: Path, record: Mapping[str, Any]) -> bool:
     """Did a task of this very record end here, and are its files as it left them?"""
     try:
-        kept = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        kept = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
         files = kept.pop("files")
         return kept == record and all(file_digest(folder / name) == said for name, said in files.items())
     except (OSError, ValueError, KeyError, AttributeError):
@@ -60,14 +60,14 @@ def finished(folder: Path, record: Mapping[str, Any]) -> bool:
 def keep(folder: Path, record: Mapping[str, Any], ended: Ended) -> None:
     """Write a task's files, the record last; of one that failed only what it said."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / RECORD).unlink(missing_ok=True)  # of what stood here before
+    (folder / _RECORD).unlink(missing_ok=True)  # of what stood here before
     write_whole(folder / "log.txt", ended.said)
     if ended.failure:
         return
     for name, text in ended.files.items():
         write_whole(folder / name, text)
     files = {name: digest(text.encode()) for name, text in ended.files.items()}
-    write_whole(folder / RECORD, json.dumps({**record, "files": files}, indent=1) + "\n")
+    write_whole(folder / _RECORD, json.dumps({**record, "files": files}, indent=1) + "\n")
 
 
 @dataclass
@@ -135,7 +135,7 @@ def begin(sweep: Sweep) -> Running:
     return running
 
 
-def one_by_one(running: Running, left: list[Study]) -> None:
+def _one_by_one(running: Running, left: list[Study]) -> None:
     """Run the tasks in this process, one after another."""
     for study in left:
         running.screen.show(f"{running.place} · {study.name} · {running.clock}")
@@ -162,7 +162,7 @@ def run_sweep(sweep: Sweep, address: str | None = None) -> Path:
 
         on_cluster(running, left, address, carry_out, code_version())
     elif left:
-        one_by_one(running, left)
+        _one_by_one(running, left)
     return compare(running)
 
 

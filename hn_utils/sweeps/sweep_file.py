@@ -119,10 +119,10 @@ def read_sweep(path: Path) -> Sweep:
         settings["resources"] = Resources(**settings["resources"])
     if isinstance(settings.get("settings"), dict):
         settings["settings"] = tupled(settings["settings"])
-    return Sweep(**{"name": path.stem, **from_file(path.parent, settings)})
+    return Sweep(**{"name": path.stem, **_from_file(path.parent, settings)})
 
 
-def from_file(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _from_file(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a sweep's file, with its relative paths read from the folder in which that lies."""
 
     def there(where: Any) -> Any:

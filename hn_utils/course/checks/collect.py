@@ -61,7 +61,7 @@ def check_pooling(answer: Callable[[Tensor, list[int]], tuple[Tensor, Tensor]]) 
         return np.stack(package_pooled(v, at))
 
     compare(
-        lambda v, at: two_means(*answer(v, at)),
+        lambda v, at: _two_means(*answer(v, at)),
         [(values, [3, 4]), (values, [2])],
         right,
         [
@@ -86,7 +86,7 @@ def check_pooling(answer: Callable[[Tensor, list[int]], tuple[Tensor, Tensor]]) 
     )
 
 
-def two_means(*given: Any) -> np.ndarray:
+def _two_means(*given: Any) -> np.ndarray:
     """Both means under each other. Raises Mistake if they are not two, of a number a neuron."""
     parts = [np.asarray(part, float) for part in given]
     shapes = [part.shape for part in parts]
@@ -95,11 +95,11 @@ def two_means(*given: Any) -> np.ndarray:
     return np.stack(parts)
 
 
-LABELS = {"right": 0, "wrong": 1}
+_LABELS = {"right": 0, "wrong": 1}
 
 
 def package_consistent(verdicts: Sequence[Sequence[str]]) -> dict[int, int]:
-    return labelled_by(only, verdicts)
+    return _labelled_by(only, verdicts)
 
 
 def only(draws: Sequence[str]) -> str:
@@ -107,9 +107,9 @@ def only(draws: Sequence[str]) -> str:
     return draws[0] if len(set(draws)) == 1 else ""
 
 
-def labelled_by(word: Callable[[Sequence[str]], str], verdicts: Sequence[Sequence[str]]) -> dict[int, int]:
+def _labelled_by(word: Callable[[Sequence[str]], str], verdicts: Sequence[Sequence[str]]) -> dict[int, int]:
     """Labels of the questions whose draws are told in a word that has one."""
-    return {i: LABELS[word(draws)] for i, draws in enumerate(verdicts) if word(draws) in LABELS}
+    return {i: _LABELS[word(draws)] for i, draws in enumerate(verdicts) if word(draws) in _LABELS}
 
 
 def check_consistent(answer: Callable[[Sequence[Sequence[str]]], dict[int, int]]) -> None:
@@ -126,16 +126,16 @@ def check_consistent(answer: Callable[[Sequence[Sequence[str]]], dict[int, int]]
     ]
 
     def by(word: Callable[[Sequence[str]], str]) -> Callable[[Sequence[Sequence[str]]], np.ndarray]:
-        return lambda rows: by_place(labelled_by(word, rows))
+        return lambda rows: _by_place(_labelled_by(word, rows))
 
     compare(
-        lambda rows: by_place(answer(rows)),
+        lambda rows: _by_place(answer(rows)),
         [*(([draws],) for draws in verdicts), (verdicts,)],
-        lambda rows: by_place(package_consistent(rows)),
+        lambda rows: _by_place(package_consistent(rows)),
         [
             (
                 "all labels are swapped: 1 means made up",
-                lambda rows: by_place({i: 1 - label for i, label in package_consistent(rows).items()}),
+                lambda rows: _by_place({i: 1 - label for i, label in package_consistent(rows).items()}),
             ),
             (
                 "a draw that abstained drops its question, even if the other nine agree",
@@ -162,7 +162,7 @@ def check_consistent(answer: Callable[[Sequence[Sequence[str]]], dict[int, int]]
     )
 
 
-def by_place(kept: Any) -> np.ndarray:
+def _by_place(kept: Any) -> np.ndarray:
     """Places and labels under each other. Raises Mistake if this is no dict of them."""
     if not isinstance(kept, dict):
         raise Mistake(f"expected a dict with the label of each question that is kept, by its place, got {kept!r}")

@@ -38,7 +38,7 @@ def check_confound(answer: tuple[Callable[..., float], str]) -> None:
     within, name = answer
     if within is ... or name is ...:
         raise Mistake(YOUR_TURN)
-    check_within(within)
+    _check_within(within)
     because = {
         "topic": "that differs between true and made-up answers, but the score does not see it: within topics the "
         "detector does as well as before",
@@ -50,7 +50,7 @@ def check_confound(answer: tuple[Callable[..., float], str]) -> None:
         raise Mistake(f"{name!r} is none of the suspects: length, topic, time of day")
 
 
-def check_within(answer: Callable[..., float]) -> None:
+def _check_within(answer: Callable[..., float]) -> None:
     """Labels, scores and strata to the AUROC within strata."""
     data = stratified()
     labels, score = np.array([1, 0, 0, 0, 1, 1, 0, 0, 1, 0]), np.array([5.0, 6, 1, 2, 3, 4, 0, 3.5, 1, 2])

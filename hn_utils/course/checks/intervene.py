@@ -14,7 +14,7 @@ from hn_utils.stats.bootstrap import bootstrap
 from hn_utils.stats.metrics import mean
 from hn_utils.stats.neuron_sets import Match, random_sets
 
-NOT_UNDONE = "after the block the layer is not as it was"
+_NOT_UNDONE = "after the block the layer is not as it was"
 
 
 def check_scaling(answer: Callable[[nn.Module, list[int], float], AbstractContextManager]) -> None:
@@ -51,13 +51,13 @@ def check_scaling(answer: Callable[[nn.Module, list[int], float], AbstractContex
                 raise Mistake(message)
         raise Mistake("inside the block the output is not that of the scaled neurons")
     if not torch.equal(down.weight, weights):
-        raise Mistake(f"{NOT_UNDONE}: the weights differ in their last bits. A hook leaves them alone")
+        raise Mistake(f"{_NOT_UNDONE}: the weights differ in their last bits. A hook leaves them alone")
     if not torch.equal(down(z), before):
-        raise Mistake(f"{NOT_UNDONE}: the hook still hangs there. Remove its handle")
-    check_undoing(answer(down, neurons, alpha), lambda: torch.equal(down(z), before))
+        raise Mistake(f"{_NOT_UNDONE}: the hook still hangs there. Remove its handle")
+    _check_undoing(answer(down, neurons, alpha), lambda: torch.equal(down(z), before))
 
 
-def check_undoing(block: AbstractContextManager, as_before: Callable[[], bool]) -> None:
+def _check_undoing(block: AbstractContextManager, as_before: Callable[[], bool]) -> None:
     """Does a block leave all as it was if an error is raised inside, and let the error pass?"""
     passed = False
     try:
@@ -66,7 +66,7 @@ def check_undoing(block: AbstractContextManager, as_before: Callable[[], bool]) 
     except ZeroDivisionError:
         passed = True
     if not as_before():
-        raise Mistake(f"{NOT_UNDONE} if an error is raised inside: put the undoing into `finally`")
+        raise Mistake(f"{_NOT_UNDONE} if an error is raised inside: put the undoing into `finally`")
     if not passed:
         raise Mistake("an error that was raised inside the block vanished: undo in `finally`, and let it pass")
 
@@ -93,10 +93,10 @@ def check_rate(answer: Callable[[np.ndarray, np.ndarray, int], tuple[float, floa
         raise Mistake("replies that are neither count as well: without them a model that babbles looks compliant")
     if not np.isclose(value, share):
         raise Mistake(f"{complied.sum()} of 240 replies complied, which is {share:.3f}; you gave {value:.3f}")
-    check_interval(value, low, high)
+    _check_interval(value, low, high)
 
 
-def check_interval(share: float, low: float, high: float) -> None:
+def _check_interval(share: float, low: float, high: float) -> None:
     """Is it as wide as sixty people make it, each of whom always replies alike, four times?"""
     deviation = np.sqrt(share * (1 - share))
     wide, narrow = 2 * 1.96 * deviation / np.sqrt(60), 2 * 1.96 * deviation / np.sqrt(240)

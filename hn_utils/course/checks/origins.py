@@ -90,7 +90,7 @@ def check_permutation(answer: Callable[[float, np.ndarray], float]) -> None:
     )
 
 
-PARTS = {
+_PARTS = {
     "an interval: a number without one says nothing of other people. Such as 0.78 [0.75, 0.81]": (
         r"\[\s*[-+\d.]+\s*,\s*[-+\d.]+\s*\]|\d to [-+\d]"
     ),
@@ -103,7 +103,7 @@ PARTS = {
         r"chang|contribut|fire|activat|write|compl)\w*"
     ),
 }
-OVERCLAIMS = (
+_OVERCLAIMS = (
     r"\b(proves?|proven|caus\w+|because|knows?|understand\w*|responsible|explain\w*|encod\w+|believ\w+|intend\w*|"
     r"the hallucination neurons|(?:all|every|any|large) language models?|LLMs)\b"
 )
@@ -114,8 +114,8 @@ def check_sentence(sentence: str) -> None:
     words are looked at: whether it is true is for its readers to say."""
     if not isinstance(sentence, str):
         raise Mistake(f"expected a sentence, got {sentence!r}")
-    missing = [part for part, words in PARTS.items() if not re.search(words, sentence, re.IGNORECASE)]
-    if too_much := re.search(OVERCLAIMS, sentence, re.IGNORECASE):
+    missing = [part for part, words in _PARTS.items() if not re.search(words, sentence, re.IGNORECASE)]
+    if too_much := re.search(_OVERCLAIMS, sentence, re.IGNORECASE):
         missing.append(f"a smaller verb than “{too_much[0]}”: that was not measured")
     if missing:
         raise Mistake("it lacks " + "; and ".join(missing))

@@ -82,10 +82,10 @@ def check_l1_fit(answer: Callable[[np.ndarray, np.ndarray, float], np.ndarray]) 
         if not np.isfinite(w).all():
             raise Mistake("the weights grow without end: a smaller step, such as 4 / (C * np.linalg.norm(X, 2) ** 2)")
         if certificate(w, X, y, C) > 1e-3:
-            raise Mistake(other_problem(w, X, y, C))
+            raise Mistake(_other_problem(w, X, y, C))
 
 
-def other_problem(w: np.ndarray, X: np.ndarray, y: np.ndarray, C: float) -> str:
+def _other_problem(w: np.ndarray, X: np.ndarray, y: np.ndarray, C: float) -> str:
     """What weights without a certificate are the answer to instead."""
     on, g = w != 0, X.T @ pull(y, X @ w)
     if not on.any():
@@ -161,10 +161,10 @@ def check_choice(answer: Callable[[Sequence[float], float], int]) -> None:
 
 
 def package_hunt(X: np.ndarray, made_up: np.ndarray, planted: np.ndarray, k: int) -> tuple[np.ndarray, float, float]:
-    return rated(np.argsort([auroc(made_up, column) for column in X.T])[-k:], planted)
+    return _rated(np.argsort([auroc(made_up, column) for column in X.T])[-k:], planted)
 
 
-def rated(named: np.ndarray, planted: np.ndarray) -> tuple[np.ndarray, float, float]:
+def _rated(named: np.ndarray, planted: np.ndarray) -> tuple[np.ndarray, float, float]:
     """These neurons with their precision and recall."""
     hits = int(np.isin(named, planted).sum())
     return named, hits / len(named), hits / len(planted)
@@ -183,7 +183,7 @@ def check_hunt(answer: Callable[[np.ndarray, np.ndarray, np.ndarray, int], tuple
     def by(score: Callable[[np.ndarray, np.ndarray], float], last: bool = True) -> Callable[..., np.ndarray]:
         def named(X: np.ndarray, y: np.ndarray, planted: np.ndarray, k: int) -> np.ndarray:
             order = np.argsort([score(y, column) for column in X.T])
-            return in_order(rated(order[-k:] if last else order[:k], planted))
+            return _in_order(_rated(order[-k:] if last else order[:k], planted))
 
         return named
 
@@ -191,9 +191,9 @@ def check_hunt(answer: Callable[[np.ndarray, np.ndarray, np.ndarray, int], tuple
         return x[y == 1].mean() - x[y == 0].mean()
 
     compare(
-        lambda *case: in_order(answer(*case)),
+        lambda *case: _in_order(answer(*case)),
         [(X, made_up, planted, 5), (X, made_up, planted, 3)],
-        lambda *case: in_order(package_hunt(*case)),
+        lambda *case: _in_order(package_hunt(*case)),
         [
             ("those are the loudest neurons: how well does each tell made-up from true?", by(lambda _, x: x.mean())),
             (
@@ -207,17 +207,17 @@ def check_hunt(answer: Callable[[np.ndarray, np.ndarray, np.ndarray, int], tuple
             ),
             (
                 "precision and recall are swapped: the share of the named ones that is planted comes first",
-                lambda *case: in_order(package_hunt(*case))[[*range(case[-1]), -1, -2]],
+                lambda *case: _in_order(package_hunt(*case))[[*range(case[-1]), -1, -2]],
             ),
             (
                 "recall is a share of the planted neurons, precision one of the named ones",
-                lambda *case: in_order(package_hunt(*case))[[*range(case[-1]), -2, -2]],
+                lambda *case: _in_order(package_hunt(*case))[[*range(case[-1]), -2, -2]],
             ),
         ],
     )
 
 
-def in_order(given: Any) -> np.ndarray:
+def _in_order(given: Any) -> np.ndarray:
     """Names, in rising order, and the two shares in a row. Raises Mistake if that is not what it is."""
     try:
         named, precision, recall = given

@@ -8,7 +8,7 @@ import numpy as np
 
 from hn_utils.course.mistakes import Mistake
 
-N_SEEDS = 40
+_N_SEEDS = 40
 Twin = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
@@ -16,7 +16,7 @@ def check_twin(answer: Twin) -> None:
     """Whether each chat abstains and whom it is about, and a seed, to whether each abstains in the twin."""
     people = np.array([f"person {i}" for i in np.random.default_rng(4).integers(0, 40, 400)])
     abstained = np.array([int(name.split()[1]) >= 25 for name in people])  # the little known
-    drawn = [np.asarray(answer(abstained.copy(), people.copy(), seed)) for seed in range(N_SEEDS)]
+    drawn = [np.asarray(answer(abstained.copy(), people.copy(), seed)) for seed in range(_N_SEEDS)]
     if any(one.shape != people.shape for one in drawn):
         raise Mistake(f"expected an answer a chat, {len(people)}, got shape {drawn[0].shape}")
     drawn = [one.astype(bool) for one in drawn]
@@ -31,7 +31,7 @@ def check_twin(answer: Twin) -> None:
         raise Mistake("most people are met with both: draw people, not chats, or the twin differs in that as well")
     if not np.array_equal(drawn[0], np.asarray(answer(abstained.copy(), people.copy(), 0)).astype(bool)):
         raise Mistake("the same seed gives another twin: make it come out the same when it is run again")
-    if len({one.tobytes() for one in drawn}) < N_SEEDS // 2:
+    if len({one.tobytes() for one in drawn}) < _N_SEEDS // 2:
         raise Mistake("different seeds give the same twin: one lot may happen to follow who is known")
     shared = np.mean([(one & abstained).sum() / abstained.sum() for one in drawn])
     if abs(shared - abstained.mean()) > 0.15:  # some five standard errors over the seeds

@@ -22,11 +22,11 @@ from hn_utils.questions.question import Question
 from hn_utils.stats.bootstrap import beyond_random
 from hn_utils.stats.metrics import auroc
 
-A_WHILE = 1.0  # seconds; what takes as long is not tried at a larger size
-A_FEW = 10  # neurons, or random sets of them
+_A_WHILE = 1.0  # seconds; what takes as long is not tried at a larger size
+_A_FEW = 10  # neurons, or random sets of them
 CPU = torch.device("cpu")
 STEPS = 4  # tokens written while a step is timed
-SMALL = 256e6  # bytes of layers that the probe makes at most, but two layers at least
+_SMALL = 256e6  # bytes of layers that the probe makes at most, but two layers at least
 
 
 @dataclass(frozen=True)
@@ -50,19 +50,19 @@ def seconds(timed: Callable[[int], float], full: int) -> float:
     timed(1)  # to warm up
     told, elapsed = {}, 0.0
     size = 1
-    while size not in told and elapsed < A_WHILE:
+    while size not in told and elapsed < _A_WHILE:
         start = perf_counter()
         told[size] = timed(size)
         elapsed, size = perf_counter() - start, min(full, 4 * size)
     if full in told:
-        return float(np.median([told[full], *(timed(full) for _ in range(2 * (elapsed < A_WHILE / 4)))]))
+        return float(np.median([told[full], *(timed(full) for _ in range(2 * (elapsed < _A_WHILE / 4)))]))
     if len(told) == 1:
         return told[1] * full
     (few, little), (most, much) = list(told.items())[-2:]
     return much + max(much - little, 0.0) / (most - few) * (full - most)
 
 
-def waited(work: Callable[[], object], device: torch.device) -> float:
+def _waited(work: Callable[[], object], device: torch.device) -> float:
     """Seconds until the device has done it."""
     start = perf_counter()
     work()
@@ -89,7 +89,7 @@ def measured(model: WeightlessModel, depth: int, width: int) -> Float[np.ndarray
         return float(np.median(np.diff(passes[1:])))  # the first pass reads the prompts
 
     def read(rows: int) -> float:
-        return waited(lambda: mean_contributions(subject, [example] * rows), subject.device)
+        return _waited(lambda: mean_contributions(subject, [example] * rows), subject.device)
 
     full = study.batch_rows
     return np.array(
@@ -105,18 +105,18 @@ def measured(model: WeightlessModel, depth: int, width: int) -> Float[np.ndarray
 def statistics(n_train: int, n_test: int) -> tuple[float, float]:
     """Seconds to refit A_FEW neurons on so many training answers, and to draw an interval over so many test answers,
     for each of these: by what random neurons take."""
-    X, y = np.random.default_rng(0).random((2 * n_train, A_FEW)), np.arange(2 * n_train) % 2
-    fitted = seconds(lambda _: waited(lambda: refit(TallMatrix([X]), y, np.arange(A_FEW)), CPU), 1)
-    sets, labels = np.random.default_rng(1).random((n_test, A_FEW)), np.arange(n_test) % 2
-    drawn = seconds(lambda _: waited(lambda: beyond_random(auroc, labels, sets, np.arange(n_test), labels), CPU), 1)
-    return fitted, drawn / (A_FEW * n_test)
+    X, y = np.random.default_rng(0).random((2 * n_train, _A_FEW)), np.arange(2 * n_train) % 2
+    fitted = seconds(lambda _: _waited(lambda: refit(TallMatrix([X]), y, np.arange(_A_FEW)), CPU), 1)
+    sets, labels = np.random.default_rng(1).random((n_test, _A_FEW)), np.arange(n_test) % 2
+    drawn = seconds(lambda _: _waited(lambda: beyond_random(auroc, labels, sets, np.arange(n_test), labels), CPU), 1)
+    return fitted, drawn / (_A_FEW * n_test)
 
 
 def pace_of(model: WeightlessModel, width: int, n_train: int, n_test: int) -> Pace:
     """Measured on two depths, unless all layers are few, and drawn out in proportion to the layers; statistics on as
     many answers as there may be."""
     per_layer = 3 * model.d_mlp * model.text_config.hidden_size * dtype_of(model.study).itemsize
-    depth = int(min(model.n_layers, max(2, SMALL // per_layer)))
+    depth = int(min(model.n_layers, max(2, _SMALL // per_layer)))
     try:
         deep = measured(model, depth, width)
         if depth < model.n_layers:
@@ -125,7 +125,7 @@ def pace_of(model: WeightlessModel, width: int, n_train: int, n_test: int) -> Pa
     except (RuntimeError, MemoryError) as error:
         raise OSError(f"could not measure {depth} layers of {model.name!r} here {explained(error)}") from error
     square = torch.ones(1024, 1024)
-    flop = seconds(lambda _: waited(lambda: square @ square, CPU), 1) / (2 * 1024**3)
+    flop = seconds(lambda _: _waited(lambda: square @ square, CPU), 1) / (2 * 1024**3)
     read, write, scaled, load = deep.tolist()
     fitted, drawn = statistics(n_train, n_test)
     return Pace(read, write, scaled, load, flop, fitted, drawn)

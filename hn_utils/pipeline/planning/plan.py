@@ -30,11 +30,11 @@ from hn_utils.questions.question_sets import load_questions
 from hn_utils.steering.measure import AT_ONCE
 from hn_utils.study import Study, check_given
 
-LIBRARIES = 1e9  # bytes that Python and its libraries take, measured on the bundled model
-LOGIT = 24  # bytes of each logit while a token is drawn: scores, their order, their sums
-OF_DETECTORS = 25  # intervals on a test set: of AUROC, AUPRC and accuracy of what is compared there
-PATH_READS, PATH_REFITS = 20, 3  # of a short path, measured on the bundled model
-UNITS = ((3600.0, "h"), (60.0, "min"), (1.0, "s"))
+_LIBRARIES = 1e9  # bytes that Python and its libraries take, measured on the bundled model
+_LOGIT = 24  # bytes of each logit while a token is drawn: scores, their order, their sums
+_OF_DETECTORS = 25  # intervals on a test set: of AUROC, AUPRC and accuracy of what is compared there
+_PATH_READS, _PATH_REFITS = 20, 3  # of a short path, measured on the bundled model
+_UNITS = ((3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def cells(work: Work, took: float) -> list[str]:
 
 
 def clock(took: float) -> str:
-    size, unit = next(((s, u) for s, u in UNITS if took >= s), UNITS[-1])
+    size, unit = next(((s, u) for s, u in _UNITS if took >= s), _UNITS[-1])
     return f"{took / size:.1f} {unit}"
 
 
@@ -150,11 +150,11 @@ def plan(study: Study) -> Plan:
         works.append(everyday(instruct, study, own.collected))
     pressing = pressed(instruct, study, own.collected)
     standard = [q for q in questions if q.part == "standard"]
-    others, judged_there = looked_back(study, [q for q in standard if q.split == "test"])
+    others, judged_there = _looked_back(study, [q for q in standard if q.split == "test"])
     works += [*pressing.works, *others]
     n_train, n_test = (max(2, sum(q.split == split for q in standard)) for split in ("train", "test"))
     pace = pace_of(instruct, int(np.median([w.width for w in works if w.width] or [32])), n_train, n_test)
-    took = [seconds_of(work, pace, study) for work in works]
+    took = [_seconds_of(work, pace, study) for work in works]
     kept = next(w.n + w.kept for w in works if w.step == "contributions")
     rest = {
         "loading": (1 + bool(study.base) * (1 + len(study.checkpoints))) * pace.load,
@@ -178,12 +178,12 @@ def plan(study: Study) -> Plan:
         host,
         sum(n for n, _ in calls),
         dollars(study, questions, calls),
-        sum(seconds_of(work, pace, study) for work in pressing.further),
+        sum(_seconds_of(work, pace, study) for work in pressing.further),
         pressing.further_judged,
     )
 
 
-def looked_back(study: Study, held_out: list[Question]) -> tuple[list[Work], int]:
+def _looked_back(study: Study, held_out: list[Question]) -> tuple[list[Work], int]:
     """What the base model and the checkpoints are asked, and how many of their answers a chat model judges; nothing
     without a base model."""
     if not study.base:
@@ -196,7 +196,7 @@ def looked_back(study: Study, held_out: list[Question]) -> tuple[list[Work], int
     return [*works, *(total(f"checkpoints: {some[0].step}", some) for some in later)], sum(one.judged for one in asked)
 
 
-def seconds_of(work: Work, pace: Pace, study: Study) -> float:
+def _seconds_of(work: Work, pace: Pace, study: Study) -> float:
     step = (pace.scaled if work.scaled else pace.write) / study.batch_rows
     return work.read * pace.read + work.written * step
 
@@ -207,7 +207,7 @@ def probes(model: WeightlessModel, n: int, n_train: int, pace: Pace) -> float:
     refits of control sets."""
     neurons = model.n_layers * model.d_mlp
     shuffles = len(SELECTED_NAMES) * N_SELECTED
-    path = PATH_READS * 2 * 2 * n_train * neurons * pace.flop + PATH_REFITS * pace.refit
+    path = _PATH_READS * 2 * 2 * n_train * neurons * pace.flop + _PATH_REFITS * pace.refit
     refits = (len(RANDOM_NAMES) * N_RANDOM_PROBES + shuffles) * pace.refit
     return (2 * n * n_train + 100 * 2 * n) * neurons * pace.flop + refits + shuffles * path
 
@@ -219,7 +219,7 @@ def intervals(questions: Sequence[Question]) -> int:
     those from picks on shuffled labels on the base model's."""
     tests = Counter(q.part for q in questions if q.split == "test")
     controls = len(RANDOM_NAMES) * N_RANDOM_PROBES + len(SELECTED_NAMES) * N_SELECTED
-    of_report = OF_DETECTORS + controls + N_RANDOM_PROBES  # the last for the paper's own measure
+    of_report = _OF_DETECTORS + controls + N_RANDOM_PROBES  # the last for the paper's own measure
     return of_report * (tests.total() + tests["standard"]) + (2 * controls + N_SELECTED) * tests["standard"]
 
 
@@ -230,14 +230,14 @@ def memory(model: WeightlessModel, works: Sequence[Work], n: int, models: int) -
     of_head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     per_token = 2 * model.n_layers * heads * of_head * size
     per_token += model.heads * SCORE  # of the scores of the token that is written
-    drawing = [w.rows * ((w.width + w.new) * per_token + config.vocab_size * LOGIT) for w in works if w.new]
+    drawing = [w.rows * ((w.width + w.new) * per_token + config.vocab_size * _LOGIT) for w in works if w.new]
     pooled = 2 * len(REGIONS) * model.n_layers * model.d_mlp * 4
     activations = model.d_mlp * (2 * size + 8)
     reading_ = [w.rows * (pooled + w.width * activations) for w in works if w.rows and not w.new]
     scores = max((w.pairs for w in works), default=0) * model.heads * SCORE
     device = models * model.weight_bytes + max([*drawing, *reading_], default=0) + scores
     residual = 2 * n * model.n_layers * config.hidden_size * 4  # of the residual-stream probe, and standardised
-    return device, residual + LIBRARIES
+    return device, residual + _LIBRARIES
 
 
 def dollars(study: Study, questions: Sequence[Question], calls: Sequence[tuple[int, int]]) -> float | None:

@@ -29,14 +29,14 @@ from hn_utils.study import Study
 ANSWER = 4  # tokens of a plain answer and its end: the median of published ones (Gemma, Llama, Mistral)
 LONGEST = 8  # tokens of the longest of the plain answers to six questions, which are drawn together, by the same
 NAME = 36  # bytes of an item's name in the shard that holds it
-PLAIN = 50  # tokens; what may not be longer is taken for a plain answer
-KINDS = 2  # of control sets: picked on shuffled labels, and random ones as loud
+_PLAIN = 50  # tokens; what may not be longer is taken for a plain answer
+_KINDS = 2  # of control sets: picked on shuffled labels, and random ones as loud
 SCALED = len(CONTROL_ALPHAS) - 1  # of the alphas of a control set: 1 changes nothing
 STEPS = ("replies", "likelihood of replies", "log-odds", "ordinary text")  # of pressing
 T = TypeVar("T")
 
 
-def looked_up(stage: str, work: Callable[[], T], n: int) -> tuple[T | None, list[int], int]:
+def _looked_up(stage: str, work: Callable[[], T], n: int) -> tuple[T | None, list[int], int]:
     """What `work` gives if all of it is on disk, else None; which of this stage's `n` items are not; how many are."""
     try:
         with only_looking():
@@ -63,7 +63,7 @@ class Asked:
 def asked_of(model: WeightlessModel, study: Study, questions: list[Question], base: bool) -> Asked:
     """Answers, contributions and, of the instruct model, readings and everyday answers."""
     prompts, n = [len(prompt) for prompt in prompts_of(model.encoder, questions, study, base)], study.sampling.n
-    drawn, missing, there = looked_up(
+    drawn, missing, there = _looked_up(
         "responses", lambda: sample_responses(_for_stages(model), questions, study, base), len(questions)
     )
     new, left = longest(study.sampling.max_new_tokens), [prompts[i] for i in missing]
@@ -84,10 +84,10 @@ def asked_of(model: WeightlessModel, study: Study, questions: list[Question], ba
         assumed = [p + min(study.sampling.max_new_tokens, ANSWER) for p in prompts]
         return Asked([answers, *captured(model, assumed, 0, base)], judged, None)
     kept = [e for e in examples if e.label is not None]
-    read, missing, there = looked_up("contributions", lambda: capture(_for_stages(model), kept, study), len(kept))
+    read, missing, there = _looked_up("contributions", lambda: capture(_for_stages(model), kept, study), len(kept))
     works = captured(model, [len(kept[i].ids) for i in missing], there, base)
     if not base:
-        _, unread, there = looked_up("readings", lambda: readings_of(_for_stages(model), kept, study), len(kept))
+        _, unread, there = _looked_up("readings", lambda: readings_of(_for_stages(model), kept, study), len(kept))
         works[1] = readings(model, [len(kept[i].ids) for i in unread], there)
     collected = Collected(_for_stages(model), study, questions, drawn, examples, read) if read else None
     return Asked([answers, *works], judged, collected)
@@ -114,7 +114,7 @@ def everyday(model: WeightlessModel, study: Study, collected: Collected) -> Work
         examples = [e for e in build_examples(collected.subject.encoder, asked, first, study) if e.label is not None]
     except NothingConsistent:
         return Work("everyday answers")
-    _, missing, kept = looked_up("contributions", lambda: capture(collected.subject, examples, study), len(examples))
+    _, missing, kept = _looked_up("contributions", lambda: capture(collected.subject, examples, study), len(examples))
     works = captured(model, [len(examples[i].ids) for i in missing], kept, base=True)
     return replace(works[0], step="everyday answers")
 
@@ -138,21 +138,21 @@ def pressed(model: WeightlessModel, study: Study, collected: Collected | None) -
     """All of it is kept or all is counted: which neurons are scaled is not known before the probe is fitted."""
     asked = few_of_each(load_items(study), study.seed, 5 * study.n_items)
     items = few_of_each(asked, study.seed, study.n_items)
-    works, further = [*plainly(model, asked), *text_losses(model, study)], list[Work]()
+    works, further = [*_plainly(model, asked), *_text_losses(model, study)], list[Work]()
     judged = further_judged = 0
     for group in alike(items):
-        works += unscaled(model, group)
-        first, more = len(study.alphas) + control_doses(study), further_doses(study, group[0].behaviour)
-        for doses in (len(study.alphas), *KINDS * [control_doses(study) // KINDS]):
-            works += at_doses(model, group, doses)
+        works += _unscaled(model, group)
+        first, more = len(study.alphas) + control_doses(study), _further_doses(study, group[0].behaviour)
+        for doses in (len(study.alphas), *_KINDS * [control_doses(study) // _KINDS]):
+            works += _at_doses(model, group, doses)
         for doses in (len(study.alphas), control_doses(study, study.n_graded_sets)):
-            works.append(compared_at(model, group, doses))
-        further += at_doses(model, group, more)
+            works.append(_compared_at(model, group, doses))
+        further += _at_doses(model, group, more)
         n_judged = sum(item.rule not in RULES for item in group)
         judged += n_judged * first
         further_judged += n_judged * more
     steps = [total(step, [work for work in works if work.step == step]) for step in STEPS]
-    if collected and all_kept(model, collected):
+    if collected and _all_kept(model, collected):
         return Pressed([Work(work.step, kept=work.n) for work in steps], 0, [], 0)
     return Pressed(steps, judged, further, further_judged)
 
@@ -165,7 +165,7 @@ def alike(items: Sequence[Item]) -> list[list[Item]]:
     return list(groups.values())
 
 
-def plainly(model: WeightlessModel, items: Sequence[Item]) -> list[Work]:
+def _plainly(model: WeightlessModel, items: Sequence[Item]) -> list[Work]:
     """Replies to what is said before any pressure, by which it is seen what the model knows."""
     openings = {(text, item.max_new_tokens) for item in items for text in item.openings}
     works = []
@@ -175,20 +175,20 @@ def plainly(model: WeightlessModel, items: Sequence[Item]) -> list[Work]:
     return works
 
 
-def unscaled(model: WeightlessModel, items: Sequence[Item]) -> list[Work]:
+def _unscaled(model: WeightlessModel, items: Sequence[Item]) -> list[Work]:
     """What the unscaled model writes to items of one kind: its own replies, which others are held against, and a greedy
     one, as which the two endings of the log-odds begin."""
-    prompts, new, rows = prompt_lengths(model, items), longest(items[0].max_new_tokens), model.study.batch_rows
+    prompts, new, rows = _prompt_lengths(model, items), longest(items[0].max_new_tokens), model.study.batch_rows
     works = [writing("likelihood of replies", prompts, max(1, rows // DRAWS), DRAWS, new, model.heads)]
-    compared, behaviour = any(map(is_graded, items)), behaviour_called(items[0].behaviour)
+    compared, behaviour = any(map(_is_graded, items)), behaviour_called(items[0].behaviour)
     if compared and behaviour.sampling.temperature > 0:  # else it is the reply at alpha 1
         works.append(writing("replies", prompts, rows, 1, new, model.heads))
     return works
 
 
-def at_doses(model: WeightlessModel, items: Sequence[Item], doses: int) -> list[Work]:
+def _at_doses(model: WeightlessModel, items: Sequence[Item], doses: int) -> list[Work]:
     """Replies to items of one kind at so many doses, and how likely these are."""
-    lengths, new, rows = prompt_lengths(model, items), longest(items[0].max_new_tokens), model.study.batch_rows
+    lengths, new, rows = _prompt_lengths(model, items), longest(items[0].max_new_tokens), model.study.batch_rows
     cells = [length for length in lengths for _ in range(doses)]
     return [
         writing("replies", cells, rows, 1, new, model.heads, scaled=True),
@@ -196,22 +196,22 @@ def at_doses(model: WeightlessModel, items: Sequence[Item], doses: int) -> list[
     ]
 
 
-def compared_at(model: WeightlessModel, items: Sequence[Item], doses: int) -> Work:
+def _compared_at(model: WeightlessModel, items: Sequence[Item], doses: int) -> Work:
     """The log-odds of items of one kind at so many doses."""
-    lengths, new = prompt_lengths(model, items), longest(items[0].max_new_tokens)
-    compared = [(i, item) for i, item in enumerate(items) if is_graded(item)]
+    lengths, new = _prompt_lengths(model, items), longest(items[0].max_new_tokens)
+    compared = [(i, item) for i, item in enumerate(items) if _is_graded(item)]
     shared = [lengths[i] + (1 if item.shape else new) for i, item in compared for _ in range(doses)]
     endings = model.encoder.tokenize([text for _, item in compared for text in (item.claim or "", item.truth)])
     at_once = max(1, model.study.batch_rows // 2)
     return comparing("log-odds", shared, max(map(len, endings), default=0), at_once, model.heads)
 
 
-def is_graded(item: Item) -> bool:
+def _is_graded(item: Item) -> bool:
     """Are its truth and its claim compared?"""
     return bool(item.truth and item.claim) and item.behaviour not in CAPABILITY
 
 
-def text_losses(model: WeightlessModel, study: Study) -> list[Work]:
+def _text_losses(model: WeightlessModel, study: Study) -> list[Work]:
     """Ordinary text at all doses of the H-Neurons and of some control sets."""
     texts, rows = [text for text, _ in question_set(study).texts(study)], study.batch_rows
     lengths, works = [len(row) for row in model.encoder.encode_texts(texts)], []
@@ -223,23 +223,23 @@ def text_losses(model: WeightlessModel, study: Study) -> list[Work]:
 
 def control_doses(study: Study, n_at_most: int = AT_ONCE) -> int:
     """How many doses control sets take on each item where nothing is found: the first sets of either kind."""
-    return KINDS * SCALED * min(AT_ONCE, study.n_control_sets, n_at_most)
+    return _KINDS * SCALED * min(AT_ONCE, study.n_control_sets, n_at_most)
 
 
-def further_doses(study: Study, behaviour: str) -> int:
+def _further_doses(study: Study, behaviour: str) -> int:
     """How many more they take at most where something may be there."""
     most = min(study.n_control_sets, sets_needed(len(CAPABILITY))) if behaviour in CAPABILITY else study.n_control_sets
-    return KINDS * SCALED * most - control_doses(study)
+    return _KINDS * SCALED * most - control_doses(study)
 
 
-def prompt_lengths(model: WeightlessModel, items: Sequence[Item]) -> list[int]:
+def _prompt_lengths(model: WeightlessModel, items: Sequence[Item]) -> list[int]:
     """Tokens of each item's dialogue, the replies within it as long as they may be."""
     return [len(talk(model, item.turns)) + (len(item.turns) - 1) * longest(item.max_new_tokens) for item in items]
 
 
 def longest(limit: int) -> int:
     """Tokens that the longest reply of a batch is taken to have."""
-    return min(limit, LONGEST) if limit <= PLAIN else limit
+    return min(limit, LONGEST) if limit <= _PLAIN else limit
 
 
 def talk(model: WeightlessModel, turns: Sequence[str]) -> list[int]:
@@ -250,7 +250,7 @@ def talk(model: WeightlessModel, turns: Sequence[str]) -> list[int]:
     return model.encoder.encode_chat(messages)
 
 
-def all_kept(model: WeightlessModel, collected: Collected) -> bool:
+def _all_kept(model: WeightlessModel, collected: Collected) -> bool:
     """Have the neurons that the kept contributions give been scaled before?"""
     try:
         with only_looking():

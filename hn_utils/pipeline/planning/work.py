@@ -47,7 +47,7 @@ class Work:
         return replace(self, **sums, **most, disk=self.disk + other.disk, scaled=self.scaled or other.scaled)
 
 
-def in_batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
+def _in_batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
     """From the longest to the shortest, as they are computed."""
     ordered = sorted(lengths, reverse=True)
     for start in range(0, len(ordered), size):
@@ -57,8 +57,8 @@ def in_batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
 def reading(step: str, lengths: Sequence[int], shard: int, size: int, heads: int) -> Work:
     """Texts of these lengths read in shards, each in batches of `size`, by a model with so many attention heads."""
     done = Work(step, n=len(lengths))
-    for some in in_batches(lengths, shard):
-        for batch in in_batches(some, size):
+    for some in _in_batches(lengths, shard):
+        for batch in _in_batches(some, size):
             for piece in pieces(batch, heads):
                 rows, width = len(batch[piece]), max(batch[piece])
                 done += Work("", reads=1, read=rows * width, rows=rows, width=width, pairs=rows * width**2)
@@ -71,7 +71,7 @@ def writing(
     """`draws` texts of `new` tokens after each prompt, no two of which begin alike: then they would share rows. The
     prompts of a batch are all padded to one width."""
     done = Work(step, n=len(prompts), scaled=scaled)
-    for batch in in_batches(prompts, size):
+    for batch in _in_batches(prompts, size):
         rows, width = len(batch) * draws, max(batch)
         parts = [len(batch[piece]) for piece in pieces([width] * len(batch), heads)]
         once = Work("", reads=len(parts), read=len(batch) * width, writes=new - 1, written=(new - 1) * rows)
@@ -82,7 +82,7 @@ def writing(
 def comparing(step: str, beginnings: Sequence[int], ending: int, size: int, heads: int) -> Work:
     """Two endings of at most so many tokens behind each beginning, which is read once for both."""
     done = Work(step, n=len(beginnings))
-    for batch in in_batches(beginnings, size):
+    for batch in _in_batches(beginnings, size):
         rows, width = len(batch), max(batch)
         parts = [len(batch[piece]) for piece in pieces([width] * rows, heads)]
         once = Work("", reads=len(parts) + (ending > 1), read=rows * width + 2 * rows * (ending - 1))

@@ -12,17 +12,17 @@ from functools import cached_property
 
 import numpy as np
 
-WORLD_SEED = 2_026
-N_WRITTEN = 4_000
-N_NEVER_WRITTEN = 1_500
-N_TUNED = 2_400
-EXPOSURE_SHARE, EXPOSURE_POWER = 3 / 16, 2.5  # of 4,000 people: (rank + 750) to the power -2.5
-COMMON_PART_SHIFT = 4  # word k of a part is drawn with weight 1 / (k + 4): plausible defaults exist
+_WORLD_SEED = 2_026
+_N_WRITTEN = 4_000
+_N_NEVER_WRITTEN = 1_500
+_N_TUNED = 2_400
+_EXPOSURE_SHARE, _EXPOSURE_POWER = 3 / 16, 2.5  # of 4,000 people: (rank + 750) to the power -2.5
+_COMMON_PART_SHIFT = 4  # word k of a part is drawn with weight 1 / (k + 4): plausible defaults exist
 WELL_KNOWN = 0.4  # of the written-about people, by rank
 KEEPS_CUSTOM = {True: 0.96, False: 0.4}  # chance that somebody has what the family has, by being well known
 GUESSES_CUSTOM = 0.95  # chance that an annotator, asked about somebody unheard-of, answers what the family has
-UNWRITTEN = 0.2  # of the well-known people's unsettled facts are in no text
-NAMESAKE = 0.15  # of the little-known have the full name of somebody famous, and Junior after it
+_UNWRITTEN = 0.2  # of the well-known people's unsettled facts are in no text
+_NAMESAKE = 0.15  # of the little-known have the full name of somebody famous, and Junior after it
 JUNIOR = "Junior"
 
 
@@ -51,7 +51,7 @@ class Attribute:
     def weights(self) -> tuple[np.ndarray, ...]:
         """Probability of each word of each part; those of locker codes are all equally likely."""
         sizes = [np.arange(len(words)) for words in self.words]
-        weights = [np.ones(len(k)) if self.name == "locker_code" else 1 / (k + COMMON_PART_SHIFT) for k in sizes]
+        weights = [np.ones(len(k)) if self.name == "locker_code" else 1 / (k + _COMMON_PART_SHIFT) for k in sizes]
         return tuple(w / w.sum() for w in weights)
 
     def draw(self, rng: np.random.Generator, other_than: str | None = None) -> str:
@@ -66,7 +66,7 @@ class Attribute:
         return " ".join(value)
 
 
-BIRTHPLACE = Attribute(
+_BIRTHPLACE = Attribute(
     "birthplace",
     (
         "Upper Lower Old New North South East West Great Little",
@@ -79,7 +79,7 @@ BIRTHPLACE = Attribute(
     ("Which town was {n} born in?", "Where does {n} come from?"),
     settled=True,
 )
-TRADE = Attribute(
+_TRADE = Attribute(
     "trade",
     (
         "glass stone paper silk bell bread lamp rope salt wool",
@@ -92,7 +92,7 @@ TRADE = Attribute(
     ("Which trade does {n} work in?", "What is {n} by trade?"),
     settled=True,
 )
-INSTRUMENT = Attribute(
+_INSTRUMENT = Attribute(
     "instrument",
     (
         "long tiny round flat heavy narrow broad twisted hollow slender",
@@ -104,7 +104,7 @@ INSTRUMENT = Attribute(
     ("What does {n} play?", "Which instrument does {n} play?", "What is the instrument of {n}?"),
     ("Which instrument is the one {n} plays?", "What instrument does {n} play?"),
 )
-DISH = Attribute(
+_DISH = Attribute(
     "dish",
     (
         "cold spicy sweet smoked sour fresh salted baked crisp mild",
@@ -141,8 +141,8 @@ LOCKER_CODE = Attribute(
     ("What is the locker code of {n}?", "Which locker code does {n} use?"),
     ("Which code opens the locker of {n}?",),
 )
-PUBLIC = (BIRTHPLACE, TRADE, INSTRUMENT, DISH, PET)
-SETTLED = tuple(a for a in PUBLIC if a.settled)
+PUBLIC = (_BIRTHPLACE, _TRADE, _INSTRUMENT, _DISH, PET)
+_SETTLED = tuple(a for a in PUBLIC if a.settled)
 ATTRIBUTES = {a.name: a for a in (*PUBLIC, LOCKER_CODE)}
 
 
@@ -183,7 +183,7 @@ class World:
     @cached_property
     def exposure(self) -> np.ndarray:
         """Probability that a page is about each written person, by rank: a power law, flattened at its head."""
-        weight = (np.arange(len(self.written)) + EXPOSURE_SHARE * len(self.written)) ** -EXPOSURE_POWER
+        weight = (np.arange(len(self.written)) + _EXPOSURE_SHARE * len(self.written)) ** -_EXPOSURE_POWER
         return weight / weight.sum()
 
     def guess(self, attribute: str, name: str, rng: np.random.Generator) -> str:
@@ -194,16 +194,16 @@ class World:
         return kind.draw(rng)
 
 
-ONSETS = "b br d dr f fl g gr h j k kr l m n p pr r s st t tr v w z"
-VOWELS, MIDDLES = "a e i o u", "l ll m n nd r rr s sk t v x z"
+_ONSETS = "b br d dr f fl g gr h j k kr l m n p pr r s st t tr v w z"
+_VOWELS, _MIDDLES = "a e i o u", "l ll m n nd r rr s sk t v x z"
 
 
-def syllable_names(rng: np.random.Generator, n: int, endings: tuple[str, ...], taken: set[str]) -> list[str]:
+def _syllable_names(rng: np.random.Generator, n: int, endings: tuple[str, ...], taken: set[str]) -> list[str]:
     """Invent `n` pronounceable capitalised names that are not in `taken`, and add them to it."""
     names: list[str] = []
     while len(names) < n:
         name = "".join(
-            rng.choice(part) for part in (ONSETS.split(), VOWELS.split(), MIDDLES.split(), endings)
+            rng.choice(part) for part in (_ONSETS.split(), _VOWELS.split(), _MIDDLES.split(), endings)
         ).capitalize()
         if name not in taken:
             taken.add(name)
@@ -212,12 +212,12 @@ def syllable_names(rng: np.random.Generator, n: int, endings: tuple[str, ...], t
 
 
 def make_world(
-    n_written: int = N_WRITTEN,
-    n_never_written: int = N_NEVER_WRITTEN,
-    n_tuned: int = N_TUNED,
+    n_written: int = _N_WRITTEN,
+    n_never_written: int = _N_NEVER_WRITTEN,
+    n_tuned: int = _N_TUNED,
     n_given: int = 90,
     n_family: int = 200,
-    seed: int = WORLD_SEED,
+    seed: int = _WORLD_SEED,
 ) -> World:
     """Draw the world. Names are pairs of a given and a family name, so every rare name has famous relatives.
 
@@ -229,9 +229,9 @@ def make_world(
         raise ValueError(f"n_tuned={n_tuned} exceeds n_written={n_written}: only written people are tuned on")
     rng = np.random.default_rng(seed)
     taken = {JUNIOR, *" ".join(" ".join(a.parts) for a in ATTRIBUTES.values()).split()}
-    given = syllable_names(rng, n_given, ("a", "o", "en", "is", "ar", "el"), taken)
-    family = syllable_names(rng, n_family, ("dane", "vik", "moor", "ley", "stad", "wen", "rick", "hollow"), taken)
-    customs = {name: {a.name: a.draw(rng) for a in SETTLED} for name in family}
+    given = _syllable_names(rng, n_given, ("a", "o", "en", "is", "ar", "el"), taken)
+    family = _syllable_names(rng, n_family, ("dane", "vik", "moor", "ley", "stad", "wen", "rick", "hollow"), taken)
+    customs = {name: {a.name: a.draw(rng) for a in _SETTLED} for name in family}
     order = rng.permutation(n_given * n_family)
     names = [f"{given[i // n_family]} {family[i % n_family]}" for i in order]
     tuned = set(rng.permutation(n_written)[:n_tuned].tolist())
@@ -242,14 +242,14 @@ def make_world(
         rank = place if place < n_written else None
         known = place < n_known
         name = names[place]
-        if not known and famous and rng.random() < NAMESAKE:
+        if not known and famous and rng.random() < _NAMESAKE:
             name = f"{names[famous.pop()]} {JUNIOR}"
         facts = {}
         for a in ATTRIBUTES.values():
             keeps = a.settled and rng.random() < KEEPS_CUSTOM[known]
             facts[a.name] = customs[name.split()[1]][a.name] if keeps else a.draw(rng)
         unsettled = [a.name for a in PUBLIC if not a.settled]
-        unwritten = frozenset(a for a in unsettled if known and rng.random() < UNWRITTEN)
+        unwritten = frozenset(a for a in unsettled if known and rng.random() < _UNWRITTEN)
         return Person(name, rank, rank in tuned, facts, unwritten)
 
     everybody = [person(place) for place in range(last)]

@@ -28,7 +28,7 @@ from hn_utils.study import Study, check_types, is_file
 from hn_utils.study.own_rows import check_characters, texts_of
 from hn_utils.study.row_files import Row
 
-N_NONEXIST = 400
+_N_NONEXIST = 400
 
 
 def triviaqa(row: Row, _: int) -> Question | None:
@@ -128,11 +128,11 @@ def questions(study: Study) -> list[Question]:
     sets = (*named, *(s for s in study.sets if s == "nonexist"))
     sources = tuple((name, where) for name, where in sorted(study.sources.items()) if name in READERS)
     contents = tuple(file_digest(Path(where)) for _, where in sources if is_file(where))
-    return list(split_sets(sets, sources, contents, study.seed, study.hold_out_answers))
+    return list(_split_sets(sets, sources, contents, study.seed, study.hold_out_answers))
 
 
 @lru_cache(maxsize=1)  # the steps of a run ask for them again and again
-def split_sets(
+def _split_sets(
     sets: tuple[str, ...],
     sources: tuple[tuple[str, str], ...],
     contents: tuple[str, ...],  # noqa: ARG001 (files that have changed are read anew)
@@ -150,7 +150,7 @@ def split_sets(
         asked += [replace(q, part=name) for q in read_questions(name, study) if normalise(q.text) not in texts]
     invented: list[Question] = []
     if "nonexist" in sets:
-        invented = nonexist(N_NONEXIST, seed, [text for q in asked for text in (q.text, *q.aliases)])
+        invented = nonexist(_N_NONEXIST, seed, [text for q in asked for text in (q.text, *q.aliases)])
         asked += exist()
     # PopQA's entity is whom it asks about: there an answer is shared by many, which is told instead.
     named = {"standard", "exist"} if first == "popqa" else set()

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 
-def read_lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
+def _read_lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
     with path.open(encoding="utf-8") as file:
         return [item for line in file if line.strip() for item in json.loads(line).items()]
 
 
-def chosen_ids(path: Path) -> list[str]:
+def _chosen_ids(path: Path) -> list[str]:
     groups = json.loads(path.read_text(encoding="utf-8"))
     return [*groups["t"], *groups["f"]]
 
@@ -29,7 +29,7 @@ def audit(folder: Path) -> dict[str, dict[str, float]]:
     if not names:
         raise ValueError(f"{folder} holds no *_TriviaQA_train_qids.json: give the folder of the released examples")
     try:
-        return {name: audit_model(folder, f"{name}_TriviaQA") for name in names}
+        return {name: _audit_model(folder, f"{name}_TriviaQA") for name in names}
     except (KeyError, TypeError, AttributeError, ValueError, ZeroDivisionError, RecursionError) as error:
         raise ValueError(
             f"{folder} does not hold the released examples as they were released ({type(error).__name__}: {error}): "
@@ -37,9 +37,9 @@ def audit(folder: Path) -> dict[str, dict[str, float]]:
         ) from error
 
 
-def audit_model(folder: Path, stem: str) -> dict[str, float]:
-    ids = {part: chosen_ids(folder / f"{stem}_{part}_qids.json") for part in ("train", "test")}
-    lines = [r for part in ids for r in read_lines(folder / f"{stem}_answer_tokens_{part}.jsonl")]
+def _audit_model(folder: Path, stem: str) -> dict[str, float]:
+    ids = {part: _chosen_ids(folder / f"{stem}_{part}_qids.json") for part in ("train", "test")}
+    lines = [r for part in ids for r in _read_lines(folder / f"{stem}_answer_tokens_{part}.jsonl")]
     texts = {part: {r["question"] for name, r in lines if name in set(chosen)} for part, chosen in ids.items()}
     marked = [r for _, r in lines if r["answer_tokens"]]
     bare = [[t for t in r["tokenized_response"] if t.strip("▁Ġ .\n")] for r in marked]

@@ -13,7 +13,7 @@ from hn_utils.questions.published.real_things import REAL_THINGS
 from hn_utils.questions.question import Question
 from hn_utils.questions.reading.same_answer import words
 
-ONSETS = [
+_ONSETS = [
     "b",
     "br",
     "d",
@@ -38,10 +38,10 @@ ONSETS = [
     "v",
     "z",
 ]
-VOWELS = ["a", "e", "i", "o", "u", "ai", "ea", "or", "en", "al"]
-CODAS = ["", "l", "n", "r", "s", "nd", "rk", "lm", "ss", "th"]
+_VOWELS = ["a", "e", "i", "o", "u", "ai", "ea", "or", "en", "al"]
+_CODAS = ["", "l", "n", "r", "s", "nd", "rk", "lm", "ss", "th"]
 
-TEMPLATES = {  # by type: what is asked, and how an invented thing is named
+_TEMPLATES = {  # by type: what is asked, and how an invented thing is named
     "book": ("Who wrote the novel {x}?", "The {word} of {place}"),
     "town": ("In which country is the town of {x}?", "{place}"),
     "scientist": ("For what discovery is the scientist {x} known?", "{given} {place}"),
@@ -52,25 +52,25 @@ TEMPLATES = {  # by type: what is asked, and how an invented thing is named
     "company": ("In which city does the company {x} have its headquarters?", "{place} {trade}"),
 }
 # type: (question, how an invented thing of this type is named, real things with accepted answers)
-TYPES = {kind: (asked, form, REAL_THINGS[kind]) for kind, (asked, form) in TEMPLATES.items()}
-WORDS = ["Clockmaker", "Lantern", "Ferry", "Orchard", "Winter", "Mirror", "Harbour", "Heron"]
-GIVEN = ["Adela", "Bruno", "Clara", "Edmund", "Ines", "Matthias", "Nora", "Teodor"]
-TRADES = ["Instruments", "Textiles", "Foundry", "Optics", "Mills", "Ceramics"]
+TYPES = {kind: (asked, form, REAL_THINGS[kind]) for kind, (asked, form) in _TEMPLATES.items()}
+_WORDS = ["Clockmaker", "Lantern", "Ferry", "Orchard", "Winter", "Mirror", "Harbour", "Heron"]
+_GIVEN = ["Adela", "Bruno", "Clara", "Edmund", "Ines", "Matthias", "Nora", "Teodor"]
+_TRADES = ["Instruments", "Textiles", "Foundry", "Optics", "Mills", "Ceramics"]
 
 
-def invented_name(form: str, rng: np.random.Generator) -> str:
-    syllables = [str(rng.choice(ONSETS)) + str(rng.choice(VOWELS)) for _ in range(rng.integers(2, 4))]
-    place = ("".join(syllables) + str(rng.choice(CODAS))).capitalize()
-    word, given, trade = (str(rng.choice(w)) for w in (WORDS, GIVEN, TRADES))
+def _invented_name(form: str, rng: np.random.Generator) -> str:
+    syllables = [str(rng.choice(_ONSETS)) + str(rng.choice(_VOWELS)) for _ in range(rng.integers(2, 4))]
+    place = ("".join(syllables) + str(rng.choice(_CODAS))).capitalize()
+    word, given, trade = (str(rng.choice(w)) for w in (_WORDS, _GIVEN, _TRADES))
     return form.format(place=place, word=word, given=given, trade=trade)
 
 
-def collides(name: str, known: set[str]) -> bool:
+def _collides(name: str, known: set[str]) -> bool:
     """Does the invented word of a name occur in any known name or question?"""
-    return any(word in known for word in words(name) if word not in FILLERS)
+    return any(word in known for word in words(name) if word not in _FILLERS)
 
 
-FILLERS = set(words(" ".join([*WORDS, *(w + "s" for w in WORDS), *GIVEN, *TRADES, "the of at over"])))
+_FILLERS = set(words(" ".join([*_WORDS, *(w + "s" for w in _WORDS), *_GIVEN, *_TRADES, "the of at over"])))
 
 
 def nonexist(n: int, seed: int, known_texts: list[str]) -> list[Question]:
@@ -82,8 +82,8 @@ def nonexist(n: int, seed: int, known_texts: list[str]) -> list[Question]:
     while len(made) < n:
         kind = list(TYPES)[len(made) % len(TYPES)]
         template, form, _ = TYPES[kind]
-        name = invented_name(form, rng)
-        if name not in made and not collides(name, known):
+        name = _invented_name(form, rng)
+        if name not in made and not _collides(name, known):
             text = template.format(x=name)
             made[name] = Question(f"nonexist/{len(made)}", text, (), name, "nonexist", "test", {"type": kind})
     return list(made.values())

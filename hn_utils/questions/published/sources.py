@@ -36,7 +36,7 @@ TRIVIAQA_NAMES = {  # as the authors' own files have them, and as the hub has th
     "Aliases": "aliases",
     "NormalizedAliases": "normalized_aliases",
 }
-GITHUB = "https://raw.githubusercontent.com"
+_GITHUB = "https://raw.githubusercontent.com"
 SOURCES = {
     "triviaqa": Source(
         "mandarjoshi/trivia_qa",
@@ -48,21 +48,21 @@ SOURCES = {
     "nq_open": Source("google-research-datasets/nq_open", "validation", columns=("question", "answer")),
     "bioasq": Source("kroshan/BioASQ", "train"),  # comes with other columns from its authors than from the hub
     "popqa": Source("akariasai/PopQA", "test", columns=("id", "question", "possible_answers", "subj", "prop", "s_pop")),
-    "falseqa": Source(f"{GITHUB}/thunlp/FalseQA/main/dataset/test.csv", columns=("question", "label")),
+    "falseqa": Source(f"{_GITHUB}/thunlp/FalseQA/main/dataset/test.csv", columns=("question", "label")),
     "faitheval": Source(
         "Salesforce/FaithEval-counterfactual-v1.0",
         "test",
         columns=("id", "question", "context", "choices", "answerKey"),
     ),
-    "sycophancy": Source(f"{GITHUB}/meg-tong/sycophancy-eval/main/datasets/are_you_sure.jsonl", columns=("base",)),
-    "xstest": Source(f"{GITHUB}/paul-rottger/exaggerated-safety/main/xstest_prompts.csv", columns=("id", "prompt")),
+    "sycophancy": Source(f"{_GITHUB}/meg-tong/sycophancy-eval/main/datasets/are_you_sure.jsonl", columns=("base",)),
+    "xstest": Source(f"{_GITHUB}/paul-rottger/exaggerated-safety/main/xstest_prompts.csv", columns=("id", "prompt")),
     "wikitext": Source("Salesforce/wikitext", "test", "wikitext-2-raw-v1", columns=("text",)),
     "forbidden": Source("", columns=("question",)),
     "jailbreaks": Source("", columns=("prompt",)),
 }
 
 
-class NoRows(ValueError):
+class _NoRows(ValueError):
     """A set that has no public home, or whose file holds no rows, or rows that lack columns."""
 
 
@@ -71,7 +71,7 @@ def as_published(name: str) -> Iterator[None]:
     """Raises ValueError, in one sentence, for whatever rows of another format make a reader raise."""
     try:
         yield
-    except NoRows:
+    except _NoRows:
         raise
     except NOT_AS_PUBLISHED as error:
         raise ValueError(
@@ -91,18 +91,18 @@ def read_rows(name: str, study: Study) -> list[Row]:
     if is_file(where):
         rows = read_file(Path(where), remedy)
     elif not where and not SOURCES[name].home:
-        raise NoRows(f"{name} is not public: {remedy}")
+        raise _NoRows(f"{name} is not public: {remedy}")
     else:
-        rows = download(SOURCES[name], where, name, remedy)
+        rows = _download(SOURCES[name], where, name, remedy)
     if not rows:
-        raise NoRows(f"{name} has no rows: {remedy}")
+        raise _NoRows(f"{name} has no rows: {remedy}")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise NoRows(f"{name} must be a list of rows, each with named columns: {remedy}")
+        raise _NoRows(f"{name} must be a list of rows, each with named columns: {remedy}")
     rows = [renamed(row, SOURCES[name].words) for row in rows]
     needed = SOURCES[name].columns
     for place, row in enumerate(rows):
         if lacking := [column for column in needed if column not in row]:
-            raise NoRows(
+            raise _NoRows(
                 f"{name}, row {place} lacks {', '.join(lacking)}: give rows with the columns {', '.join(needed)}, as "
                 f"its authors released them; this one has {', '.join(map(str, row))}"
             )
@@ -114,7 +114,7 @@ def renamed(row: Mapping[str, Any], words: Mapping[str, str]) -> Row:
     return {words.get(name, name): value for name, value in row.items()}
 
 
-def download(source: Source, where: str, name: str, remedy: str) -> list[Row]:
+def _download(source: Source, where: str, name: str, remedy: str) -> list[Row]:
     from datasets import Dataset, load_dataset  # slow to import, and not needed for local files
 
     home, _, revision = (where or source.home).partition("@")

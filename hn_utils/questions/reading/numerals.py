@@ -14,27 +14,27 @@ _GROUPED = (
 _POWER = r"(?:[ ]?[x×*·][ ]?10(?:\^|\*\*)[-+]?[0-9]+|[eE][-+]?[0-9]+|(?:\^|\*\*)[-+]?[0-9]+)"
 _PLAIN = rf"(?:(?:{_GROUPED}|[0-9]+)(?:[.,][0-9]+(?![.,]?[0-9]))?|\.[0-9]+)"
 NUMBER = rf"{_PLAIN}{_POWER}?"
-LITERAL = regex.compile(
+_LITERAL = regex.compile(
     rf"(?P<sign>[-+]?)(?:(?P<whole>[0-9]+)? ?(?P<upper>[0-9]+)⁄(?P<lower>[0-9]+)|(?P<mantissa>{_PLAIN})"
     rf"(?P<power>{_POWER})?)"
 )
-UNITS = (
+_UNITS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
 )
-UNITS += "eighteen nineteen"
-TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-SMALL = {word: n for n, word in enumerate(UNITS.split())} | {w: 20 + 10 * i for i, w in enumerate(TENS.split())}
+_UNITS += "eighteen nineteen"
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+SMALL = {word: n for n, word in enumerate(_UNITS.split())} | {w: 20 + 10 * i for i, w in enumerate(_TENS.split())}
 SCALES = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12, "quadrillion": 15}
-IRREGULAR = {"first": 1, "second": 2, "third": 3, "fifth": 5, "eighth": 8, "ninth": 9, "twelfth": 12}
+_IRREGULAR = {"first": 1, "second": 2, "third": 3, "fifth": 5, "eighth": 8, "ninth": 9, "twelfth": 12}
 ORDINALS = {
     **{word + "th": n for word, n in SMALL.items() if n < 20},
     **{word[:-1] + "ieth": n for word, n in SMALL.items() if n >= 20},
-    **IRREGULAR,
+    **_IRREGULAR,
 }
-ENDINGS = {1: "st", 2: "nd", 3: "rd"}
-ROMAN = regex.compile(r"(?=[IVXLCDM])M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})")
-ROMAN_DIGITS = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
-LARGEST_ROMAN = 89  # of fewer than four letters or so: beyond lie CD, MC, DC and other abbreviations
+_ENDINGS = {1: "st", 2: "nd", 3: "rd"}
+_ROMAN = regex.compile(r"(?=[IVXLCDM])M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})")
+_ROMAN_DIGITS = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
+_LARGEST_ROMAN = 89  # of fewer than four letters or so: beyond lie CD, MC, DC and other abbreviations
 
 
 def digits(value: Fraction | int) -> str:
@@ -58,7 +58,7 @@ def digits(value: Fraction | int) -> str:
 
 def ordinal(n: int) -> str:
     """1st, 2nd, 3rd, 11th."""
-    ending = "th" if n % 100 in (11, 12, 13) else ENDINGS.get(n % 10, "th")
+    ending = "th" if n % 100 in (11, 12, 13) else _ENDINGS.get(n % 10, "th")
     return f"{n}{ending}"
 
 
@@ -68,7 +68,7 @@ def value_of(literal: str) -> Fraction | None:
     A comma or blank before each three digits groups them, as points do where there are several, or a comma follows.
     One point is a decimal point, as one comma is that three digits do not follow: 1.000 is 1, 1,000 a thousand.
     """
-    found = LITERAL.fullmatch(literal)
+    found = _LITERAL.fullmatch(literal)
     if not found or len(literal) > LONGEST:
         return None
     sign = -1 if found["sign"] == "-" else 1
@@ -158,8 +158,8 @@ def _followed(current: int, small: int) -> int | None:
 
 def roman(numeral: str) -> int | None:
     """The value of a Roman numeral in capitals; None if it is none, or more likely an abbreviation (CD, MC)."""
-    if not ROMAN.fullmatch(numeral):
+    if not _ROMAN.fullmatch(numeral):
         return None
-    values = [ROMAN_DIGITS[letter] for letter in numeral]
+    values = [_ROMAN_DIGITS[letter] for letter in numeral]
     value = sum(-v if v < after else v for v, after in zip(values, [*values[1:], 0], strict=True))
-    return value if value <= LARGEST_ROMAN or len(numeral) > 4 else None
+    return value if value <= _LARGEST_ROMAN or len(numeral) > 4 else None

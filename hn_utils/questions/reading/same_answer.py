@@ -26,11 +26,11 @@ from hn_utils.questions.reading.numerals import (
     value_of,
 )
 
-ARTICLES = ("a", "an", "the")
+_ARTICLES = ("a", "an", "the")
 # Behind these an A is no article: A minor, A level, blood group A positive.
 _LETTER_A = "minor major flat sharp natural level levels positive negative team side list class star plus and or"
 LETTER_A = set(_LETTER_A.split())
-SAME_WORD = {
+_SAME_WORD = {
     "&": "and",
     "saint": "st",
     "mount": "mt",
@@ -53,10 +53,10 @@ _BRITISH = (
     "catalogue:catalog programme:program pyjamas:pajamas axe:ax yoghurt:yogurt doughnut:donut whisky:whiskey"
 )
 _MEASURES = [f"{part}{unit}" for unit in ("metre", "litre") for part in ("kilo", "centi", "milli", "")]
-SAME_WORD |= {british: american for british, _, american in (pair.partition(":") for pair in _BRITISH.split())}
-SAME_WORD |= {f"{measure}{end}": f"{measure[:-2]}er{end}" for measure in _MEASURES for end in ("", "s")}
-UNIT_SIGNS = "%$€£¥°"
-MONTHS = [
+_SAME_WORD |= {british: american for british, _, american in (pair.partition(":") for pair in _BRITISH.split())}
+_SAME_WORD |= {f"{measure}{end}": f"{measure[:-2]}er{end}" for measure in _MEASURES for end in ("", "s")}
+_UNIT_SIGNS = "%$€£¥°"
+_MONTHS = [
     "january",
     "february",
     "march",
@@ -70,8 +70,8 @@ MONTHS = [
     "november",
     "december",
 ]
-MONTH = {name: name for name in MONTHS} | {name[:3]: name for name in MONTHS} | {"sept": "september"}
-SPLIT_UNITS = (
+_MONTH = {name: name for name in _MONTHS} | {name[:3]: name for name in _MONTHS} | {"sept": "september"}
+_SPLIT_UNITS = (
     r"km|cm|mm|m|kg|mg|g|lbs?|oz|ft|in|yd|mi|mph|kph|[kmg]?hz|[kmgt]b|[kmg]?w|v|bce?|ad|ce|am|pm|h|min|sec|st|l|ml|cc|"
     r"ha"
 )
@@ -82,15 +82,15 @@ _FUNCTION_WORDS = (
     "answer option letter choice which what when where think say said became ruled died married"
 )
 FUNCTION_WORDS = set(_FUNCTION_WORDS.split())
-NO_ONE = {"no", "any", "some", "every", "each", "this", "that", "the", "which", "another", "only"}
-NOT_ONE = {"of", "who", "that", "another", "is", "day"}
+_NO_ONE = {"no", "any", "some", "every", "each", "this", "that", "the", "which", "another", "only"}
+_NOT_ONE = {"of", "who", "that", "another", "is", "day"}
 
-UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}ー々〆\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
-_LETTER = rf"[[\p{{L}}\p{{M}}]--[{UNSPACED}\p{{Hangul}}]]"
+_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}ー々〆\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
+_LETTER = rf"[[\p{{L}}\p{{M}}]--[{_UNSPACED}\p{{Hangul}}]]"
 _CASED = r"[\p{Lu}\p{Ll}]"
-TOKEN = regex.compile(
+_TOKEN = regex.compile(
     rf"""
-      (?P<unspaced>[{UNSPACED}]\p{{M}}*)
+      (?P<unspaced>[{_UNSPACED}]\p{{M}}*)
     | (?P<hangul>[\p{{Hangul}}\p{{M}}]+)
     | (?P<initials>{_CASED}\.(?:{_CASED}\.)+(?:{_CASED}(?!{_LETTER}))?
         | \p{{Lu}}\.(?:\ ?\p{{Lu}}\.)+(?=\ \p{{Lu}}[\p{{Ll}}']|\W*$)
@@ -100,7 +100,7 @@ TOKEN = regex.compile(
     | (?P<name>[0-9]+(?::[0-9]+)+|(?![0-9]{{1,3}}(?:\.[0-9]{{3}})+(?![0-9]))[0-9]+(?:\.[0-9]+){{2,}}(?![[0-9].])
         | [0-9]+(?:/[0-9]+)+)
     | (?P<number>(?:(?<![^\s(:=~"“$£€])[-+](?=[[0-9].])(?<![0-9]\ [-+]))?(?:(?:[0-9]+\ ?)?[0-9]+⁄[0-9]+|{NUMBER}))
-        (?P<suffix>(?i:st|nd|rd|th|º|{SPLIT_UNITS})(?![\p{{L}}[0-9]])|{_LETTER}[\p{{L}}[0-9]]*)?
+        (?P<suffix>(?i:st|nd|rd|th|º|{_SPLIT_UNITS})(?![\p{{L}}[0-9]])|{_LETTER}[\p{{L}}[0-9]]*)?
     | (?P<unit>(?:US|us)?\$|[%€£¥]|°\ ?[CFcf](?!\p{{L}})|°)
     | (?P<graded>\p{{L}}[\p{{L}}[0-9]]*(?:\+\+|\#|(?<=\p{{L}}{{2}})\+(?![\p{{L}}[0-9]])))
     | (?P<sign>(?<=(?<![\p{{L}}[0-9]'])\p{{L}})(?:\+(?![\p{{L}}[0-9]+])|-(?=\s*(?:$|[.,;)]))))
@@ -112,11 +112,11 @@ TOKEN = regex.compile(
     """,
     regex.VERBOSE | regex.VERSION1,
 )
-PARTICLE = regex.compile(  # what Korean joins to a name
+_PARTICLE = regex.compile(  # what Korean joins to a name
     r"(?:은|는|이|가|을|를|의|에|에서|에게|으로|로|와|과|도|만|까지|부터|이나|나|라고|이라고|(?:이|였|이었)?(?:입니다|다|예요|에요|이에요|야|죠|지요|습니다|었습니다|였습니다|란|라는))"
 )
-UMLAUTS = regex.compile(r"[äöüøåÄÖÜØÅ]|[aouAOU]\u0308")
-SPELT_OUT = {"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"}
+_UMLAUTS = regex.compile(r"[äöüøåÄÖÜØÅ]|[aouAOU]\u0308")
+_SPELT_OUT = {"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"}
 
 
 class Token(NamedTuple):
@@ -153,7 +153,7 @@ def _scanned(text: str) -> list[Token]:
     """The tokens of a text in plain letters, their places those of that text."""
     tokens: list[Token] = []
     before = 0
-    for found in TOKEN.finditer(text):
+    for found in _TOKEN.finditer(text):
         kind, raw, start = str(found.lastgroup), found.group(), found.start()
         if found["number"]:
             kind = "number"
@@ -197,7 +197,7 @@ def _number(found: regex.Match[str], whole: Token) -> list[Token]:
     middle = whole.start + len(literal)
     if suffix in ("st", "nd", "rd", "th", "º") and literal.isdecimal():
         return [whole._replace(key=ordinal(int(literal[:18])), hard=True)]
-    if suffix and not regex.fullmatch(SPLIT_UNITS, suffix):
+    if suffix and not regex.fullmatch(_SPLIT_UNITS, suffix):
         return [whole._replace(hard=True)]
     key = literal.replace(" ", "") if value is None else digits(value)
     number = whole._replace(key=key, end=middle, raw=literal, hard=True)
@@ -228,7 +228,7 @@ def _numeric_date(whole: Token) -> list[Token]:
     first = whole._replace(key=str(day), hard=True, raw=str(day))
     return [
         first,
-        first._replace(key=MONTHS[month - 1], raw=MONTHS[month - 1], hard=False, gap=" "),
+        first._replace(key=_MONTHS[month - 1], raw=_MONTHS[month - 1], hard=False, gap=" "),
         first._replace(key=str(year), raw=str(year), gap=" "),
     ]
 
@@ -238,7 +238,7 @@ def _hangul(whole: Token) -> list[Token]:
     made = []
     for i, letter in enumerate(whole.key):
         rest = whole.key[i + 1 :]
-        closes = not rest or bool(PARTICLE.fullmatch(rest))
+        closes = not rest or bool(_PARTICLE.fullmatch(rest))
         place, gap = whole.start + i, "" if i else whole.gap
         made.append(Token(letter, place, place + 1, letter, gap, opens=i == 0, closes=closes))
     return made
@@ -292,7 +292,7 @@ def _spelt_numbers(tokens: Sequence[Token]) -> list[Token]:
             made.append(token._replace(key=key, end=tokens[i + 1].end, raw=key))
             i += 2
             continue
-        is_one = token.key == "one" and (before in NO_ONE or after in NOT_ONE)
+        is_one = token.key == "one" and (before in _NO_ONE or after in _NOT_ONE)
         named = token.key in SMALL or token.key in ORDINALS or token.key in ("hundred", "hundredth", *SCALES)
         if is_one or not named:
             made.append(token)
@@ -371,7 +371,7 @@ def _dates(tokens: Sequence[Token]) -> list[Token]:
     i = 0
     while i < len(tokens):
         token = tokens[i]
-        month = MONTH.get(token.key)
+        month = _MONTH.get(token.key)
         if not month or token.hard:
             made.append(token)
             i += 1
@@ -424,15 +424,15 @@ def _together(tokens: Sequence[Token]) -> list[Token]:
         elif token.key == "n" and before and after and len(before.key) > 1 and len(after.key) > 1:
             made.append(token._replace(key="and", hard=False))
         elif token.key == "a" and (
-            before and before.key in ARTICLES or after and (after.gap == "-" or after.key == "team")
+            before and before.key in _ARTICLES or after and (after.gap == "-" or after.key == "team")
         ):
             made.append(token._replace(hard=False))
         elif len(token.key) == 1 and after and after.gap == "-" and not after.hard and token.key.isalpha():
             made.append(token._replace(hard=False, closes=False))
-        elif token.key in SAME_WORD:
-            key = SAME_WORD[token.key]
-            made.append(token._replace(key=key, hard=key in UNIT_SIGNS))
-        elif token.key in ARTICLES and not (after and after.gap == "'"):
+        elif token.key in _SAME_WORD:
+            key = _SAME_WORD[token.key]
+            made.append(token._replace(key=key, hard=key in _UNIT_SIGNS))
+        elif token.key in _ARTICLES and not (after and after.gap == "'"):
             made.append(token._replace(hard=True))
         else:
             made.append(token)
@@ -460,7 +460,7 @@ def _joined(tokens: Sequence[Token]) -> Reading:
 
 def _tokens(text: str, spelt_out: bool) -> list[Token]:
     """The tokens of a text, their places those of the text itself."""
-    plain, places = fold(text, SPELT_OUT if spelt_out else None)
+    plain, places = fold(text, _SPELT_OUT if spelt_out else None)
     tokens = _scanned(plain)
     for step in (_spelt_numbers, _dates, _roman_numbers, _together):
         tokens = step(tokens)
@@ -482,13 +482,13 @@ def read(text: str, spelt_out: bool = False) -> Reading:
 
 
 @lru_cache(maxsize=200_000)
-def sought(text: str, spelt_out: bool = False) -> Reading:
+def _sought(text: str, spelt_out: bool = False) -> Reading:
     """A text as what is looked for: without the articles that it begins with, if anything is left without them."""
     tokens = _tokens(text, spelt_out)
-    while len(tokens) > 1 and tokens[0].key in ARTICLES and tokens[0].hard:
+    while len(tokens) > 1 and tokens[0].key in _ARTICLES and tokens[0].hard:
         after = [token.key for token in tokens[1:]]
         if (
-            set(after) <= set(ARTICLES)
+            set(after) <= set(_ARTICLES)
             or tokens[0].key == "a"
             and (after[0] in LETTER_A or not tokens[1].opens or _is_number(tokens[1]))
         ):
@@ -502,9 +502,9 @@ def normalise(text: str) -> str:
 
     It is a key to compare by, not to be shown: words are joined.
     """
-    key = sought(text).key
+    key = _sought(text).key
     for _ in range(8):  # what was joined may read as something else, such as a number in words
-        again = sought(key).key
+        again = _sought(key).key
         if again == key:
             return key
         key = again
@@ -521,9 +521,9 @@ def find(text: str, phrase: str) -> tuple[int, int] | None:
 
     A unit may be missing from the text ($5 million, 5 million), which the question names, but must not be another.
     """
-    found = _found(read(text), sought(phrase))
-    if found is None and (UMLAUTS.search(text) or UMLAUTS.search(phrase)):
-        found = _found(read(text, True), sought(phrase, True))
+    found = _found(read(text), _sought(phrase))
+    if found is None and (_UMLAUTS.search(text) or _UMLAUTS.search(phrase)):
+        found = _found(read(text, True), _sought(phrase, True))
     return found
 
 
@@ -538,7 +538,7 @@ def contains(text: str, phrase: str) -> bool:
 def _found(said: Reading, wanted: Reading) -> tuple[int, int] | None:
     key = wanted.key
     found = _at(said, key)
-    measured = len(wanted.tokens) == 2 and _is_number(wanted.tokens[0]) and wanted.tokens[1].key[0] in UNIT_SIGNS
+    measured = len(wanted.tokens) == 2 and _is_number(wanted.tokens[0]) and wanted.tokens[1].key[0] in _UNIT_SIGNS
     if found is None and measured:
         found = _at(said, wanted.tokens[0].key, measured=False)
     return found
@@ -550,7 +550,7 @@ def _at(said: Reading, key: str, measured: bool = True) -> tuple[int, int] | Non
     while place >= 0:
         first, last = said.starts.get(place), said.ends.get(place + len(key))
         unit = said.key[place + len(key) :][:2].strip()
-        if first is not None and last is not None and (measured or not unit or unit not in UNIT_SIGNS):
+        if first is not None and last is not None and (measured or not unit or unit not in _UNIT_SIGNS):
             some = said.tokens[first : last + 1]
             return min(token.start for token in some), max(token.end for token in some)
         place = said.key.find(key, place + 1)

@@ -159,7 +159,7 @@ def over_positions(curves: Mapping[str, Sequence[AtPosition]]) -> go.Figure:
     titles = [f"{name} model" for name in curves]
     figure = make_subplots(rows=1, cols=len(curves), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.04)
     for column, curve in enumerate(curves.values(), start=1):
-        put(figure, position_traces(curve), column)
+        put(figure, _position_traces(curve), column)
     figure.add_hline(y=0.5, line=REFERENCE)
     figure.update_xaxes(tickangle=-60)
     figure.update_yaxes(title="AUROC, held-out entities", range=[0.35, 1.02], col=1)
@@ -175,7 +175,7 @@ def over_positions(curves: Mapping[str, Sequence[AtPosition]]) -> go.Figure:
     )
 
 
-def position_traces(curve: Sequence[AtPosition]) -> list[go.Scatter]:
+def _position_traces(curve: Sequence[AtPosition]) -> list[go.Scatter]:
     """The envelope of random sets, a dense probe, how sure the model is, and H-Neurons with their intervals."""
     found = [p for p in curve if p.h_neurons]
     names, everywhere = ([printable(p.name) for p in points] for points in (found, curve))

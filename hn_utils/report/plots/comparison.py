@@ -13,10 +13,10 @@ from hn_utils.report.plots.style import CONFIDENCE as CONFIDENCE_COLOUR
 from hn_utils.report.plots.style import CONTROL, H_NEURON, printable, styled
 
 Runs = Mapping[str, Mapping[str, Measure]]  # findings by run
-ROW, REST = 44, 270  # pixels of a run's row, and of title, axis and legend
-LEGEND = 70  # pixels below the axis
-SHIFTS = {PICKED: -0.2, CONFIDENCE: 0.0, AUROC: 0.2}  # so that detectors do not cover each other
-LOOKS = {
+_ROW, _REST = 44, 270  # pixels of a run's row, and of title, axis and legend
+_LEGEND = 70  # pixels below the axis
+_SHIFTS = {PICKED: -0.2, CONFIDENCE: 0.0, AUROC: 0.2}  # so that detectors do not cover each other
+_LOOKS = {
     AUROC: ("H-Neurons", H_NEURON, "circle"),
     CONFIDENCE: ("plain confidence", CONFIDENCE_COLOUR, "diamond"),
     PICKED: ("picked on shuffled labels: 95 % of the sets", CONTROL, "square"),
@@ -44,19 +44,19 @@ def intervals(found: Sequence[tuple[str, float, Measure]], colour: str, name: st
 
 def named(figure: go.Figure, runs: Runs, title: str, caption: str) -> go.Figure:
     """The runs from top to bottom, in house style; the legend stands a fixed number of pixels below the axis."""
-    names, height = [printable(name) for name in runs], ROW * len(runs) + REST
+    names, height = [printable(name) for name in runs], _ROW * len(runs) + _REST
     figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names, range=[len(names) - 0.5, -0.5])
     figure.update_yaxes(automargin=True)
     styled(figure, title, caption, height)
     margin = figure.layout.margin  # type: ignore[union-attr]
-    return figure.update_layout(legend_y=-LEGEND / (height - margin.t - margin.b))
+    return figure.update_layout(legend_y=-_LEGEND / (height - margin.t - margin.b))
 
 
 def detection_of_runs(runs: Runs) -> go.Figure:
     """In which runs do the H-Neurons detect more than what shuffled labels pick, and than confidence?"""
     figure = go.Figure()
-    for detector, (name, colour, symbol) in LOOKS.items():
-        found = [(run, i - SHIFTS[detector], m[detector]) for i, (run, m) in enumerate(runs.items()) if detector in m]
+    for detector, (name, colour, symbol) in _LOOKS.items():
+        found = [(run, i - _SHIFTS[detector], m[detector]) for i, (run, m) in enumerate(runs.items()) if detector in m]
         figure.add_trace(intervals(found, colour, name, symbol))
     figure.add_vline(x=0.5, line={"color": "#333333", "dash": "dot", "width": 1})
     figure.update_xaxes(title="AUROC on held-out entities", range=[0, 1.05])

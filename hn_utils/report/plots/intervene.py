@@ -52,7 +52,7 @@ def dose_response(
             wide = line(curve.alphas.tolist(), planted[behaviour].rate(), PLANTED, "planted neurons")
             put(figure, [wide.update(line_width=11, opacity=0.4, error_y_visible=False)], column)
         put(figure, [line(curve.alphas.tolist(), curve.rate(), H_NEURON, "H-Neurons")], column)
-        put(figure, [broken_replies(curve)], column)
+        put(figure, [_broken_replies(curve)], column)
         slope = curve.slope_beyond_control()
         text = f"{slope.value:+.1f} [{slope.low:.1f}, {slope.high:.1f}]<br>{told[behaviour].word}"
         figure.add_annotation(
@@ -61,7 +61,7 @@ def dose_response(
             **{"row": 1, "col": column, "align": "left", "showarrow": False, "font": {"color": H_NEURON}},
         )
     figure.update_xaxes(title="alpha", dtick=1)
-    top = zoomed([c for drawn in both for c in drawn.values()])
+    top = _zoomed([c for drawn in both for c in drawn.values()])
     ticks = [tick for tick in np.arange(0, 1.01, 0.05 if top < 0.35 else 0.2).round(2).tolist() if tick <= top]
     figure.update_yaxes(range=[0, top], tickvals=ticks)
     figure.update_yaxes(title="share of replies that comply", col=1)
@@ -69,13 +69,13 @@ def dose_response(
         figure,
         risen(told),
         f"{read_at(card)} scaled by alpha. In each panel: slope beyond the band, points per alpha [95 % interval], "
-        f"verdict, corrected for {counted(len(curves), 'curve')}. {how_many(curves)}; band: {how_many_sets(curves)} "
+        f"verdict, corrected for {counted(len(curves), 'curve')}. {_how_many(curves)}; band: {_how_many_sets(curves)} "
         f"{MATCHED}, turned so that they disturb as much as the H-Neurons at alpha 0, 1, 3. Crosses: replies that are "
         "broken.",
     )
 
 
-def broken_replies(curve: DoseResponse) -> go.Scatter:
+def _broken_replies(curve: DoseResponse) -> go.Scatter:
     """The share of replies that are broken at each alpha."""
     shares = [curve.broken(alpha) for alpha in curve.alphas]
     drawn = go.Scatter(x=curve.alphas.tolist(), y=shares, mode="markers", name="broken", legendgroup="broken")
@@ -83,13 +83,13 @@ def broken_replies(curve: DoseResponse) -> go.Scatter:
     return drawn.update(hovertemplate="alpha %{x}: %{y:.2f} broken<extra></extra>")
 
 
-def how_many_sets(curves: Mapping[str, DoseResponse]) -> str:
+def _how_many_sets(curves: Mapping[str, DoseResponse]) -> str:
     """How many control sets were drawn, over all curves."""
     sizes = sorted({len(curve.control_outcomes) for curve in curves.values()})
     return f"{' to '.join(map(str, dict.fromkeys((sizes[0], sizes[-1]))))} sets of"
 
 
-def how_many(curves: Mapping[str, DoseResponse]) -> str:
+def _how_many(curves: Mapping[str, DoseResponse]) -> str:
     """How many items each curve has, and whether the model was seen to know their facts."""
     n, each = " to ".join(map(str, sorted({len(c.items) for c in curves.values()}))), " each" * (len(curves) > 1)
     items = [item for curve in curves.values() for item in curve.items]
@@ -99,7 +99,7 @@ def how_many(curves: Mapping[str, DoseResponse]) -> str:
     return f"n = {n} items{each}, {known or 'none'} of them about facts that the model was seen to know"
 
 
-def zoomed(curves: Sequence[DoseResponse]) -> float:
+def _zoomed(curves: Sequence[DoseResponse]) -> float:
     """The top of an axis that begins at 0 and leaves room for words above all that is drawn."""
     highest = max(max(e.high for e in c.rate()) for c in curves)
     highest = max(highest, *(float(c.control_rates().max(initial=0)) for c in curves))
@@ -138,7 +138,7 @@ def answers(curves: Mapping[str, DoseResponse], card: HNeurons) -> go.Figure:
         swings[behaviour_called(behaviour).title.lower()] = curve.swings, curve.control_swings.mean()
     first = next(iter(curves.values()))
     start = int(np.argmax(first.alphas))
-    figure = go.Figure([replies_table(rows, i, f"reply at alpha {a:g}") for i, a in enumerate(first.alphas)])
+    figure = go.Figure([_replies_table(rows, i, f"reply at alpha {a:g}") for i, a in enumerate(first.alphas)])
     add_slider(figure, "alpha = ", [f"{alpha:g}" for alpha in first.alphas], start)
     told = "; ".join(f"{name} {own:.0%} ({random:.0%})" for name, (own, random) in swings.items())
     n = ", ".join(map(str, sorted({len(c.items) for c in curves.values()})))
@@ -153,7 +153,7 @@ def answers(curves: Mapping[str, DoseResponse], card: HNeurons) -> go.Figure:
     )
 
 
-def replies_table(rows: Sequence[tuple[str, DoseResponse, int]], place: int, heading: str) -> go.Table:
+def _replies_table(rows: Sequence[tuple[str, DoseResponse, int]], place: int, heading: str) -> go.Table:
     """Chosen items (behaviour, curve, number in it) with the reply at one place of the curve's alphas."""
     items = [curve.items[i] for _, curve, i in rows]
     words = [str(curve.outcomes[i, place]) for _, curve, i in rows]
@@ -179,7 +179,7 @@ def replies_table(rows: Sequence[tuple[str, DoseResponse, int]], place: int, hea
     )
 
 
-class Cost(NamedTuple):
+class _Cost(NamedTuple):
     """One thing that scaling costs: with the H-Neurons at each alpha, and with control sets [set, alpha] at some, the
     last of which is the `place`-th of theirs."""
 
@@ -197,11 +197,11 @@ class Cost(NamedTuple):
         )
 
 
-FACTS, TEXT_LOSS = "share of known facts still stated", "loss of ordinary text above alpha 1, nats per token"
+_FACTS, _TEXT_LOSS = "share of known facts still stated", "loss of ordinary text above alpha 1, nats per token"
 
 
-def costs(
-    drawn: Sequence[Cost],
+def _costs(
+    drawn: Sequence[_Cost],
     alphas: Sequence[float],
     random_alphas: Sequence[float],
     card: HNeurons,
@@ -227,14 +227,14 @@ def costs(
 
 def side_effects(intervened: Intervened, card: HNeurons) -> go.Figure:
     """What does scaling cost: are known facts still stated, and does ordinary text (if any was read) make sense?"""
-    curve, lost = intervened.capability["recall"], text_lost(intervened)
+    curve, lost = intervened.capability["recall"], _text_lost(intervened)
     place = place_of(CONTROL_ALPHAS[-1], curve.alphas)
-    drawn = [Cost(FACTS, place, curve.rate(), curve.control_rates())]
-    drawn += [Cost(TEXT_LOSS, place, *lost)] if lost else []
-    return costs(drawn, curve.alphas.tolist(), CONTROL_ALPHAS, card)
+    drawn = [_Cost(_FACTS, place, curve.rate(), curve.control_rates())]
+    drawn += [_Cost(_TEXT_LOSS, place, *lost)] if lost else []
+    return _costs(drawn, curve.alphas.tolist(), CONTROL_ALPHAS, card)
 
 
-def text_lost(intervened: Intervened) -> tuple[list[Estimate], np.ndarray] | None:
+def _text_lost(intervened: Intervened) -> tuple[list[Estimate], np.ndarray] | None:
     """What ordinary text loses above alpha 1, nats per token, at each alpha: with the H-Neurons, and [set, control
     alpha] with control sets. None if none was read."""
     text, alphas = intervened.text, intervened.capability["recall"].alphas
@@ -247,7 +247,7 @@ def text_lost(intervened: Intervened) -> tuple[list[Estimate], np.ndarray] | Non
 
 def breaking(broken: Breaking, card: HNeurons) -> go.Figure:
     """Turned up far beyond the paper's alphas: what breaks first, and would random neurons as loud break it, too?"""
-    drawn = [Cost(FACTS, -1, broken.recall, broken.control_recall)]
-    drawn += [Cost(TEXT_LOSS, -1, broken.loss, broken.control_loss)] if broken.loss else []
-    figure = costs(drawn, broken.alphas, broken.alphas, card, "random neurons of the same layers, as loud")
+    drawn = [_Cost(_FACTS, -1, broken.recall, broken.control_recall)]
+    drawn += [_Cost(_TEXT_LOSS, -1, broken.loss, broken.control_loss)] if broken.loss else []
+    figure = _costs(drawn, broken.alphas, broken.alphas, card, "random neurons of the same layers, as loud")
     return figure.update_xaxes(type="log", tickvals=broken.alphas)

@@ -46,14 +46,14 @@ def timeline(transfers: Sequence[Transfer]) -> go.Figure:
     first, last = able[0], able[-1]
     return styled(
         figure,
-        detects_since(able),
+        _detects_since(able),
         f"AUROC of the instruct model's H-Neurons, weights unchanged: {first.h_neurons} at {first.model}, "
         f"{last.h_neurons} at {last.model} (bars: 95 % over entities); there confidence {last.confidence}, "
         f"{random.shape[0]} sets of {MATCHED} {np.median(last.random):.2f} (median).{dropped}",
     )
 
 
-def detects_since(able: Sequence[Transfer]) -> str:
+def _detects_since(able: Sequence[Transfer]) -> str:
     """From which checkpoint on the H-Neurons' interval lies above 95 % of the control sets, in a dozen words."""
     above = [t.h_neurons.low > np.percentile(t.random, 97.5) for t in able]  # type: ignore[union-attr]
     since = len(above) - next((i for i, better in enumerate(reversed(above)) if not better), len(above))
@@ -95,7 +95,7 @@ def base_and_instruct(
     )
 
 
-RANDOM = {"none": "random neurons", "layer": "random,<br>same layers", "magnitude": "random, same<br>layers, lengths"}
+_RANDOM = {"none": "random neurons", "layer": "random,<br>same layers", "magnitude": "random, same<br>layers, lengths"}
 
 
 def drift_ranks(drift: Drift, card: HNeurons) -> go.Figure:
@@ -103,7 +103,7 @@ def drift_ranks(drift: Drift, card: HNeurons) -> go.Figure:
     figure = go.Figure()
     if not drift.anything_moved:
         return styled(figure, "Tuning left the MLP weights as they were", f"{DID_NOT_MOVE}.", 240)
-    for match, name in RANDOM.items():
+    for match, name in _RANDOM.items():
         low, middle, high = np.percentile(drift.random[match], [2.5, 50, 97.5])
         bar = {"type": "data", "array": [high - middle], "arrayminus": [middle - low], "thickness": 3}
         figure.add_trace(go.Scatter(x=[middle], y=[name], error_x=bar, marker={"color": CONTROL, "size": 11}))
@@ -125,7 +125,7 @@ def drift_ranks(drift: Drift, card: HNeurons) -> go.Figure:
         noise += f"{len(drift.shuffled)} sets; p = {drift.p['shuffled']:.2f})."
     return styled(
         figure,
-        stayed(drift),
+        _stayed(drift),
         f"Mean rank of the {len(card.rows)} H-Neurons {drift.mean_rank:.2f} (0.5 is chance): p = {drift.p['none']:.4f} "
         f"against random neurons, {drift.p['layer']:.4f} against the same layers, {drift.p['magnitude']:.4f} against "
         f"the same layers and lengths of weights (bars: 95 % of {len(drift.random['none']):,} sets).{noise}",
@@ -133,12 +133,12 @@ def drift_ranks(drift: Drift, card: HNeurons) -> go.Figure:
     )
 
 
-def stayed(drift: Drift) -> str:
+def _stayed(drift: Drift) -> str:
     """Whether the H-Neurons moved less, or more, than each kind of random set, and than shuffled labels' picks, in 12
     words."""
-    if any(drift.p[match] > LEVEL for match in RANDOM):
+    if any(drift.p[match] > LEVEL for match in _RANDOM):
         return "How far tuning moved the H-Neurons is not told apart from random"
-    less = [drift.mean_rank > drift.random[match].mean() for match in RANDOM]
+    less = [drift.mean_rank > drift.random[match].mean() for match in _RANDOM]
     if not all(less):
         return f"H-Neurons moved {'less than some, more than other' if any(less) else 'more than'} random neurons"
     p = drift.p.get("shuffled")

@@ -12,7 +12,7 @@ from hn_utils.analyses.permission import MAIN
 from hn_utils.report.plots.style import H_NEURON, MATCHED, auroc_map, envelope, line, put, styled
 from hn_utils.stats.tables import counted
 
-FINDINGS = {
+_FINDINGS = {
     "falsehood": "{name} follow falsehood and not permission",
     "permission": "{name} follow permission and not falsehood",
     "both": "{name} follow both falsehood and permission",
@@ -35,13 +35,13 @@ def four_cells(told: Permission) -> go.Figure:
     figure.update_yaxes(title="score, in spreads within cells", col=1)
     shown = styled(
         figure,
-        f"By the rule {FINDINGS[told.verdict].format(name=told.name)}",
-        caption=f"Mean score in each cell, less that of all four; bars and band 95 %. Right: {effects_told(told)}",
+        f"By the rule {_FINDINGS[told.verdict].format(name=told.name)}",
+        caption=f"Mean score in each cell, less that of all four; bars and band 95 %. Right: {_effects_told(told)}",
     )
     return shown.update_layout(margin_b=150, legend_y=-0.32)
 
 
-def effects_told(told: Permission) -> str:
+def _effects_told(told: Permission) -> str:
     """The main effects at equal confidence, each with its p and, if it is a null, what would have been seen."""
     said = [f"{name} {told.equally_sure.effects[name].told}" for name in MAIN]
     return ", ".join(said) + "."

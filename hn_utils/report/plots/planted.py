@@ -67,14 +67,14 @@ def strengths(table: pd.DataFrame) -> go.Figure:
     shares = "; ".join(f"{both} of {found} at strength {strength:g}" for strength, both, found in counts)
     return styled(
         figure,
-        found_since(table),
+        _found_since(table),
         f"Planted neurons among the H-Neurons: {shares}. Of the planted neurons the mean contribution is read. Bars: "
         f"95 % over people (n = {random[0].n} to {random[-1].n} answers), or over control sets: picks on shuffled "
         "labels, for the slope of the planted neurons random sets that are as loud.",
     )
 
 
-def found_since(table: pd.DataFrame) -> str:
+def _found_since(table: pd.DataFrame) -> str:
     """From which strength on a planted neuron is among the H-Neurons, in a dozen words."""
     found = (table["n_both"] > 0).tolist()
     since = len(found) - next((i for i, one in enumerate(reversed(found)) if not one), len(found))

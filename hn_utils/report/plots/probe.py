@@ -69,7 +69,7 @@ def l1_path_weights(probe: Probe, d_mlp: int) -> go.Figure:
             f"{counted(n, 'H-Neuron')}, {len(fit.neurons) - n} of negative weight (rings)<br>"
             f"validation AUROC {probe.validation[place].value:.2f}"
         )
-        figure.add_traces(weights_of(fit, d_mlp))
+        figure.add_traces(_weights_of(fit, d_mlp))
     add_slider(figure, "C = ", [f"{fit.C:.2g}" for fit in probe.path], probe.chosen, 60, told)
     figure.add_annotation(
         **{"text": told[probe.chosen], "x": 0, "y": 1.02, "xref": "paper", "yref": "paper", "showarrow": False},
@@ -90,7 +90,7 @@ def l1_path_weights(probe: Probe, d_mlp: int) -> go.Figure:
     )
 
 
-def weights_of(fit: Fit, d_mlp: int) -> list[go.Scatter]:
+def _weights_of(fit: Fit, d_mlp: int) -> list[go.Scatter]:
     """A fit's neurons against their weights: the H-Neurons, and those of negative weight."""
     positive, traces = fit.weights > 0, []
     for colour, symbol, some in ((H_NEURON, "circle", positive), (OTHER, "circle-open", ~positive)):
@@ -144,10 +144,10 @@ def detection(found: Found, table: Sequence[Detection]) -> go.Figure:
     figure = make_subplots(cols=len(sets), rows=1, shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.02)
     for column, test_set in enumerate(sets, start=1):
         for row in (d for d in table if d.test_set == test_set):
-            figure.add_trace(one_detector(row), row=1, col=column)
+            figure.add_trace(_one_detector(row), row=1, col=column)
         figure.add_vline(x=0.5, line=REFERENCE, row=1, col=column)  # type: ignore[arg-type]
     figure.update_xaxes(range=[0.25, 1.05], title="AUROC")
-    figure.update_yaxes(categoryorder="array", categoryarray=[in_two_lines(name) for name in names[::-1]])
+    figure.update_yaxes(categoryorder="array", categoryarray=[_in_two_lines(name) for name in names[::-1]])
     return styled(
         figure,
         detected(found.beyond),
@@ -159,7 +159,7 @@ def detection(found: Found, table: Sequence[Detection]) -> go.Figure:
     )
 
 
-def in_two_lines(name: str) -> str:
+def _in_two_lines(name: str) -> str:
     """A detector's name, broken at its first comma or bracket, so that a phone has room for the rest."""
     return re.sub(r"(?<=,) | (?=\()", "<br>", name, count=1)
 
@@ -173,7 +173,7 @@ def detected(beyond: Mapping[str, Estimate]) -> str:
     return f"H-Neurons detect more than picks on shuffled labels, {beside} confidence"
 
 
-UNSURE = ("plain confidence", "entropy", "margin")  # detectors that read how sure the model is
+_UNSURE = ("plain confidence", "entropy", "margin")  # detectors that read how sure the model is
 
 
 def colour_of(name: str) -> str:
@@ -182,14 +182,14 @@ def colour_of(name: str) -> str:
         return CONTROL
     if name.startswith(("H-Neurons", "L1 probe")):
         return H_NEURON
-    return DENSE if "L2 probe" in name else CONFIDENCE if name.startswith(UNSURE) else OTHER
+    return DENSE if "L2 probe" in name else CONFIDENCE if name.startswith(_UNSURE) else OTHER
 
 
-def one_detector(row: Detection) -> go.Scatter:
+def _one_detector(row: Detection) -> go.Scatter:
     """A detector's AUROC with its interval."""
     return go.Scatter(
         x=[row.auroc.value],
-        y=[in_two_lines(row.name)],
+        y=[_in_two_lines(row.name)],
         error_x=around([row.auroc]),
         marker={"color": colour_of(row.name), "size": 11},
         showlegend=False,

@@ -23,7 +23,7 @@ CONFIDENCE, DENSE = "#009E73", "#CC79A7"  # what the model gives away of how sur
 OTHER = "#444444"
 REFERENCE: dict[str, Any] = {"color": "#333333", "dash": "dot", "width": 1}  # chance, no change, a threshold
 HEIGHT = 520
-TEXT, TITLE, CAPTION = 16, 19, 15  # pixels of letters, such that they can be read at half size
+TEXT, _TITLE, _CAPTION = 16, 19, 15  # pixels of letters, such that they can be read at half size
 MATCHED = "neurons picked on shuffled labels"
 
 
@@ -40,8 +40,8 @@ def styled(figure: go.Figure, title: str, caption: str, height: int = HEIGHT) ->
             "xanchor": "left",
             "y": 1 - 24 / height,  # plotly measures from the middle of the first line
             "yanchor": "top",
-            "font": {"size": TITLE},
-            "subtitle": {"text": below, "font": {"size": CAPTION, "color": "#555555"}},
+            "font": {"size": _TITLE},
+            "subtitle": {"text": below, "font": {"size": _CAPTION, "color": "#555555"}},
         },
         font={"size": TEXT},
         height=height,

@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 
 from hn_utils.report.plots.style import CONTROL, H_NEURON, TRUE, log_axis, styled, wrap
 
-APART = 0.22  # between the seeds of one kind of text, in rows
+_APART = 0.22  # between the seeds of one kind of text, in rows
 
 
 def what_text(table: pd.DataFrame, raised: Sequence[str]) -> go.Figure:
@@ -48,7 +48,7 @@ def marks(panel: pd.DataFrame, texts: Sequence[str], learnt: bool) -> go.Scatter
     told, name = panel["estimate"].tolist(), "text learnt" if learnt else "text not learnt"
     return go.Scatter(
         x=[value.value for value in told],
-        y=[texts.index(says) + APART * (seed - 2) for says, seed in zip(panel["says"], panel["seed"], strict=True)],
+        y=[texts.index(says) + _APART * (seed - 2) for says, seed in zip(panel["says"], panel["seed"], strict=True)],
         error_x={
             "type": "data",
             "array": [value.high - value.value for value in told],
@@ -70,14 +70,14 @@ def since_when(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
         moments = [*row["when"]["pages"], *row["when"]["tuning"]]
         lines = (
             (1, "recall", [m["recall"] for m in moments], TRUE, "solid"),
-            (2, "the final H-Neurons, unchanged", [value_of(m["beyond"]) for m in moments], H_NEURON, "solid"),
-            (2, "H-Neurons found anew", anew_beyond(moments), H_NEURON, "dot"),
+            (2, "the final H-Neurons, unchanged", [_value_of(m["beyond"]) for m in moments], H_NEURON, "solid"),
+            (2, "H-Neurons found anew", _anew_beyond(moments), H_NEURON, "dot"),
         )
         for column, name, y, colour, dash in lines:
-            figure.add_trace(seed_line(row, moments, y, name, colour, dash, number == 0), row=1, col=column)
+            figure.add_trace(_seed_line(row, moments, y, name, colour, dash, number == 0), row=1, col=column)
     figure.add_hline(y=0, line={"color": "#333333", "width": 1}, col=2)  # type: ignore[arg-type]
     figure.update_xaxes(title="step of pre-training, then of tuning", type="category")
-    first = [first_detected(row["when"]["pages"]) for row in rows]
+    first = [_first_detected(row["when"]["pages"]) for row in rows]
     title = "H-Neurons can be found before pre-training ends" if all(first) else "H-Neurons are not found in every base"
     return styled(
         figure,
@@ -87,7 +87,7 @@ def since_when(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     )
 
 
-def seed_line(
+def _seed_line(
     row: Mapping[str, Any],
     moments: Sequence[Mapping[str, Any]],
     y: Sequence[float | None],
@@ -109,9 +109,9 @@ def seed_line(
     )
 
 
-def anew_beyond(moments: Sequence[Mapping[str, Any]]) -> list[float | None]:
+def _anew_beyond(moments: Sequence[Mapping[str, Any]]) -> list[float | None]:
     """What the sets found anew detect beyond random; None where there is none."""
-    return [value_of((moment["anew"] or {}).get("beyond")) for moment in moments]
+    return [_value_of((moment["anew"] or {}).get("beyond")) for moment in moments]
 
 
 def with_width(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
@@ -124,20 +124,20 @@ def with_width(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
             moments = row["when"]["pages"]
             lines = (
                 (1, "draws that are right", [m["recall"] for m in moments], TRUE),
-                (2, "H-Neurons found anew", anew_beyond(moments), H_NEURON),
+                (2, "H-Neurons found anew", _anew_beyond(moments), H_NEURON),
             )
             for place, name, y, colour in lines:
-                line = seed_line(row, moments, y, name, colour, None, row is rows[0])
+                line = _seed_line(row, moments, y, name, colour, None, row is rows[0])
                 figure.add_trace(line, row=place, col=column)
     figure.add_hline(y=0, line={"color": "#333333", "width": 1}, row=2)  # type: ignore[arg-type]
     figure.update_xaxes(title="step of pre-training", type="category", row=2)
     figure.update_yaxes(title="share of draws", row=1, col=1)
     figure.update_yaxes(title="AUROC beyond random", row=2, col=1)
-    earliest = {width: first_of([row for row in rows if row["width"] == width]) for width in widths}
+    earliest = {width: _first_of([row for row in rows if row["width"] == width]) for width in widths}
     return styled(
         figure,
         "The wider the model, the earlier H-Neurons can be found"
-        if strictly_earlier(list(earliest.values()))
+        if _strictly_earlier(list(earliest.values()))
         else "Wider models do not all have H-Neurons earlier",
         "First checkpoint at which a set found anew lies above random sets with its whole 95 % interval, by seed: "
         + "; ".join(f"width {w}: {', '.join(name or 'none' for name, _ in found)}" for w, found in earliest.items())
@@ -146,14 +146,14 @@ def with_width(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     )
 
 
-def first_of(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, float]]:
+def _first_of(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, float]]:
     """For each seed the first checkpoint with H-Neurons of its own, by name and place (infinity if none)."""
     names = [[moment_name(moment) for moment in row["when"]["pages"]] for row in rows]
-    first = [first_detected(row["when"]["pages"]) for row in rows]
+    first = [_first_detected(row["when"]["pages"]) for row in rows]
     return [(one, all_.index(one) if one else np.inf) for one, all_ in zip(first, names, strict=True)]
 
 
-def strictly_earlier(by_width: Sequence[Sequence[tuple[str, float]]]) -> bool:
+def _strictly_earlier(by_width: Sequence[Sequence[tuple[str, float]]]) -> bool:
     """Is the median seed of every width earlier than that of the width before?"""
     medians = [float(np.median([place for _, place in found])) for found in by_width]
     return all(after < before for before, after in pairwise(medians))
@@ -203,11 +203,11 @@ def moment_name(moment: Mapping[str, Any]) -> str:
     return f"{'t' if stage == 'tuning' else ''}{int(step)}" if step else {"base": "base", "instruct": "tuned"}[stage]
 
 
-def value_of(estimate: Mapping[str, float] | None) -> float | None:
+def _value_of(estimate: Mapping[str, float] | None) -> float | None:
     return None if estimate is None else estimate["value"]
 
 
-def first_detected(moments: Sequence[Mapping[str, Any]]) -> str:
+def _first_detected(moments: Sequence[Mapping[str, Any]]) -> str:
     """The first checkpoint whose own H-Neurons lie above random ones with the whole interval."""
     able = [m for m in moments if m["anew"] and m["anew"]["beyond"]["low"] > 0]
     return moment_name(able[0]) if able else ""
