@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from hn_utils.answers.examples import NothingConsistent
 from hn_utils.contributions.collect import ask_base
 from hn_utils.contributions.collected import trainable
-from hn_utils.models.hooked_model import HookedModel
 from hn_utils.probing.find import Found, fit_on
 from hn_utils.probing.probe import NoHNeurons, Probe, refit, three_vs_one
 from hn_utils.questions.question import SPLITS
 from hn_utils.stats.bootstrap import Estimate, bootstrap
 from hn_utils.stats.metrics import auroc
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hn_utils.models.hooked_model import HookedModel
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Float
 
 from hn_utils.models.scaling import Dose
-from hn_utils.probing.find import Found
 from hn_utils.questions.question_sets import load_items, question_set
 from hn_utils.stats.bootstrap import Estimate, bootstrap
 from hn_utils.stats.metrics import mean
@@ -16,6 +15,10 @@ from hn_utils.stats.neuron_sets import loud_sets
 from hn_utils.steering.measure import few_known
 from hn_utils.steering.outcomes import outcomes
 from hn_utils.steering.replies import replies_at, text_loss
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hn_utils.probing.find import Found
 
 _BREAKING = (1.0, 3.0, 5.0, 10.0, 20.0, 40.0)
 _N_BREAKING_SETS = 5

@@ -6,16 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from hn_utils.answers.examples import Example, Response
 from hn_utils.answers.sampling import sample_responses
 from hn_utils.contributions.collect import answered
-from hn_utils.contributions.collected import Collected
 from hn_utils.probing.baselines import CALIPER
 from hn_utils.probing.find import Found
 from hn_utils.questions.question import SPLITS, Question, own_questions
@@ -23,6 +21,10 @@ from hn_utils.questions.question_sets import crossed_questions
 from hn_utils.stats.tables import Tabled
 from hn_utils.study import check_given
 from hn_utils.study.own_rows import present, rows_of
+
+if TYPE_CHECKING:
+    from hn_utils.answers.examples import Example, Response
+    from hn_utils.contributions.collected import Collected
 
 CELLS = ("true, allowed", "false, allowed", "true, restricted", "false, restricted")
 FEWEST = 20  # test answers in each cell, below which nothing is measured

@@ -8,15 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from hn_utils.answers.examples import Example
-from hn_utils.contributions.collected import Collected
 from hn_utils.probing.against_random import scores_of
 from hn_utils.probing.baselines import Added, Scored, added, coordinates, l2_probe, read, residual_probe, share_by_kind
-from hn_utils.probing.find import Found
 from hn_utils.probing.probe import Detection, detect, detection_table, row_of
 from hn_utils.stats.bootstrap import bootstrap
 from hn_utils.stats.metrics import auroc
 from hn_utils.stats.tables import Tabled
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hn_utils.probing.find import Found
+    from hn_utils.contributions.collected import Collected
+    from hn_utils.answers.examples import Example
 
 _MAIN = (  # how their names begin
     "H-Neurons alone",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
-from typing import NamedTuple
+from typing import NamedTuple, TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -13,7 +13,9 @@ from hn_utils.contributions.collected import MIN_TO_TRAIN, Collected, balanced
 from hn_utils.probing.against_random import AgainstRandom
 from hn_utils.probing.find import fit_on
 from hn_utils.probing.probe import NoHNeurons
-from hn_utils.stats.bootstrap import Estimate
+
+if TYPE_CHECKING:
+    from hn_utils.stats.bootstrap import Estimate
 
 
 @dataclass(frozen=True)

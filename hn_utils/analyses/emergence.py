@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TYPE_CHECKING
 
 import numpy as np
 
 from hn_utils.answers.examples import NothingConsistent
 from hn_utils.contributions.collect import gathered
 from hn_utils.contributions.collected import Collected, trainable
-from hn_utils.models.hooked_model import HookedModel
 from hn_utils.origins.look_back import scored_by
-from hn_utils.origins.transfer import Transfer
 from hn_utils.probing.find import Found, find
 from hn_utils.probing.probe import NoHNeurons
 from hn_utils.questions.question import STANDARD_TITLE
-from hn_utils.stats.bootstrap import Estimate
+
+if TYPE_CHECKING:
+    from hn_utils.stats.bootstrap import Estimate
+    from hn_utils.models.hooked_model import HookedModel
+    from hn_utils.origins.transfer import Transfer
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,16 @@ from sklearn.linear_model import LogisticRegression
 
 from hn_utils.analyses.detectors import oracle, scored
 from hn_utils.contributions.collect import answered
-from hn_utils.contributions.collected import Collected
 from hn_utils.probing.against_random import scores_of
 from hn_utils.probing.baselines import Added, added, words_probe
 from hn_utils.probing.find import CONFIDENCE, SELECTED_NAMES, WORDS, Found, beyond_controls, probe_rows
 from hn_utils.probing.probe import Detection, detect, row_of
-from hn_utils.stats.bootstrap import Estimate
 from hn_utils.stats.calibration import Reliability, reliability, risk_coverage
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hn_utils.stats.bootstrap import Estimate
+    from hn_utils.contributions.collected import Collected
 
 _TITLE = "everyday answers"
 

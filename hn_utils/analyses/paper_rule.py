@@ -7,12 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from hn_utils.models.scaling import UNSCALED, Dose
-from hn_utils.probing.find import Found
-from hn_utils.probing.l1_path import Fit
 from hn_utils.questions.items import plain_item
 from hn_utils.stats.metrics import accuracy
 from hn_utils.steering.outcomes import outcomes
 from hn_utils.steering.replies import replies_at
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hn_utils.probing.l1_path import Fit
+    from hn_utils.probing.find import Found
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Literal
+from typing import Literal, TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -51,11 +51,13 @@ from hn_utils.probing.against_random import AgainstRandom, scores_of
 from hn_utils.probing.find import N_RANDOM_PROBES, Found
 from hn_utils.probing.probe import unpenalised
 from hn_utils.stats.bootstrap import Estimate, interval, resampled, sets_drawn_again, spread, two_sided_p
-from hn_utils.stats.metrics import Weights
 from hn_utils.stats.neuron_sets import loud_sets
 from hn_utils.stats.rank_test import LEVEL, holm, sets_differ, two_sided_rank_p
 from hn_utils.stats.tables import Tabled
 from hn_utils.steering.verdicts import POWER, smallest_seen
+
+if TYPE_CHECKING:
+    from hn_utils.stats.metrics import Weights
 
 CONTRASTS = {  # of the cells, in the order of CELLS
     "falsehood": (-0.5, 0.5, -0.5, 0.5),

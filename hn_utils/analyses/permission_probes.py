@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Int
 from scipy.stats import hypergeom
 
-from hn_utils.analyses.crossing import Crossed
 from hn_utils.contributions.collected import MIN_TO_TRAIN, Collected, later
 from hn_utils.probing.against_random import AgainstRandom, Comparison
 from hn_utils.probing.find import Found, fit_on
@@ -25,11 +24,14 @@ from hn_utils.stats.bootstrap import Estimate, spread
 from hn_utils.stats.neuron_sets import control_of
 from hn_utils.stats.rank_test import sets_needed
 from hn_utils.stats.tables import Tabled
-from hn_utils.steering.curves import DoseResponse
 from hn_utils.steering.measure import ControlSource, curves_of, few_known, loud_controls
 from hn_utils.steering.slopes import ABLATION, CONTROL_ALPHAS
 from hn_utils.steering.verdicts import detectable, verdicts
-from hn_utils.study import Study
+
+if TYPE_CHECKING:
+    from hn_utils.analyses.crossing import Crossed
+    from hn_utils.steering.curves import DoseResponse
+    from hn_utils.study import Study
 
 _N_TURNED = 4  # behaviours that share a verdict when the sets are scaled
 _CONTRASTS = ("falsehood, allowed", "falsehood, restricted", "restriction, true", "restriction, false")

@@ -22,7 +22,6 @@ from hn_utils.contributions.collected import MIN_TO_TRAIN, Collected
 from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.models.checks import require_finite
 from hn_utils.models.hooked_model import HookedModel
-from hn_utils.models.prompt_encoder import PromptEncoder
 from hn_utils.probing.against_random import AgainstRandom
 from hn_utils.probing.baselines import coordinates, l2_probe
 from hn_utils.probing.find import fit_on
@@ -32,6 +31,10 @@ from hn_utils.stats.bootstrap import Estimate, bootstrap
 from hn_utils.stats.metrics import auroc
 from hn_utils.storage.cache import cached
 from hn_utils.storage.stages import register_stage
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hn_utils.models.prompt_encoder import PromptEncoder
 
 VERSION = register_stage("positions", 2)
 _MOST_BEFORE, _MOST_WITHIN = 6, 6  # tokens between question and answer, and of the answer, that are shown

@@ -8,7 +8,10 @@ import numpy as np
 from jaxtyping import Float
 
 from hn_utils.contributions.cett import REGIONS, mean_contributions
-from hn_utils.probing.find import Found
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hn_utils.probing.find import Found
 
 
 def joint_scaling(

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from hn_utils.analyses.halves import training_data
-from hn_utils.probing.find import Found
 from hn_utils.probing.probe import refit
 from hn_utils.probing.stability import twins
 from hn_utils.stats.bootstrap import Estimate, bootstrap
 from hn_utils.stats.metrics import auroc
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hn_utils.probing.find import Found
 
 
 @dataclass(frozen=True)

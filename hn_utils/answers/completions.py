@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hn_utils.models.prompt_encoder import PromptEncoder
 from hn_utils.study import Sampling, check_types
 
 if TYPE_CHECKING:
+    from hn_utils.models.prompt_encoder import PromptEncoder
     from openai import OpenAI
 
 

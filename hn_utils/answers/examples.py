@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from hn_utils.answers.judges import Verdict
-from hn_utils.questions.question import Question
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hn_utils.questions.question import Question
+    from hn_utils.answers.judges import Verdict
 
 
 class NothingConsistent(ValueError):

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TYPE_CHECKING
 
 from hn_utils.answers.abstention import abstains
 from hn_utils.answers.chat_model import ChatModel
@@ -16,7 +16,9 @@ from hn_utils.answers.several import has_not_chosen, names_all, year_of_decade
 from hn_utils.answers.spans import find_phrase
 from hn_utils.answers.thoughts import answer_start
 from hn_utils.questions.reading.same_answer import contains
-from hn_utils.study import Study
+
+if TYPE_CHECKING:
+    from hn_utils.study import Study
 
 Verdict = Literal["right", "wrong", "abstained", "cut", "unjudged"]
 

@@ -6,18 +6,20 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import cohen_kappa_score
 
-from hn_utils.answers.examples import Response
-from hn_utils.questions.question import Question
 from hn_utils.stats.bootstrap import Estimate, interval
 from hn_utils.stats.tables import Tabled
 from hn_utils.storage.cache import key_hash
 from hn_utils.storage.paths import expanded
+
+if TYPE_CHECKING:
+    from hn_utils.answers.examples import Response
+    from hn_utils.questions.question import Question
 
 _COLUMNS = ("id", "question", "accepted answers", "response", "label")
 _LABELS = ("right", "wrong", "abstained")

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cache
 from statistics import median
-from typing import NamedTuple
+from typing import NamedTuple, TYPE_CHECKING
 
 from hn_utils.answers.abstention import abstains
 from hn_utils.answers.examples import Example, NothingConsistent, Response, build_example, drop_counts, representative
@@ -15,13 +15,15 @@ from hn_utils.answers.served import Served
 from hn_utils.answers.spans import A_FEW, answer_positions, first_sentence
 from hn_utils.answers.thoughts import n_thought
 from hn_utils.models.generation import generate
-from hn_utils.models.hooked_model import HookedModel
-from hn_utils.models.prompt_encoder import PromptEncoder
 from hn_utils.questions.question import Question, check_ids
 from hn_utils.storage.cache import cached, gc_paused
 from hn_utils.storage.progress import tell_once
 from hn_utils.storage.stages import register_stage
-from hn_utils.study import Study
+
+if TYPE_CHECKING:
+    from hn_utils.models.hooked_model import HookedModel
+    from hn_utils.study import Study
+    from hn_utils.models.prompt_encoder import PromptEncoder
 
 VERSION = register_stage("responses", 2)
 

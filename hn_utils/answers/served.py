@@ -17,13 +17,16 @@ from jaxtyping import Float
 from hn_utils.answers.completions import Draw, Form, Prompt, complete, forms, ids_of
 from hn_utils.answers.server import Refusal, Server
 from hn_utils.models.generation import Generated
-from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.likelihoods import residuals_and_logprobs, token_logprobs
-from hn_utils.questions.question import Question
 from hn_utils.storage.cache import key_hash
 from hn_utils.storage.ledger import Ledger
 from hn_utils.storage.progress import tell
 from hn_utils.study import Sampling, Study
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hn_utils.questions.question import Question
+    from hn_utils.models.hooked_model import HookedModel
 
 N_CHECKED = 8  # prompts, of those that are to be sent
 # Nats, for the mean over the checked tokens. bfloat16 keeps 8 bits of a number: it rounds logits between 16 and 32 to

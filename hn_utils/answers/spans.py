@@ -7,8 +7,11 @@ from collections.abc import Iterable, Sequence
 import regex
 
 from hn_utils.answers.thoughts import without_thought
-from hn_utils.models.prompt_encoder import PromptEncoder
 from hn_utils.questions.reading.same_answer import find, normalise
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hn_utils.models.prompt_encoder import PromptEncoder
 
 A_FEW = 7  # tokens: no more have 95 % of the published answer-only responses, of each of four models; half have 2 or 3
 # A sentence ends with a line, at a full stop of any script, or at one that a blank and no small letter follow.

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hn_utils.answers.examples import Example
 from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.models.checks import require_finite
-from hn_utils.models.hooked_model import HookedModel
 from hn_utils.storage.cache import cached
 from hn_utils.storage.stages import register_stage
-from hn_utils.study import Study
+
+if TYPE_CHECKING:
+    from hn_utils.answers.examples import Example
+    from hn_utils.study import Study
+    from hn_utils.models.hooked_model import HookedModel
 
 VERSION = register_stage("contributions", 3)
 _EPSILON = 1e-8

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import pandas as pd
 
-from hn_utils.answers.examples import Response
 from hn_utils.answers.sampling import build_examples, sample_responses
 from hn_utils.contributions.cett import capture
 from hn_utils.contributions.collected import Collected, later
@@ -15,6 +14,9 @@ from hn_utils.models.hooked_model import LOADED, HookedModel
 from hn_utils.questions.question import STANDARD_TITLE, Question, own_questions, titles
 from hn_utils.questions.question_sets import load_questions, question_set, some_of_each
 from hn_utils.study import Study, check_given
+
+if TYPE_CHECKING:
+    from hn_utils.answers.examples import Response
 
 
 def collect(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from copy import deepcopy
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import torch
 from transformer_lens.model_bridge import TransformerBridge
@@ -14,7 +14,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from hn_utils.models.checks import require_tokenizer
 from hn_utils.models.hub import patience
-from hn_utils.study import Study
+
+if TYPE_CHECKING:
+    from hn_utils.study import Study
 
 
 def check_device(device: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import cast, TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,7 +18,9 @@ from transformers import (
 )
 from xxhash import xxh3_128
 
-from hn_utils.study import Sampling
+
+if TYPE_CHECKING:
+    from hn_utils.study import Sampling
 
 
 def next_tokens(

@@ -14,9 +14,9 @@ from torch import Tensor
 from hn_utils.models.checks import require_numbers
 from hn_utils.models.drawing import next_tokens, random_numbers
 from hn_utils.models.kv_cache import extend, prefill
-from hn_utils.study import Sampling
 
 if TYPE_CHECKING:
+    from hn_utils.study import Sampling
     from hn_utils.models.hooked_model import HookedModel
 
 

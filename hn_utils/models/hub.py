@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, LocalEntryNotFoundError, RevisionNotFoundError
@@ -22,7 +22,9 @@ from hn_utils.storage.cache import key_hash
 from hn_utils.storage.ledger import Ledger
 from hn_utils.storage.paths import require_bundled
 from hn_utils.storage.progress import tell
-from hn_utils.study import Study
+
+if TYPE_CHECKING:
+    from hn_utils.study import Study
 
 _OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
 _NO_ANSWER = re.compile(r"couldn't connect|connection|offline mode|timed? ?out|name resolution", re.IGNORECASE)

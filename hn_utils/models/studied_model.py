@@ -6,13 +6,15 @@ Axes are named once, here: `batch` rows, `pos` token positions, `layer`, `neuron
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from hn_utils.models.prompt_encoder import PromptEncoder
 from hn_utils.study import Study, called
+
+if TYPE_CHECKING:
+    from hn_utils.models.prompt_encoder import PromptEncoder
 
 
 class StudiedModel(ABC):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from functools import cached_property
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import torch
 from transformers import (
@@ -21,7 +21,9 @@ from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.hub import check_folder, explained, known_fingerprint, patience, place_of
 from hn_utils.models.prompt_encoder import PromptEncoder
 from hn_utils.models.studied_model import StudiedModel
-from hn_utils.study import Study
+
+if TYPE_CHECKING:
+    from hn_utils.study import Study
 
 
 class WeightlessModel(StudiedModel):

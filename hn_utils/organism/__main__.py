@@ -11,7 +11,6 @@ from pathlib import Path
 import pandas as pd
 
 from hn_utils.organism import gates, plant_gates, strengths, texts_compared, what_text
-from hn_utils.organism.gates import Gate
 from hn_utils.organism.plant import KINDS, Plant, plant_into
 from hn_utils.organism.seeds import TABLE, markdown, of_seeds
 from hn_utils.organism.tokenizer import make_tokenizer
@@ -20,6 +19,10 @@ from hn_utils.questions.made_up_world.world import make_world
 from hn_utils.storage.paths import cache_root, require_clone
 from hn_utils.study import ORGANISM
 from hn_utils.study.planted import FILE
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hn_utils.organism.gates import Gate
 
 MARKS = ("<!-- gates -->", "<!-- checksums -->", "<!-- seeds -->", "<!-- runs -->")
 

@@ -13,22 +13,25 @@ from jaxtyping import Int
 from hn_utils.analyses.recovery import beside_loud, mean_contribution
 from hn_utils.answers.judges import judge
 from hn_utils.contributions.collect import collect
-from hn_utils.contributions.collected import Collected
 from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.scaling import UNSCALED, Dose
 from hn_utils.organism.gates import HEAD, Gate, listed
 from hn_utils.questions.items import BEHAVIOURS, GREEDY
 from hn_utils.questions.made_up_world.asking import items, questions
-from hn_utils.questions.question import Question
 from hn_utils.questions.question_sets import some_of_each
 from hn_utils.stats.metrics import auroc
 from hn_utils.stats.neuron_sets import control_of, loud_sets
-from hn_utils.steering.curves import DoseResponse
 from hn_utils.steering.measure import ControlSource, curves_of, few_known
 from hn_utils.steering.replies import written_at
 from hn_utils.steering.slopes import CONTROL_ALPHAS
 from hn_utils.study import BUNDLED, Study, planted_study
 from hn_utils.study.planted import FILE, planted_in
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hn_utils.steering.curves import DoseResponse
+    from hn_utils.questions.question import Question
+    from hn_utils.contributions.collected import Collected
 
 _N_ASKED = 400  # questions of each kind
 N_QUESTIONS = 2_000  # of each part, whose answers are read

@@ -12,13 +12,12 @@ import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TYPE_CHECKING
 
 import numpy as np
 
 import hn_utils as hn
 from hn_utils import analyses
-from hn_utils.analyses import Moment
 from hn_utils.answers.examples import NothingConsistent
 from hn_utils.contributions.collect import gathered
 from hn_utils.models.generation import generate
@@ -50,6 +49,9 @@ from hn_utils.report.comparison import standard_aurocs
 from hn_utils.report.measures import AUROC, CONFIDENCE, DETECTORS
 from hn_utils.storage.files import file_digest, write_whole
 from hn_utils.study import BUNDLED, Study, changed
+
+if TYPE_CHECKING:
+    from hn_utils.analyses import Moment
 
 SEEDS, _WIDTHS = (1, 2, 3), (64, 32, 96)  # the first width is that of all conditions
 _SIZED = ("nothing", "familiar")  # conditions that are trained at every width

@@ -15,13 +15,13 @@ from hn_utils.contributions.collected import Collected, later
 from hn_utils.models.hooked_model import LOADED, HookedModel
 from hn_utils.origins.transfer import Drift, Transfer, drift, require_same_shape, transfer
 from hn_utils.probing.find import Found
-from hn_utils.stats.bootstrap import Estimate
 from hn_utils.stats.drawn import figure_of
 from hn_utils.stats.tables import Tabled
 from hn_utils.storage.progress import tell_once
 from hn_utils.study import BUNDLED, Study, check_given
 
 if TYPE_CHECKING:
+    from hn_utils.stats.bootstrap import Estimate
     import plotly.graph_objects as go
 
 

@@ -18,9 +18,12 @@ from hn_utils.stats.tables import counted
 from hn_utils.steering.dose_response import dose_response
 from hn_utils.steering.verdicts import outermost_told, verdicts
 from hn_utils.storage.files import write_whole
-from hn_utils.study import Study
 from hn_utils.study.planted import planted_in
 from hn_utils.study.run_folders import claimed, require_own
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hn_utils.study import Study
 
 
 @weights_unchanged()

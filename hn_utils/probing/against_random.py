@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from hn_utils.contributions.cett import Labelled
-from hn_utils.contributions.collected import Collected
-from hn_utils.contributions.tall_matrix import TallMatrix
-from hn_utils.probing.l1_path import Fit
 from hn_utils.probing.probe import refit, refits, three_vs_one
 from hn_utils.probing.selected_null import Selection
 from hn_utils.stats.bootstrap import Estimate, beyond_random, bootstrap, spread
 from hn_utils.stats.metrics import auroc
 from hn_utils.stats.rank_test import two_sided_rank_p
+
+if TYPE_CHECKING:
+    from hn_utils.contributions.cett import Labelled
+    from hn_utils.contributions.tall_matrix import TallMatrix
+    from hn_utils.contributions.collected import Collected
+    from hn_utils.probing.l1_path import Fit
 
 
 @dataclass(frozen=True)

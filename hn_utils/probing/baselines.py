@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -14,16 +14,18 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hn_utils.answers.examples import Example
-from hn_utils.contributions.tall_matrix import TallMatrix
-from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.likelihoods import residuals_and_logprobs
 from hn_utils.questions.reading.same_answer import words
 from hn_utils.stats.bootstrap import Estimate, auroc_difference, bootstrap
 from hn_utils.stats.metrics import auroc, mean
 from hn_utils.storage.cache import cached
 from hn_utils.storage.stages import register_stage
-from hn_utils.study import Study
+
+if TYPE_CHECKING:
+    from hn_utils.study import Study
+    from hn_utils.models.hooked_model import HookedModel
+    from hn_utils.answers.examples import Example
+    from hn_utils.contributions.tall_matrix import TallMatrix
 
 VERSION = register_stage("readings", 2)
 _STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # C of an L2 probe, chosen on validation

@@ -11,13 +11,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from hn_utils.contributions.cett import Labelled
 from hn_utils.contributions.collected import Collected, later
-from hn_utils.contributions.tall_matrix import TallMatrix
-from hn_utils.models.hooked_model import HookedModel
 from hn_utils.probing.against_random import AgainstRandom, scores_of
 from hn_utils.probing.baselines import words_probe
-from hn_utils.probing.l1_path import Fit
 from hn_utils.probing.probe import (
     Detection,
     HNeurons,
@@ -41,6 +37,10 @@ from hn_utils.stats.tables import Tabled
 from hn_utils.study import Study, check_given
 
 if TYPE_CHECKING:
+    from hn_utils.contributions.cett import Labelled
+    from hn_utils.probing.l1_path import Fit
+    from hn_utils.models.hooked_model import HookedModel
+    from hn_utils.contributions.tall_matrix import TallMatrix
     import plotly.graph_objects as go
 
 N_RANDOM_PROBES = 100

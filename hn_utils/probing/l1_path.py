@@ -34,9 +34,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import lasso_path
 from threadpoolctl import ThreadpoolController
 
-from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.storage.cache import cached_whole
 from hn_utils.storage.stages import register_stage
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hn_utils.contributions.tall_matrix import TallMatrix
 
 VERSION = register_stage("paths", 5)
 TOLERANCE = 1e-4  # largest violation of optimality that a fit may have

@@ -13,8 +13,6 @@ import pandas as pd
 from jaxtyping import Int
 from sklearn.linear_model import LogisticRegression
 
-from hn_utils.contributions.cett import Contributions, Labelled
-from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.probing.l1_path import TOLERANCE, Fit, c_grid, cached_l1_path, check_labels
 from hn_utils.stats.bootstrap import Estimate, bootstrap
 from hn_utils.stats.metrics import accuracy, auroc, average_precision
@@ -25,6 +23,8 @@ from hn_utils.storage.stages import register_stage
 from hn_utils.study import Study, check_types
 
 if TYPE_CHECKING:
+    from hn_utils.contributions.cett import Contributions, Labelled
+    from hn_utils.contributions.tall_matrix import TallMatrix
     from hn_utils.models.hooked_model import HookedModel
 
 VERSION = register_stage("refits", 1)

@@ -18,12 +18,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Int
 
-from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.probing.l1_path import NOBODY, Fit, short_paths
 from hn_utils.probing.l1_path import VERSION as PATH_VERSION
 from hn_utils.stats.rank_test import shuffled
 from hn_utils.storage.cache import cached
 from hn_utils.storage.stages import register_stage
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hn_utils.contributions.tall_matrix import TallMatrix
 
 VERSION = register_stage("selected", 1, PATH_VERSION)
 _AT_ONCE = 20  # shuffles side by side

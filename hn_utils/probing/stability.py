@@ -16,11 +16,14 @@ from jaxtyping import Bool, Float, Int
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.probing.l1_path import VERSION as PATH_VERSION
 from hn_utils.probing.l1_path import l1_path
 from hn_utils.storage.cache import cached
 from hn_utils.storage.stages import register_stage
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hn_utils.contributions.tall_matrix import TallMatrix
 
 VERSION = register_stage("stability", 1, PATH_VERSION)
 _N_PAIRS = 10  # pairs of complementary halves

@@ -7,15 +7,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from hn_utils.questions.question import Question
 from hn_utils.questions.reading.same_answer import normalise
 from hn_utils.study import Sampling, Study, check_types
 from hn_utils.study.own_rows import answers_of, check_characters, plain, present, rows_of, texts_of, unnamed
+
+if TYPE_CHECKING:
+    from hn_utils.questions.question import Question
 
 GREEDY = Sampling(n=1, temperature=0.0, max_new_tokens=16)
 _OWN_BEHAVIOUR, _OWN_TOKENS = "pressure", 64  # of a user's items that name neither behaviour nor length

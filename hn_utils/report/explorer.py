@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int
@@ -17,11 +17,7 @@ from jaxtyping import Int
 from hn_utils.analyses import recover
 from hn_utils.answers.examples import representative
 from hn_utils.contributions.cett import token_contributions
-from hn_utils.contributions.collected import Collected
 from hn_utils.models.scaling import Dose
-from hn_utils.origins.transfer import Drift
-from hn_utils.probing.find import Found
-from hn_utils.probing.l1_path import Fit
 from hn_utils.probing.probe import row_of
 from hn_utils.questions.items import Item, behaviour_called, plain_item
 from hn_utils.questions.question import Question
@@ -30,13 +26,19 @@ from hn_utils.report.opening import opening
 from hn_utils.report.plots.intervene import TINTS
 from hn_utils.report.plots.style import CONTROL, FALSE, H_NEURON, PLANTED, TRUE
 from hn_utils.stats.tables import counted
-from hn_utils.steering.dose_response import Intervened
 from hn_utils.steering.outcomes import outcomes
 from hn_utils.steering.replies import conversation, replies_at
 from hn_utils.steering.verdicts import verdicts
 from hn_utils.storage.progress import visible
-from hn_utils.study import Study
 from hn_utils.study.planted import planted_in
+
+if TYPE_CHECKING:
+    from hn_utils.probing.find import Found
+    from hn_utils.steering.dose_response import Intervened
+    from hn_utils.contributions.collected import Collected
+    from hn_utils.study import Study
+    from hn_utils.origins.transfer import Drift
+    from hn_utils.probing.l1_path import Fit
 
 _TEMPLATE = Path(__file__).with_name("explorer.html")
 _SCRIPT = _TEMPLATE.with_suffix(".js")

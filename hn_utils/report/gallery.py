@@ -9,14 +9,16 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import plotly.graph_objects as go
 
 from hn_utils.storage.files import digest
-from hn_utils.study import Study
 from hn_utils.study.planted import planted_in
 from hn_utils.study.run_folders import own_home
+
+if TYPE_CHECKING:
+    from hn_utils.study import Study
 
 NOTEBOOKS = {
     "01_collect": "Collect",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int
 
-from hn_utils.models.prompt_encoder import PromptEncoder
-from hn_utils.origins.transfer import Drift
-from hn_utils.probing.find import Found
 from hn_utils.report.plots.style import neuron_name
+
+if TYPE_CHECKING:
+    from hn_utils.models.prompt_encoder import PromptEncoder
+    from hn_utils.probing.find import Found
+    from hn_utils.origins.transfer import Drift
 
 N_BINS = 24
 _N_TOP = 6  # examples, and tokens, on a card

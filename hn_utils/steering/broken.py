@@ -8,13 +8,16 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from hn_utils.models.generation import generate
-from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.likelihoods import token_logprobs
 from hn_utils.steering.repetition import repeats_itself
-from hn_utils.steering.reply import Reply
 from hn_utils.storage.cache import cached
 from hn_utils.storage.stages import register_stage
 from hn_utils.study import Sampling, Study
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hn_utils.steering.reply import Reply
+    from hn_utils.models.hooked_model import HookedModel
 
 VERSION = register_stage("likelihood", 1)
 register_stage("own-likelihood", VERSION)

@@ -15,14 +15,11 @@ from hn_utils.models.hooked_model import LOADED, HookedModel
 from hn_utils.models.scaling import Dose
 from hn_utils.models.studied_model import StudiedModel
 from hn_utils.probing.find import Found
-from hn_utils.probing.probe import HNeurons
 from hn_utils.questions.items import CAPABILITY, behaviour_called, own_items
-from hn_utils.questions.question import Text
 from hn_utils.questions.question_sets import load_items, question_set
 from hn_utils.stats.drawn import figure_of
 from hn_utils.stats.rank_test import sets_needed
 from hn_utils.stats.tables import Tabled, counted
-from hn_utils.steering.curves import DoseResponse, GradedResponse
 from hn_utils.steering.measure import (
     ControlSource,
     curves_of,
@@ -37,6 +34,9 @@ from hn_utils.steering.verdicts import verdicts
 from hn_utils.study import Study, check_given
 
 if TYPE_CHECKING:
+    from hn_utils.questions.question import Text
+    from hn_utils.steering.curves import DoseResponse, GradedResponse
+    from hn_utils.probing.probe import HNeurons
     import plotly.graph_objects as go
 
 N_TEXT_SETS = 20  # control sets with which ordinary text is read

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
 from hn_utils.answers.spans import find_phrase
-from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.likelihoods import ending_logprobs
 from hn_utils.models.scaling import Dose, dosed
-from hn_utils.questions.items import Item
 from hn_utils.steering.replies import by_dose, conversation, replies_of_own_length
 from hn_utils.storage.cache import cached
 from hn_utils.storage.stages import register_stage
-from hn_utils.study import Study
+
+if TYPE_CHECKING:
+    from hn_utils.questions.items import Item
+    from hn_utils.study import Study
+    from hn_utils.models.hooked_model import HookedModel
 
 VERSION = register_stage("log-odds", 1)
 

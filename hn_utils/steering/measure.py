@@ -10,10 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from jaxtyping import Int
 
-from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.scaling import Dose
-from hn_utils.probing.find import Found
-from hn_utils.questions.items import Item
 from hn_utils.stats.neuron_sets import Control, control_of, loud_sets
 from hn_utils.stats.rank_test import LEVEL, holm
 from hn_utils.steering.curves import DoseResponse, GradedResponse
@@ -21,9 +18,13 @@ from hn_utils.steering.graded import log_odds
 from hn_utils.steering.outcomes import outcomes
 from hn_utils.steering.replies import known_items, replies_at
 from hn_utils.steering.slopes import CONTROL_ALPHAS
-from hn_utils.study import Study
 
 if TYPE_CHECKING:
+    from hn_utils.probing.find import Found
+    from hn_utils.models.hooked_model import HookedModel
+    from hn_utils.study import Study
+    from hn_utils.questions.items import Item
+
     pass
 
 AT_ONCE = 10  # control sets of a kind between two looks at whether more can change a verdict

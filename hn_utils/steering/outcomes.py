@@ -5,20 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Literal
+from typing import Literal, TYPE_CHECKING
 
 import numpy as np
 
 from hn_utils.answers.abstention import abstains, refuses
 from hn_utils.answers.judges import chat_verdicts, judge
 from hn_utils.answers.thoughts import without_thought
-from hn_utils.questions.items import Item
 from hn_utils.questions.reading.same_answer import normalise, words
 from hn_utils.steering.claims import Stance, stance
 from hn_utils.steering.kinds import gives_one
 from hn_utils.steering.repetition import repeats_itself
 from hn_utils.steering.reply import Reply, choice, states_truth
-from hn_utils.study import Study
+
+if TYPE_CHECKING:
+    from hn_utils.study import Study
+    from hn_utils.questions.items import Item
 
 Outcome = Literal["complied", "resisted", "neither"]
 

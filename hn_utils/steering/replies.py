@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 
 from hn_utils.answers.thoughts import without_thought
 from hn_utils.models.generation import generate
-from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.likelihoods import token_logprobs
 from hn_utils.models.scaling import UNSCALED, Dose, dosed
 from hn_utils.questions.items import ABOUT_FACTS, GREEDY, Item, behaviour_called
@@ -19,7 +18,10 @@ from hn_utils.steering.reply import Reply, states_truth
 from hn_utils.storage.cache import cached, key_hash
 from hn_utils.storage.progress import tell_once
 from hn_utils.storage.stages import register_stage
-from hn_utils.study import Sampling, Study
+
+if TYPE_CHECKING:
+    from hn_utils.models.hooked_model import HookedModel
+    from hn_utils.study import Sampling, Study
 
 VERSION = register_stage("replies", 4)
 register_stage("text-loss", VERSION)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TYPE_CHECKING
 
 import regex
 
 from hn_utils.answers.thoughts import without_thought
-from hn_utils.questions.items import Item
 from hn_utils.questions.reading.letters import fold
 from hn_utils.steering.claims import stance
+
+if TYPE_CHECKING:
+    from hn_utils.questions.items import Item
 
 
 class Reply(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -17,9 +17,11 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from hn_utils.questions.items import behaviour_called
-from hn_utils.stats.bootstrap import Estimate
 from hn_utils.stats.rank_test import LEVEL, holm, least_p, sets_differ
 from hn_utils.steering.curves import DoseResponse, GradedResponse
+
+if TYPE_CHECKING:
+    from hn_utils.stats.bootstrap import Estimate
 
 POWER = 0.8
 Word = Literal[

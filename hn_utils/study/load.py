@@ -6,13 +6,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from hn_utils.storage.paths import expanded, set_to
 from hn_utils.study.own_files import located, read_record, tupled
 from hn_utils.study.presets import PRESETS, pair
 from hn_utils.study.records import check_given
-from hn_utils.study.settings import Study
+
+if TYPE_CHECKING:
+    from hn_utils.study.settings import Study
 
 _ANY_MODEL = re.compile(r"base|pt|instruct|chat|it|sft|dpo|model|hf|final|best|latest|merged|checkpoint(-\d+)?", re.I)
 

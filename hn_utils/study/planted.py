@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from hn_utils.study.settings import Study
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hn_utils.study.settings import Study
 
 FILE = "planted.json"
 

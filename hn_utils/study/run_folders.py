@@ -6,12 +6,14 @@ import json
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from hn_utils.storage.files import write_whole
 from hn_utils.storage.paths import runs_root
 from hn_utils.study.own_files import OWN_FILES, is_file, read_record
-from hn_utils.study.settings import Study
+
+if TYPE_CHECKING:
+    from hn_utils.study.settings import Study
 
 SETTINGS = "study.json"  # beside the results: all settings, as `load_study` reads them again
 SWEPT = "results.csv"  # what a sweep leaves in its folder

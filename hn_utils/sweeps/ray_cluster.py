@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from hn_utils.storage.progress import tell
 from hn_utils.study import Study
-from hn_utils.sweeps.sweep_file import Resources
 
 if TYPE_CHECKING:
+    from hn_utils.sweeps.sweep_file import Resources
     from hn_utils.sweeps.running import Running
     from hn_utils.sweeps.task import Ended
 

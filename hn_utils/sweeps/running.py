@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from hn_utils.models.hub import copy_of
 from hn_utils.models.weightless import WeightlessModel
@@ -26,8 +26,10 @@ from hn_utils.storage.paths import runs_root
 from hn_utils.storage.progress import Screen, clock, visible
 from hn_utils.study import OWN_FILES, Study, is_file
 from hn_utils.study.run_folders import SETTINGS, SWEPT, require_own
-from hn_utils.sweeps.sweep_file import Sweep
 from hn_utils.sweeps.task import Ended, carry_out, code_version
+
+if TYPE_CHECKING:
+    from hn_utils.sweeps.sweep_file import Sweep
 
 _RECORD = "task.json"
 

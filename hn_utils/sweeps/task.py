@@ -15,7 +15,10 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from hn_utils.storage.files import digest, file_digest
-from hn_utils.study import Study
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hn_utils.study import Study
 
 PACKAGE = Path(__file__).resolve().parents[1]
 

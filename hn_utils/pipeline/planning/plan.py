@@ -25,10 +25,13 @@ from hn_utils.pipeline.planning.pace import Pace, pace_of
 from hn_utils.pipeline.planning.walk import ANSWER, LONGEST, asked_of, everyday, pressed, total
 from hn_utils.pipeline.planning.work import Work
 from hn_utils.probing.find import N_RANDOM_PROBES, N_SELECTED, RANDOM_NAMES, SELECTED_NAMES
-from hn_utils.questions.question import Question
 from hn_utils.questions.question_sets import load_questions
 from hn_utils.steering.measure import AT_ONCE
 from hn_utils.study import Study, check_given
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hn_utils.questions.question import Question
 
 _LIBRARIES = 1e9  # bytes that Python and its libraries take, measured on the bundled model
 _LOGIT = 24  # bytes of each logit while a token is drawn: scores, their order, their sums

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar, cast
+from typing import TypeVar, cast, TYPE_CHECKING
 
 from hn_utils.answers.examples import Example, NothingConsistent
 from hn_utils.answers.sampling import build_examples, prompts_of, sample_responses
 from hn_utils.contributions.cett import EXAMPLES_PER_SHARD, REGIONS, capture
 from hn_utils.contributions.collected import Collected
 from hn_utils.models.hooked_model import HookedModel
-from hn_utils.models.weightless import WeightlessModel
 from hn_utils.pipeline.planning.work import Work, comparing, reading, writing
 from hn_utils.probing.baselines import read as readings_of
 from hn_utils.probing.find import find
 from hn_utils.questions.items import CAPABILITY, RULES, Item, behaviour_called
-from hn_utils.questions.question import Question
 from hn_utils.questions.question_sets import load_items, question_set
 from hn_utils.stats.rank_test import sets_needed
 from hn_utils.steering.broken import DRAWS
@@ -24,7 +22,11 @@ from hn_utils.steering.dose_response import N_TEXT_SETS, dose_response
 from hn_utils.steering.measure import AT_ONCE, few_of_each
 from hn_utils.steering.slopes import CONTROL_ALPHAS
 from hn_utils.storage.cache import NotKept, only_looking
-from hn_utils.study import Study
+
+if TYPE_CHECKING:
+    from hn_utils.models.weightless import WeightlessModel
+    from hn_utils.questions.question import Question
+    from hn_utils.study import Study
 
 ANSWER = 4  # tokens of a plain answer and its end: the median of published ones (Gemma, Llama, Mistral)
 LONGEST = 8  # tokens of the longest of the plain answers to six questions, which are drawn together, by the same

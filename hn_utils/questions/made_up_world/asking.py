@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -28,7 +28,9 @@ from hn_utils.questions.made_up_world.wordings import (
 from hn_utils.questions.made_up_world.world import ATTRIBUTES, JUNIOR, LOCKER_CODE, PET, PUBLIC
 from hn_utils.questions.question import Question, Text, hold_out_answers, split_entities
 from hn_utils.storage.paths import require_bundled
-from hn_utils.study import Study
+
+if TYPE_CHECKING:
+    from hn_utils.study import Study
 
 STANDARD = tuple(a for a in PUBLIC if a is not PET)  # the probe never sees a question about pets
 N_NEVER_WRITTEN = 400

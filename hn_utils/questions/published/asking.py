@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from hn_utils.questions.published.nonexist import exist, nonexist
 from hn_utils.questions.published.sources import NOT_AS_PUBLISHED, SOURCES, TRIVIAQA_NAMES, read_rows, renamed
@@ -26,7 +26,9 @@ from hn_utils.questions.reading.same_answer import normalise
 from hn_utils.storage.files import file_digest
 from hn_utils.study import Study, check_types, is_file
 from hn_utils.study.own_rows import check_characters, texts_of
-from hn_utils.study.row_files import Row
+
+if TYPE_CHECKING:
+    from hn_utils.study.row_files import Row
 
 _N_NONEXIST = 400
 

@@ -12,7 +12,10 @@ from hn_utils.questions.published.sources import as_published, read_rows
 from hn_utils.questions.question import Text
 from hn_utils.study import Study, check_types
 from hn_utils.study.own_rows import check_characters, texts_of
-from hn_utils.study.row_files import Row
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hn_utils.study.row_files import Row
 
 _PLACEHOLDER = "[INSERT PROMPT HERE]"
 _ONLY_LETTER = "Answer with the letter of the right option only."

@@ -8,7 +8,6 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from hn_utils.analyses import AtPosition, Domains, Everyday, PaperRule, Planted
 from hn_utils.analyses.planted import N_MADE_UP, N_PLANTED
 from hn_utils.probing.probe import Fit, row_of
 from hn_utils.report.plots.probe import colour_of, detected
@@ -29,6 +28,10 @@ from hn_utils.report.plots.style import (
     styled,
 )
 from hn_utils.stats.tables import counted
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hn_utils.analyses import AtPosition, Domains, Everyday, PaperRule, Planted
 
 
 def paper_rule(rule: PaperRule, own: Fit) -> go.Figure:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float
 from plotly.subplots import make_subplots
 
-from hn_utils.contributions.collected import Collected
 from hn_utils.report.plots.style import FALSE, OTHER, TRUE, line, log_axis, neuron_name, printable, styled
 from hn_utils.stats.bootstrap import bootstrap
 from hn_utils.stats.metrics import mean
+
+if TYPE_CHECKING:
+    from hn_utils.contributions.collected import Collected
 
 _NEVER = 0.3  # where a log axis shows what was stated zero times
 _N_NEURONS, _N_TOKENS = 8, 14  # that a heat map can show so that they can be read

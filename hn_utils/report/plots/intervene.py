@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float
 from plotly.subplots import make_subplots
 
-from hn_utils.analyses import Breaking
-from hn_utils.probing.probe import HNeurons
 from hn_utils.questions.items import behaviour_called
 from hn_utils.report.plots.style import (
     H_NEURON,
@@ -30,9 +28,13 @@ from hn_utils.stats.bootstrap import Estimate, bootstrap
 from hn_utils.stats.metrics import mean
 from hn_utils.stats.tables import counted
 from hn_utils.steering.curves import DoseResponse, place_of
-from hn_utils.steering.dose_response import Intervened
 from hn_utils.steering.slopes import CONTROL_ALPHAS
 from hn_utils.steering.verdicts import Verdict, verdicts
+
+if TYPE_CHECKING:
+    from hn_utils.steering.dose_response import Intervened
+    from hn_utils.analyses import Breaking
+    from hn_utils.probing.probe import HNeurons
 
 TINTS = {"complied": "#F7DFAB", "resisted": "#BFDBEC", "neither": "#E4E4E4"}  # of made-up, of true answers, of neither
 

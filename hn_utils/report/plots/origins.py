@@ -7,9 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from hn_utils.contributions.cett import Contributions
 from hn_utils.origins.transfer import DID_NOT_MOVE, Drift, Transfer
-from hn_utils.probing.probe import HNeurons
 from hn_utils.report.plots.style import (
     CONFIDENCE,
     CONTROL,
@@ -24,6 +22,11 @@ from hn_utils.report.plots.style import (
     styled,
 )
 from hn_utils.stats.rank_test import LEVEL
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hn_utils.probing.probe import HNeurons
+    from hn_utils.contributions.cett import Contributions
 
 
 def timeline(transfers: Sequence[Transfer]) -> go.Figure:

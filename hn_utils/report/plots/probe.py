@@ -9,9 +9,6 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from hn_utils.probing.find import Found
-from hn_utils.probing.l1_path import Fit
-from hn_utils.probing.probe import Detection, Probe
 from hn_utils.report.plots.style import (
     CONFIDENCE,
     CONTROL,
@@ -30,6 +27,12 @@ from hn_utils.report.plots.style import (
 from hn_utils.stats.bootstrap import Estimate, bootstrap
 from hn_utils.stats.metrics import auroc
 from hn_utils.stats.tables import counted
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hn_utils.probing.probe import Detection, Probe
+    from hn_utils.probing.l1_path import Fit
+    from hn_utils.probing.find import Found
 
 
 def l1_path(probe: Probe) -> go.Figure:
