@@ -30,7 +30,7 @@ soak: .venv/installed ## kill a small study at 100 random points; then ask 50,00
 	$(BIN)/python tests/many.py
 
 lint: .venv/installed
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright && $(BIN)/lint-imports
 
 docs: .venv/docs ## build the site into site/, offline; it fails at any broken link
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -8,9 +8,8 @@ import pytest
 from test_sweep import sweep_file
 
 from hn_utils.sweeps.ray_cluster import require_room, spread
-from hn_utils.sweeps.running import begin
+from hn_utils.sweeps.running import Ended, begin
 from hn_utils.sweeps.sweep_file import Resources, read_sweep
-from hn_utils.sweeps.task import Ended
 
 KINDS = ("OutOfMemoryError", "NodeDiedError", "WorkerCrashedError", "ObjectLostError")
 

@@ -20,9 +20,8 @@ from pages import opened
 import hn_utils.__main__ as command
 from hn_utils.study import load_study
 from hn_utils.sweeps import running
-from hn_utils.sweeps.running import begin, keep, run_sweep
+from hn_utils.sweeps.running import Ended, begin, carry_out, keep, run_sweep, threads
 from hn_utils.sweeps.sweep_file import Resources, Sweep, read_sweep
-from hn_utils.sweeps.task import Ended, carry_out, threads
 
 COMMAND = """
 import sys

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from hn_utils.answers.examples import NothingConsistent
 from hn_utils.contributions.collect import ask_base
@@ -12,7 +13,6 @@ from hn_utils.probing.probe import NoHNeurons, Probe, refit, three_vs_one
 from hn_utils.questions.question import SPLITS
 from hn_utils.stats.bootstrap import Estimate, bootstrap
 from hn_utils.stats.metrics import auroc
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hn_utils.models.hooked_model import HookedModel

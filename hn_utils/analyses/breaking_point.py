@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -15,7 +16,6 @@ from hn_utils.stats.neuron_sets import loud_sets
 from hn_utils.steering.measure import few_known
 from hn_utils.steering.outcomes import outcomes
 from hn_utils.steering.replies import replies_at, text_loss
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hn_utils.probing.find import Found

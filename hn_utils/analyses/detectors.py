@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,12 +15,11 @@ from hn_utils.probing.probe import Detection, detect, detection_table, row_of
 from hn_utils.stats.bootstrap import bootstrap
 from hn_utils.stats.metrics import auroc
 from hn_utils.stats.tables import Tabled
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hn_utils.probing.find import Found
-    from hn_utils.contributions.collected import Collected
     from hn_utils.answers.examples import Example
+    from hn_utils.contributions.collected import Collected
+    from hn_utils.probing.find import Found
 
 _MAIN = (  # how their names begin
     "H-Neurons alone",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,9 +17,9 @@ from hn_utils.probing.probe import NoHNeurons
 from hn_utils.questions.question import STANDARD_TITLE
 
 if TYPE_CHECKING:
-    from hn_utils.stats.bootstrap import Estimate
     from hn_utils.models.hooked_model import HookedModel
     from hn_utils.origins.transfer import Transfer
+    from hn_utils.stats.bootstrap import Estimate
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -15,11 +16,10 @@ from hn_utils.probing.baselines import Added, added, words_probe
 from hn_utils.probing.find import CONFIDENCE, SELECTED_NAMES, WORDS, Found, beyond_controls, probe_rows
 from hn_utils.probing.probe import Detection, detect, row_of
 from hn_utils.stats.calibration import Reliability, reliability, risk_coverage
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hn_utils.stats.bootstrap import Estimate
     from hn_utils.contributions.collected import Collected
+    from hn_utils.stats.bootstrap import Estimate
 
 _TITLE = "everyday answers"
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from hn_utils.probing.probe import three_vs_one
 from hn_utils.probing.stability import Group, Stability, stability
 from hn_utils.stats.rank_test import shuffled
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hn_utils.probing.find import Found
     from hn_utils.contributions.tall_matrix import TallMatrix
+    from hn_utils.probing.find import Found
 
 
 def training_data(found: Found) -> tuple[np.ndarray, TallMatrix, np.ndarray]:

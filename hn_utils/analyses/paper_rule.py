@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,11 +12,10 @@ from hn_utils.questions.items import plain_item
 from hn_utils.stats.metrics import accuracy
 from hn_utils.steering.outcomes import outcomes
 from hn_utils.steering.replies import replies_at
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hn_utils.probing.l1_path import Fit
     from hn_utils.probing.find import Found
+    from hn_utils.probing.l1_path import Fit
 
 
 @dataclass(frozen=True)

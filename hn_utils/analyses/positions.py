@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -31,7 +32,6 @@ from hn_utils.stats.bootstrap import Estimate, bootstrap
 from hn_utils.stats.metrics import auroc
 from hn_utils.storage.cache import cached
 from hn_utils.storage.stages import register_stage
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hn_utils.models.prompt_encoder import PromptEncoder

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -15,10 +15,10 @@ from hn_utils.steering.measure import curves_of, loud_controls
 from hn_utils.study.planted import planted_in
 
 if TYPE_CHECKING:
-    from hn_utils.steering.curves import DoseResponse
-    from hn_utils.probing.find import Found
-    from hn_utils.steering.dose_response import Intervened
     from hn_utils.contributions.tall_matrix import TallMatrix
+    from hn_utils.probing.find import Found
+    from hn_utils.steering.curves import DoseResponse
+    from hn_utils.steering.dose_response import Intervened
 
 _N_CARRIED_SETS = 20  # random sets beside the planted neurons: enough for an interval, too few for a verdict
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
 from hn_utils.contributions.cett import REGIONS, mean_contributions
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hn_utils.probing.find import Found

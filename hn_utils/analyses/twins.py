@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,7 +12,6 @@ from hn_utils.probing.probe import refit
 from hn_utils.probing.stability import twins
 from hn_utils.stats.bootstrap import Estimate, bootstrap
 from hn_utils.stats.metrics import auroc
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hn_utils.probing.find import Found

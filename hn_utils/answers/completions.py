@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hn_utils.study import Sampling, check_types
 
 if TYPE_CHECKING:
-    from hn_utils.models.prompt_encoder import PromptEncoder
     from openai import OpenAI
+
+    from hn_utils.models.prompt_encoder import PromptEncoder
 
 
 class Prompt(NamedTuple):

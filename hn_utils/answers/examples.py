@@ -6,12 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hn_utils.questions.question import Question
     from hn_utils.answers.judges import Verdict
+    from hn_utils.questions.question import Question
 
 
 class NothingConsistent(ValueError):

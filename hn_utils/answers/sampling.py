@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cache
 from statistics import median
-from typing import NamedTuple, TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hn_utils.answers.abstention import abstains
 from hn_utils.answers.examples import Example, NothingConsistent, Response, build_example, drop_counts, representative
@@ -22,8 +22,8 @@ from hn_utils.storage.stages import register_stage
 
 if TYPE_CHECKING:
     from hn_utils.models.hooked_model import HookedModel
-    from hn_utils.study import Study
     from hn_utils.models.prompt_encoder import PromptEncoder
+    from hn_utils.study import Study
 
 VERSION = register_stage("responses", 2)
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -22,11 +23,10 @@ from hn_utils.storage.cache import key_hash
 from hn_utils.storage.ledger import Ledger
 from hn_utils.storage.progress import tell
 from hn_utils.study import Sampling, Study
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hn_utils.questions.question import Question
     from hn_utils.models.hooked_model import HookedModel
+    from hn_utils.questions.question import Question
 
 N_CHECKED = 8  # prompts, of those that are to be sent
 # Nats, for the mean over the checked tokens. bfloat16 keeps 8 bits of a number: it rounds logits between 16 and 32 to

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import regex
 
 from hn_utils.answers.thoughts import without_thought
 from hn_utils.questions.reading.same_answer import find, normalise
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hn_utils.models.prompt_encoder import PromptEncoder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -18,8 +18,8 @@ from hn_utils.storage.stages import register_stage
 
 if TYPE_CHECKING:
     from hn_utils.answers.examples import Example
-    from hn_utils.study import Study
     from hn_utils.models.hooked_model import HookedModel
+    from hn_utils.study import Study
 
 VERSION = register_stage("contributions", 3)
 _EPSILON = 1e-8

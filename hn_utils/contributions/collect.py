@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from hn_utils.answers.sampling import build_examples, sample_responses
 from hn_utils.contributions.cett import capture
 from hn_utils.contributions.collected import Collected, later
-from hn_utils.models.hooked_model import LOADED, HookedModel
+from hn_utils.models.hooked_model import HookedModel
+from hn_utils.models.studied_model import LOADED
 from hn_utils.questions.question import STANDARD_TITLE, Question, own_questions, titles
 from hn_utils.questions.question_sets import load_questions, question_set, some_of_each
 from hn_utils.study import Study, check_given

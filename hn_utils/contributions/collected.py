@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,10 +17,13 @@ import pyarrow.parquet as pq
 from hn_utils.answers.examples import Example, Response, drop_counts
 from hn_utils.answers.reading_sheet import Agreement, read_sheet, write_sheet
 from hn_utils.contributions.cett import Contributions, Labelled, capture
-from hn_utils.models.hooked_model import LOADED, HookedModel
+from hn_utils.models.studied_model import LOADED, StudiedModel
 from hn_utils.questions.question import SPLITS, STANDARD_TITLE, Question
 from hn_utils.stats.tables import Tabled
 from hn_utils.study import Study, changed, check_given
+
+if TYPE_CHECKING:
+    from hn_utils.models.hooked_model import HookedModel
 
 # What is kept of an example beside its question.
 _OF_AN_EXAMPLE = ("prompt_ids", "response_ids", "text", "label", "answer", "confidence", "dropped")
@@ -137,7 +140,7 @@ class Collected(Tabled):
     def load(cls, path: str | Path, model: HookedModel, **settings: Any) -> Collected:
         """Read what `save` wrote, and capture the contributions. Raises ValueError if these are another model's answers
         or none at all, OSError if there is no such file."""
-        check_given("model", model, HookedModel, LOADED)
+        check_given("model", model, StudiedModel, LOADED)
         try:
             table = pq.read_table(path)
         except (OSError, pa.ArrowException) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast, TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -17,7 +17,6 @@ from transformers import (
     TopPLogitsWarper,
 )
 from xxhash import xxh3_128
-
 
 if TYPE_CHECKING:
     from hn_utils.study import Sampling

@@ -16,8 +16,8 @@ from hn_utils.models.drawing import next_tokens, random_numbers
 from hn_utils.models.kv_cache import extend, prefill
 
 if TYPE_CHECKING:
-    from hn_utils.study import Sampling
     from hn_utils.models.hooked_model import HookedModel
+    from hn_utils.study import Sampling
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,6 @@ from hn_utils.study import Sampling, Study
 Post = Float[Tensor, "batch pos neuron"]
 PostHook = Callable[[int, Post], Post | None]
 
-LOADED = "a model from hn.load or hn.wrap"  # what every step wants as its `model`
-
 
 class GivenRows(NamedTuple):
     """Which of the `n` rows or prompts that were given each row of the batch belongs to: its `row`."""

@@ -6,11 +6,12 @@ Axes are named once, here: `batch` rows, `pos` token positions, `layer`, `neuron
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from hn_utils.models.prompt_encoder import PromptEncoder
 from hn_utils.study import Study, called
 
 if TYPE_CHECKING:
@@ -82,3 +83,6 @@ class StudiedModel(ABC):
                 f"neuron {outside[0]} is out of range: {self.name} has {self.n_layers} layers of {self.d_mlp}, flat "
                 f"indices 0 to {size - 1}"
             )
+
+
+LOADED = "a model from hn.load or hn.wrap"  # what every step wants as its `model`

@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -19,7 +20,6 @@ from hn_utils.questions.made_up_world.world import make_world
 from hn_utils.storage.paths import cache_root, require_clone
 from hn_utils.study import ORGANISM
 from hn_utils.study.planted import FILE
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hn_utils.organism.gates import Gate

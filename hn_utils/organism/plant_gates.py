@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int
@@ -26,12 +27,11 @@ from hn_utils.steering.replies import written_at
 from hn_utils.steering.slopes import CONTROL_ALPHAS
 from hn_utils.study import BUNDLED, Study, planted_study
 from hn_utils.study.planted import FILE, planted_in
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hn_utils.steering.curves import DoseResponse
-    from hn_utils.questions.question import Question
     from hn_utils.contributions.collected import Collected
+    from hn_utils.questions.question import Question
+    from hn_utils.steering.curves import DoseResponse
 
 _N_ASKED = 400  # questions of each kind
 N_QUESTIONS = 2_000  # of each part, whose answers are read

@@ -12,7 +12,8 @@ import pandas as pd
 from hn_utils.answers.examples import NothingConsistent
 from hn_utils.contributions.collect import ask_base
 from hn_utils.contributions.collected import Collected, later
-from hn_utils.models.hooked_model import LOADED, HookedModel
+from hn_utils.models.hooked_model import HookedModel
+from hn_utils.models.studied_model import LOADED
 from hn_utils.origins.transfer import Drift, Transfer, drift, require_same_shape, transfer
 from hn_utils.probing.find import Found
 from hn_utils.stats.drawn import figure_of
@@ -21,8 +22,9 @@ from hn_utils.storage.progress import tell_once
 from hn_utils.study import BUNDLED, Study, check_given
 
 if TYPE_CHECKING:
-    from hn_utils.stats.bootstrap import Estimate
     import plotly.graph_objects as go
+
+    from hn_utils.stats.bootstrap import Estimate
 
 
 @dataclass(frozen=True, repr=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,13 +17,12 @@ from hn_utils.stats.bootstrap import Estimate, bootstrap, spread
 from hn_utils.stats.metrics import auroc
 from hn_utils.stats.neuron_sets import Match, random_sets
 from hn_utils.stats.rank_test import LEVEL
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hn_utils.probing.l1_path import Fit
-    from hn_utils.probing.against_random import AgainstRandom
-    from hn_utils.models.hooked_model import HookedModel
     from hn_utils.contributions.cett import Labelled
+    from hn_utils.models.hooked_model import HookedModel
+    from hn_utils.probing.against_random import AgainstRandom
+    from hn_utils.probing.l1_path import Fit
 
 N_PERMUTATIONS = 2_000
 _MIN_PER_CLASS = 20

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hn_utils import analyses
 from hn_utils.contributions.collect import collect
@@ -20,7 +21,6 @@ from hn_utils.steering.verdicts import outermost_told, verdicts
 from hn_utils.storage.files import write_whole
 from hn_utils.study.planted import planted_in
 from hn_utils.study.run_folders import claimed, require_own
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hn_utils.study import Study

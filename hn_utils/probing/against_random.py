@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -18,8 +18,8 @@ from hn_utils.stats.rank_test import two_sided_rank_p
 
 if TYPE_CHECKING:
     from hn_utils.contributions.cett import Labelled
-    from hn_utils.contributions.tall_matrix import TallMatrix
     from hn_utils.contributions.collected import Collected
+    from hn_utils.contributions.tall_matrix import TallMatrix
     from hn_utils.probing.l1_path import Fit
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -22,10 +22,10 @@ from hn_utils.storage.cache import cached
 from hn_utils.storage.stages import register_stage
 
 if TYPE_CHECKING:
-    from hn_utils.study import Study
-    from hn_utils.models.hooked_model import HookedModel
     from hn_utils.answers.examples import Example
     from hn_utils.contributions.tall_matrix import TallMatrix
+    from hn_utils.models.hooked_model import HookedModel
+    from hn_utils.study import Study
 
 VERSION = register_stage("readings", 2)
 _STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # C of an L2 probe, chosen on validation

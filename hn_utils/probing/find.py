@@ -37,11 +37,12 @@ from hn_utils.stats.tables import Tabled
 from hn_utils.study import Study, check_given
 
 if TYPE_CHECKING:
-    from hn_utils.contributions.cett import Labelled
-    from hn_utils.probing.l1_path import Fit
-    from hn_utils.models.hooked_model import HookedModel
-    from hn_utils.contributions.tall_matrix import TallMatrix
     import plotly.graph_objects as go
+
+    from hn_utils.contributions.cett import Labelled
+    from hn_utils.contributions.tall_matrix import TallMatrix
+    from hn_utils.models.hooked_model import HookedModel
+    from hn_utils.probing.l1_path import Fit
 
 N_RANDOM_PROBES = 100
 N_SELECTED = 100  # shuffles of the labels, in either form

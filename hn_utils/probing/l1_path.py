@@ -25,6 +25,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -36,7 +37,6 @@ from threadpoolctl import ThreadpoolController
 
 from hn_utils.storage.cache import cached_whole
 from hn_utils.storage.stages import register_stage
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hn_utils.contributions.tall_matrix import TallMatrix

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int
@@ -23,7 +24,6 @@ from hn_utils.probing.l1_path import VERSION as PATH_VERSION
 from hn_utils.stats.rank_test import shuffled
 from hn_utils.storage.cache import cached
 from hn_utils.storage.stages import register_stage
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hn_utils.contributions.tall_matrix import TallMatrix

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -20,7 +21,6 @@ from hn_utils.probing.l1_path import VERSION as PATH_VERSION
 from hn_utils.probing.l1_path import l1_path
 from hn_utils.storage.cache import cached
 from hn_utils.storage.stages import register_stage
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hn_utils.contributions.tall_matrix import TallMatrix

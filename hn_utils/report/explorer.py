@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -33,12 +33,12 @@ from hn_utils.storage.progress import visible
 from hn_utils.study.planted import planted_in
 
 if TYPE_CHECKING:
-    from hn_utils.probing.find import Found
-    from hn_utils.steering.dose_response import Intervened
     from hn_utils.contributions.collected import Collected
-    from hn_utils.study import Study
     from hn_utils.origins.transfer import Drift
+    from hn_utils.probing.find import Found
     from hn_utils.probing.l1_path import Fit
+    from hn_utils.steering.dose_response import Intervened
+    from hn_utils.study import Study
 
 _TEMPLATE = Path(__file__).with_name("explorer.html")
 _SCRIPT = _TEMPLATE.with_suffix(".js")

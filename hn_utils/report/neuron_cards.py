@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Int
@@ -11,8 +11,8 @@ from hn_utils.report.plots.style import neuron_name
 
 if TYPE_CHECKING:
     from hn_utils.models.prompt_encoder import PromptEncoder
-    from hn_utils.probing.find import Found
     from hn_utils.origins.transfer import Drift
+    from hn_utils.probing.find import Found
 
 N_BINS = 24
 _N_TOP = 6  # examples, and tokens, on a card

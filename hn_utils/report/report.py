@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,14 +18,14 @@ from hn_utils.stats.rank_test import LEVEL, holm, two_sided_rank_p
 from hn_utils.steering.verdicts import Verdict, detectable, verdicts
 
 if TYPE_CHECKING:
-    from hn_utils.study import Study
-    from hn_utils.steering.dose_response import Intervened
-    from hn_utils.stats.bootstrap import Estimate
-    from hn_utils.origins.look_back import Origins
-    from hn_utils.contributions.collected import Collected
-    from hn_utils.probing.l1_path import Fit
     from hn_utils.analyses import Carried, Compared, Everyday, Recovery
+    from hn_utils.contributions.collected import Collected
+    from hn_utils.origins.look_back import Origins
+    from hn_utils.probing.l1_path import Fit
+    from hn_utils.stats.bootstrap import Estimate
     from hn_utils.steering.curves import DoseResponse, GradedResponse
+    from hn_utils.steering.dose_response import Intervened
+    from hn_utils.study import Study
 
 VERDICTS = {
     "replicates": "the paper measured it, and here it is beyond its hardest control; a slope is as large, too",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -13,11 +14,10 @@ from hn_utils.steering.repetition import repeats_itself
 from hn_utils.storage.cache import cached
 from hn_utils.storage.stages import register_stage
 from hn_utils.study import Sampling, Study
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hn_utils.steering.reply import Reply
     from hn_utils.models.hooked_model import HookedModel
+    from hn_utils.steering.reply import Reply
 
 VERSION = register_stage("likelihood", 1)
 register_stage("own-likelihood", VERSION)

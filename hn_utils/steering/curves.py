@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -11,13 +12,12 @@ from jaxtyping import Float
 from hn_utils.stats.bootstrap import Estimate, bootstrap
 from hn_utils.stats.metrics import mean
 from hn_utils.steering.slopes import CONTROL_ALPHAS, Sloped
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hn_utils.steering.reply import Reply
-    from hn_utils.steering.outcomes import Outcome
-    from hn_utils.stats.neuron_sets import Control
     from hn_utils.questions.items import Item
+    from hn_utils.stats.neuron_sets import Control
+    from hn_utils.steering.outcomes import Outcome
+    from hn_utils.steering.reply import Reply
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,8 @@ import pandas as pd
 from jaxtyping import Float
 
 from hn_utils.contributions.collected import later
-from hn_utils.models.hooked_model import LOADED, HookedModel
 from hn_utils.models.scaling import Dose
-from hn_utils.models.studied_model import StudiedModel
+from hn_utils.models.studied_model import LOADED, StudiedModel
 from hn_utils.probing.find import Found
 from hn_utils.questions.items import CAPABILITY, behaviour_called, own_items
 from hn_utils.questions.question_sets import load_items, question_set
@@ -34,10 +33,12 @@ from hn_utils.steering.verdicts import verdicts
 from hn_utils.study import Study, check_given
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from hn_utils.models.hooked_model import HookedModel
+    from hn_utils.probing.probe import HNeurons
     from hn_utils.questions.question import Text
     from hn_utils.steering.curves import DoseResponse, GradedResponse
-    from hn_utils.probing.probe import HNeurons
-    import plotly.graph_objects as go
 
 N_TEXT_SETS = 20  # control sets with which ordinary text is read
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -16,9 +16,9 @@ from hn_utils.storage.cache import cached
 from hn_utils.storage.stages import register_stage
 
 if TYPE_CHECKING:
+    from hn_utils.models.hooked_model import HookedModel
     from hn_utils.questions.items import Item
     from hn_utils.study import Study
-    from hn_utils.models.hooked_model import HookedModel
 
 VERSION = register_stage("log-odds", 1)
 

@@ -20,10 +20,10 @@ from hn_utils.steering.replies import known_items, replies_at
 from hn_utils.steering.slopes import CONTROL_ALPHAS
 
 if TYPE_CHECKING:
-    from hn_utils.probing.find import Found
     from hn_utils.models.hooked_model import HookedModel
-    from hn_utils.study import Study
+    from hn_utils.probing.find import Found
     from hn_utils.questions.items import Item
+    from hn_utils.study import Study
 
     pass
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Literal, TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -19,8 +19,8 @@ from hn_utils.steering.repetition import repeats_itself
 from hn_utils.steering.reply import Reply, choice, states_truth
 
 if TYPE_CHECKING:
-    from hn_utils.study import Study
     from hn_utils.questions.items import Item
+    from hn_utils.study import Study
 
 Outcome = Literal["complied", "resisted", "neither"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -10,11 +11,10 @@ from jaxtyping import Float
 from hn_utils.stats.bootstrap import Estimate, beyond_random, beyond_random_p, bootstrap
 from hn_utils.stats.metrics import mean
 from hn_utils.stats.rank_test import possible_p, settled, two_sided_rank_p
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hn_utils.stats.neuron_sets import Control
     from hn_utils.questions.items import Item
+    from hn_utils.stats.neuron_sets import Control
 
 ABLATION, AMPLIFICATION = slice(0, 2), slice(1, 3)  # of the alphas that follow
 CONTROL_ALPHAS = (0.0, 1.0, 3.0)  # a study must have them; 1 is a no-op and needs no run of its own

@@ -41,11 +41,6 @@ def expanded_path(where: str | Path) -> Path:
     return Path(expanded(where))
 
 
-def beside(folder: Path, where: str) -> str:
-    """A path that a file names, read from the folder in which that file lies."""
-    return str(folder / expanded(where))
-
-
 def folder_of(variable: str, otherwise: Path) -> Path:
     """The folder that an environment variable names, by its full path: notebooks run in a folder of their own."""
     named = set_to(variable)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from hn_utils.study.load import called, changed, load_study, study_of_model
-from hn_utils.study.own_files import FORMATS, OWN_FILES, is_file, located, read_record, tupled
+from hn_utils.study.load import load_study, study_of_model
+from hn_utils.study.naming import called
+from hn_utils.study.own_files import FORMATS, OWN_FILES, is_file
 from hn_utils.study.presets import BUNDLED, ORGANISM, PLANTED, PRESETS, PUBLISHED, REAL, SMOKE, planted_study
 from hn_utils.study.records import check_given, check_types, strict_record
 from hn_utils.study.reference import settings_table
-from hn_utils.study.settings import JUDGED_SETS, Sampling, Study, check_name
+from hn_utils.study.settings import JUDGED_SETS, Sampling, Study, changed, check_name
+from hn_utils.study.settings_files import located, read_record, tupled
 
 __all__ = [
     "BUNDLED",

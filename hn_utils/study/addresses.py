@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
 from urllib.parse import urlsplit
-
-from hn_utils.storage.paths import set_to
 
 OPENAI = "https://api.openai.com/v1"
 _PORTS = {"http": 80, "https": 443}
@@ -23,7 +22,7 @@ def address_of(url: str | None) -> str:
     Raises:
         ValueError: it is no address, or holds a password or a query, which would stand in error messages.
     """
-    parts = urlsplit(url or set_to("OPENAI_BASE_URL") or OPENAI)
+    parts = urlsplit(url or os.environ.get("OPENAI_BASE_URL") or OPENAI)
     host = parts.hostname or ""
     try:
         port = parts.port or _PORTS[parts.scheme]

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hn_utils.storage.paths import expanded, set_to
-from hn_utils.study.own_files import located, read_record, tupled
+from hn_utils.study.naming import called
 from hn_utils.study.presets import PRESETS, pair
 from hn_utils.study.records import check_given
+from hn_utils.study.settings import changed
+from hn_utils.study.settings_files import located, read_record, tupled
 
 if TYPE_CHECKING:
     from hn_utils.study.settings import Study
-
-_ANY_MODEL = re.compile(r"base|pt|instruct|chat|it|sft|dpo|model|hf|final|best|latest|merged|checkpoint(-\d+)?", re.I)
 
 
 def load_study(which: str | Path | None = None, /, **changes: Any) -> Study:
@@ -54,24 +52,6 @@ def load_study(which: str | Path | None = None, /, **changes: Any) -> Study:
     return changed(study, **wanted)
 
 
-def changed(study: Study, **settings: Any) -> Study:
-    """Change some settings of a study.
-
-    Args:
-        study: the study, which stays as it is.
-        **settings: settings of `Study`; those of its sampling as a whole, or one by one in a dict.
-
-    Returns:
-        Another study.
-
-    Raises:
-        ValueError: a setting is unknown, of another type or of no use.
-    """
-    if isinstance(given := settings.get("sampling"), Mapping):
-        settings["sampling"] = replace(study.sampling, **given)
-    return replace(study, **settings)
-
-
 def study_of_model(model: str) -> Study:
     """Find the preset that studies a model, or make a study of it.
 
@@ -87,19 +67,6 @@ def study_of_model(model: str) -> Study:
             return study
     plain = re.sub(r"[^\w. -]", "-", called(model.partition("@")[0])).lstrip("-. ")
     return pair(plain or "model", model, "")
-
-
-def called(model: str) -> str:
-    """Shorten a model's name.
-
-    Args:
-        model: a hub name or a path.
-
-    Returns:
-        The name without its path, but with the folder above it where the last part may be any model's.
-    """
-    path = Path(model).absolute() if Path(model).exists() else Path(model)
-    return f"{path.parent.name}/{path.name}" if _ANY_MODEL.fullmatch(path.name) and path.parent.name else path.name
 
 
 def _study_called(name: str) -> Study:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int
-
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hn_utils.study.settings import Study

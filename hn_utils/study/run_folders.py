@@ -6,11 +6,12 @@ import json
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hn_utils.storage.files import write_whole
 from hn_utils.storage.paths import runs_root
-from hn_utils.study.own_files import OWN_FILES, is_file, read_record
+from hn_utils.study.own_files import OWN_FILES, is_file
+from hn_utils.study.settings_files import read_record
 
 if TYPE_CHECKING:
     from hn_utils.study.settings import Study

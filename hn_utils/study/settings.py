@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -296,3 +297,21 @@ def _checked_address(setting: str, url: str | None) -> str | None:
     except ValueError as error:
         raise ValueError(f"{setting}: {error}") from None  # the address may hold a password
     return url
+
+
+def changed(study: Study, **settings: Any) -> Study:
+    """Change some settings of a study.
+
+    Args:
+        study: the study, which stays as it is.
+        **settings: settings of `Study`; those of its sampling as a whole, or one by one in a dict.
+
+    Returns:
+        Another study.
+
+    Raises:
+        ValueError: a setting is unknown, of another type or of no use.
+    """
+    if isinstance(given := settings.get("sampling"), Mapping):
+        settings["sampling"] = replace(study.sampling, **given)
+    return replace(study, **settings)

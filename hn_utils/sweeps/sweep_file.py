@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from hn_utils.storage.paths import beside, expanded
+from hn_utils.storage.paths import expanded
 from hn_utils.study import (
     PRESETS,
     Study,
@@ -23,6 +23,7 @@ from hn_utils.study import (
     strict_record,
     tupled,
 )
+from hn_utils.study.settings_files import beside
 
 OWN = {
     "name": "studies",

@@ -12,6 +12,7 @@ import html
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -28,7 +29,6 @@ from hn_utils.probing.find import N_RANDOM_PROBES, N_SELECTED, RANDOM_NAMES, SEL
 from hn_utils.questions.question_sets import load_questions
 from hn_utils.steering.measure import AT_ONCE
 from hn_utils.study import Study, check_given
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hn_utils.questions.question import Question

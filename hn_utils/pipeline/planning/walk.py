@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar, cast, TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from hn_utils.answers.examples import Example, NothingConsistent
 from hn_utils.answers.sampling import build_examples, prompts_of, sample_responses

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hn_utils.questions.published.nonexist import exist, nonexist
 from hn_utils.questions.published.sources import NOT_AS_PUBLISHED, SOURCES, TRIVIAQA_NAMES, read_rows, renamed

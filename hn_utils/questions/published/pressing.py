@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +13,6 @@ from hn_utils.questions.published.sources import as_published, read_rows
 from hn_utils.questions.question import Text
 from hn_utils.study import Study, check_types
 from hn_utils.study.own_rows import check_characters, texts_of
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hn_utils.study.row_files import Row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
@@ -28,7 +29,6 @@ from hn_utils.report.plots.style import (
     styled,
 )
 from hn_utils.stats.tables import counted
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hn_utils.analyses import AtPosition, Domains, Everyday, PaperRule, Planted

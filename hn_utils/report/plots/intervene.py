@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
@@ -32,9 +32,9 @@ from hn_utils.steering.slopes import CONTROL_ALPHAS
 from hn_utils.steering.verdicts import Verdict, verdicts
 
 if TYPE_CHECKING:
-    from hn_utils.steering.dose_response import Intervened
     from hn_utils.analyses import Breaking
     from hn_utils.probing.probe import HNeurons
+    from hn_utils.steering.dose_response import Intervened
 
 TINTS = {"complied": "#F7DFAB", "resisted": "#BFDBEC", "neither": "#E4E4E4"}  # of made-up, of true answers, of neither
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
@@ -22,11 +23,10 @@ from hn_utils.report.plots.style import (
     styled,
 )
 from hn_utils.stats.rank_test import LEVEL
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hn_utils.probing.probe import HNeurons
     from hn_utils.contributions.cett import Contributions
+    from hn_utils.probing.probe import HNeurons
 
 
 def timeline(transfers: Sequence[Transfer]) -> go.Figure:

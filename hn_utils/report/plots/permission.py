@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -10,7 +12,6 @@ from hn_utils.analyses.crossing import CELLS
 from hn_utils.analyses.permission import MAIN
 from hn_utils.report.plots.style import H_NEURON, MATCHED, auroc_map, envelope, line, put, styled
 from hn_utils.stats.tables import counted
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hn_utils.analyses import Permission, Probes

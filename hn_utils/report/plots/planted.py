@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from hn_utils.analyses.recovery import mean_contribution
 from hn_utils.report.plots.style import FALSE, H_NEURON, PLANTED, TRUE, line, neuron_name, put, shaded, styled
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hn_utils.probing.find import Found
     from hn_utils.analyses import Recovery
+    from hn_utils.probing.find import Found
 
 
 def recovery(found: Found, recovered: Recovery) -> go.Figure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
@@ -27,12 +28,11 @@ from hn_utils.report.plots.style import (
 from hn_utils.stats.bootstrap import Estimate, bootstrap
 from hn_utils.stats.metrics import auroc
 from hn_utils.stats.tables import counted
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hn_utils.probing.probe import Detection, Probe
-    from hn_utils.probing.l1_path import Fit
     from hn_utils.probing.find import Found
+    from hn_utils.probing.l1_path import Fit
+    from hn_utils.probing.probe import Detection, Probe
 
 
 def l1_path(probe: Probe) -> go.Figure:

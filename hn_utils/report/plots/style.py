@@ -9,7 +9,7 @@ what is none of these. Random sets are a band that holds 95 % of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -17,8 +17,8 @@ import plotly.graph_objects as go
 from hn_utils.stats.tables import counted
 
 if TYPE_CHECKING:
-    from hn_utils.stats.bootstrap import Estimate
     from hn_utils.probing.probe import HNeurons
+    from hn_utils.stats.bootstrap import Estimate
 
 H_NEURON, CONTROL, TRUE, FALSE, PLANTED = "#D55E00", "#9A9A9A", "#0072B2", "#E69F00", "#5E3C99"
 CONFIDENCE, DENSE = "#009E73", "#CC79A7"  # what the model gives away of how sure it is; a probe on all neurons

@@ -1,0 +1,21 @@
+"""What a model is called for short."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+_ANY_MODEL = re.compile(r"base|pt|instruct|chat|it|sft|dpo|model|hf|final|best|latest|merged|checkpoint(-\d+)?", re.I)
+
+
+def called(model: str) -> str:
+    """Shorten a model's name.
+
+    Args:
+        model: a hub name or a path.
+
+    Returns:
+        The name without its path, but with the folder above it where the last part may be any model's.
+    """
+    path = Path(model).absolute() if Path(model).exists() else Path(model)
+    return f"{path.parent.name}/{path.name}" if _ANY_MODEL.fullmatch(path.name) and path.parent.name else path.name
