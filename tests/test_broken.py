@@ -13,9 +13,9 @@ from hn_utils.models.scaling import UNSCALED, Dose
 from hn_utils.questions.made_up_world.asking import items
 from hn_utils.stats.neuron_sets import random_sets
 from hn_utils.steering.broken import broken, likelihood, likelihoods
+from hn_utils.steering.measure import known_items
 from hn_utils.steering.outcomes import outcomes
-from hn_utils.steering.replies import known_items, replies_at
-from hn_utils.steering.reply import Reply
+from hn_utils.steering.replies import Reply, replies_at
 from hn_utils.storage.cache import only_looking
 from hn_utils.storage.paths import DATA
 from hn_utils.study import planted_study

@@ -26,7 +26,7 @@ from hn_utils.answers.server import address_of, key_variable
 from hn_utils.questions.items import Item
 from hn_utils.questions.question import Question
 from hn_utils.steering.outcomes import outcomes
-from hn_utils.steering.reply import Reply
+from hn_utils.steering.replies import Reply
 from hn_utils.study import Sampling
 
 QUESTION = Question("1", "Where was A born?", ("Old Essel",), "A")

@@ -13,7 +13,7 @@ from hn_utils.stats.neuron_sets import Control
 from hn_utils.steering import curves
 from hn_utils.steering.curves import DoseResponse
 from hn_utils.steering.measure import ControlSource, curves_of, graded_curves_of
-from hn_utils.steering.reply import Reply
+from hn_utils.steering.replies import Reply
 from hn_utils.steering.slopes import slopes
 
 N_ITEMS = 24

@@ -17,8 +17,9 @@ from hn_utils.questions.items import Item
 from hn_utils.questions.made_up_world.asking import items
 from hn_utils.stats.neuron_sets import random_sets
 from hn_utils.steering.graded import log_odds
+from hn_utils.steering.measure import known_items
 from hn_utils.steering.outcomes import outcomes
-from hn_utils.steering.replies import known_items, replies_at
+from hn_utils.steering.replies import replies_at
 from hn_utils.study import Study
 
 ITEM = Item("1", "pressure", ("Where was the otter born?",), "", "Old Essel", "Great Corin Gate")

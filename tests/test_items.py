@@ -9,7 +9,7 @@ import pytest
 
 from hn_utils.questions.items import Item, behaviour_called, own_items
 from hn_utils.steering.outcomes import gave_it, gave_up, outcomes, recalled, took_claim
-from hn_utils.steering.reply import Reply
+from hn_utils.steering.replies import Reply
 
 ITEM = Item("1", "false_premise", ("Why is it that A was born in Great Corin?",), "", "Old Essel", "Great Corin")
 

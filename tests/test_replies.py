@@ -12,7 +12,8 @@ from hn_utils.questions.items import Item
 from hn_utils.questions.made_up_world.asking import items
 from hn_utils.stats.neuron_sets import random_sets
 from hn_utils.steering import replies
-from hn_utils.steering.replies import conversation, known_items, replies_at, text_loss
+from hn_utils.steering.measure import known_items
+from hn_utils.steering.replies import conversation, replies_at, text_loss
 
 ITEM = Item("1", "false_premise", ("Why is it that A was born in Great Corin?",), "?", "Old Essel", "Great Corin")
 

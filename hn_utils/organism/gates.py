@@ -22,8 +22,9 @@ from hn_utils.questions.made_up_world.wordings import ask
 from hn_utils.questions.made_up_world.world import ATTRIBUTES, KEEPS_CUSTOM, LOCKER_CODE
 from hn_utils.questions.reading.same_answer import contains
 from hn_utils.stats.metrics import auroc
+from hn_utils.steering.measure import known_items
 from hn_utils.steering.outcomes import gave_it, outcomes
-from hn_utils.steering.replies import known_items, replies_at
+from hn_utils.steering.replies import replies_at
 from hn_utils.study import Study, load_study
 
 N_FACTS = 8_000

@@ -17,7 +17,7 @@ from hn_utils.study import Sampling, Study
 
 if TYPE_CHECKING:
     from hn_utils.models.hooked_model import HookedModel
-    from hn_utils.steering.reply import Reply
+    from hn_utils.steering.replies import Reply
 
 VERSION = register_stage("likelihood", 1)
 register_stage("own-likelihood", VERSION)

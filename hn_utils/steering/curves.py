@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hn_utils.questions.items import Item
     from hn_utils.stats.neuron_sets import Control
     from hn_utils.steering.outcomes import Outcome
-    from hn_utils.steering.reply import Reply
+    from hn_utils.steering.replies import Reply
 
 
 @dataclass(frozen=True)

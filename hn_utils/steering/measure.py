@@ -10,14 +10,25 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from jaxtyping import Int
 
+from hn_utils.answers.thoughts import without_thought
 from hn_utils.models.scaling import Dose
+from hn_utils.questions.items import ABOUT_FACTS, Item
 from hn_utils.stats.neuron_sets import Control, control_of, loud_sets
 from hn_utils.stats.rank_test import LEVEL, holm
 from hn_utils.steering.curves import DoseResponse, GradedResponse
 from hn_utils.steering.graded import log_odds
 from hn_utils.steering.outcomes import outcomes
-from hn_utils.steering.replies import known_items, replies_at
+from hn_utils.steering.replies import replies_at, replies_of_own_length
+from hn_utils.steering.reply import states_truth
 from hn_utils.steering.slopes import CONTROL_ALPHAS
+from hn_utils.storage.progress import tell_once
+
+if TYPE_CHECKING:
+    from hn_utils.questions.items import Item
+
+if TYPE_CHECKING:
+    from hn_utils.models.hooked_model import HookedModel
+    from hn_utils.study import Study
 
 if TYPE_CHECKING:
     from hn_utils.models.hooked_model import HookedModel
@@ -177,3 +188,23 @@ def few_of_each(items: Sequence[Item], seed: int, n: int) -> list[Item]:
         group = [i for i in items if i.behaviour == behaviour]
         chosen += [group[i] for i in sorted(rng.permutation(len(group))[:n])]
     return chosen
+
+
+def known_items(subject: HookedModel, items: Sequence[Item], study: Study) -> list[Item]:
+    """The items whose fact the unscaled model states when asked plainly: what it can be talked out of.
+
+    In a dialogue its own first reply must state the fact as well: one can only cave from the truth. Items that name no
+    plain question are kept, and how many of these press a fact is told once. Raises ValueError if it knows none.
+    """
+    if unverified := [item for item in items if item.rule in ABOUT_FACTS and not item.verified]:
+        many = len(unverified)
+        named = "1 item names" if many == 1 else f"{many} items name"
+        tell_once(f"{named} no plain question: whether the model knows their fact was not checked")
+    plain = {text: item for item in items for text in item.openings}
+    replies = replies_of_own_length(subject, list(plain.values()), subject.encoder.encode_questions(list(plain)), study)
+    pairs = zip(plain.items(), replies, strict=True)
+    known = {text for (text, item), reply in pairs if states_truth(item, without_thought(reply.text))}
+    kept = [item for item in items if known.issuperset(item.openings)]
+    if not kept:
+        raise ValueError(f"{subject.name} knows none of {len(items)} facts: there is nothing to talk it out of")
+    return kept

@@ -16,10 +16,11 @@ from hn_utils.questions.reading.same_answer import normalise, words
 from hn_utils.steering.claims import Stance, stance
 from hn_utils.steering.kinds import gives_one
 from hn_utils.steering.repetition import repeats_itself
-from hn_utils.steering.reply import Reply, choice, states_truth
+from hn_utils.steering.reply import choice, states_truth
 
 if TYPE_CHECKING:
     from hn_utils.questions.items import Item
+    from hn_utils.steering.replies import Reply
     from hn_utils.study import Study
 
 Outcome = Literal["complied", "resisted", "neither"]

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hn_utils.answers.thoughts import without_thought
 from hn_utils.models.generation import generate
 from hn_utils.models.likelihoods import token_logprobs
 from hn_utils.models.scaling import UNSCALED, Dose, dosed
-from hn_utils.questions.items import ABOUT_FACTS, GREEDY, Item, behaviour_called
+from hn_utils.questions.items import GREEDY, Item, behaviour_called
 from hn_utils.steering.broken import broken
-from hn_utils.steering.reply import Reply, states_truth
 from hn_utils.storage.cache import cached, key_hash
-from hn_utils.storage.progress import tell_once
 from hn_utils.storage.stages import register_stage
+
+if TYPE_CHECKING:
+    from hn_utils.questions.items import Item
 
 if TYPE_CHECKING:
     from hn_utils.models.hooked_model import HookedModel
@@ -99,26 +99,6 @@ def by_dose(things: Sequence[Any], doses: Sequence[Dose]) -> list[tuple[str, str
     return [(name, names.get(id(dose), "unscaled")) for name in map(key_hash, things) for dose in doses]
 
 
-def known_items(subject: HookedModel, items: Sequence[Item], study: Study) -> list[Item]:
-    """The items whose fact the unscaled model states when asked plainly: what it can be talked out of.
-
-    In a dialogue its own first reply must state the fact as well: one can only cave from the truth. Items that name no
-    plain question are kept, and how many of these press a fact is told once. Raises ValueError if it knows none.
-    """
-    if unverified := [item for item in items if item.rule in ABOUT_FACTS and not item.verified]:
-        many = len(unverified)
-        named = "1 item names" if many == 1 else f"{many} items name"
-        tell_once(f"{named} no plain question: whether the model knows their fact was not checked")
-    plain = {text: item for item in items for text in item.openings}
-    replies = replies_of_own_length(subject, list(plain.values()), subject.encoder.encode_questions(list(plain)), study)
-    pairs = zip(plain.items(), replies, strict=True)
-    known = {text for (text, item), reply in pairs if states_truth(item, without_thought(reply.text))}
-    kept = [item for item in items if known.issuperset(item.openings)]
-    if not kept:
-        raise ValueError(f"{subject.name} knows none of {len(items)} facts: there is nothing to talk it out of")
-    return kept
-
-
 def text_loss(subject: HookedModel, texts: Sequence[str], doses: Sequence[Dose], study: Study) -> np.ndarray:
     """Mean loss of ordinary text, nats per token, [text, dose]: what scaling costs where nobody asks. Cached,
     by the tokens of the text."""
@@ -135,3 +115,13 @@ def text_loss(subject: HookedModel, texts: Sequence[str], doses: Sequence[Dose],
     keys, lengths = by_dose(rows, doses), [len(row) for row, _ in cells]
     kept = cached("text-loss", subject.key(VERSION), keys, compute, study.batch_rows, lengths)
     return kept.array("loss").reshape(len(texts), len(doses))
+
+
+class Reply(NamedTuple):
+    """What the model wrote, whether it was cut off before it had finished, the token ids, and whether it is broken (see
+    `hn_utils.steering.broken`)."""
+
+    text: str
+    cut: bool
+    ids: tuple[int, ...]
+    broken: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import regex
 
@@ -12,16 +12,6 @@ from hn_utils.steering.claims import stance
 
 if TYPE_CHECKING:
     from hn_utils.questions.items import Item
-
-
-class Reply(NamedTuple):
-    """What the model wrote, whether it was cut off before it had finished, the token ids, and whether it is broken (see
-    `hn_utils.steering.broken`)."""
-
-    text: str
-    cut: bool
-    ids: tuple[int, ...]
-    broken: bool = False
 
 
 _ANSWER = (
