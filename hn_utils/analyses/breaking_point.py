@@ -49,12 +49,14 @@ def until_it_breaks(found: Found) -> Breaking:
     sets = [found.neurons, *loud]
     doses = [Dose(neurons, alpha) for neurons in sets for alpha in _BREAKING]
     shape = (-1, len(sets), len(_BREAKING))
-    right = (outcomes(items, replies_at(subject, items, doses, study), study) == "complied").reshape(shape)
+    told = outcomes(items, replies_at(subject, items, doses, study), study)
+    right = (told == "complied").reshape(shape)  # [item, set, alpha]
     people = [item.entity for item in items]
     recall = [bootstrap(mean, column, groups=people) for column in right[:, 0].astype(float).T]
     if not texts:
         return Breaking(_BREAKING, recall, right[:, 1:].mean(0), [], np.empty((0, len(_BREAKING))))
     loss = text_loss(subject, [text.text for text in texts], doses, study)
-    above, about = (loss - loss[:, :1]).reshape(shape), [text.entity for text in texts]  # at alpha 1 all sets are alike
+    above = (loss - loss[:, :1]).reshape(shape)  # [text, set, alpha]; at alpha 1 all sets are alike
+    about = [text.entity for text in texts]
     lost = [bootstrap(mean, column, groups=about) for column in above[:, 0].T]
     return Breaking(_BREAKING, recall, right[:, 1:].mean(0), lost, above[:, 1:].mean(0))

@@ -66,7 +66,8 @@ def by_size(found: Found, sizes: Sequence[int] = _SIZES, n_sets: int = N_SELECTE
     that not every path reaches are left out."""
     X, y = found.training_data
     read = found.collected.labelled(found.collected.test_rows("standard"), found.probe.region)
-    own, control = [], []
+    own = []
+    control = []
     reached = []
     for size in sizes:
         selection = found.selection("any", size)
@@ -78,4 +79,4 @@ def by_size(found: Found, sizes: Sequence[int] = _SIZES, n_sets: int = N_SELECTE
         compared = AgainstRandom(refit(X, y, picked), refits(X, y, sets)).on(read)
         own.append(compared.own)
         control.append(compared.sets)
-    return BySize(tuple(reached), own, np.array(control).reshape(len(reached), -1))
+    return BySize(tuple(reached), own, np.array(control).reshape(len(reached), -1))  # [size, set]

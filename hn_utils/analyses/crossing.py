@@ -39,7 +39,7 @@ class Crossed(Tabled):
     The consistency filter of the study is left out: of few answers left by refusals it is easier for all to agree. That
     a question may give two answers was decided when one each, the first given, had left 28 in each cell of the bundled
     model at equal confidence, too few for a verdict.
-    `asked` and `drawn` hold every question and all its draws. `restricted`, `cells` (places in CELLS) and `sure` are
+    `asked` and `drawn` hold every question and all its draws. `restricted`, `cells` (places in CELLS) and `confidence` are
     aligned with `answers.kept`.
     """
 
@@ -57,9 +57,9 @@ class Crossed(Tabled):
         return self.answers.labels + 2 * self.restricted
 
     @cached_property
-    def sure(self) -> Float[np.ndarray, "answer"]:
+    def confidence(self) -> Float[np.ndarray, "answer"]:
         draws = {q.id: some for q, some in zip(self.asked, self.drawn, strict=True)}
-        return np.array([sure_of_it(e, draws[e.question.id]) for e in self.answers.kept])
+        return np.array([confidence_if_answered(e, draws[e.question.id]) for e in self.answers.kept])
 
     @cached_property
     def test(self) -> Int[np.ndarray, "test"]:
@@ -67,9 +67,9 @@ class Crossed(Tabled):
         return self.answers.rows("test")
 
     @cached_property
-    def as_sure(self) -> Float[np.ndarray, "test"]:
-        """How much each test answer counts where all cells shall be equally sure."""
-        return equally_sure(self.sure[self.test], self.cells[self.test])
+    def equal_confidence(self) -> Float[np.ndarray, "test"]:
+        """How much each test answer counts where all cells shall be equally confident."""
+        return equal_confidence_weights(self.confidence[self.test], self.cells[self.test])
 
     @cached_property
     def known(self) -> dict[str, bool]:
@@ -97,8 +97,8 @@ class Crossed(Tabled):
             rows[name] = {
                 **{split: len(some) for split, some in mine.items()},
                 "test entities": len(set(self.answers.entities[mine["test"]])),
-                "log-probability": round(float(self.sure[mine["test"]].mean()), 2),
-                "equally sure": round(self.as_sure[self.cells[self.test] == cell].sum()),
+                "log-probability": round(float(self.confidence[mine["test"]].mean()), 2),
+                "equally sure": round(self.equal_confidence[self.cells[self.test] == cell].sum()),
             }
         return pd.DataFrame.from_dict(rows, orient="index")
 
@@ -111,23 +111,33 @@ class Crossed(Tabled):
         for i in self.test:
             example = self.answers.kept[i]
             if not self.restricted[i] and self.known[example.question.entity] != example.label:
-                plain[example.question.entity] = float(self.sure[i])
+                plain[example.question.entity] = float(self.confidence[i])
         rows = []
         for question, draws in zip(self.asked, self.drawn, strict=True):
             if question.split == "test" and question.entity in plain:
                 refused = [r.verdict == "abstained" for r in draws]
-                sure = {"never" if all(refused) else "answered": plain[question.entity]}
+                confidence = {"never" if all(refused) else "answered": plain[question.entity]}
                 asked = "restricted" if question.strata["restricted"] else "allowed"
                 known = "true" if self.known[question.entity] else "false"
-                rows.append((asked, known, np.mean(refused), all(refused), sure.get("answered"), sure.get("never")))
-        frame = pd.DataFrame(rows, columns=["question", "asked plainly", "refused", "never", "sure", "sure, never"])
-        told = frame.astype({"sure": float, "sure, never": float}).groupby(["question", "asked plainly"])
+                rows.append(
+                    {
+                        "question": asked,
+                        "asked plainly": known,
+                        "refused": np.mean(refused),
+                        "never": all(refused),
+                        "confidence": confidence.get("answered"),
+                        "confidence, never": confidence.get("never"),
+                    }
+                )
+        names = ["question", "asked plainly", "refused", "never", "confidence", "confidence, never"]
+        frame = pd.DataFrame(rows, columns=names).astype({"confidence": float, "confidence, never": float})
+        told = frame.groupby(["question", "asked plainly"])
         columns = {
             "questions": ("refused", "size"),
             "draws refused": ("refused", "mean"),
             "never answered": ("never", "sum"),
-            "plain confidence, answered": ("sure", "mean"),
-            "plain confidence, never": ("sure, never", "mean"),
+            "plain confidence, answered": ("confidence", "mean"),
+            "plain confidence, never": ("confidence, never", "mean"),
         }
         return told.agg(**columns).round(2)
 
@@ -152,7 +162,9 @@ def cross_permission(
     if not asked:
         return None
     drawn = sample_responses(found.subject, asked, study)
-    given = [(q, first) for q, draws in zip(asked, drawn, strict=True) for first in first_of_each(draws)]
+    given = []
+    for question, draws in zip(asked, drawn, strict=True):
+        given += [(question, first) for first in first_of_each(draws)]
     require_cells([(q, first) for q, first in given if q.split == "test"])
     answers = answered(found.collected, [q for q, _ in given], [[first] for _, first in given])
     return Crossed(found, asked, drawn, answers)
@@ -160,9 +172,8 @@ def cross_permission(
 
 def first_of_each(draws: Sequence[Response]) -> list[Response]:
     """The first true and the first false answer among some draws, as far as there are such."""
-    return [
-        next(r for r in draws if r.verdict == verdict) for verdict in _GIVEN if verdict in {r.verdict for r in draws}
-    ]
+    firsts = (next((r for r in draws if r.verdict == verdict), None) for verdict in _GIVEN)
+    return [first for first in firsts if first is not None]
 
 
 def own_twins(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, found: Found) -> list[Question]:
@@ -195,7 +206,7 @@ def require_cells(given: Sequence[tuple[Question, Response]]) -> None:
         )
 
 
-def sure_of_it(example: Example, draws: Sequence[Response]) -> float:
+def confidence_if_answered(example: Example, draws: Sequence[Response]) -> float:
     """Mean log-probability (nats) of the answer's tokens, given that there is an answer.
 
     A refusal competes with the answer for the first token only. So what the refusals among the draws began with is
@@ -210,13 +221,16 @@ def sure_of_it(example: Example, draws: Sequence[Response]) -> float:
     return float(example.confidence - np.log(left) / len(example.answer))
 
 
-def equally_sure(sure: Float[np.ndarray, "row"], cells: Int[np.ndarray, "row"]) -> Float[np.ndarray, "row"]:
+def equal_confidence_weights(
+    confidence: Float[np.ndarray, "row"], cells: Int[np.ndarray, "row"]
+) -> Float[np.ndarray, "row"]:
     """Weights by which, in every narrow range of confidence, each cell counts as much as the smallest one there.
 
     Within a cell the answers of one range count alike: it is the mean over all ways of drawing as many of each. (Drawn
     once, as was done at first, the H-Neurons' verdict on the bundled model hung on the draw.)
     """
-    _, place = np.unique(np.floor((sure - sure.min()) / (CALIPER * sure.std() + 1e-12)), return_inverse=True)
-    counts = np.zeros((place.max() + 1, len(CELLS)))
+    width = CALIPER * confidence.std() + 1e-12
+    _, place = np.unique(np.floor((confidence - confidence.min()) / width), return_inverse=True)
+    counts = np.zeros((place.max() + 1, len(CELLS)))  # [range, cell]
     np.add.at(counts, (place, cells), 1)
-    return counts.min(1)[place] / counts[place, cells]
+    return counts.min(1)[place] / counts[place, cells]  # [row]

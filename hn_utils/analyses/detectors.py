@@ -94,9 +94,11 @@ def compare(found: Found) -> Compared:
 def added_to_confidence(found: Found) -> Added:
     """Do the H-Neurons say anything of the standard test answers that their confidence does not?"""
     collected = found.collected
-    validation, test = collected.rows("validation"), collected.test_rows("standard")
+    validation = collected.rows("validation")
+    test = collected.test_rows("standard")
     own = found.refitted.score(collected.contributions.at(found.probe.region))
-    before, after = (scored(collected, own, rows) for rows in (validation, test))
+    before = scored(collected, own, validation)
+    after = scored(collected, own, test)
     others = scores_of(found.control, collected.contributions[test].at(found.probe.region))
     return added(before, after, others)
 
@@ -108,8 +110,10 @@ def scored(collected: Collected, own: np.ndarray, rows: np.ndarray) -> Scored:
 
 def _other_scores(found: Found) -> dict[str, np.ndarray]:
     """What every baseline says of each kept answer; higher is more likely made up."""
-    collected, labels = found.collected, found.collected.labels
-    train, validation = collected.training_rows(), collected.rows("validation")
+    collected = found.collected
+    labels = collected.labels
+    train = collected.training_rows()
+    validation = collected.rows("validation")
     readings = read(collected.subject, collected.kept, found.study)
     layer, residual = residual_probe(readings.residual, labels, train, validation)
     X = collected.contributions.at(found.probe.region)

@@ -40,7 +40,7 @@ class Exposed(NamedTuple):
     draws that are wrong; how many questions."""
 
     exposure: float
-    made_up: float
+    hallucinated: float
     n: int
 
 
@@ -49,7 +49,7 @@ class Moment:
     """One checkpoint, on its own answers to the standard questions; what is tested is tested on test entities.
 
     `recall` is the share of all test draws that are right. `final` scores the final model's probe unchanged, `beyond`
-    is its AUROC minus the mean of its control sets; None where fewer than 20 answers of a class are consistent. `loud`
+    is its AUROC minus the mean of its control sets; None where fewer than 20 answers of a class are consistent. `relative_mean_contribution`
     is the mean contribution of the final H-Neurons at an answer over that of as many random neurons of the same layers.
     `anew` is None where there are too few answers to train on, or no neuron is kept. `exposed` tells how often it makes
     answers up by how often facts are stated, of all standard questions; it is empty where that is not known. None of
@@ -60,7 +60,7 @@ class Moment:
     recall: float
     final: Transfer
     beyond: Estimate | None
-    loud: float
+    relative_mean_contribution: float
     anew: Anew | None
     exposed: list[Exposed]
 
@@ -74,9 +74,9 @@ class Moment:
             "wrong": self.final.n_wrong,
             "beyond": self.beyond and asdict(self.beyond),
             "confidence": self.final.confidence and asdict(self.final.confidence),
-            "loud": self.loud,
+            "loud": self.relative_mean_contribution,  # this and "made_up" are the names in runs that were saved before
             "anew": self.anew and asdict(self.anew),
-            "exposed": [group._asdict() for group in self.exposed],
+            "exposed": [{"exposure": g.exposure, "made_up": g.hallucinated, "n": g.n} for g in self.exposed],
         }
 
 
@@ -107,7 +107,7 @@ def _moment(found: Found, model: HookedModel, base: bool) -> Moment | None:
         recall(asked),
         final,
         None if final.h_neurons is None else found.against("any").on(asked.labelled(test, found.probe.region)).beyond,
-        loudness(found, asked, test),
+        relative_mean_contribution(found, asked, test),
         _found_anew(found, asked),
         _by_exposure(asked),
     )
@@ -115,8 +115,11 @@ def _moment(found: Found, model: HookedModel, base: bool) -> Moment | None:
 
 def recall(asked: Collected) -> float:
     """Share of the draws to test questions that are right."""
-    pairs = zip(asked.questions, asked.responses, strict=True)
-    return float(np.mean([r.verdict == "right" for q, drawn in pairs if q.split == "test" for r in drawn]))
+    right = []
+    for question, drawn in zip(asked.questions, asked.responses, strict=True):
+        if question.split == "test":
+            right += [response.verdict == "right" for response in drawn]
+    return float(np.mean(right))
 
 
 def _by_exposure(asked: Collected) -> list[Exposed]:
@@ -126,14 +129,16 @@ def _by_exposure(asked: Collected) -> list[Exposed]:
     if None in stated:
         return []
     exposure = np.array(stated, float)
-    wrong = np.array([np.mean([r.verdict == "wrong" for r in drawn]) for drawn in asked.responses])
+    wrong = np.zeros(len(exposure))
+    for place, drawn in enumerate(asked.responses):
+        wrong[place] = np.mean([response.verdict == "wrong" for response in drawn])
     order = np.argsort(exposure, kind="stable")
     never = order[exposure[order] == 0]
     groups = [never, *np.array_split(order[len(never) :], N_GROUPS)]
     return [Exposed(float(exposure[g].mean()), float(wrong[g].mean()), len(g)) for g in groups if len(g)]
 
 
-def loudness(found: Found, asked: Collected, rows: np.ndarray) -> float:
+def relative_mean_contribution(found: Found, asked: Collected, rows: np.ndarray) -> float:
     """Mean contribution of the final H-Neurons at some answers, over that of random neurons of the same layers."""
     at = asked.contributions[rows].at(found.probe.region)
     others = np.unique(np.concatenate([fit.neurons for fit in found.random["layer"]]))

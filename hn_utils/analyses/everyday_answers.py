@@ -44,12 +44,12 @@ class Everyday:
 
     @property
     def headline(self) -> str:
-        own, picked, words, sure = (
+        own, picked, words, confidence = (
             row_of(self.detections, name).auroc for name in ("H-Neurons", SELECTED_NAMES["any"], WORDS, CONFIDENCE)
         )
         return (
             f"On {own.n} everyday answers the H-Neurons reach AUROC {own}, picks on shuffled labels "
-            f"{picked.value:.2f}, the answer's words {words.value:.2f}, confidence {sure}; {self.added}"
+            f"{picked.value:.2f}, the answer's words {words.value:.2f}, confidence {confidence}; {self.added}"
         )
 
 
@@ -60,13 +60,15 @@ def everyday(found: Found) -> Everyday | None:
     None if the validation or test answers lack right or wrong ones.
     """
     answers = _first_answers(found.collected)
-    validation, test, labels = answers.rows("validation"), answers.rows("test"), answers.labels
-    if any(len(set(labels[rows])) < 2 for rows in (validation, test)):
+    validation = answers.rows("validation")
+    test = answers.rows("test")
+    if any(len(set(answers.labels[rows])) < 2 for rows in (validation, test)):
         return None
     own = found.refitted.score(answers.contributions.at(found.probe.region))
     scores = {WORDS: _words_of(found, answers), CONFIDENCE: -answers.confidence, **oracle(answers.kept)}
     there = answers.labelled(test, found.probe.region)
-    before, after = (scored(answers, own, rows) for rows in (validation, test))
+    before = scored(answers, own, validation)
+    after = scored(answers, own, test)
     fitted = LogisticRegression(C=100.0).fit(before.own[:, None], before.labels)
     log_odds = {
         "as trained": after.own,
@@ -83,7 +85,7 @@ def everyday(found: Found) -> Everyday | None:
             "H-Neurons": risk_coverage(there.labels, after.own),
             **{name: risk_coverage(there.labels, values[test]) for name, values in scores.items()},
         },
-        np.stack([risk_coverage(there.labels, column) for column in control.T]),
+        np.stack([risk_coverage(there.labels, column) for column in control.T]),  # [set, answered]
     )
 
 
@@ -99,5 +101,6 @@ def _words_of(found: Found, answers: Collected) -> Float[np.ndarray, "answer"]:
     collected = found.collected
     texts = [example.text for example in (*collected.kept, *answers.kept)]
     labels = np.concatenate([collected.labels, answers.labels])
-    train, validation = collected.training_rows(), collected.rows("validation")
+    train = collected.training_rows()
+    validation = collected.rows("validation")
     return words_probe(texts, labels, train, validation)[len(collected.kept) :]

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 def training_data(found: Found) -> tuple[np.ndarray, TallMatrix, np.ndarray]:
     """What the probe was trained on: indices of the examples, rows and their labels."""
-    collected, train = found.collected, found.collected.training_rows()
-    read, labels = collected.contributions[train], collected.labels[train]
-    X, y = three_vs_one(read, labels, found.probe.region, found.probe.other)
+    collected = found.collected
+    train = collected.training_rows()
+    labels = collected.labels[train]
+    X, y = three_vs_one(collected.contributions[train], labels, found.probe.region, found.probe.other)
     return train, X, y
 
 
@@ -26,11 +27,14 @@ def find_again(found: Found) -> tuple[Stability, Stability]:
     """Stability of the probe's neurons over halves of the training people, up to the chosen C; the same with right and
     wrong shuffled, which leaves only the neurons that know where answers stand."""
     train, X, y = training_data(found)
-    collected, seed = found.collected, found.study.seed
+    collected = found.collected
+    seed = found.study.seed
     grid = np.array([fit.C for fit in found.probe.path if fit.C <= found.probe.fit.C])
-    groups, labels = np.tile(collected.entities[train], 2), collected.labels[train]
+    groups = np.tile(collected.entities[train], 2)  # [row]: answers, then the other tokens of the same ones
+    labels = collected.labels[train]
     noise = np.concatenate([shuffled(labels, seed), y[len(labels) :]])
-    own, by_chance = (stability(X, truth, groups, grid, seed=seed) for truth in (y, noise))
+    own = stability(X, y, groups, grid, seed=seed)
+    by_chance = stability(X, noise, groups, grid, seed=seed)
     return own, by_chance
 
 

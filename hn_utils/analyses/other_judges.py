@@ -44,7 +44,8 @@ def judged_again(found: Found) -> dict[str, np.ndarray]:
         with contextlib.suppress(NothingConsistent, NoHNeurons):
             again = _answers_by(found.collected, way)
             if enough(again):
-                train, validation = again.training_rows(), again.rows("validation")
+                train = again.training_rows()
+                validation = again.rows("validation")
                 probe = fit_on(again, train, validation, found.probe.region, found.probe.other)
                 sets[name] = probe.fit.h_neurons
     return sets

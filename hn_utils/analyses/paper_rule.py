@@ -42,13 +42,15 @@ class PaperRule:
 
 def by_paper_rule(found: Found) -> PaperRule:
     """Suppress each fit's H-Neurons in turn and ask validation questions again."""
-    collected, study = found.collected, found.study
+    collected = found.collected
+    study = found.study
     fits = [fit for fit in found.probe.path if len(fit.h_neurons)]
     X, labels, _ = collected.labelled(collected.rows("validation"), found.probe.region)
     asked = [q for q in collected.questions if q.part == "standard" and q.split == "validation"]
     items = [plain_item(q, study) for q in asked]
     doses = [UNSCALED, *(Dose(fit.h_neurons, 0.0) for fit in fits)]
-    right = outcomes(items, replies_at(collected.subject, items, doses, study), study) == "complied"
+    told = outcomes(items, replies_at(collected.subject, items, doses, study), study)
+    right = told == "complied"  # [item, dose]
     unscaled, *suppressed = right.mean(0).tolist()
     accuracies = [accuracy(labels, fit.score(X)) for fit in fits]
     return PaperRule(fits, accuracies, suppressed, unscaled, len(labels), len(asked))

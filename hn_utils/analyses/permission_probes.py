@@ -71,17 +71,18 @@ class Probes(Tabled):
     @property
     def table(self) -> pd.DataFrame:
         """AUROC beside the mean of random sets, a row a set, a column a contrast."""
-        cells = {
-            name: {contrast: f"{one.own}, shuffled {one.control.value:.2f}" for contrast, one in row.items()}
-            for name, row in self.told.items()
-        }
+        cells = {}
+        for name, row in self.told.items():
+            cells[name] = {contrast: f"{one.own}, shuffled {one.control.value:.2f}" for contrast, one in row.items()}
         return pd.DataFrame.from_dict(cells, orient="index")
 
 
 def two_probes(crossed: Crossed) -> Probes:
     """Train both probes on training entities and read them, and the H-Neurons, on test entities. Raises ValueError if
     there are fewer than MIN_TO_TRAIN training answers of a kind, NoHNeurons if a probe takes no neuron."""
-    found, false, cells = crossed.found, crossed.answers.labels, crossed.cells
+    found = crossed.found
+    false = crossed.answers.labels
+    cells = crossed.cells
     read = {
         "falsehood, allowed": about(crossed, ~crossed.restricted, false),
         "falsehood, restricted": about(crossed, crossed.restricted, false),
@@ -92,21 +93,26 @@ def two_probes(crossed: Crossed) -> Probes:
     for name, contrast in (("falsehood probe", _CONTRASTS[0]), ("restriction probe", _CONTRASTS[2])):
         fits[name] = trained(read[contrast], crossed, name)
     test = {name: read[name].labelled(read[name].rows("test"), found.probe.region) for name in _CONTRASTS}
-    told = {name: {contrast: some.on(test[contrast]) for contrast in _CONTRASTS} for name, some in fits.items()}
+    told = {}
+    for name, some in fits.items():
+        told[name] = {contrast: some.on(test[contrast]) for contrast in _CONTRASTS}
     shared = {(a, b): _overlap(crossed, fits[a], fits[b]) for a, b in combinations(fits, 2)}
     return Probes(fits, told, shared)
 
 
 def about(crossed: Crossed, some: Bool[np.ndarray, "answer"], labels: Int[np.ndarray, "answer"]) -> Collected:
     """Some of the answers, with other labels."""
-    answers, rows = crossed.answers, np.flatnonzero(some)
+    answers = crossed.answers
+    rows = np.flatnonzero(some)
     examples = [replace(answers.kept[i], label=int(labels[i])) for i in rows]
     return replace(answers, examples=examples, contributions=answers.contributions[rows])
 
 
 def trained(answers: Collected, crossed: Crossed, name: str) -> AgainstRandom:
     """A probe's neurons refitted alone, as H-Neurons are, beside what it picks on shuffled labels."""
-    train, validation, region = answers.training_rows(), answers.rows("validation"), crossed.found.probe.region
+    train = answers.training_rows()
+    validation = answers.rows("validation")
+    region = crossed.found.probe.region
     counts = [np.bincount(answers.labels[rows], minlength=2).min() for rows in (train, validation)]
     if counts[0] < MIN_TO_TRAIN or not counts[1]:
         raise ValueError(
@@ -119,13 +125,14 @@ def trained(answers: Collected, crossed: Crossed, name: str) -> AgainstRandom:
 
 def _overlap(crossed: Crossed, one: AgainstRandom, other: AgainstRandom) -> Overlap:
     """What two sets share, beside what the first shares with what shuffled labels pick in place of the second."""
-    a, b, n = one.own.neurons, other.own.neurons, int(np.prod(crossed.found.card.shape))
+    a = one.own.neurons
+    b = other.own.neurons
+    n = int(np.prod(crossed.found.card.shape))
     shared = len(np.intersect1d(a, b))
     picked = np.array([len(np.intersect1d(a, fit.neurons)) for fit in other.control])
-    random = spread(picked, len(picked))
-    return Overlap(
-        (len(a), len(b)), shared, len(a) * len(b) / n, float(hypergeom.sf(shared - 1, n, len(a), len(b))), random
-    )
+    by_chance = len(a) * len(b) / n
+    p = float(hypergeom.sf(shared - 1, n, len(a), len(b)))
+    return Overlap((len(a), len(b)), shared, by_chance, p, spread(picked, len(picked)))
 
 
 @dataclass(frozen=True, repr=False)
@@ -136,12 +143,11 @@ class Turned(Tabled):
 
     @property
     def headline(self) -> str:
-        moved = [
-            f"{name}: {behaviour_called(behaviour).title.lower()} {verdict.word}"
-            for name, curves in self.curves.items()
-            for behaviour, verdict in verdicts(curves).items()
-            if verdict.word != "not told apart"
-        ]
+        moved = []
+        for name, curves in self.curves.items():
+            for behaviour, verdict in verdicts(curves).items():
+                if verdict.word != "not told apart":
+                    moved.append(f"{name}: {behaviour_called(behaviour).title.lower()} {verdict.word}")
         return f"Scaled, {'; '.join(moved) or 'no set is told apart from its controls'}"
 
     @property
@@ -169,7 +175,8 @@ def turned(crossed: Crossed, probes: Probes, items: Sequence[Item] = (), **setti
     """Scale each set, beside its control sets, on test questions: are restricted ones answered, is what was known still
     stated, is something made up where it was not? `items` press the model besides, such as with false premises about
     what it knows. Settings are those of `Study`, such as `n_items` of each kind, `alphas` or `n_control_sets`."""
-    study, subject = later(crossed.found.study, settings), crossed.found.subject
+    study = later(crossed.found.study, settings)
+    subject = crossed.found.subject
     asked = few_known(study, subject, [*items_of(crossed), *items])
     curves = {}
     for name, fits in probes.fits.items():
@@ -188,7 +195,8 @@ def _selected_of(found: Found, fits: AgainstRandom, study: Study) -> ControlSour
 def items_of(crossed: Crossed) -> list[Item]:
     """The test questions as items: restricted ones about what the model knows, refused or not (complied: answered);
     allowed ones about that (complied: right), and about what it does not know (complied: answered all the same)."""
-    study, made = crossed.found.study, []
+    study = crossed.found.study
+    made = []
     for question in crossed.asked:
         known = crossed.known.get(question.entity)
         if question.split != "test" or known is None or (question.strata["restricted"] and not known):

@@ -12,7 +12,8 @@ from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.probing.l1_path import c_grid
 from hn_utils.probing.stability import stability
 
-N_MADE_UP, N_PLANTED = 3_000, 5
+N_SIMULATED = 3_000  # neurons
+N_PLANTED = 5  # of these
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,15 @@ class Planted:
 
 
 def plant(n: int, strength: float, correlated: float, seed: int) -> tuple[TallMatrix, np.ndarray, np.ndarray]:
-    """`n` answers, half of them made up, of N_MADE_UP neurons: heavy-tailed sizes, of which blocks of fifty share a
+    """`n` answers, half of them made up, of N_SIMULATED neurons: heavy-tailed sizes, of which blocks of fifty share a
     cause to the degree `correlated`. N_PLANTED of them, far apart, are larger in made-up answers, by `strength`
     standard deviations of their logarithm. Returns rows, labels and the planted neurons."""
     rng = np.random.default_rng(seed)
-    labels, chosen = rng.permutation(np.repeat([0, 1], n // 2)), np.arange(N_PLANTED) * (N_MADE_UP // N_PLANTED) + 5
-    common = rng.normal(size=(len(labels), N_MADE_UP // 50)).repeat(50, 1)
+    labels = rng.permutation(np.repeat([0, 1], n // 2))
+    chosen = np.arange(N_PLANTED) * (N_SIMULATED // N_PLANTED) + 5
+    common = rng.normal(size=(len(labels), N_SIMULATED // 50)).repeat(50, 1)  # [answer, neuron]
     logs = np.sqrt(1 - correlated) * rng.normal(size=common.shape) + np.sqrt(correlated) * common
-    logs[:, chosen] += strength * labels[:, None]
+    logs[:, chosen] += strength * labels[:, None]  # [answer, planted]
     return TallMatrix([np.exp(0.7 * logs).astype(np.float16)]), labels, chosen
 
 
@@ -51,7 +53,8 @@ def planted_truth(
     correlation. At strength 0 nothing is there to be found."""
     results = []
     for correlated, strength, n in product(correlations, strengths, ns):
-        hits, others = [], []
+        hits = []
+        others = []
         for seed in range(seeds):
             X, labels, chosen = plant(n, strength, correlated, seed)
             stable = stability(X, labels, np.arange(len(labels)), c_grid(X, labels, 30)[:12], 6, seed).stable

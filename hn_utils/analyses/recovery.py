@@ -79,7 +79,8 @@ class Carried:
 
     def told(self, behaviour: str) -> str:
         """One behaviour in one sentence. Of a slope that may be 0 there is no share to tell."""
-        title, slope = behaviour_called(behaviour).title, self.curves[behaviour].slope_beyond_control()
+        title = behaviour_called(behaviour).title
+        slope = self.curves[behaviour].slope_beyond_control()
         share = f"the found ones do {self.share[behaviour]} of it" if slope.low > 0 else "nothing to have a share of"
         return f"{title}: the planted neurons {slope} points per alpha beyond random neurons as loud; {share}"
 

@@ -27,6 +27,7 @@ def joint_scaling(
     means = []
     for alpha in alphas:
         with collected.subject.scaled(found.neurons, alpha):
-            read_at = mean_contributions(collected.subject, examples)[:, REGIONS.index("answer")]
-        means.append(read_at.flatten(1)[:, found.neurons].mean(0).cpu().numpy())
-    return np.array(means) / means[list(alphas).index(1.0)]
+            read = mean_contributions(collected.subject, examples)
+        at_answer = read[:, REGIONS.index("answer")].flatten(1)  # [example, layer_neuron]
+        means.append(at_answer[:, found.neurons].mean(0).cpu().numpy())  # [neuron]
+    return np.array(means) / means[list(alphas).index(1.0)]  # [alpha, neuron]

@@ -34,8 +34,6 @@ def swapped(found: Found) -> Swapped:
     others, r = twins(answers, found.neurons)
     _, r_random = twins(answers, found.random["layer"][0].neurons)
     seen, labels, groups = found.collected.labelled(found.collected.rows("validation"), found.probe.region)
-    own, theirs = (
-        bootstrap(auroc, labels, refit(X, y, neurons).score(seen), groups=groups)
-        for neurons in (found.neurons, np.unique(others))
-    )
+    own = bootstrap(auroc, labels, refit(X, y, found.neurons).score(seen), groups=groups)
+    theirs = bootstrap(auroc, labels, refit(X, y, np.unique(others)).score(seen), groups=groups)
     return Swapped(float(r.mean()), float(r_random.mean()), own, theirs)
