@@ -13,7 +13,14 @@ from shapes import Shape
 import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.analyses import crossing, permission, permission_probes
-from hn_utils.analyses.crossing import CELLS, Crossed, equal_confidence_weights, own_twins, require_cells, confidence_if_answered
+from hn_utils.analyses.crossing import (
+    CELLS,
+    Crossed,
+    equal_confidence_weights,
+    own_twins,
+    require_cells,
+    confidence_if_answered,
+)
 from hn_utils.analyses.permission import CONTRASTS, LARGE, cell_means, least_cases, worded
 from hn_utils.answers.examples import Example, Response
 from hn_utils.contributions.cett import Contributions, by_region
@@ -190,7 +197,9 @@ def test_confidence_is_that_of_the_answer_once_there_is_one():
     example = Example(question, [1, 2], [3, 4], "a b", 0, [2, 3], np.log(0.2 * 0.5) / 2)
     assert confidence_if_answered(example, draws) == pytest.approx(np.log(0.2 / 0.3 * 0.5) / 2)
     assert confidence_if_answered(example, draws[-1:]) == example.confidence
-    assert confidence_if_answered(Example(question, [1], [9, 3], "I a", 0, [2], -0.3), draws) == -0.3  # answer stands later
+    assert (
+        confidence_if_answered(Example(question, [1], [9, 3], "I a", 0, [2], -0.3), draws) == -0.3
+    )  # answer stands later
 
 
 def test_at_equal_confidence_every_cell_counts_as_much_in_every_range():

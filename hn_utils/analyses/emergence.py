@@ -49,11 +49,11 @@ class Moment:
     """One checkpoint, on its own answers to the standard questions; what is tested is tested on test entities.
 
     `recall` is the share of all test draws that are right. `final` scores the final model's probe unchanged, `beyond`
-    is its AUROC minus the mean of its control sets; None where fewer than 20 answers of a class are consistent. `relative_mean_contribution`
-    is the mean contribution of the final H-Neurons at an answer over that of as many random neurons of the same layers.
-    `anew` is None where there are too few answers to train on, or no neuron is kept. `exposed` tells how often it makes
-    answers up by how often facts are stated, of all standard questions; it is empty where that is not known. None of
-    this says that a neuron causes anything.
+    is its AUROC minus the mean of its control sets; None where fewer than 20 answers of a class are consistent.
+    `relative_mean_contribution` is the mean contribution of the final H-Neurons at an answer over that of as many
+    random neurons of the same layers. `anew` is None where there are too few answers to train on, or no neuron is kept.
+    `exposed` tells how often it makes answers up by how often facts are stated, of all standard questions; it is empty
+    where that is not known. None of this says that a neuron causes anything.
     """
 
     model: str
@@ -66,7 +66,11 @@ class Moment:
 
     @property
     def row(self) -> dict[str, Any]:
-        """Its numbers, ready for JSON."""
+        """Its numbers, ready for JSON.
+
+        Returns:
+            By name: shares from 0 to 1, AUROC estimates as dicts of value, low, high and n; None for what is not known.
+        """
         return {
             "model": self.model,
             "recall": self.recall,
@@ -82,10 +86,21 @@ class Moment:
 
 def emergence(found: Found, models: Iterable[HookedModel], base: bool = True) -> list[Moment]:
     """Ask each checkpoint the standard questions, as a base model or as a chat model, and look at it in both ways: with
-    the final model's H-Neurons, and with its own. One that answers no test
-    question consistently is left out.
+    the final model's H-Neurons, and with its own.
 
-    Models are used one after another: give a generator, and one is in memory at a time.
+    Args:
+        found: the final model's H-Neurons.
+        models: checkpoints, used one after another: give a generator, and one is in memory at a time.
+        base: whether they are asked as base models are (a prompt to continue) or as chat models.
+
+    Returns:
+        What there is at each, in the same order. One that answers no test question consistently is left out.
+
+    Source:
+        The look at one checkpoint is the backward transfer of Gao et al. 2025, section 4; they have the base model
+        alone.
+
+    It does not show that a neuron causes anything, at any checkpoint.
     """
     moments = (_moment(found, model, base) for model in models)
     return [one for one in moments if one is not None]
@@ -114,7 +129,14 @@ def _moment(found: Found, model: HookedModel, base: bool) -> Moment | None:
 
 
 def recall(asked: Collected) -> float:
-    """Share of the draws to test questions that are right."""
+    """Share of the draws to test questions that are right.
+
+    Args:
+        asked: questions and all draws, consistent or not.
+
+    Returns:
+        From 0 to 1.
+    """
     right = []
     for question, drawn in zip(asked.questions, asked.responses, strict=True):
         if question.split == "test":
@@ -139,7 +161,21 @@ def _by_exposure(asked: Collected) -> list[Exposed]:
 
 
 def relative_mean_contribution(found: Found, asked: Collected, rows: np.ndarray) -> float:
-    """Mean contribution of the final H-Neurons at some answers, over that of random neurons of the same layers."""
+    """Mean contribution of the final H-Neurons at some answers, over that of random neurons of the same layers.
+
+    Args:
+        found: the final model's H-Neurons and its random sets.
+        asked: a checkpoint's answers.
+        rows: which of the kept ones, as [row].
+
+    Returns:
+        A ratio without unit; 1 if they contribute as much as random neurons do.
+
+    Source:
+        A neuron's contribution (CETT) is that of Gao et al. 2025, section 2; the ratio is this project's own.
+
+    It is a size: it says nothing of what is true or false.
+    """
     at = asked.contributions[rows].at(found.probe.region)
     others = np.unique(np.concatenate([fit.neurons for fit in found.random["layer"]]))
     return float(at.columns(found.neurons).mean() / at.columns(others).mean())

@@ -44,6 +44,7 @@ class Everyday:
 
     @property
     def headline(self) -> str:
+        """AUROC of H-Neurons, their control, the answer's words and confidence. Returns one line of text."""
         own, picked, words, confidence = (
             row_of(self.detections, name).auroc for name in ("H-Neurons", SELECTED_NAMES["any"], WORDS, CONFIDENCE)
         )
@@ -54,10 +55,23 @@ class Everyday:
 
 
 def everyday(found: Found) -> Everyday | None:
-    """The consistency filter keeps the extremes, and with them makes confidence a perfect judge. Here the first sampled
+    """Detect hallucinated answers among all answers, as they come.
+
+    The consistency filter keeps the extremes, and with them makes confidence a perfect judge. Here the first sampled
     answer to each question is taken as it is, unless it abstains; the probes stay those of the filtered answers.
 
-    None if the validation or test answers lack right or wrong ones.
+    Args:
+        found: the H-Neurons; questions about their validation and test entities are used.
+
+    Returns:
+        Every detector on the test answers, what H-Neurons add to confidence, how well their log-odds fit as
+        probabilities, and the share of wrong answers among the k that look safest, as [answered] and for control sets
+        as [set, answered]. None if the validation or test answers lack right or wrong ones.
+
+    Source:
+        The filter that is left out is that of Gao et al. 2025, section 6.1; they test on one sample a question, too.
+
+    Labels are the judge's: a true answer in unexpected words counts as wrong here. The filter drops many of these.
     """
     answers = _first_answers(found.collected)
     validation = answers.rows("validation")

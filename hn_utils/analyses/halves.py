@@ -15,7 +15,18 @@ if TYPE_CHECKING:
 
 
 def training_data(found: Found) -> tuple[np.ndarray, TallMatrix, np.ndarray]:
-    """What the probe was trained on: indices of the examples, rows and their labels."""
+    """What the probe was trained on.
+
+    Args:
+        found: the H-Neurons.
+
+    Returns:
+        Places of the training answers among the kept ones, as [answer]; contributions as [row, neuron], answers first
+        and then what they were set against; labels as [row], 1 for hallucinated answers.
+
+    Source:
+        The rows are the 3-vs-1 rows of Gao et al. 2025, sections 2 and 6.1, unless `find` was told otherwise.
+    """
     collected = found.collected
     train = collected.training_rows()
     labels = collected.labels[train]
@@ -24,8 +35,20 @@ def training_data(found: Found) -> tuple[np.ndarray, TallMatrix, np.ndarray]:
 
 
 def find_again(found: Found) -> tuple[Stability, Stability]:
-    """Stability of the probe's neurons over halves of the training people, up to the chosen C; the same with right and
-    wrong shuffled, which leaves only the neurons that know where answers stand."""
+    """Fit the path again and again on halves of the training people: which neurons come back?
+
+    Args:
+        found: the H-Neurons; C goes up to the one that was chosen for them.
+
+    Returns:
+        Stability of the probe's neurons over halves, as [half, neuron]; and the same with right and wrong shuffled,
+        which leaves only the neurons that know where answers stand.
+
+    Source:
+        Stability selection: Meinshausen & Bühlmann 2010; complementary halves: Shah & Samworth 2013.
+
+    A neuron that does not come back may still know: L1 takes one of several interchangeable ones.
+    """
     train, X, y = training_data(found)
     collected = found.collected
     seed = found.study.seed
@@ -39,6 +62,14 @@ def find_again(found: Found) -> tuple[Stability, Stability]:
 
 
 def found_groups(found: Found, halves: Stability) -> list[Group]:
-    """The neurons found in any half, as groups of those whose contributions go together over the training answers."""
+    """The neurons found in any half, as groups of those whose contributions go together over the training answers.
+
+    Args:
+        found: the H-Neurons.
+        halves: the first of what `find_again` returns.
+
+    Returns:
+        Groups with the neurons of each and how often any of them was found.
+    """
     train, X, _ = training_data(found)
     return halves.groups(X[np.arange(len(train))])

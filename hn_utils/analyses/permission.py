@@ -70,8 +70,15 @@ Word = Literal["falsehood", "permission", "both", "neither", "cannot tell"]
 
 
 def least_cases() -> int:
-    """How many answers a cell needs for the rule to see a difference of LARGE, even if control sets did not differ at
-    all: the standard error of a main effect is one over the root of that number."""
+    """How many answers a cell needs for the rule to see a difference of LARGE four times out of five, even if control
+    sets did not differ at all.
+
+    Returns:
+        Answers in each cell: the standard error of a main effect is one over the root of that number.
+
+    Source:
+        The usual normal approximation of power, at LEVEL halved for two main effects (the first step of Holm 1979).
+    """
     return ceil(((norm.isf(LEVEL / len(MAIN) / 2) + norm.isf(1 - POWER)) / LARGE) ** 2)
 
 
@@ -130,17 +137,23 @@ class Permission(Tabled):
 
     @property
     def verdict(self) -> Word:
+        """What moves the set, by the rule in this module's text, at equal confidence. Returns one of five words."""
         return worded(*(self.equal_confidence.effects[name].there for name in MAIN))
 
     @property
     def headline(self) -> str:
+        """The verdict, with both main effects at equal confidence. Returns one line of text."""
         told = [f"{name} {self.equal_confidence.effects[name].told}" for name in MAIN]
         n = min(self.equal_confidence.n)
         return f"{self.name}: {self.verdict}. At equal confidence ({n} answers in each cell) {', '.join(told)}"
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row an effect, in units of the spread within cells."""
+        """All effects, among all answers and at equal confidence.
+
+        Returns:
+            A row an effect, in units of the spread within cells; p of main effects is corrected by Holm.
+        """
         rows = {}
         for where, side in (("all answers", self.everything), ("equal confidence", self.equal_confidence)):
             for name, effect in side.effects.items():
@@ -156,7 +169,15 @@ class Permission(Tabled):
 
 
 def worded(falsehood: bool | None, restriction: bool | None) -> Word:
-    """The verdict, from whether each main effect is there."""
+    """The verdict, from whether each main effect is there.
+
+    Args:
+        falsehood: True, False, or None where it is open.
+        restriction: the same of the other effect.
+
+    Returns:
+        One of five words; "cannot tell" as soon as one is open.
+    """
     if falsehood is None or restriction is None:
         return "cannot tell"
     if falsehood and restriction:
@@ -167,8 +188,24 @@ def worded(falsehood: bool | None, restriction: bool | None) -> Word:
 
 
 def falsehood_or_permission(crossed: Crossed, fits: AgainstRandom | None = None, name: str = "H-Neurons") -> Permission:
-    """The verdict on a set of neurons that was fitted before: without `fits` the H-Neurons as `find` refitted them,
-    unchanged, beside what shuffled labels pick.
+    """The verdict on a set of neurons that was fitted before.
+
+    Args:
+        crossed: answers in all four cells.
+        fits: the set and its control sets, fitted alike; without it the H-Neurons as `find` refitted them, unchanged,
+            beside what shuffled labels pick.
+        name: what the set is called where it is shown.
+
+    Returns:
+        Effects of falsehood and of restriction, and their interaction, in units of the spread within cells (intervals
+        over entities), among all test answers and at equal confidence, and the verdict.
+
+    Raises:
+        ValueError: if no confidence is shared by all four cells.
+
+    Source:
+        The rule is this project's own and stands in this module's text; Holm 1979 for two effects, Besag & Clifford
+        1991 for the rank.
 
     With rows of one's own, here locker codes, each asked plainly and as a secret:
 
@@ -186,8 +223,6 @@ def falsehood_or_permission(crossed: Crossed, fits: AgainstRandom | None = None,
     >>> told = analyses.falsehood_or_permission(crossed)
     >>> told.verdict in ("falsehood", "permission", "both", "neither", "cannot tell")
     True
-
-    Raises ValueError if no confidence is shared by all four cells.
     """
     if not crossed.equal_confidence.any():
         raise ValueError(f"{crossed.headline}; but not one answer of each that is as sure as the others: add more rows")
@@ -199,7 +234,15 @@ def falsehood_or_permission(crossed: Crossed, fits: AgainstRandom | None = None,
 
 def as_mean(found: Found, neurons: Int[np.ndarray, "k"]) -> AgainstRandom:
     """Neurons whose score is their mean contribution, fitted to nothing, with random sets of the same layers that are
-    as loud together: for neurons that no procedure picked, of which it is known what they do."""
+    as loud together: for neurons that no procedure picked, of which it is known what they do.
+
+    Args:
+        found: where the model's shape and mean contributions come from.
+        neurons: flat indices [neuron], layer * d_mlp + neuron.
+
+    Returns:
+        The set and its control sets, whose scores are mean contributions (0 or more, no unit) and no log-odds.
+    """
     sets = loud_sets(neurons, found.card.shape, found.magnitude, N_RANDOM_PROBES, found.study.seed)
     own, *control = (unpenalised(np.sort(some), np.full(len(some), 1 / len(some)), 0.0) for some in (neurons, *sets))
     return AgainstRandom(own, control)
@@ -229,9 +272,17 @@ def cell_means(
     each: Float[np.ndarray, "row"],
     weights: Weights | None = None,
 ) -> Float[np.ndarray, "draw cell set"]:
-    """Mean of each score in each cell, less that of the four, in units of the spread within cells, where `each` row
-    counts so much; nan in a draw that has nothing of a cell, or no spread. Without weights there is one draw: all rows,
-    once."""
+    """Mean of each score in each cell, less that of the four, in units of the spread within cells.
+
+    Args:
+        cells: places in CELLS as [row].
+        scores: as [row, set], in any unit.
+        each: how much each row counts, as [row].
+        weights: how often each row was drawn, as [draw, row]; without them there is one draw: all rows, once.
+
+    Returns:
+        Means as [draw, cell, set]; nan in a draw that has nothing of a cell, or no spread.
+    """
     drawn = each[None] if weights is None else weights * each
     centred = np.asarray(scores, float) - scores.mean(0)
     inside = [cells == cell for cell in range(len(CELLS))]
@@ -264,8 +315,17 @@ def _effects_of(
 
 
 def each_neuron(crossed: Crossed) -> pd.DataFrame:
-    """The effects of each H-Neuron's contribution, a row a neuron, among all test answers and at equal confidence; last
-    the range of 95 % of the neurons that shuffled labels pick."""
+    """The effects of each H-Neuron's contribution, among all test answers and at equal confidence.
+
+    Args:
+        crossed: answers in all four cells.
+
+    Returns:
+        A row a neuron, in units of the spread within cells with intervals over entities; last the range of 95 % of the
+        neurons that shuffled labels pick.
+
+    Intervals are not corrected for how many neurons there are: of many some will be off 0 by chance.
+    """
     found = crossed.found
     columns = {}
     others = np.unique(np.concatenate([fit.neurons for fit in found.control]))

@@ -56,8 +56,8 @@ class AtPosition:
     """AUROC, on test people, of what can be read at one position; `n` test answers have it.
 
     `h_neurons` are found there anew and refitted; `random` holds sets of as many neurons that the same procedure picks
-    there on shuffled labels, `beyond` is the difference from their mean; `dense` a probe on all neurons;
-    `confidence` the log-probability of the likeliest next token. `h_neurons`, `random` and `beyond` are None where no neuron has a
+    there on shuffled labels, `beyond` is the difference from their mean; `dense` a probe on all neurons; `confidence`
+    the log-probability of the likeliest next token. `h_neurons`, `random` and `beyond` are None where no neuron has a
     positive weight.
     """
 
@@ -79,7 +79,14 @@ def _name_ends(encoder: PromptEncoder, example: Example) -> int:
 
 
 def common_ending(prompts: Sequence[Sequence[int]]) -> int:
-    """How many last tokens all prompts share."""
+    """How many last tokens all prompts share.
+
+    Args:
+        prompts: token ids of each.
+
+    Returns:
+        At most the length of the shortest one.
+    """
     n = 0
     while n < min(map(len, prompts)) and len({prompt[-1 - n] for prompt in prompts}) == 1:
         n += 1
@@ -87,7 +94,16 @@ def common_ending(prompts: Sequence[Sequence[int]]) -> int:
 
 
 def positions(encoder: PromptEncoder, examples: Sequence[Example]) -> list[Position]:
-    """The name's last token, the last tokens that all prompts share, and the answer's tokens, in order."""
+    """The name's last token, the last tokens that all prompts share, and the answer's tokens, in order.
+
+    Args:
+        encoder: of the model that gave the answers.
+        examples: answers with the ids of prompt and response.
+
+    Returns:
+        Places, each with its index in every example as [example], counted from the start of the prompt; NONE where an
+        example does not have it.
+    """
     ends = np.array([len(e.prompt_ids) for e in examples])
     shared = min(common_ending([e.prompt_ids for e in examples]), _MOST_BEFORE)
     found = [Position("name", np.array([_name_ends(encoder, e) for e in examples]))]
@@ -104,8 +120,24 @@ def positions(encoder: PromptEncoder, examples: Sequence[Example]) -> list[Posit
 def read_rows(
     subject: HookedModel, rows: Sequence[Sequence[int]], at: np.ndarray
 ) -> tuple[Float[np.ndarray, "example layer_neuron"], Float[np.ndarray, "example"]]:
-    """Contributions of all neurons at one position of each row, and the log-probability (nats) of the likeliest next
-    token there."""
+    """Contributions of all neurons at one position of each row, and the log-probability of the likeliest next token
+    there.
+
+    Args:
+        subject: the model that is read.
+        rows: token ids of prompt and response, [example] of any length.
+        at: the position in each row, as [example].
+
+    Returns:
+        Contributions as [example, layer_neuron] in float16 without unit, layer by layer; log-probabilities as
+        [example], in nats.
+
+    Raises:
+        ValueError: if a contribution is not finite.
+
+    Source:
+        Contribution (CETT): Gao et al. 2025, sections 2 and 6.1, at one token instead of the mean over the answer.
+    """
     read = []
     for piece in subject.pieces(rows):
         with subject.batch_holds(piece, len(rows)):
@@ -185,7 +217,20 @@ def _found_here(
 
 
 def at_every_position(collected: Collected) -> list[AtPosition]:
-    """The curve over positions, for the standard questions. Positions that too few answers have are left out."""
+    """The curve over positions, for the standard questions.
+
+    Args:
+        collected: judged answers of a model.
+
+    Returns:
+        AUROC of H-Neurons found there, their control, a dense probe and confidence at each position, in the order of
+        the text. Positions that too few answers have are left out.
+
+    Source:
+        Gao et al. 2025, section 6.1, read the mean over the answer's tokens; the curve is this project's own.
+
+    A high AUROC before the answer says that it can be told there, not that the model uses it there.
+    """
     standard = np.flatnonzero([example.question.part == "standard" for example in collected.kept])
     examples = [collected.kept[i] for i in standard]
     collected = replace(collected, examples=examples, contributions=collected.contributions[standard])
@@ -201,7 +246,18 @@ def at_every_position(collected: Collected) -> list[AtPosition]:
 
 
 def at_every_position_of_base(collected: Collected) -> list[AtPosition]:
-    """The same for the study's base model, asked the same questions; empty if it answers nothing consistently."""
+    """The same curve for the study's base model, asked the same questions.
+
+    Args:
+        collected: judged answers of the instruct model, whose study names the base model.
+
+    Returns:
+        As `at_every_position`; empty if the base model answers nothing consistently.
+
+    Raises:
+        ValueError: if the base model cannot be used, as `HookedModel.load` says.
+        OSError: if it cannot be found or read.
+    """
     base = HookedModel.load(collected.study.base, collected.study)
     try:
         return at_every_position(ask_base(base, collected, tuple(SPLITS)))
@@ -210,7 +266,15 @@ def at_every_position_of_base(collected: Collected) -> list[AtPosition]:
 
 
 def at_position(name: str, here: Here) -> AtPosition:
-    """H-Neurons, their control, a dense probe and confidence at one position."""
+    """H-Neurons, their control, a dense probe and confidence at one position.
+
+    Args:
+        name: what stands at the position.
+        here: the answers that have it, with what was read there.
+
+    Returns:
+        AUROC of each (0 to 1, intervals over entities); of H-Neurons None where no neuron has a positive weight.
+    """
     answers = here.answers
     train = answers.training_rows()
     validation = answers.rows("validation")
