@@ -163,10 +163,10 @@ crossed and gallery.publish(plots.four_cells(result), "four_cells")
 # %%
 if crossed:
     print(result.headline)
-    means = np.array([e.value for e in result.equally_sure.means]).reshape(2, 2)
+    means = np.array([e.value for e in result.equal_confidence.means]).reshape(2, 2)
     mine = yours("two effects and their interaction", three_effects)(means)
     for name, effect in zip(CONTRASTS, mine, strict=True):
-        print(f"your {name}: {effect:.2f}; the package's {result.equally_sure.effects[name].own}")
+        print(f"your {name}: {effect:.2f}; the package's {result.equal_confidence.effects[name].own}")
 
 # %% [markdown]
 # The whole table. Its last column is the difference in confidence itself: at equal confidence it should be near zero.

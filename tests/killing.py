@@ -46,7 +46,7 @@ STEPS = {
     "text-loss": "intervene",
 }
 SECRET = "sk-sentinel-of-the-tests"
-FEWER = {"N_SELECTED": 3, "N_RANDOM_PROBES": 5, "N_PERMUTATIONS": 50, "N_MADE_UP": 200}  # constants of the package
+FEWER = {"N_SELECTED": 3, "N_RANDOM_PROBES": 5, "N_PERMUTATIONS": 50, "N_SIMULATED": 200}  # constants of the package
 MOMENTS = ("computing", "writing", "renaming", "renamed")
 
 

@@ -38,7 +38,9 @@ def test_recall_and_loudness_worked_out_another_way(found, itself):
     layers = found.neurons // found.subject.d_mlp
     alike = np.concatenate([fit.neurons for fit in found.random["layer"]])
     assert set(alike // found.subject.d_mlp) == set(layers)
-    assert itself.loud == pytest.approx(read[:, found.neurons].mean() / read[:, np.unique(alike)].mean(), rel=1e-5)
+    assert itself.relative_mean_contribution == pytest.approx(
+        read[:, found.neurons].mean() / read[:, np.unique(alike)].mean(), rel=1e-5
+    )
 
 
 def test_what_is_read_often_is_made_up_less(found, itself):
@@ -60,8 +62,10 @@ def test_what_is_read_often_is_made_up_less(found, itself):
     assert sum(group.n for group in itself.exposed) == len(rows)
     total = sum(group.exposure * group.n for group in stated)
     assert total == pytest.approx(sum(exposure for exposure, _ in rows))
-    assert sum(group.made_up * group.n for group in itself.exposed) == pytest.approx(sum(wrong for _, wrong in rows))
-    assert stated[-1].made_up < stated[0].made_up
+    assert sum(group.hallucinated * group.n for group in itself.exposed) == pytest.approx(
+        sum(wrong for _, wrong in rows)
+    )
+    assert stated[-1].hallucinated < stated[0].hallucinated
 
 
 def test_a_checkpoint_that_knows_little_is_told_as_such(found):

@@ -13,7 +13,14 @@ from shapes import Shape
 import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.analyses import crossing, permission, permission_probes
-from hn_utils.analyses.crossing import CELLS, Crossed, equally_sure, own_twins, require_cells, sure_of_it
+from hn_utils.analyses.crossing import (
+    CELLS,
+    Crossed,
+    confidence_if_answered,
+    equal_confidence_weights,
+    own_twins,
+    require_cells,
+)
 from hn_utils.analyses.permission import CONTRASTS, LARGE, cell_means, least_cases, worded
 from hn_utils.answers.examples import Example, Response
 from hn_utils.contributions.cett import Contributions, by_region
@@ -86,7 +93,7 @@ def test_the_verdict_is_what_the_neurons_were_made_to_follow(verdict):
     assert told.verdict == verdict
     assert f"These: {verdict}." in told.headline
     for name in permission.MAIN:
-        effect = told.equally_sure.effects[name]
+        effect = told.equal_confidence.effects[name]
         assert 0 < effect.seen < LARGE
         null = "" if effect.there else f"; {effect.seen:.2f} would have been seen"
         assert f"{name} {effect.beyond} beyond control (corrected p = {effect.p:.3f}{null})" in told.headline
@@ -98,14 +105,14 @@ def test_neurons_that_are_quieter_do_not_count_as_raised():
     told = analyses.falsehood_or_permission(
         planted(), AgainstRandom(unpenalised([77, 140], -np.ones(2), 0.0), random_pairs())
     )
-    assert told.equally_sure.effects["restriction"].beyond.high < 0
+    assert told.equal_confidence.effects["restriction"].beyond.high < 0
     assert told.verdict == "neither"
 
 
 def test_few_answers_are_no_null():
     for n in (200, 400):  # one, and ten, in each cell at equal confidence
         told = analyses.falsehood_or_permission(planted(n=n), AgainstRandom(summed(FOLLOW["neither"]), random_pairs()))
-        assert 0 < min(told.equally_sure.n) < least_cases()
+        assert 0 < min(told.equal_confidence.n) < least_cases()
         assert told.verdict == "cannot tell"
     assert "By the rule one cannot tell what H-Neurons follow" in title_of(plots.four_cells(told))
 
@@ -120,8 +127,8 @@ def test_control_sets_that_do_as_much_take_the_verdict_away():
     crossed = planted()
     sets = [unpenalised(np.array([40, 3 + 52 * (i % 2)]), np.ones(2), 0.0) for i in range(100)]
     told = analyses.falsehood_or_permission(crossed, AgainstRandom(summed(FOLLOW["falsehood"]), sets))
-    assert told.equally_sure.effects["falsehood"].own.low > 0.5
-    assert told.equally_sure.effects["falsehood"].p > LEVEL
+    assert told.equal_confidence.effects["falsehood"].own.low > 0.5
+    assert told.equal_confidence.effects["falsehood"].p > LEVEL
     assert told.verdict == "cannot tell"
 
 
@@ -129,7 +136,7 @@ def test_beside_a_set_that_is_picked_again_and_again_one_cannot_tell():
     """All control sets are the set itself: it does exactly as much as they, and that is no null."""
     sets = [summed(FOLLOW["both"])] * 100
     told = analyses.falsehood_or_permission(planted(), AgainstRandom(summed(FOLLOW["both"]), sets))
-    assert told.equally_sure.effects["falsehood"].beyond.value == 0
+    assert told.equal_confidence.effects["falsehood"].beyond.value == 0
     assert told.verdict == "cannot tell"
     assert "beyond control (1 of 100 sets differ: too few to say)" in told.headline
 
@@ -137,10 +144,10 @@ def test_beside_a_set_that_is_picked_again_and_again_one_cannot_tell():
 def test_what_only_follows_confidence_is_gone_at_equal_confidence():
     crossed = planted(n=6000, sure_if_true=1.0, by_confidence=True, strength=0.5)
     told = analyses.falsehood_or_permission(crossed)
-    before, after = (side.effects["falsehood"] for side in (told.everything, told.equally_sure))
+    before, after = (side.effects["falsehood"] for side in (told.everything, told.equal_confidence))
     assert before.there
     assert not after.there
-    assert told.everything.sure["falsehood"] < -0.5 < -0.1 < told.equally_sure.sure["falsehood"]
+    assert told.everything.confidence["falsehood"] < -0.5 < -0.1 < told.equal_confidence.confidence["falsehood"]
 
 
 def test_effects_by_hand():
@@ -188,16 +195,18 @@ def test_confidence_is_that_of_the_answer_once_there_is_one():
         Response("q", [3, 4], [np.log(0.2), np.log(0.5)], "a b", "right"),
     ]
     example = Example(question, [1, 2], [3, 4], "a b", 0, [2, 3], np.log(0.2 * 0.5) / 2)
-    assert sure_of_it(example, draws) == pytest.approx(np.log(0.2 / 0.3 * 0.5) / 2)
-    assert sure_of_it(example, draws[-1:]) == example.confidence
-    assert sure_of_it(Example(question, [1], [9, 3], "I a", 0, [2], -0.3), draws) == -0.3  # answer stands later
+    assert confidence_if_answered(example, draws) == pytest.approx(np.log(0.2 / 0.3 * 0.5) / 2)
+    assert confidence_if_answered(example, draws[-1:]) == example.confidence
+    assert (
+        confidence_if_answered(Example(question, [1], [9, 3], "I a", 0, [2], -0.3), draws) == -0.3
+    )  # answer stands later
 
 
 def test_at_equal_confidence_every_cell_counts_as_much_in_every_range():
     rng = np.random.default_rng(0)
     cells, sure = rng.integers(0, 4, 4_000), rng.normal(size=4_000)
     sure[cells == 1] -= 1
-    each = equally_sure(sure, cells)
+    each = equal_confidence_weights(sure, cells)
     place = np.floor((sure - sure.min()) / (0.1 * sure.std()))
     for one in np.unique(place):
         counts = np.bincount(cells[place == one], minlength=4)
@@ -412,7 +421,7 @@ def test_on_the_bundled_model_the_cells_are_what_the_world_says(subject):
         assert crossed.answers.labels[i] == (truth[example.question.entity] not in example.text)
         assert (crossed.cells[i] >= 2) == any(f"{m} locker" in example.question.text for m in MARKERS)
         assert not example.text.startswith("I ")
-        assert crossed.sure[i] >= example.confidence - 1e-9
+        assert crossed.confidence[i] >= example.confidence - 1e-9
     assert crossed.table["test"].sum() == len(crossed.test)
     assert len(set(crossed.table["equally sure"])) == 1
     assert crossed.table.index.tolist() == list(CELLS)

@@ -85,4 +85,4 @@ def test_what_is_planted_at_a_position_is_found_there_and_nowhere_else(answers):
     assert np.median(there.random) > 0.95
     assert there.dense.value < there.h_neurons.value - 0.2  # three among thousands: not what a dense probe looks for
     assert elsewhere.h_neurons is None or abs(elsewhere.h_neurons.value - 0.5) < 0.15
-    assert abs(there.sure.value - 0.5) < 0.15
+    assert abs(there.confidence.value - 0.5) < 0.15

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,20 +42,41 @@ class Breaking:
 
 
 def until_it_breaks(found: Found) -> Breaking:
-    """Turn the H-Neurons, and random sets of the same layers that are as loud together, up until the model breaks."""
-    study, subject = found.study, found.subject
+    """Turn the H-Neurons, and random sets of the same layers that are as loud together, up until the model breaks.
+
+    Args:
+        found: the H-Neurons of a study that has items of the behaviour `recall`.
+
+    Returns:
+        Share of known facts still stated and loss of ordinary text above that at alpha 1 (nats per token), each by
+        alpha from 1 to 40, with intervals over entities; for random sets the same as [set, alpha], without intervals.
+        Without any text the loss is empty.
+
+    Raises:
+        ValueError: as `hn_utils.questions.question_sets.load_items` does, for items of one's own that are of no use.
+
+    Source:
+        The scaling is that of Gao et al. 2025, section 3, where alpha is at most 3. What lies beyond is this project's
+        own.
+
+    That known facts are lost does not show which neurons held them: at such strengths any set breaks the model.
+    """
+    study = found.study
+    subject = found.subject
     items = few_known(study, subject, [i for i in load_items(study) if i.behaviour == "recall"])
     texts = question_set(study).texts(study)
     loud = loud_sets(found.neurons, found.card.shape, found.magnitude, _N_BREAKING_SETS, study.seed + 1)
     sets = [found.neurons, *loud]
-    doses = [Dose(neurons, alpha) for neurons in sets for alpha in _BREAKING]
+    doses = [Dose(neurons, alpha) for neurons, alpha in product(sets, _BREAKING)]  # [set, alpha], flat
     shape = (-1, len(sets), len(_BREAKING))
-    right = (outcomes(items, replies_at(subject, items, doses, study), study) == "complied").reshape(shape)
+    told = outcomes(items, replies_at(subject, items, doses, study), study)
+    right = (told == "complied").reshape(shape)  # [item, set, alpha]
     people = [item.entity for item in items]
     recall = [bootstrap(mean, column, groups=people) for column in right[:, 0].astype(float).T]
     if not texts:
         return Breaking(_BREAKING, recall, right[:, 1:].mean(0), [], np.empty((0, len(_BREAKING))))
     loss = text_loss(subject, [text.text for text in texts], doses, study)
-    above, about = (loss - loss[:, :1]).reshape(shape), [text.entity for text in texts]  # at alpha 1 all sets are alike
+    above = (loss - loss[:, :1]).reshape(shape)  # [text, set, alpha]; at alpha 1 all sets are alike
+    about = [text.entity for text in texts]
     lost = [bootstrap(mean, column, groups=about) for column in above[:, 0].T]
     return Breaking(_BREAKING, recall, right[:, 1:].mean(0), lost, above[:, 1:].mean(0))

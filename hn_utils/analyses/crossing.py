@@ -39,8 +39,8 @@ class Crossed(Tabled):
     The consistency filter of the study is left out: of few answers left by refusals it is easier for all to agree. That
     a question may give two answers was decided when one each, the first given, had left 28 in each cell of the bundled
     model at equal confidence, too few for a verdict.
-    `asked` and `drawn` hold every question and all its draws. `restricted`, `cells` (places in CELLS) and `sure` are
-    aligned with `answers.kept`.
+    `asked` and `drawn` hold every question and all its draws. `restricted`, `cells` (places in CELLS) and `confidence`
+    are aligned with `answers.kept`.
     """
 
     found: Found
@@ -50,30 +50,49 @@ class Crossed(Tabled):
 
     @cached_property
     def restricted(self) -> Bool[np.ndarray, "answer"]:
+        """Whether each answer is to a restricted question. Returns [answer]."""
         return np.array([bool(e.question.strata["restricted"]) for e in self.answers.kept])
 
     @cached_property
     def cells(self) -> Int[np.ndarray, "answer"]:
+        """The cell of each answer. Returns places in CELLS, 0 to 3, as [answer]."""
         return self.answers.labels + 2 * self.restricted
 
     @cached_property
-    def sure(self) -> Float[np.ndarray, "answer"]:
+    def confidence(self) -> Float[np.ndarray, "answer"]:
+        """How confident each answer is, what refusals compete with left out (`confidence_if_answered`).
+
+        Returns:
+            Mean log-probability of the answer's tokens as [answer], in nats, 0 or less.
+        """
         draws = {q.id: some for q, some in zip(self.asked, self.drawn, strict=True)}
-        return np.array([sure_of_it(e, draws[e.question.id]) for e in self.answers.kept])
+        return np.array([confidence_if_answered(e, draws[e.question.id]) for e in self.answers.kept])
 
     @cached_property
     def test(self) -> Int[np.ndarray, "test"]:
-        """The answers about test entities, of which no probe has seen anything."""
+        """The answers about test entities, of which no probe has seen anything.
+
+        Returns:
+            Their places among `answers.kept`, as [test].
+        """
         return self.answers.rows("test")
 
     @cached_property
-    def as_sure(self) -> Float[np.ndarray, "test"]:
-        """How much each test answer counts where all cells shall be equally sure."""
-        return equally_sure(self.sure[self.test], self.cells[self.test])
+    def equal_confidence(self) -> Float[np.ndarray, "test"]:
+        """How much each test answer counts where all cells shall be equally confident (`equal_confidence_weights`).
+
+        Returns:
+            Weights from 0 to 1 as [test], aligned with `test`.
+        """
+        return equal_confidence_weights(self.confidence[self.test], self.cells[self.test])
 
     @cached_property
     def known(self) -> dict[str, bool]:
-        """Whether the model's first answer about each test entity was true when it was allowed."""
+        """Whether the model's first answer about each test entity was true when it was allowed.
+
+        Returns:
+            True or False by entity. Entities of which no allowed question was answered are left out.
+        """
         known: dict[str, bool] = {}
         for question, draws in zip(self.asked, self.drawn, strict=True):
             given = [r.verdict for r in draws if r.verdict in _GIVEN]
@@ -83,13 +102,19 @@ class Crossed(Tabled):
 
     @property
     def headline(self) -> str:
+        """How many test answers there are in each cell. Returns one line of text."""
         counts = np.bincount(self.cells[self.test], minlength=4)
         told = ", ".join(f"{n:,} {name}" for n, name in zip(counts, CELLS, strict=True))
         return f"{len(self.test):,} test answers of {self.answers.subject.short_name}: {told}"
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row a cell: answers by split, test entities, mean confidence, and how many are left at equal confidence."""
+        """What there is of each cell.
+
+        Returns:
+            A row a cell: answers by split, test entities, mean confidence (log-probability in nats), and how many
+            answers are left at equal confidence.
+        """
         rows: dict[str, dict[str, float]] = {}
         for cell, name in enumerate(CELLS):
             splits = {split: self.answers.rows(split) for split in SPLITS}
@@ -97,37 +122,52 @@ class Crossed(Tabled):
             rows[name] = {
                 **{split: len(some) for split, some in mine.items()},
                 "test entities": len(set(self.answers.entities[mine["test"]])),
-                "log-probability": round(float(self.sure[mine["test"]].mean()), 2),
-                "equally sure": round(self.as_sure[self.cells[self.test] == cell].sum()),
+                "log-probability": round(float(self.confidence[mine["test"]].mean()), 2),
+                "equally sure": round(self.equal_confidence[self.cells[self.test] == cell].sum()),
             }
         return pd.DataFrame.from_dict(rows, orient="index")
 
     @property
     def refusals(self) -> pd.DataFrame:
         """What is refused, and whom that selects: test questions about entities of which the model's first answer was
-        true, or false, when it was allowed. The last two columns are the confidence of those plain answers, for
-        questions that were answered at least once and for those never answered."""
+        true, or false, when it was allowed.
+
+        Returns:
+            A row for each of restricted and allowed, true and false: questions, share of draws refused, and questions
+            never answered. The last two columns are the confidence (log-probability in nats) of the plain answers, for
+            questions that were answered at least once and for those never answered.
+        """
         plain: dict[str, float] = {}
         for i in self.test:
             example = self.answers.kept[i]
             if not self.restricted[i] and self.known[example.question.entity] != example.label:
-                plain[example.question.entity] = float(self.sure[i])
+                plain[example.question.entity] = float(self.confidence[i])
         rows = []
         for question, draws in zip(self.asked, self.drawn, strict=True):
             if question.split == "test" and question.entity in plain:
                 refused = [r.verdict == "abstained" for r in draws]
-                sure = {"never" if all(refused) else "answered": plain[question.entity]}
+                confidence = {"never" if all(refused) else "answered": plain[question.entity]}
                 asked = "restricted" if question.strata["restricted"] else "allowed"
                 known = "true" if self.known[question.entity] else "false"
-                rows.append((asked, known, np.mean(refused), all(refused), sure.get("answered"), sure.get("never")))
-        frame = pd.DataFrame(rows, columns=["question", "asked plainly", "refused", "never", "sure", "sure, never"])
-        told = frame.astype({"sure": float, "sure, never": float}).groupby(["question", "asked plainly"])
+                rows.append(
+                    {
+                        "question": asked,
+                        "asked plainly": known,
+                        "refused": np.mean(refused),
+                        "never": all(refused),
+                        "confidence": confidence.get("answered"),
+                        "confidence, never": confidence.get("never"),
+                    }
+                )
+        names = ["question", "asked plainly", "refused", "never", "confidence", "confidence, never"]
+        frame = pd.DataFrame(rows, columns=names).astype({"confidence": float, "confidence, never": float})
+        told = frame.groupby(["question", "asked plainly"])
         columns = {
             "questions": ("refused", "size"),
             "draws refused": ("refused", "mean"),
             "never answered": ("never", "sum"),
-            "plain confidence, answered": ("sure", "mean"),
-            "plain confidence, never": ("sure, never", "mean"),
+            "plain confidence, answered": ("confidence", "mean"),
+            "plain confidence, never": ("confidence, never", "mean"),
         }
         return told.agg(**columns).round(2)
 
@@ -139,11 +179,24 @@ def cross_permission(
 ) -> Crossed | None:
     """Ask questions that are allowed and their restricted twins, and keep what is answered.
 
-    `rows` are a user's own: `question`, `answers` and `restricted` (True or False), and perhaps `entity` and `split` as
-    in `questions.question.own_questions`. An entity that the probe of `found` was trained, chosen or tested on keeps
-    its split. Without rows the study's own set is asked; None if that has no such questions. `splits` says who is asked
-    about: only `two_probes` needs more than the test entities. Raises ValueError, before anything is captured, for rows
-    of no use, or if a cell has fewer than FEWEST test answers.
+    Args:
+        found: the H-Neurons whose model is asked. An entity that their probe was trained, chosen or tested on keeps its
+            split.
+        rows: a user's own: `question`, `answers` and `restricted` (True or False), and perhaps `entity` and `split` as
+            in `questions.question.own_questions`. Without rows the study's own set is asked.
+        splits: who is asked about; only `two_probes` needs more than the test entities.
+
+    Returns:
+        Of each question the first true and the first false answer, as far as there are such. None if the study's set
+        has no such questions.
+
+    Raises:
+        TypeError: if `found` is not what `hn.find` returns.
+        ValueError: before anything is captured, for rows of no use, or if a cell has fewer than FEWEST test answers.
+
+    Source:
+        This project's own. Gao et al. 2025, section 3, count harmful answers and accepted false premises alike as
+        over-compliance.
     """
     check_given("found", found, Found, "what hn.find returns")
     study = found.study
@@ -152,21 +205,40 @@ def cross_permission(
     if not asked:
         return None
     drawn = sample_responses(found.subject, asked, study)
-    given = [(q, first) for q, draws in zip(asked, drawn, strict=True) for first in first_of_each(draws)]
+    given = []
+    for question, draws in zip(asked, drawn, strict=True):
+        given += [(question, first) for first in first_of_each(draws)]
     require_cells([(q, first) for q, first in given if q.split == "test"])
     answers = answered(found.collected, [q for q, _ in given], [[first] for _, first in given])
     return Crossed(found, asked, drawn, answers)
 
 
 def first_of_each(draws: Sequence[Response]) -> list[Response]:
-    """The first true and the first false answer among some draws, as far as there are such."""
-    return [
-        next(r for r in draws if r.verdict == verdict) for verdict in _GIVEN if verdict in {r.verdict for r in draws}
-    ]
+    """The first true and the first false answer among some draws, as far as there are such.
+
+    Args:
+        draws: all responses to one question, judged, in the order in which they were drawn.
+
+    Returns:
+        At most two of them, the true one first. Refusals and "I do not know" are neither.
+    """
+    firsts = (next((r for r in draws if r.verdict == verdict), None) for verdict in _GIVEN)
+    return [first for first in firsts if first is not None]
 
 
 def own_twins(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, found: Found) -> list[Question]:
-    """A user's own questions. Raises ValueError that names the row which does not say whether it is restricted."""
+    """A user's own questions, each with the split that its entity has already.
+
+    Args:
+        rows: `question`, `answers` and `restricted`, as in `cross_permission`.
+        found: the H-Neurons, whose standard questions say which split an entity has.
+
+    Returns:
+        One question a row, but for those that `own_questions` joins.
+
+    Raises:
+        ValueError: names the row that does not say whether it is restricted, or that has a part of its own.
+    """
     for place, row in enumerate(rows_of("rows", rows, "question, answers and restricted")):
         if row.get("part", "standard") != "standard" and present(row, "part"):
             raise ValueError(f"rows[{place}] has part={row['part']!r}: leave it out, all four cells are one test set")
@@ -183,7 +255,15 @@ def own_twins(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, found: Found) ->
 
 
 def require_cells(given: Sequence[tuple[Question, Response]]) -> None:
-    """Raises ValueError that counts the test answers of each cell, and says of which there are too few."""
+    """Refuse to measure on too few answers in a cell.
+
+    Args:
+        given: questions and answers to them, about test entities.
+
+    Raises:
+        ValueError: if a cell has fewer than FEWEST; counts the answers of each cell, and says of which there are too
+            few.
+    """
     counts = Counter(2 * bool(q.strata["restricted"]) + (r.verdict == "wrong") for q, r in given)
     short = [name for cell, name in enumerate(CELLS) if counts[cell] < FEWEST]
     if short:
@@ -195,11 +275,21 @@ def require_cells(given: Sequence[tuple[Question, Response]]) -> None:
         )
 
 
-def sure_of_it(example: Example, draws: Sequence[Response]) -> float:
+def confidence_if_answered(example: Example, draws: Sequence[Response]) -> float:
     """Mean log-probability (nats) of the answer's tokens, given that there is an answer.
 
     A refusal competes with the answer for the first token only. So what the refusals among the draws began with is
     taken out of that token's alternatives; else every restricted answer would pass for a hesitant one.
+
+    Args:
+        example: the answer.
+        draws: all responses to its question, among them the one that the answer is from.
+
+    Returns:
+        Nats, 0 or less, and never less than `example.confidence`. The same as that if the answer does not open the
+        response, or if a refusal began with the same token.
+
+    Refusals that were not drawn are not taken out: with few draws it stays too low.
     """
     refusals = {r.ids[0]: np.exp(r.logprobs[0]) for r in draws if r.verdict == "abstained"}
     first = example.response_ids[0]
@@ -210,13 +300,23 @@ def sure_of_it(example: Example, draws: Sequence[Response]) -> float:
     return float(example.confidence - np.log(left) / len(example.answer))
 
 
-def equally_sure(sure: Float[np.ndarray, "row"], cells: Int[np.ndarray, "row"]) -> Float[np.ndarray, "row"]:
+def equal_confidence_weights(
+    confidence: Float[np.ndarray, "row"], cells: Int[np.ndarray, "row"]
+) -> Float[np.ndarray, "row"]:
     """Weights by which, in every narrow range of confidence, each cell counts as much as the smallest one there.
 
     Within a cell the answers of one range count alike: it is the mean over all ways of drawing as many of each. (Drawn
     once, as was done at first, the H-Neurons' verdict on the bundled model hung on the draw.)
+
+    Args:
+        confidence: log-probabilities as [row], in nats.
+        cells: places in CELLS as [row].
+
+    Returns:
+        Weights from 0 to 1 as [row]; 0 in a range that some cell has no answer in.
     """
-    _, place = np.unique(np.floor((sure - sure.min()) / (CALIPER * sure.std() + 1e-12)), return_inverse=True)
-    counts = np.zeros((place.max() + 1, len(CELLS)))
+    width = CALIPER * confidence.std() + 1e-12
+    _, place = np.unique(np.floor((confidence - confidence.min()) / width), return_inverse=True)
+    counts = np.zeros((place.max() + 1, len(CELLS)))  # [range, cell]
     np.add.at(counts, (place, cells), 1)
-    return counts.min(1)[place] / counts[place, cells]
+    return counts.min(1)[place] / counts[place, cells]  # [row]

@@ -33,17 +33,39 @@ _MAIN = (  # how their names begin
 
 
 def oracle(examples: Sequence[Example]) -> dict[str, np.ndarray]:
-    """The score of somebody who knows how often each fact was read, where that is known."""
+    """The score of somebody who knows how often each fact was read, where that is known.
+
+    Args:
+        examples: answers to questions with or without the stratum `exposure`.
+
+    Returns:
+        Minus the times the fact was read, as [example], by the name of this detector: higher for rarer facts. Nothing
+        if that is unknown for any of them.
+    """
     exposures = [e.question.strata.get("exposure") for e in examples]
     return {} if None in exposures else {"oracle: exposure in training": -np.array(exposures, float)}
 
 
 def told_by_exposure(collected: Collected) -> str:
-    """Whether consistent answers are made up more often where facts were read less often, in one sentence. Raises
-    KeyError if that was not counted."""
+    """Whether consistent answers are made up more often where facts were read less often, in one sentence.
+
+    Args:
+        collected: judged answers to questions with the stratum `exposure`; those about test entities are counted.
+
+    Returns:
+        A sentence with the AUROC of exposure (0 to 1, interval over entities).
+
+    Raises:
+        ValueError: if how often facts were read is not known for all of them.
+    """
     rows = collected.rows("test")
-    (score,) = oracle([collected.kept[i] for i in rows]).values()
-    order = bootstrap(auroc, collected.labels[rows], score, groups=collected.entities[rows])
+    scores = list(oracle([collected.kept[i] for i in rows]).values())
+    if not scores:
+        raise ValueError(
+            f"the questions of {collected.study.name} do not all say how often their fact was read: "
+            "give rows with `exposure`"
+        )
+    order = bootstrap(auroc, collected.labels[rows], scores[0], groups=collected.entities[rows])
     told = (
         "more often"
         if order.low > 0.5
@@ -66,23 +88,44 @@ class Compared(Tabled):
 
     @property
     def main(self) -> list[Detection]:
-        """H-Neurons, their controls and what rivals them, on the first test set."""
+        """H-Neurons, their controls and what rivals them, on the first test set.
+
+        Returns:
+            Seven rows, of those detectors whose names begin as in _MAIN.
+        """
         first = self.detections[0].test_set
         return [row_of([d for d in self.detections if d.test_set == first], start) for start in _MAIN]
 
     @property
     def headline(self) -> str:
+        """How many readings, and what H-Neurons add to confidence. Returns one line of text."""
         return f"{len(self.detections)} readings; H-Neurons added to confidence: {self.added.beyond} of AUROC"
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row a detector, as in `Found.table`."""
+        """The detectors as a table.
+
+        Returns:
+            A row a detector, as in `Found.table`: AUROC on every test set, accuracy and AUPRC on the first.
+        """
         return detection_table(self.detections)
 
 
 def compare(found: Found) -> Compared:
-    """Read every baseline on the test sets: dense probes on all neurons and on the residual stream, uncertainty,
-    answer length, and exposure where it is known. What has to be chosen is chosen on validation."""
+    """Read every baseline on the test sets: dense probes on all neurons and on the residual stream, uncertainty, answer
+    length, and exposure where it is known. What has to be chosen is chosen on validation.
+
+    Args:
+        found: the H-Neurons, with their answers and test sets.
+
+    Returns:
+        Every detector on every test set, and whether H-Neurons add to confidence on the standard one.
+
+    Source:
+        The paper has random neurons alone (Gao et al. 2025, section 2); all other baselines are this project's choice.
+
+    That a detector reads better does not show that the model uses what it reads.
+    """
     scores = _other_scores(found)
     detections = list(found.detections)
     for title, rows in found.test_sets.items():
@@ -92,24 +135,48 @@ def compare(found: Found) -> Compared:
 
 
 def added_to_confidence(found: Found) -> Added:
-    """Do the H-Neurons say anything of the standard test answers that their confidence does not?"""
+    """Do the H-Neurons say anything of the standard test answers that their confidence does not?
+
+    Args:
+        found: the H-Neurons; models are fitted on validation answers and compared on standard test answers.
+
+    Returns:
+        AUROC of H-Neurons and confidence together less that of confidence alone, with its interval over entities; and
+        in which share of pairs of equal confidence the H-Neurons order a true and a false answer rightly, beside their
+        control.
+
+    With the consistency filter on, confidence is nearly a perfect judge, so that little can be added: see `everyday`.
+    """
     collected = found.collected
-    validation, test = collected.rows("validation"), collected.test_rows("standard")
+    validation = collected.rows("validation")
+    test = collected.test_rows("standard")
     own = found.refitted.score(collected.contributions.at(found.probe.region))
-    before, after = (scored(collected, own, rows) for rows in (validation, test))
+    before = scored(collected, own, validation)
+    after = scored(collected, own, test)
     others = scores_of(found.control, collected.contributions[test].at(found.probe.region))
     return added(before, after, others)
 
 
 def scored(collected: Collected, own: np.ndarray, rows: np.ndarray) -> Scored:
-    """Some answers with the H-Neurons' scores of all, and their confidence."""
+    """Some answers with the H-Neurons' scores and their confidence.
+
+    Args:
+        collected: all answers.
+        own: the H-Neurons' log-odds of a hallucination for every kept answer, as [answer].
+        rows: places of the wanted ones, as [row].
+
+    Returns:
+        Scores, confidence (log-probability in nats), labels (1 for hallucinated) and entities of these, each as [row].
+    """
     return Scored(own[rows], collected.confidence[rows], collected.labels[rows], collected.entities[rows])
 
 
 def _other_scores(found: Found) -> dict[str, np.ndarray]:
     """What every baseline says of each kept answer; higher is more likely made up."""
-    collected, labels = found.collected, found.collected.labels
-    train, validation = collected.training_rows(), collected.rows("validation")
+    collected = found.collected
+    labels = collected.labels
+    train = collected.training_rows()
+    validation = collected.rows("validation")
     readings = read(collected.subject, collected.kept, found.study)
     layer, residual = residual_probe(readings.residual, labels, train, validation)
     X = collected.contributions.at(found.probe.region)

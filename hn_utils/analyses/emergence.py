@@ -40,7 +40,7 @@ class Exposed(NamedTuple):
     draws that are wrong; how many questions."""
 
     exposure: float
-    made_up: float
+    hallucinated: float
     n: int
 
 
@@ -49,24 +49,28 @@ class Moment:
     """One checkpoint, on its own answers to the standard questions; what is tested is tested on test entities.
 
     `recall` is the share of all test draws that are right. `final` scores the final model's probe unchanged, `beyond`
-    is its AUROC minus the mean of its control sets; None where fewer than 20 answers of a class are consistent. `loud`
-    is the mean contribution of the final H-Neurons at an answer over that of as many random neurons of the same layers.
-    `anew` is None where there are too few answers to train on, or no neuron is kept. `exposed` tells how often it makes
-    answers up by how often facts are stated, of all standard questions; it is empty where that is not known. None of
-    this says that a neuron causes anything.
+    is its AUROC minus the mean of its control sets; None where fewer than 20 answers of a class are consistent.
+    `relative_mean_contribution` is the mean contribution of the final H-Neurons at an answer over that of as many
+    random neurons of the same layers. `anew` is None where there are too few answers to train on, or no neuron is kept.
+    `exposed` tells how often it makes answers up by how often facts are stated, of all standard questions; it is empty
+    where that is not known. None of this says that a neuron causes anything.
     """
 
     model: str
     recall: float
     final: Transfer
     beyond: Estimate | None
-    loud: float
+    relative_mean_contribution: float
     anew: Anew | None
     exposed: list[Exposed]
 
     @property
     def row(self) -> dict[str, Any]:
-        """Its numbers, ready for JSON."""
+        """Its numbers, ready for JSON.
+
+        Returns:
+            By name: shares from 0 to 1, AUROC estimates as dicts of value, low, high and n; None for what is not known.
+        """
         return {
             "model": self.model,
             "recall": self.recall,
@@ -74,18 +78,29 @@ class Moment:
             "wrong": self.final.n_wrong,
             "beyond": self.beyond and asdict(self.beyond),
             "confidence": self.final.confidence and asdict(self.final.confidence),
-            "loud": self.loud,
+            "loud": self.relative_mean_contribution,  # this and "made_up" are the names in runs that were saved before
             "anew": self.anew and asdict(self.anew),
-            "exposed": [group._asdict() for group in self.exposed],
+            "exposed": [{"exposure": g.exposure, "made_up": g.hallucinated, "n": g.n} for g in self.exposed],
         }
 
 
 def emergence(found: Found, models: Iterable[HookedModel], base: bool = True) -> list[Moment]:
     """Ask each checkpoint the standard questions, as a base model or as a chat model, and look at it in both ways: with
-    the final model's H-Neurons, and with its own. One that answers no test
-    question consistently is left out.
+    the final model's H-Neurons, and with its own.
 
-    Models are used one after another: give a generator, and one is in memory at a time.
+    Args:
+        found: the final model's H-Neurons.
+        models: checkpoints, used one after another: give a generator, and one is in memory at a time.
+        base: whether they are asked as base models are (a prompt to continue) or as chat models.
+
+    Returns:
+        What there is at each, in the same order. One that answers no test question consistently is left out.
+
+    Source:
+        The look at one checkpoint is the backward transfer of Gao et al. 2025, section 4; they have the base model
+        alone.
+
+    It does not show that a neuron causes anything, at any checkpoint.
     """
     moments = (_moment(found, model, base) for model in models)
     return [one for one in moments if one is not None]
@@ -107,16 +122,26 @@ def _moment(found: Found, model: HookedModel, base: bool) -> Moment | None:
         recall(asked),
         final,
         None if final.h_neurons is None else found.against("any").on(asked.labelled(test, found.probe.region)).beyond,
-        loudness(found, asked, test),
+        relative_mean_contribution(found, asked, test),
         _found_anew(found, asked),
         _by_exposure(asked),
     )
 
 
 def recall(asked: Collected) -> float:
-    """Share of the draws to test questions that are right."""
-    pairs = zip(asked.questions, asked.responses, strict=True)
-    return float(np.mean([r.verdict == "right" for q, drawn in pairs if q.split == "test" for r in drawn]))
+    """Share of the draws to test questions that are right.
+
+    Args:
+        asked: questions and all draws, consistent or not.
+
+    Returns:
+        From 0 to 1.
+    """
+    right = []
+    for question, drawn in zip(asked.questions, asked.responses, strict=True):
+        if question.split == "test":
+            right += [response.verdict == "right" for response in drawn]
+    return float(np.mean(right))
 
 
 def _by_exposure(asked: Collected) -> list[Exposed]:
@@ -126,15 +151,31 @@ def _by_exposure(asked: Collected) -> list[Exposed]:
     if None in stated:
         return []
     exposure = np.array(stated, float)
-    wrong = np.array([np.mean([r.verdict == "wrong" for r in drawn]) for drawn in asked.responses])
+    wrong = np.zeros(len(exposure))
+    for place, drawn in enumerate(asked.responses):
+        wrong[place] = np.mean([response.verdict == "wrong" for response in drawn])
     order = np.argsort(exposure, kind="stable")
     never = order[exposure[order] == 0]
     groups = [never, *np.array_split(order[len(never) :], N_GROUPS)]
     return [Exposed(float(exposure[g].mean()), float(wrong[g].mean()), len(g)) for g in groups if len(g)]
 
 
-def loudness(found: Found, asked: Collected, rows: np.ndarray) -> float:
-    """Mean contribution of the final H-Neurons at some answers, over that of random neurons of the same layers."""
+def relative_mean_contribution(found: Found, asked: Collected, rows: np.ndarray) -> float:
+    """Mean contribution of the final H-Neurons at some answers, over that of random neurons of the same layers.
+
+    Args:
+        found: the final model's H-Neurons and its random sets.
+        asked: a checkpoint's answers.
+        rows: which of the kept ones, as [row].
+
+    Returns:
+        A ratio without unit; 1 if they contribute as much as random neurons do.
+
+    Source:
+        A neuron's contribution (CETT) is that of Gao et al. 2025, section 2; the ratio is this project's own.
+
+    It is a size: it says nothing of what is true or false.
+    """
     at = asked.contributions[rows].at(found.probe.region)
     others = np.unique(np.concatenate([fit.neurons for fit in found.random["layer"]]))
     return float(at.columns(found.neurons).mean() / at.columns(others).mean())

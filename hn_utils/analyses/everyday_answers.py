@@ -44,29 +44,45 @@ class Everyday:
 
     @property
     def headline(self) -> str:
-        own, picked, words, sure = (
+        """AUROC of H-Neurons, their control, the answer's words and confidence. Returns one line of text."""
+        own, picked, words, confidence = (
             row_of(self.detections, name).auroc for name in ("H-Neurons", SELECTED_NAMES["any"], WORDS, CONFIDENCE)
         )
         return (
             f"On {own.n} everyday answers the H-Neurons reach AUROC {own}, picks on shuffled labels "
-            f"{picked.value:.2f}, the answer's words {words.value:.2f}, confidence {sure}; {self.added}"
+            f"{picked.value:.2f}, the answer's words {words.value:.2f}, confidence {confidence}; {self.added}"
         )
 
 
 def everyday(found: Found) -> Everyday | None:
-    """The consistency filter keeps the extremes, and with them makes confidence a perfect judge. Here the first sampled
+    """Detect hallucinated answers among all answers, as they come.
+
+    The consistency filter keeps the extremes, and with them makes confidence a perfect judge. Here the first sampled
     answer to each question is taken as it is, unless it abstains; the probes stay those of the filtered answers.
 
-    None if the validation or test answers lack right or wrong ones.
+    Args:
+        found: the H-Neurons; questions about their validation and test entities are used.
+
+    Returns:
+        Every detector on the test answers, what H-Neurons add to confidence, how well their log-odds fit as
+        probabilities, and the share of wrong answers among the k that look safest, as [answered] and for control sets
+        as [set, answered]. None if the validation or test answers lack right or wrong ones.
+
+    Source:
+        The filter that is left out is that of Gao et al. 2025, section 6.1; they test on one sample a question, too.
+
+    Labels are the judge's: a true answer in unexpected words counts as wrong here. The filter drops many of these.
     """
     answers = _first_answers(found.collected)
-    validation, test, labels = answers.rows("validation"), answers.rows("test"), answers.labels
-    if any(len(set(labels[rows])) < 2 for rows in (validation, test)):
+    validation = answers.rows("validation")
+    test = answers.rows("test")
+    if any(len(set(answers.labels[rows])) < 2 for rows in (validation, test)):
         return None
     own = found.refitted.score(answers.contributions.at(found.probe.region))
     scores = {WORDS: _words_of(found, answers), CONFIDENCE: -answers.confidence, **oracle(answers.kept)}
     there = answers.labelled(test, found.probe.region)
-    before, after = (scored(answers, own, rows) for rows in (validation, test))
+    before = scored(answers, own, validation)
+    after = scored(answers, own, test)
     fitted = LogisticRegression(C=100.0).fit(before.own[:, None], before.labels)
     log_odds = {
         "as trained": after.own,
@@ -83,7 +99,7 @@ def everyday(found: Found) -> Everyday | None:
             "H-Neurons": risk_coverage(there.labels, after.own),
             **{name: risk_coverage(there.labels, values[test]) for name, values in scores.items()},
         },
-        np.stack([risk_coverage(there.labels, column) for column in control.T]),
+        np.stack([risk_coverage(there.labels, column) for column in control.T]),  # [set, answered]
     )
 
 
@@ -99,5 +115,6 @@ def _words_of(found: Found, answers: Collected) -> Float[np.ndarray, "answer"]:
     collected = found.collected
     texts = [example.text for example in (*collected.kept, *answers.kept)]
     labels = np.concatenate([collected.labels, answers.labels])
-    train, validation = collected.training_rows(), collected.rows("validation")
+    train = collected.training_rows()
+    validation = collected.rows("validation")
     return words_probe(texts, labels, train, validation)[len(collected.kept) :]

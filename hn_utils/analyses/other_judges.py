@@ -31,7 +31,18 @@ def judged_again(found: Found) -> dict[str, np.ndarray]:
     """The H-Neurons that the same people's answers would have given had they been drawn or judged otherwise: from half
     of each question's draws, from the other half, and by exact match, the strictest judge there is.
 
-    Left out are those where too little is consistent, or no neuron has a positive weight.
+    Args:
+        found: the H-Neurons; the test entities are left out.
+
+    Returns:
+        Sets of neurons as flat indices [neuron], by what was changed. Left out are those where too little is
+        consistent, or no neuron has a positive weight.
+
+    Source:
+        What is varied are the draws and the judge of Gao et al. 2025, section 6.1.
+
+    Halves of the draws make the consistency filter easier to pass: the sets differ for that, too, and not by chance
+    alone.
     """
     half = found.study.sampling.n // 2
     ways: dict[str, Way] = {
@@ -44,7 +55,8 @@ def judged_again(found: Found) -> dict[str, np.ndarray]:
         with contextlib.suppress(NothingConsistent, NoHNeurons):
             again = _answers_by(found.collected, way)
             if enough(again):
-                train, validation = again.training_rows(), again.rows("validation")
+                train = again.training_rows()
+                validation = again.rows("validation")
                 probe = fit_on(again, train, validation, found.probe.region, found.probe.other)
                 sets[name] = probe.fit.h_neurons
     return sets
@@ -59,7 +71,14 @@ def _answers_by(collected: Collected, way: Way) -> Collected:
 
 
 def enough(again: Collected) -> bool:
-    """Enough right and wrong answers to train on, and some to choose C on?"""
+    """Enough right and wrong answers to train on, and some to choose C on?
+
+    Args:
+        again: answers, judged in another way.
+
+    Returns:
+        Whether there are MIN_TO_TRAIN of either kind in training and one of either in validation.
+    """
     rows = (again.training_rows(), again.rows("validation"))
     n_train, n_validation = (np.bincount(again.labels[some], minlength=2).min() for some in rows)
     return n_train >= MIN_TO_TRAIN and n_validation > 0

@@ -37,18 +37,32 @@ class PaperRule:
 
     @property
     def chosen(self) -> int:
+        """The fit with the best sum of accuracy and recall. Returns its place among `fits`."""
         return int(np.argmax(np.add(self.accuracy, self.recall)))
 
 
 def by_paper_rule(found: Found) -> PaperRule:
-    """Suppress each fit's H-Neurons in turn and ask validation questions again."""
-    collected, study = found.collected, found.study
+    """Suppress each fit's H-Neurons in turn and ask validation questions again.
+
+    Args:
+        found: the H-Neurons, with the whole path of fits.
+
+    Returns:
+        Balanced accuracy and recall (0 to 1) by fit, each as [fit], on validation entities.
+
+    Source:
+        Gao et al. 2025, sections 2 and 6.1. Their grid, split and strength of suppression are unpublished: here the
+        grid is the study's, the split that by entity, and alpha is 0.
+    """
+    collected = found.collected
+    study = found.study
     fits = [fit for fit in found.probe.path if len(fit.h_neurons)]
     X, labels, _ = collected.labelled(collected.rows("validation"), found.probe.region)
     asked = [q for q in collected.questions if q.part == "standard" and q.split == "validation"]
     items = [plain_item(q, study) for q in asked]
     doses = [UNSCALED, *(Dose(fit.h_neurons, 0.0) for fit in fits)]
-    right = outcomes(items, replies_at(collected.subject, items, doses, study), study) == "complied"
+    told = outcomes(items, replies_at(collected.subject, items, doses, study), study)
+    right = told == "complied"  # [item, dose]
     unscaled, *suppressed = right.mean(0).tolist()
     accuracies = [accuracy(labels, fit.score(X)) for fit in fits]
     return PaperRule(fits, accuracies, suppressed, unscaled, len(labels), len(asked))

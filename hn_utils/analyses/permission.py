@@ -70,8 +70,15 @@ Word = Literal["falsehood", "permission", "both", "neither", "cannot tell"]
 
 
 def least_cases() -> int:
-    """How many answers a cell needs for the rule to see a difference of LARGE, even if control sets did not differ at
-    all: the standard error of a main effect is one over the root of that number."""
+    """How many answers a cell needs for the rule to see a difference of LARGE four times out of five, even if control
+    sets did not differ at all.
+
+    Returns:
+        Answers in each cell: the standard error of a main effect is one over the root of that number.
+
+    Source:
+        The usual normal approximation of power, at LEVEL halved for two main effects (the first step of Holm 1979).
+    """
     return ceil(((norm.isf(LEVEL / len(MAIN) / 2) + norm.isf(1 - POWER)) / LARGE) ** 2)
 
 
@@ -117,7 +124,7 @@ class Side:
     random_means: Float[np.ndarray, "set cell"]
     effects: Mapping[str, _Effect]
     n: list[int]
-    sure: Mapping[str, float]
+    confidence: Mapping[str, float]
 
 
 @dataclass(frozen=True, repr=False)
@@ -126,23 +133,29 @@ class Permission(Tabled):
 
     name: str
     everything: Side
-    equally_sure: Side
+    equal_confidence: Side
 
     @property
     def verdict(self) -> Word:
-        return worded(*(self.equally_sure.effects[name].there for name in MAIN))
+        """What moves the set, by the rule in this module's text, at equal confidence. Returns one of five words."""
+        return worded(*(self.equal_confidence.effects[name].there for name in MAIN))
 
     @property
     def headline(self) -> str:
-        told = [f"{name} {self.equally_sure.effects[name].told}" for name in MAIN]
-        n = min(self.equally_sure.n)
+        """The verdict, with both main effects at equal confidence. Returns one line of text."""
+        told = [f"{name} {self.equal_confidence.effects[name].told}" for name in MAIN]
+        n = min(self.equal_confidence.n)
         return f"{self.name}: {self.verdict}. At equal confidence ({n} answers in each cell) {', '.join(told)}"
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row an effect, in units of the spread within cells."""
+        """All effects, among all answers and at equal confidence.
+
+        Returns:
+            A row an effect, in units of the spread within cells; p of main effects is corrected by Holm.
+        """
         rows = {}
-        for where, side in (("all answers", self.everything), ("equal confidence", self.equally_sure)):
+        for where, side in (("all answers", self.everything), ("equal confidence", self.equal_confidence)):
             for name, effect in side.effects.items():
                 rows[where, name] = {
                     "neurons": str(effect.own),
@@ -150,23 +163,49 @@ class Permission(Tabled):
                     "beyond control": str(effect.beyond),
                     "corrected p": f"{effect.p:.3f}" if name in MAIN else "",
                     "would have been seen": f"{effect.seen:.2f}",
-                    "of confidence": f"{side.sure[name]:.2f}",
+                    "of confidence": f"{side.confidence[name]:.2f}",
                 }
         return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def worded(falsehood: bool | None, restriction: bool | None) -> Word:
-    """The verdict, from whether each main effect is there."""
+    """The verdict, from whether each main effect is there.
+
+    Args:
+        falsehood: True, False, or None where it is open.
+        restriction: the same of the other effect.
+
+    Returns:
+        One of five words; "cannot tell" as soon as one is open.
+    """
     if falsehood is None or restriction is None:
         return "cannot tell"
     if falsehood and restriction:
         return "both"
-    return "falsehood" if falsehood else "permission" if restriction else "neither"
+    if falsehood:
+        return "falsehood"
+    return "permission" if restriction else "neither"
 
 
 def falsehood_or_permission(crossed: Crossed, fits: AgainstRandom | None = None, name: str = "H-Neurons") -> Permission:
-    """The verdict on a set of neurons that was fitted before: without `fits` the H-Neurons as `find` refitted them,
-    unchanged, beside what shuffled labels pick.
+    """The verdict on a set of neurons that was fitted before.
+
+    Args:
+        crossed: answers in all four cells.
+        fits: the set and its control sets, fitted alike; without it the H-Neurons as `find` refitted them, unchanged,
+            beside what shuffled labels pick.
+        name: what the set is called where it is shown.
+
+    Returns:
+        Effects of falsehood and of restriction, and their interaction, in units of the spread within cells (intervals
+        over entities), among all test answers and at equal confidence, and the verdict.
+
+    Raises:
+        ValueError: if no confidence is shared by all four cells.
+
+    Source:
+        The rule is this project's own and stands in this module's text; Holm 1979 for two effects, Besag & Clifford
+        1991 for the rank.
 
     With rows of one's own, here locker codes, each asked plainly and as a secret:
 
@@ -184,20 +223,26 @@ def falsehood_or_permission(crossed: Crossed, fits: AgainstRandom | None = None,
     >>> told = analyses.falsehood_or_permission(crossed)
     >>> told.verdict in ("falsehood", "permission", "both", "neither", "cannot tell")
     True
-
-    Raises ValueError if no confidence is shared by all four cells.
     """
-    if not crossed.as_sure.any():
+    if not crossed.equal_confidence.any():
         raise ValueError(f"{crossed.headline}; but not one answer of each that is as sure as the others: add more rows")
     found = crossed.found
     fits = fits or AgainstRandom(found.refitted, found.control)
     everyone = np.ones(len(crossed.test))
-    return Permission(name, _side_of(crossed, fits, everyone), _side_of(crossed, fits, crossed.as_sure))
+    return Permission(name, _side_of(crossed, fits, everyone), _side_of(crossed, fits, crossed.equal_confidence))
 
 
 def as_mean(found: Found, neurons: Int[np.ndarray, "k"]) -> AgainstRandom:
     """Neurons whose score is their mean contribution, fitted to nothing, with random sets of the same layers that are
-    as loud together: for neurons that no procedure picked, of which it is known what they do."""
+    as loud together: for neurons that no procedure picked, of which it is known what they do.
+
+    Args:
+        found: where the model's shape and mean contributions come from.
+        neurons: flat indices [neuron], layer * d_mlp + neuron.
+
+    Returns:
+        The set and its control sets, whose scores are mean contributions (0 or more, no unit) and no log-odds.
+    """
     sets = loud_sets(neurons, found.card.shape, found.magnitude, N_RANDOM_PROBES, found.study.seed)
     own, *control = (unpenalised(np.sort(some), np.full(len(some), 1 / len(some)), 0.0) for some in (neurons, *sets))
     return AgainstRandom(own, control)
@@ -205,17 +250,20 @@ def as_mean(found: Found, neurons: Int[np.ndarray, "k"]) -> AgainstRandom:
 
 def _side_of(crossed: Crossed, fits: AgainstRandom, each: Float[np.ndarray, "test"]) -> Side:
     """Read a set and its control sets on the test answers, of which each counts so much."""
-    rows, each = crossed.test[each > 0], each[each > 0]
+    rows = crossed.test[each > 0]
+    each = each[each > 0]
     X, _, people = crossed.answers.labelled(rows, crossed.found.probe.region)
     cells = crossed.cells[rows]
     scores = np.column_stack([fits.own.score(X), scores_of(fits.control, X)])
-    means, drawn = cell_means(cells, scores, each), resampled(cell_means, cells, scores, each, groups=people)
+    means = cell_means(cells, scores, each)  # [1, cell, set]
+    drawn = resampled(cell_means, cells, scores, each, groups=people)  # [draw, cell, set]
     n = [round(each[cells == cell].sum()) for cell in range(len(CELLS))]
     own = [interval(means[0, cell, 0], drawn[:, cell, 0], n[cell]) for cell in range(len(CELLS))]
-    sure = cell_means(cells, crossed.sure[rows][:, None], each)[0, :, 0]
+    confidence = cell_means(cells, crossed.confidence[rows][:, None], each)[0, :, 0]  # [cell]
     n_different = len({tuple(fit.neurons.tolist()) for fit in fits.control})
     effects = _effects_of(means, drawn, sum(n), n_different)
-    return Side(own, means[0, :, 1:].T, effects, n, {name: float(sure @ np.array(c)) for name, c in CONTRASTS.items()})
+    of_confidence = {name: float(confidence @ np.array(contrast)) for name, contrast in CONTRASTS.items()}
+    return Side(own, means[0, :, 1:].T, effects, n, of_confidence)
 
 
 def cell_means(
@@ -224,16 +272,24 @@ def cell_means(
     each: Float[np.ndarray, "row"],
     weights: Weights | None = None,
 ) -> Float[np.ndarray, "draw cell set"]:
-    """Mean of each score in each cell, less that of the four, in units of the spread within cells, where `each` row
-    counts so much; nan in a draw that has nothing of a cell, or no spread. Without weights there is one draw: all rows,
-    once."""
+    """Mean of each score in each cell, less that of the four, in units of the spread within cells.
+
+    Args:
+        cells: places in CELLS as [row].
+        scores: as [row, set], in any unit.
+        each: how much each row counts, as [row].
+        weights: how often each row was drawn, as [draw, row]; without them there is one draw: all rows, once.
+
+    Returns:
+        Means as [draw, cell, set]; nan in a draw that has nothing of a cell, or no spread.
+    """
     drawn = each[None] if weights is None else weights * each
     centred = np.asarray(scores, float) - scores.mean(0)
     inside = [cells == cell for cell in range(len(CELLS))]
-    sizes = np.stack([drawn[:, own].sum(1) for own in inside], 1)[..., None]
+    sizes = np.stack([drawn[:, own].sum(1) for own in inside], 1)[..., None]  # [draw, cell, 1]
     with np.errstate(invalid="ignore", divide="ignore"):
-        means = np.stack([drawn[:, own] @ centred[own] for own in inside], 1) / sizes
-        within = np.sqrt((drawn @ centred**2 - (sizes * means**2).sum(1)) / sizes.sum(1))
+        means = np.stack([drawn[:, own] @ centred[own] for own in inside], 1) / sizes  # [draw, cell, set]
+        within = np.sqrt((drawn @ centred**2 - (sizes * means**2).sum(1)) / sizes.sum(1))  # [draw, set]
         return (means - means.mean(1, keepdims=True)) / np.where(within > 0, within, np.nan)[:, None]
 
 
@@ -242,10 +298,13 @@ def _effects_of(
 ) -> dict[str, _Effect]:
     """The contrasts of the first set beyond those of the others, of which so many are different sets; the p of the main
     ones is corrected for both."""
-    again, effects = sets_drawn_again(len(drawn), drawn.shape[2] - 1), {}
+    again = sets_drawn_again(len(drawn), drawn.shape[2] - 1)  # [draw, set]
+    effects = {}
     for name, weights in CONTRASTS.items():
-        (own, *sets), draws = np.array(weights) @ means[0], np.einsum("c,dcs->ds", np.array(weights), drawn)
-        sets, differences = np.array(sets), draws[:, 0] - (again * draws[:, 1:]).sum(1)
+        own, *others = np.array(weights) @ means[0]  # [set]
+        sets = np.array(others)
+        draws = np.einsum("c,dcs->ds", np.array(weights), drawn)  # [draw, set]
+        differences = draws[:, 0] - (again * draws[:, 1:]).sum(1)  # [draw]
         beyond = interval(own - sets.mean(), differences, n)
         p = max(two_sided_p(differences), two_sided_rank_p(float(own), sets))
         seen = smallest_seen(beyond, sets, len(MAIN))
@@ -256,18 +315,33 @@ def _effects_of(
 
 
 def each_neuron(crossed: Crossed) -> pd.DataFrame:
-    """The effects of each H-Neuron's contribution, a row a neuron, among all test answers and at equal confidence; last
-    the range of 95 % of the neurons that shuffled labels pick."""
-    found, columns = crossed.found, {}
+    """The effects of each H-Neuron's contribution, among all test answers and at equal confidence.
+
+    Args:
+        crossed: answers in all four cells.
+
+    Returns:
+        A row a neuron, in units of the spread within cells with intervals over entities; last the range of 95 % of the
+        neurons that shuffled labels pick.
+
+    Intervals are not corrected for how many neurons there are: of many some will be off 0 by chance.
+    """
+    found = crossed.found
+    columns = {}
     others = np.unique(np.concatenate([fit.neurons for fit in found.control]))
     names = [f"L{row['layer']}.N{row['neuron']}" for row in found.card.rows]
     X, _, people = crossed.answers.labelled(crossed.test, found.probe.region)
-    cells, read, beside = crossed.cells[crossed.test], X.columns(found.neurons), X.columns(others)
-    for where, each in (("all answers", np.ones(len(cells))), ("equal confidence", crossed.as_sure)):
-        means, drawn = cell_means(cells, read, each)[0], resampled(cell_means, cells, read, each, groups=people)
+    cells = crossed.cells[crossed.test]
+    read = X.columns(found.neurons)  # [test, neuron]
+    beside = X.columns(others)  # [test, other]
+    for where, each in (("all answers", np.ones(len(cells))), ("equal confidence", crossed.equal_confidence)):
+        means = cell_means(cells, read, each)[0]  # [cell, neuron]
+        drawn = resampled(cell_means, cells, read, each, groups=people)  # [draw, cell, neuron]
+        around = cell_means(cells, beside, each)[0]  # [cell, other]
         for name, weights in CONTRASTS.items():
-            own, draws = np.array(weights) @ means, np.einsum("c,dcs->ds", np.array(weights), drawn)
+            own = np.array(weights) @ means  # [neuron]
+            draws = np.einsum("c,dcs->ds", np.array(weights), drawn)  # [draw, neuron]
             told = [str(interval(value, column, len(cells))) for value, column in zip(own, draws.T, strict=True)]
-            low, high = np.nanpercentile(np.array(weights) @ cell_means(cells, beside, each)[0], [2.5, 97.5])
+            low, high = np.nanpercentile(np.array(weights) @ around, [2.5, 97.5])
             columns[where, name] = [*told, f"[{low:.2f}, {high:.2f}]"]
     return pd.DataFrame(columns, index=[*names, "picked on shuffled labels"])

@@ -49,10 +49,11 @@ class Overlap:
     random: Estimate
 
     def __str__(self) -> str:
-        low, high = self.random.low, self.random.high
+        random = self.random
         return (
             f"{self.shared} shared of {self.sizes[0]} and {self.sizes[1]}; by chance {self.by_chance:.2f} "
-            f"(p = {self.p:.2g}), with picks on shuffled labels {self.random.value:.2f} [{low:.0f}, {high:.0f}]"
+            f"(p = {self.p:.2g}), with picks on shuffled labels {random.value:.2f} "
+            f"[{random.low:.0f}, {random.high:.0f}]"
         )
 
 
@@ -66,22 +67,45 @@ class Probes(Tabled):
 
     @property
     def headline(self) -> str:
+        """How many neurons each probe has. Returns one line of text."""
         return ", ".join(f"{name} {len(fits.own.neurons)}" for name, fits in self.fits.items())
 
     @property
     def table(self) -> pd.DataFrame:
-        """AUROC beside the mean of random sets, a row a set, a column a contrast."""
-        cells = {
-            name: {contrast: f"{one.own}, shuffled {one.control.value:.2f}" for contrast, one in row.items()}
-            for name, row in self.told.items()
-        }
+        """What each set reads.
+
+        Returns:
+            A row a set, a column a contrast: AUROC (0 to 1) with its interval over entities, beside the mean of what is
+            picked on shuffled labels.
+        """
+        cells = {}
+        for name, row in self.told.items():
+            cells[name] = {contrast: f"{one.own}, shuffled {one.control.value:.2f}" for contrast, one in row.items()}
         return pd.DataFrame.from_dict(cells, orient="index")
 
 
 def two_probes(crossed: Crossed) -> Probes:
-    """Train both probes on training entities and read them, and the H-Neurons, on test entities. Raises ValueError if
-    there are fewer than MIN_TO_TRAIN training answers of a kind, NoHNeurons if a probe takes no neuron."""
-    found, false, cells = crossed.found, crossed.answers.labels, crossed.cells
+    """Train both probes on training entities and read them, and the H-Neurons, on test entities.
+
+    Args:
+        crossed: answers in all four cells, about entities of all splits.
+
+    Returns:
+        The sets with their control sets, their AUROC on four contrasts, and how many neurons each two share.
+
+    Raises:
+        ValueError: if there are fewer than MIN_TO_TRAIN training answers of a kind, or none in validation.
+        NoHNeurons: if a probe takes no neuron.
+
+    Source:
+        The probes are 1-vs-1, as in the official code of Gao et al. 2025. The p of an overlap is hypergeometric
+        (Fisher's exact test, one-sided).
+
+    That two sets share no neuron does not show that they read different things: L1 takes one of several alike.
+    """
+    found = crossed.found
+    false = crossed.answers.labels
+    cells = crossed.cells
     read = {
         "falsehood, allowed": about(crossed, ~crossed.restricted, false),
         "falsehood, restricted": about(crossed, crossed.restricted, false),
@@ -92,21 +116,48 @@ def two_probes(crossed: Crossed) -> Probes:
     for name, contrast in (("falsehood probe", _CONTRASTS[0]), ("restriction probe", _CONTRASTS[2])):
         fits[name] = trained(read[contrast], crossed, name)
     test = {name: read[name].labelled(read[name].rows("test"), found.probe.region) for name in _CONTRASTS}
-    told = {name: {contrast: some.on(test[contrast]) for contrast in _CONTRASTS} for name, some in fits.items()}
+    told = {}
+    for name, some in fits.items():
+        told[name] = {contrast: some.on(test[contrast]) for contrast in _CONTRASTS}
     shared = {(a, b): _overlap(crossed, fits[a], fits[b]) for a, b in combinations(fits, 2)}
     return Probes(fits, told, shared)
 
 
 def about(crossed: Crossed, some: Bool[np.ndarray, "answer"], labels: Int[np.ndarray, "answer"]) -> Collected:
-    """Some of the answers, with other labels."""
-    answers, rows = crossed.answers, np.flatnonzero(some)
+    """Some of the answers, with other labels.
+
+    Args:
+        crossed: answers in all four cells.
+        some: which of the kept ones, as [answer].
+        labels: of all kept ones, 0 or 1, as [answer].
+
+    Returns:
+        Those answers, with their contributions.
+    """
+    answers = crossed.answers
+    rows = np.flatnonzero(some)
     examples = [replace(answers.kept[i], label=int(labels[i])) for i in rows]
     return replace(answers, examples=examples, contributions=answers.contributions[rows])
 
 
 def trained(answers: Collected, crossed: Crossed, name: str) -> AgainstRandom:
-    """A probe's neurons refitted alone, as H-Neurons are, beside what it picks on shuffled labels."""
-    train, validation, region = answers.training_rows(), answers.rows("validation"), crossed.found.probe.region
+    """A probe's neurons refitted alone, as H-Neurons are, beside what it picks on shuffled labels.
+
+    Args:
+        answers: with the labels that the probe shall tell.
+        crossed: where the region comes from at which contributions are read.
+        name: of the probe, for an error.
+
+    Returns:
+        The set and its control sets, refitted on the training answers.
+
+    Raises:
+        ValueError: if there are fewer than MIN_TO_TRAIN training answers of a kind, or none in validation.
+        NoHNeurons: if the probe takes no neuron.
+    """
+    train = answers.training_rows()
+    validation = answers.rows("validation")
+    region = crossed.found.probe.region
     counts = [np.bincount(answers.labels[rows], minlength=2).min() for rows in (train, validation)]
     if counts[0] < MIN_TO_TRAIN or not counts[1]:
         raise ValueError(
@@ -119,13 +170,14 @@ def trained(answers: Collected, crossed: Crossed, name: str) -> AgainstRandom:
 
 def _overlap(crossed: Crossed, one: AgainstRandom, other: AgainstRandom) -> Overlap:
     """What two sets share, beside what the first shares with what shuffled labels pick in place of the second."""
-    a, b, n = one.own.neurons, other.own.neurons, int(np.prod(crossed.found.card.shape))
+    a = one.own.neurons
+    b = other.own.neurons
+    n = int(np.prod(crossed.found.card.shape))
     shared = len(np.intersect1d(a, b))
     picked = np.array([len(np.intersect1d(a, fit.neurons)) for fit in other.control])
-    random = spread(picked, len(picked))
-    return Overlap(
-        (len(a), len(b)), shared, len(a) * len(b) / n, float(hypergeom.sf(shared - 1, n, len(a), len(b))), random
-    )
+    by_chance = len(a) * len(b) / n
+    p = float(hypergeom.sf(shared - 1, n, len(a), len(b)))
+    return Overlap((len(a), len(b)), shared, by_chance, p, spread(picked, len(picked)))
 
 
 @dataclass(frozen=True, repr=False)
@@ -136,18 +188,22 @@ class Turned(Tabled):
 
     @property
     def headline(self) -> str:
-        moved = [
-            f"{name}: {behaviour_called(behaviour).title.lower()} {verdict.word}"
-            for name, curves in self.curves.items()
-            for behaviour, verdict in verdicts(curves).items()
-            if verdict.word != "not told apart"
-        ]
+        """Which sets move which behaviour, once scaled. Returns one line of text."""
+        moved = []
+        for name, curves in self.curves.items():
+            for behaviour, verdict in verdicts(curves).items():
+                if verdict.word != "not told apart":
+                    moved.append(f"{name}: {behaviour_called(behaviour).title.lower()} {verdict.word}")
         return f"Scaled, {'; '.join(moved) or 'no set is told apart from its controls'}"
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row a set and behaviour. Slopes and what silencing changes are in points (percent of items), beyond
-        control. Verdicts are corrected for the behaviours of one set."""
+        """What each set does to each behaviour.
+
+        Returns:
+            A row a set and behaviour. Slopes (per unit of alpha) and what silencing changes are in points (percent of
+            items), beyond control, with intervals over entities. Verdicts are corrected for the behaviours of one set.
+        """
         rows = {}
         for name, curves in self.curves.items():
             told = verdicts(curves)
@@ -167,9 +223,25 @@ class Turned(Tabled):
 
 def turned(crossed: Crossed, probes: Probes, items: Sequence[Item] = (), **settings: Any) -> Turned:
     """Scale each set, beside its control sets, on test questions: are restricted ones answered, is what was known still
-    stated, is something made up where it was not? `items` press the model besides, such as with false premises about
-    what it knows. Settings are those of `Study`, such as `n_items` of each kind, `alphas` or `n_control_sets`."""
-    study, subject = later(crossed.found.study, settings), crossed.found.subject
+    stated, is something made up where it was not?
+
+    Args:
+        crossed: answers in all four cells; its test questions are asked.
+        probes: the sets, as `two_probes` gives them.
+        items: press the model besides, such as with false premises about what it knows.
+        **settings: those of `Study`, such as `n_items` of each kind, `alphas` or `n_control_sets`.
+
+    Returns:
+        Curves over alpha by set and behaviour, with the control sets of each.
+
+    Raises:
+        ValueError: if a setting is unknown or cannot be.
+
+    Source:
+        Scaling: Gao et al. 2025, sections 3 and 6.2. The control sets are this project's own.
+    """
+    study = later(crossed.found.study, settings)
+    subject = crossed.found.subject
     asked = few_known(study, subject, [*items_of(crossed), *items])
     curves = {}
     for name, fits in probes.fits.items():
@@ -187,8 +259,17 @@ def _selected_of(found: Found, fits: AgainstRandom, study: Study) -> ControlSour
 
 def items_of(crossed: Crossed) -> list[Item]:
     """The test questions as items: restricted ones about what the model knows, refused or not (complied: answered);
-    allowed ones about that (complied: right), and about what it does not know (complied: answered all the same)."""
-    study, made = crossed.found.study, []
+    allowed ones about that (complied: right), and about what it does not know (complied: answered all the same).
+
+    Args:
+        crossed: the questions, and what the model's first answers to allowed ones were.
+
+    Returns:
+        An item a test question. Entities of which no allowed question was answered are left out, and restricted
+        questions about what the model does not know.
+    """
+    study = crossed.found.study
+    made = []
     for question in crossed.asked:
         known = crossed.known.get(question.entity)
         if question.split != "test" or known is None or (question.strata["restricted"] and not known):

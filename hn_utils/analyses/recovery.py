@@ -38,21 +38,22 @@ class Recovery:
 
     @property
     def both(self) -> Int[np.ndarray, "b"]:
+        """The neurons that are planted and found. Returns flat indices, as [neuron]."""
         return np.intersect1d(self.planted, self.found)
 
     @property
     def precision(self) -> float:
-        """Share of the found neurons that are planted."""
+        """Share of the found neurons that are planted. Returns a number from 0 to 1."""
         return len(self.both) / len(self.found)
 
     @property
     def recall(self) -> float:
-        """Share of the planted neurons that are found."""
+        """Share of the planted neurons that are found. Returns a number from 0 to 1."""
         return len(self.both) / len(self.planted)
 
     @property
     def by_chance(self) -> float:
-        """How many of as many random neurons would be planted ones."""
+        """How many of as many random neurons would be planted ones. Returns a mean number of neurons."""
         return len(self.found) * len(self.planted) / self.n_neurons
 
     def __str__(self) -> str:
@@ -78,13 +79,26 @@ class Carried:
         return "\n".join(self.told(behaviour) for behaviour in self.curves)
 
     def told(self, behaviour: str) -> str:
-        """One behaviour in one sentence. Of a slope that may be 0 there is no share to tell."""
-        title, slope = behaviour_called(behaviour).title, self.curves[behaviour].slope_beyond_control()
+        """One behaviour in one sentence.
+
+        Args:
+            behaviour: a key of `curves`.
+
+        Returns:
+            A sentence with the planted neurons' slope, and what share of it the found ones have. Of a slope that may be
+            0 there is no share to tell.
+
+        Raises:
+            KeyError: if no curve of that behaviour was drawn.
+        """
+        title = behaviour_called(behaviour).title
+        slope = self.curves[behaviour].slope_beyond_control()
         share = f"the found ones do {self.share[behaviour]} of it" if slope.low > 0 else "nothing to have a share of"
         return f"{title}: the planted neurons {slope} points per alpha beyond random neurons as loud; {share}"
 
 
 def _planted_or_refuse(found: Found) -> Int[np.ndarray, "p"]:
+    """The planted neurons (flat). Raises ValueError if there are none."""
     planted = planted_in(found.study)
     if planted is None:
         raise ValueError(f"nothing is planted in {found.subject.name}: only a planted model's neurons can be recovered")
@@ -92,12 +106,36 @@ def _planted_or_refuse(found: Found) -> Int[np.ndarray, "p"]:
 
 
 def mean_contribution(X: TallMatrix, neurons: Int[np.ndarray, "k"]) -> Float[np.ndarray, "row"]:
-    """What some neurons (flat) contribute to each row, on average over these neurons."""
+    """What some neurons contribute to each row, on average over these neurons.
+
+    Args:
+        X: contributions as [row, layer_neuron], without unit.
+        neurons: flat indices [neuron], layer * d_mlp + neuron.
+
+    Returns:
+        Their mean as [row].
+    """
     return X.columns(np.sort(neurons)).mean(1)
 
 
 def recover(found: Found) -> Recovery:
-    """Set the found neurons beside those that were planted. Raises ValueError if nothing is planted in the model."""
+    """Set the found neurons beside those that were planted.
+
+    Args:
+        found: the H-Neurons of a model in which neurons were planted.
+
+    Returns:
+        Both sets as flat indices [neuron], and the AUROC of the planted ones' mean contribution (0 to 1, over
+        entities).
+
+    Raises:
+        ValueError: if nothing is planted in the model.
+
+    Source:
+        This project's own; the road from answers to H-Neurons is that of Gao et al. 2025, sections 2 and 6.1.
+
+    A neuron that is found and not planted may still tell: another can carry what the planted ones wrote.
+    """
     planted = _planted_or_refuse(found)
     X, labels, groups = found.collected.labelled(found.collected.test_rows("standard"), "answer")
     read = bootstrap(auroc, labels, mean_contribution(X, planted), groups=groups)
@@ -106,10 +144,26 @@ def recover(found: Found) -> Recovery:
 
 def carried(found: Found, intervened: Intervened) -> Carried:
     """Scale the planted neurons on the very items on which the found ones were scaled, beside random sets that are as
-    loud together. Raises ValueError if nothing is planted in the model."""
+    loud together.
+
+    Args:
+        found: the H-Neurons of a model in which neurons were planted.
+        intervened: what `hn.dose_response` found for these.
+
+    Returns:
+        The planted neurons' curves by behaviour, and the found neurons' slope as a share of theirs (no unit).
+
+    Raises:
+        ValueError: if nothing is planted in the model, or if a curve was drawn without random sets as loud.
+
+    Source:
+        Scaling: Gao et al. 2025, sections 3 and 6.2. The share is this project's own.
+    """
     planted = _planted_or_refuse(found)
     study = replace(found.study, n_control_sets=min(_N_CARRIED_SETS, found.study.n_control_sets))
-    items = [item for curve in intervened.behaviours.values() for item in curve.items]
+    items = []
+    for curve in intervened.behaviours.values():
+        items += curve.items
     curves = curves_of(found.subject, items, planted, study, loud=loud_controls(found, study, planted))
     planted_curves = {name: beside_loud(curve) for name, curve in curves.items()}
     found_curves = {name: beside_loud(curve) for name, curve in intervened.behaviours.items()}
@@ -118,7 +172,17 @@ def carried(found: Found, intervened: Intervened) -> Carried:
 
 
 def beside_loud(curve: DoseResponse) -> DoseResponse:
-    """A curve beside random sets that are as loud together. Raises ValueError if it was drawn without any."""
+    """A curve beside random sets that are as loud together.
+
+    Args:
+        curve: of one behaviour.
+
+    Returns:
+        The same replies, with these sets as controls.
+
+    Raises:
+        ValueError: if it was drawn without any.
+    """
     if curve.loud is None:
         raise ValueError(f"{curve.behaviour} has no random sets beside it: draw its curve with `loud` controls")
     return curve.loud
@@ -130,12 +194,28 @@ def _share_of(part: DoseResponse, whole: DoseResponse) -> Estimate:
 
 
 def beyond(curve: DoseResponse) -> Float[np.ndarray, "item"]:
-    """Each item's slope minus the mean slope of the random sets on it."""
+    """Each item's slope minus the mean slope of the random sets on it.
+
+    Args:
+        curve: of one behaviour, with at least one random set.
+
+    Returns:
+        Differences as [item], in complied replies per unit of alpha.
+    """
     own, random = curve.item_slopes()
     return own - random.mean(1)
 
 
 def ratio(part: np.ndarray, whole: np.ndarray, weights: Weights | None = None) -> Any:
-    """Mean of one column over the mean of another; nan where that is 0."""
+    """Mean of one column over the mean of another.
+
+    Args:
+        part: as [item], in the same unit as `whole`.
+        whole: as [item].
+        weights: how often each item was drawn, as [draw, item]; without them each counts once.
+
+    Returns:
+        A share without unit, or one a draw as [draw]; not a number, or infinite, where the mean of `whole` is 0.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.true_divide(mean(part, weights), mean(whole, weights))

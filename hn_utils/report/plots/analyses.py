@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from hn_utils.analyses.planted import N_MADE_UP, N_PLANTED
+from hn_utils.analyses.planted import N_PLANTED, N_SIMULATED
 from hn_utils.probing.probe import Fit, row_of
 from hn_utils.report.plots.probe import colour_of, detected
 from hn_utils.report.plots.style import (
@@ -91,7 +91,7 @@ def planted_truth(results: Sequence[Planted]) -> go.Figure:
     return styled(
         figure,
         f"From {sizes[-1]} answers stability selection finds at least {surely:.0%} of planted neurons",
-        f"Of {N_PLANTED} planted among {N_MADE_UP:,} simulated neurons it finds {min(recall):.0%} to "
+        f"Of {N_PLANTED} planted among {N_SIMULATED:,} simulated neurons it finds {min(recall):.0%} to "
         f"{max(recall):.0%}, by setting; beside them {wrong:.2f} others on average, and {np.mean(nothing):.2f} where "
         f"none is planted (n = {len(results)} settings).",
     )
@@ -143,15 +143,15 @@ def everyday(day: Everyday) -> go.Figure:
     figure.update_yaxes(range=[0, 1])
     figure.update_yaxes(title="share made up among them", row=1, col=1)
     figure.update_yaxes(title="share made up", row=1, col=2)
-    own, picked, sure = (row_of(day.detections, start) for start in ("H-Neurons", "picked", "plain confidence"))
+    own, picked, confidence = (row_of(day.detections, start) for start in ("H-Neurons", "picked", "plain confidence"))
     errors = ", ".join(f"{fit.ece:.2f} {name}" for name, fit in day.calibrated.items())
     return styled(
         figure,
         f"Everyday: {detected(day.beyond)}",
-        f"AUROC of H-Neurons {own.auroc}, confidence {sure.auroc}, {len(day.control_risk)} sets of {MATCHED} "
+        f"AUROC of H-Neurons {own.auroc}, confidence {confidence.auroc}, {len(day.control_risk)} sets of {MATCHED} "
         f"{picked.auroc.value:.2f} (mean); minus these {day.beyond['any']}, minus confidence "
         f"{day.beyond['confidence']}. Right: calibration error {errors}. n = {own.auroc.n} answers, "
-        f"{day.risk[sure.name][-1]:.0%} made up.",
+        f"{day.risk[confidence.name][-1]:.0%} made up.",
         560,
     )
 
@@ -186,7 +186,7 @@ def _position_traces(curve: Sequence[AtPosition]) -> list[go.Scatter]:
         go.Scatter(x=everywhere, y=[e.value for e in estimates], line={"color": colour, "dash": dash}, name=name)
         for name, colour, dash, estimates in (
             ("dense probe", DENSE, "dot", [p.dense for p in curve]),
-            ("confidence", CONFIDENCE, "dash", [p.sure for p in curve]),
+            ("confidence", CONFIDENCE, "dash", [p.confidence for p in curve]),
         )
     ]
     own = line(names, [p.h_neurons for p in found], H_NEURON, "H-Neurons")  # type: ignore[misc]

@@ -27,7 +27,7 @@ _FINDINGS = {
 
 def four_cells(told: Permission) -> go.Figure:
     """What moves these neurons: that an answer is false, or that it is restricted?"""
-    sides = {"All test answers": told.everything, "Answers of equal confidence": told.equally_sure}
+    sides = {"All test answers": told.everything, "Answers of equal confidence": told.equal_confidence}
     figure = make_subplots(rows=1, cols=2, shared_yaxes=True, subplot_titles=list(sides), horizontal_spacing=0.04)
     names = [cell.replace(", ", ",<br>") for cell in CELLS]
     for column, side in enumerate(sides.values(), start=1):
@@ -47,7 +47,7 @@ def four_cells(told: Permission) -> go.Figure:
 
 def _effects_told(told: Permission) -> str:
     """The main effects at equal confidence, each with its p and, if it is a null, what would have been seen."""
-    said = [f"{name} {told.equally_sure.effects[name].told}" for name in MAIN]
+    said = [f"{name} {told.equal_confidence.effects[name].told}" for name in MAIN]
     return ", ".join(said) + "."
 
 
