@@ -73,7 +73,7 @@ class Probe:
 
 def able(path: Sequence[Fit]) -> list[int]:
     """The places of the fits that kept their certificate and have H-Neurons: none else can be chosen."""
-    return [i for i, fit in enumerate(path) if fit.violation <= TOLERANCE and len(fit.h_neurons)]
+    return [i for i, fit in enumerate(path) if fit.kkt_violation <= TOLERANCE and len(fit.h_neurons)]
 
 
 def choose(path: Sequence[Fit], validation: Sequence[Estimate]) -> tuple[int, str]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Int
 
-from hn_utils.probing.l1_path import NOBODY, Fit, short_paths
+from hn_utils.probing.l1_path import NO_NEURONS, Fit, short_paths
 from hn_utils.probing.l1_path import VERSION as PATH_VERSION
 from hn_utils.stats.rank_test import shuffled
 from hn_utils.storage.cache import cached
@@ -45,7 +45,7 @@ class Selection:
     n_grid: int
     size: int
     seed: int
-    never: Int[np.ndarray, "m"] = field(default_factory=lambda: NOBODY)
+    never: Int[np.ndarray, "m"] = field(default_factory=lambda: NO_NEURONS)
 
     def true(self) -> Int[np.ndarray, "k"]:
         """What the procedure picks on the true labels."""
