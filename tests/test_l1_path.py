@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from hn_utils.contributions.tall_matrix import TallMatrix
-from hn_utils.probing.l1_path import MAX_DEVIANCE_EXPLAINED, FIRST_WORKING_SET, TOLERANCE, Fit, c_grid, l1_path
+from hn_utils.probing.l1_path import FIRST_WORKING_SET, MAX_DEVIANCE_EXPLAINED, TOLERANCE, Fit, c_grid, l1_path
 
 
 def problem(n: int, p: int, seed: int = 0, strength: float = 0.8) -> tuple[np.ndarray, np.ndarray]:

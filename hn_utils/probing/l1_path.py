@@ -154,7 +154,7 @@ def kkt_violation(g: np.ndarray, w: np.ndarray, C: float) -> np.ndarray:
         from the optimal one nor the loss.
 
     Source:
-        Friedman, Hastie & Tibshirani 2010: the conditions of the lasso, here for liblinear's objective.
+        Yuan, Chang, Hsieh & Lin 2010: the optimality conditions of liblinear's objective.
     """
     return np.where(w == 0, np.maximum(0, C * np.abs(g) - 1), np.abs(C * g - np.sign(w)))
 

@@ -169,11 +169,10 @@ def _in_two_lines(name: str) -> str:
 
 def detected(beyond: Mapping[str, Estimate]) -> str:
     """Whether the H-Neurons detect beyond their hardest control, and beyond confidence, in a dozen words."""
-    picked, confidence = beyond["any"], beyond["confidence"]
-    if picked.low <= 0:
+    if beyond["any"].direction() <= 0:
         return "H-Neurons are not told apart from picks on shuffled labels"
-    beside = "less than" if confidence.high < 0 else "more than" if confidence.low > 0 else "not told apart from"
-    return f"H-Neurons detect more than picks on shuffled labels, {beside} confidence"
+    told = {1: "more than", -1: "less than", 0: "not told apart from"}[beyond["confidence"].direction()]
+    return f"H-Neurons detect more than picks on shuffled labels, {told} confidence"
 
 
 _UNSURE = ("plain confidence", "entropy", "margin")  # detectors that read how sure the model is
