@@ -10,7 +10,7 @@ import numpy as np
 from hn_utils.contributions.cett import Contributions
 from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.course.mistakes import Mistake, compare
-from hn_utils.probing.l1_path import l1_path, kkt_violation, loss_gradient
+from hn_utils.probing.l1_path import kkt_violation, l1_path, loss_gradient
 from hn_utils.probing.probe import three_vs_one
 from hn_utils.stats.metrics import auroc
 
