@@ -35,7 +35,7 @@ from hn_utils import analyses
 from hn_utils.course.exercises import check, debrief, yours
 from hn_utils.organism import strengths
 from hn_utils.probing.find import H_NEURONS, RANDOM_NAMES, SELECTED_NAMES, UNSEEN
-from hn_utils.probing.l1_path import pull, violation_of
+from hn_utils.probing.l1_path import kkt_violation, loss_gradient
 from hn_utils.probing.probe import three_vs_one
 from hn_utils.report import plots
 from hn_utils.report.gallery import Gallery
@@ -249,7 +249,7 @@ ones, signs = np.column_stack([np.ones(len(rows)), rows]), 2 * labels - 1
 w = yours("an L1 fit", l1_fit)(ones, signs, probe.fit.C)
 theirs = np.zeros(len(w))
 theirs[0], theirs[1 + np.searchsorted(some, probe.fit.neurons)] = probe.fit.intercept, probe.fit.weights
-violation = violation_of(ones.T @ pull(signs, ones @ w), w, probe.fit.C).max()
+violation = kkt_violation(ones.T @ loss_gradient(signs, ones @ w), w, probe.fit.C).max()
 print(f"{np.count_nonzero(w)} weights, certificate off by {violation:.1e}; the package {np.count_nonzero(theirs)}")
 print(f"largest difference {np.abs(w - theirs).max():.1e}, of weights up to {np.abs(theirs).max():.2f}")
 

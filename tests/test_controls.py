@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score
 
-from hn_utils.stats.bootstrap import auroc_difference, beyond_random, bootstrap
+from hn_utils.stats.bootstrap import Estimate, auroc_difference, beyond_random, bootstrap
 from hn_utils.stats.metrics import accuracy, auroc, average_precision, mean
 from hn_utils.stats.neuron_sets import Control, Match, control_of, loud_sets, random_sets
 from hn_utils.stats.rank_test import shuffled
@@ -160,3 +160,22 @@ def test_bad_input():
         random_sets(np.arange(4), (2, 2), 1)
     with pytest.raises(ValueError, match="columns of one length"):
         bootstrap(mean, np.array([]))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "null", "direction"),
+    [
+        (0.1, 0.2, 0.0, 1),
+        (-0.2, -0.1, 0.0, -1),
+        (-0.1, 0.1, 0.0, 0),
+        (0.0, 0.1, 0.0, 0),  # an interval that ends at the null is not told apart from it
+        (-0.1, 0.0, 0.0, 0),
+        (0.0, 0.0, 0.0, 0),
+        (0.5, 0.6, 0.5, 0),
+        (0.51, 0.6, 0.5, 1),
+        (0.4, 0.49, 0.5, -1),
+        (np.nan, np.nan, 0.0, 0),
+    ],
+)
+def test_a_direction_is_strict_at_the_null(low, high, null, direction):
+    assert Estimate((low + high) / 2, low, high, 10).direction(null) == direction

@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from hn_utils.contributions.tall_matrix import TallMatrix
-from hn_utils.probing.l1_path import EXPLAINED, FIRST_GUESS, TOLERANCE, Fit, c_grid, l1_path
+from hn_utils.probing.l1_path import FIRST_WORKING_SET, MAX_DEVIANCE_EXPLAINED, TOLERANCE, Fit, c_grid, l1_path
 
 
 def problem(n: int, p: int, seed: int = 0, strength: float = 0.8) -> tuple[np.ndarray, np.ndarray]:
@@ -55,23 +55,23 @@ def test_certificate_computed_anew_on_all_columns():
     assert len(path[-1].neurons) > 50
     for fit in path:
         w = spread(fit, 5_000)
-        pulls = y / (1 + np.exp(y * (dense @ w[:-1] + fit.intercept)))
-        g = fit.C * np.append(dense.T @ pulls, pulls.sum())
+        residuals = y / (1 + np.exp(y * (dense @ w[:-1] + fit.intercept)))
+        g = fit.C * np.append(dense.T @ residuals, residuals.sum())
         worst = np.where(w == 0, np.maximum(0, np.abs(g) - 1), np.abs(g - np.sign(w))).max()
         assert worst <= TOLERANCE
-        assert worst == pytest.approx(fit.violation, abs=2e-6)
+        assert worst == pytest.approx(fit.kkt_violation, abs=2e-6)
 
 
 def test_columns_that_only_matter_later_are_brought_in():
     # Two columns that tell nothing alone and much together: no first guess by single columns can contain them.
     rng = np.random.default_rng(3)
     labels = np.repeat([0, 1], 200)
-    X = np.abs(1 + 0.1 * rng.normal(size=(400, 3 * FIRST_GUESS))).astype(np.float32)
+    X = np.abs(1 + 0.1 * rng.normal(size=(400, 3 * FIRST_WORKING_SET))).astype(np.float32)
     shared = 5 * rng.normal(size=400)
     X[:, -2], X[:, -1] = 20 + shared, 20 + shared + 0.5 * labels
     fit = l1_path(TallMatrix([X]), labels, np.geomspace(0.05, 5, 10))[-1]
-    assert {3 * FIRST_GUESS - 2, 3 * FIRST_GUESS - 1} <= set(fit.neurons)
-    assert fit.violation <= TOLERANCE
+    assert {3 * FIRST_WORKING_SET - 2, 3 * FIRST_WORKING_SET - 1} <= set(fit.neurons)
+    assert fit.kkt_violation <= TOLERANCE
 
 
 def test_ends_where_everything_is_explained():
@@ -79,9 +79,9 @@ def test_ends_where_everything_is_explained():
     grid = np.geomspace(1, 1e6, 30)
     path = l1_path(TallMatrix([X]), labels, grid)
     assert len(path) < 30
-    assert path[-1].deviance_explained > EXPLAINED
-    assert all(fit.deviance_explained <= EXPLAINED for fit in path[:-1])
-    assert all(fit.violation <= TOLERANCE for fit in path)
+    assert path[-1].deviance_explained > MAX_DEVIANCE_EXPLAINED
+    assert all(fit.deviance_explained <= MAX_DEVIANCE_EXPLAINED for fit in path[:-1])
+    assert all(fit.kkt_violation <= TOLERANCE for fit in path)
 
 
 def test_deviance_by_hand():
@@ -107,7 +107,7 @@ def test_the_example_of_the_page_on_certificates():
     assert later.neurons.tolist() == [0]
     assert later.weights[0] == pytest.approx(np.log(3) / 2, abs=1e-6)
     assert later.intercept == 0
-    assert later.violation < 1e-6
+    assert later.kkt_violation < 1e-6
 
 
 @pytest.mark.parametrize("seed", [0, 45, 129, 228, 270, 309, 393, *range(1, 9)])
@@ -120,4 +120,4 @@ def test_every_fit_keeps_its_certificate_where_columns_go_together(seed):
     labels = rng.permutation(np.repeat([0, 1], 30))
     X = np.exp(0.7 * (logs + 0.3 * labels[:, None] * (np.arange(300) % 37 == 0))).astype(np.float16)
     path = l1_path(TallMatrix([X]), labels, c_grid(TallMatrix([X]), labels, 20))
-    assert max(fit.violation for fit in path) < 1e-6
+    assert max(fit.kkt_violation for fit in path) < 1e-6

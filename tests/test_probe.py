@@ -77,7 +77,7 @@ def test_the_sparsest_within_one_standard_error_is_chosen():
     estimates = [Estimate(v, v - 0.0196, v + 0.0196, 100) for v in (0.5, 0.785, 0.795, 0.80, 0.70)]
     path = [Fit(c, np.array([1]), np.array([1.0]), 0.0, 0.0, 0.5) for c in range(5)]
     assert choose(path, estimates)[0] == 2  # standard error 0.01: 0.785 is just outside, 0.795 inside
-    uncertified = [*path[:2], replace(path[2], violation=0.1), *path[3:]]
+    uncertified = [*path[:2], replace(path[2], kkt_violation=0.1), *path[3:]]
     assert choose(uncertified, estimates)[0] == 3
     with pytest.raises(ValueError, match="no H-Neurons were found"):
         choose([replace(f, weights=np.array([-1.0])) for f in path], estimates)

@@ -65,14 +65,8 @@ def told_by_exposure(collected: Collected) -> str:
             f"the questions of {collected.study.name} do not all say how often their fact was read: "
             "give rows with `exposure`"
         )
-    order = bootstrap(auroc, collected.labels[rows], scores[0], groups=collected.entities[rows])
-    told = (
-        "more often"
-        if order.low > 0.5
-        else "less often"
-        if order.high < 0.5
-        else "no more often, as far as can be told,"
-    )
+    order = bootstrap(auroc, collected.labels[rows], score, groups=collected.entities[rows])
+    told = {1: "more often", -1: "less often", 0: "no more often, as far as can be told,"}[order.direction(null=0.5)]
     return (
         f"Rare facts are made up {told} than others: how often a fact was read orders true and made-up test answers "
         f"with AUROC {order} (n = {order.n}; 0.5 is guessing)"

@@ -50,7 +50,7 @@ from hn_utils.analyses.crossing import CELLS, Crossed
 from hn_utils.probing.against_random import AgainstRandom, scores_of
 from hn_utils.probing.find import N_RANDOM_PROBES, Found
 from hn_utils.probing.probe import unpenalised
-from hn_utils.stats.bootstrap import Estimate, interval, resampled, sets_drawn_again, spread, two_sided_p
+from hn_utils.stats.bootstrap import Estimate, bootstrap_set_weights, interval, resampled, spread, two_sided_p
 from hn_utils.stats.neuron_sets import loud_sets
 from hn_utils.stats.rank_test import LEVEL, holm, sets_differ, two_sided_rank_p
 from hn_utils.stats.tables import Tabled
@@ -298,7 +298,7 @@ def _effects_of(
 ) -> dict[str, _Effect]:
     """The contrasts of the first set beyond those of the others, of which so many are different sets; the p of the main
     ones is corrected for both."""
-    again = sets_drawn_again(len(drawn), drawn.shape[2] - 1)  # [draw, set]
+    again = bootstrap_set_weights(len(drawn), drawn.shape[2] - 1)  # [draw, set]
     effects = {}
     for name, weights in CONTRASTS.items():
         own, *others = np.array(weights) @ means[0]  # [set]

@@ -47,7 +47,17 @@ class Contributions:
         return Contributions({region: read[rows] for region, read in self.regions.items()}, self.n_layers, self.d_mlp)
 
     def at(self, region: str) -> TallMatrix:
-        """One region. Raises ValueError if it is unknown."""
+        """The mean contributions at one region.
+
+        Args:
+            region: `answer`, `other`, `before` or `body`.
+
+        Returns:
+            Rows, [example, layer * neuron], without unit.
+
+        Raises:
+            ValueError: there is no such region.
+        """
         if region not in self.regions:
             raise ValueError(f"unknown region {region!r}: choose one of {', '.join(self.regions)}")
         return self.regions[region]
@@ -66,7 +76,18 @@ def by_region(
     arrays: Sequence[Float[np.ndarray, "example region layer_neuron"]],
     where: Int[np.ndarray, "example 2"] | None = None,
 ) -> dict[str, TallMatrix]:
-    """The rows of each region, from arrays that hold all regions; `where` says which rows, as for `TallMatrix`."""
+    """The rows of each region, from arrays that hold all regions.
+
+    Args:
+        arrays: contributions, [example, region, layer * neuron] each, without unit.
+        where: array and place in it of each example, [example, 2], as for `TallMatrix`; None for all in order.
+
+    Returns:
+        By region, rows [example, layer * neuron], not copied.
+
+    Raises:
+        ValueError: the arrays differ in width.
+    """
     return {region: TallMatrix([a[:, place] for a in arrays], where) for place, region in enumerate(REGIONS)}
 
 
@@ -77,9 +98,17 @@ def contribution(
 ) -> Float[Tensor, "*pos neuron"]:
     """CETT: the length of one neuron's write relative to the length of its layer's whole output.
 
-    `post` is each neuron's activation (input of the down projection), `w_out_norm` the length of its column of W_down,
-    `mlp_out` the layer's whole output (before any post-norm). A size without unit, 0 or more; the sum over neurons
-    exceeds 1, since writes cancel. It is not a direction and not an effect on the answer.
+    Args:
+        post: each neuron's activation, the input of the down projection, [..., pos, neuron].
+        w_out_norm: length of the neuron's column of W_down, [neuron].
+        mlp_out: the layer's whole output, before any post-norm, [..., pos, d_model].
+
+    Returns:
+        Contributions, [..., pos, neuron]: sizes without unit, 0 or more. The sum over neurons exceeds 1, since writes
+        cancel. It is not a direction and not an effect on the answer.
+
+    Source:
+        Gao et al., arXiv 2512.01797, section 6.1. A small number is added to the layer's length, against division by 0.
     """
     total = mlp_out.float().norm(dim=-1, keepdim=True)
     return post.float().abs() * w_out_norm / (total + _EPSILON)
@@ -88,7 +117,22 @@ def contribution(
 def token_contributions(
     subject: HookedModel, rows: Sequence[Sequence[int]], neurons: Int[np.ndarray, "k"]
 ) -> list[Float[np.ndarray, "pos k"]]:
-    """Contribution of some neurons (flat indices) at every token of each row, without pooling."""
+    """Contribution of some neurons at every token of each row, without pooling.
+
+    Args:
+        subject: the model.
+        rows: token ids of each text, [pos] each.
+        neurons: flat indices, layer * d_mlp + neuron, [k].
+
+    Returns:
+        For each row, contributions without unit, [pos, k], in float32.
+
+    Raises:
+        ValueError: the model has no such neuron.
+
+    Source:
+        Gao et al., arXiv 2512.01797, section 6.1.
+    """
     subject.require_neurons(neurons)
     found: list[np.ndarray] = []
     for piece in subject.pieces(rows):
@@ -102,17 +146,18 @@ def _read_tokens(
 ) -> list[Float[np.ndarray, "pos k"]]:
     """`token_contributions` of rows that are read at once."""
     ids, mask = subject.encoder.pad(rows, "right", subject.device)
-    layers, places = np.divmod(neurons, subject.d_mlp)
+    layers, places = np.divmod(neurons, subject.d_mlp)  # [k], [k]
     values = np.zeros((*ids.shape, len(layers)), np.float32)
     activations: dict[int, Tensor] = {}
 
     def weigh(layer: int, mlp_out: Tensor) -> None:
-        post, mine = activations.pop(layer), layers == layer
+        post = activations.pop(layer)  # [row, pos, neuron]
+        mine = layers == layer  # [k]
         if not mine.any():
             return
         columns = torch.as_tensor(places[mine], device=mlp_out.device)
         norms = subject.column_lengths(layer).to(mlp_out.device)[columns]
-        values[..., mine] = contribution(post[..., columns], norms, mlp_out).cpu().numpy()
+        values[..., mine] = contribution(post[..., columns], norms, mlp_out).cpu().numpy()  # [row, pos, mine]
 
     with subject.hooked(post=activations.__setitem__, mlp_out=weigh):
         subject.final_hidden(ids, mask)
@@ -132,11 +177,23 @@ def _region_weights(examples: Sequence[Example], width: int) -> Float[Tensor, "b
 
 
 def mean_contributions(subject: HookedModel, examples: Sequence[Example]) -> Float[Tensor, "batch region layer neuron"]:
-    """Contributions of one batch, averaged inside the forward pass: memory does not grow with the text, but for the
-    scores of attention, for which a batch is read in pieces.
+    """Contributions of one batch, averaged over each region inside the forward pass.
 
-    The mean of |z| |w| / |h| over a region is |w| times a matrix product of (weights / |h|) with |z|. Raises ValueError
-    if one is not finite.
+    Memory does not grow with the text, but for the scores of attention, for which a batch is read in pieces. The mean
+    of |z| |w| / |h| over a region is |w| times a matrix product of (weights / |h|) with |z|.
+
+    Args:
+        subject: the model.
+        examples: answers with their tokens and the places of the answer among them.
+
+    Returns:
+        Mean contributions, [batch, region, layer, neuron], without unit, regions in the order of REGIONS.
+
+    Raises:
+        ValueError: a contribution is not finite.
+
+    Source:
+        Gao et al., arXiv 2512.01797, section 6.1; regions `before` and `body` are ours.
     """
     pooled: list[Tensor] = []
     for piece in subject.pieces([e.ids for e in examples]):
@@ -157,7 +214,8 @@ def _pooled_together(subject: HookedModel, examples: Sequence[Example]) -> Float
 
     def weigh(layer: int, mlp_out: Tensor) -> None:
         per_token = weights.to(mlp_out.device) / (mlp_out.float().norm(dim=-1)[:, None] + _EPSILON)
-        pooled[:, :, layer] = torch.bmm(per_token, activations.pop(layer).float().abs()).to(pooled.device)
+        size = activations.pop(layer).float().abs()  # [batch, pos, neuron]
+        pooled[:, :, layer] = torch.bmm(per_token, size).to(pooled.device)  # [batch, region, neuron]
 
     with subject.hooked(post=activations.__setitem__, mlp_out=weigh):
         subject.final_hidden(ids, mask)
@@ -167,7 +225,20 @@ def _pooled_together(subject: HookedModel, examples: Sequence[Example]) -> Float
 def capture(subject: HookedModel, examples: Sequence[Example], study: Study) -> Contributions:
     """Contributions of every example, from disk where they already are.
 
-    Raises ValueError if an example was dropped or there is none.
+    Args:
+        subject: the model.
+        examples: answers with a label, none of them dropped.
+        study: how many rows are read at once.
+
+    Returns:
+        Mean contributions of every neuron, by region, [example, layer * neuron], in float16 and without unit.
+
+    Raises:
+        ValueError: there is no example, one was dropped, its answer lies outside its tokens, or a contribution is not
+            finite.
+
+    Source:
+        Gao et al., arXiv 2512.01797, section 6.1.
     """
     if not examples or any(e.label is None for e in examples):
         raise ValueError("capture needs examples with a label: leave out the dropped ones first")
@@ -183,7 +254,8 @@ def capture(subject: HookedModel, examples: Sequence[Example], study: Study) -> 
         pooled = (mean_contributions(subject, [examples[i] for i in batch]).flatten(2) for batch in batches)
         return {"values": np.concatenate([values.cpu().numpy().astype(np.float16) for values in pooled])}
 
-    keys, lengths = [(e.ids, e.answer) for e in examples], [len(e.ids) for e in examples]
+    keys = [(e.ids, e.answer) for e in examples]
+    lengths = [len(e.ids) for e in examples]
     kept = cached("contributions", subject.key(VERSION), keys, compute, EXAMPLES_PER_SHARD, lengths)
     regions = by_region([shard["values"] for shard in kept.shards], kept.where)
     return Contributions(regions, subject.n_layers, subject.d_mlp)

@@ -31,7 +31,9 @@ class TallMatrix:
         self.parts = tuple(parts)
         if where is None:
             sizes = [len(part) for part in parts]
-            where = np.column_stack([np.repeat(np.arange(len(parts)), sizes), np.concatenate([*map(np.arange, sizes)])])
+            part = np.repeat(np.arange(len(parts)), sizes)
+            place = np.concatenate([np.arange(size) for size in sizes])
+            where = np.column_stack([part, place])  # [row, 2]
         self.where = where  # of each row: its part, its place there
 
     def __len__(self) -> int:
@@ -39,6 +41,11 @@ class TallMatrix:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """How many rows and columns there are.
+
+        Returns:
+            Rows, and columns.
+        """
         return len(self), self.parts[0].shape[1]
 
     def __getitem__(self, rows: np.ndarray) -> TallMatrix:
@@ -46,36 +53,69 @@ class TallMatrix:
         return TallMatrix(self.parts, self.where[rows])
 
     def above(self, other: TallMatrix) -> TallMatrix:
-        """These rows, then the other's."""
+        """These rows, then the other's.
+
+        Args:
+            other: rows as wide as these.
+
+        Returns:
+            Both, [row + other row, column]; nothing is copied.
+
+        Raises:
+            ValueError: the rows differ in width.
+        """
         moved = other.where + [len(self.parts), 0]
         return TallMatrix((*self.parts, *other.parts), np.concatenate([self.where, moved]))
 
     def columns(self, chosen: Int[np.ndarray, "k"]) -> Float[np.ndarray, "row k"]:
-        """A few columns, in float32. Raises ValueError if there is no such column."""
+        """A few columns, in float32.
+
+        Args:
+            chosen: numbers of the columns, [k].
+
+        Returns:
+            Their values, [row, k].
+
+        Raises:
+            ValueError: there is no such column.
+        """
         chosen = np.asarray(chosen)
         if len(chosen) and not 0 <= chosen.min() <= chosen.max() < self.shape[1]:
             raise ValueError(f"columns {chosen.min()} to {chosen.max()} are asked of rows that have {self.shape[1]}")
         out = np.empty((len(self), len(chosen)), np.float32)
         for rows, places, part in self.by_part():
-            out[rows] = part[places[:, None], chosen]
+            out[rows] = part[places[:, None], chosen]  # [some, k]
         return out
 
     def by_part(self) -> Iterator[tuple[Int[np.ndarray, "some"], Int[np.ndarray, "some"], np.ndarray]]:
-        """The numbers of the rows that one part holds, their places in it, and the part."""
+        """The rows, part by part.
+
+        Yields:
+            The numbers of the rows that one part holds, [some], their places in it, [some], and the part.
+        """
         for part in np.unique(self.where[:, 0]):
             rows = np.flatnonzero(self.where[:, 0] == part)
             yield rows, self.where[rows, 1], self.parts[part]
 
     def pieces(self) -> Iterator[tuple[Int[np.ndarray, "some"], np.ndarray]]:
-        """All rows, a few at a time and in no order, as they are stored: not copied where they lie together."""
+        """All rows, a few at a time and in no order, as they are stored: not copied where they lie together.
+
+        Yields:
+            The numbers of some rows, [some], and these rows, [some, column].
+        """
         for rows, places, part in self.by_part():
             for start in range(0, len(rows), HEIGHT):
-                some, there = rows[start : start + HEIGHT], places[start : start + HEIGHT]
+                some = rows[start : start + HEIGHT]
+                there = places[start : start + HEIGHT]
                 together = np.all(np.diff(there) == 1)
                 yield some, part[there[0] : there[-1] + 1] if together else part[there]
 
     def tiles(self) -> Iterator[tuple[Int[np.ndarray, "some"], slice, Float[np.ndarray, "some part"]]]:
-        """All rows and columns, a tile at a time, in float32. A tile is overwritten by the next."""
+        """All rows and columns, a tile at a time, in float32. A tile is overwritten by the next.
+
+        Yields:
+            The numbers of some rows, [some], which columns, and the values, [some, part].
+        """
         room = torch.empty(HEIGHT, WIDTH)
         for rows, stored in self.pieces():
             for start in range(0, self.shape[1], WIDTH):
@@ -85,7 +125,17 @@ class TallMatrix:
                 yield rows, columns, tile.numpy()
 
     def times_transposed(self, vectors: Float[np.ndarray, "row k"]) -> Float[np.ndarray, "k column"]:
-        """`vectors.T @ rows`, in float32."""
+        """`vectors.T @ rows`, in float32.
+
+        Args:
+            vectors: a few, as long as there are rows, [row, k].
+
+        Returns:
+            Products, [k, column], summed in no fixed order of rows.
+
+        Raises:
+            IndexError: a vector is shorter than there are rows.
+        """
         each = torch.from_numpy(np.ascontiguousarray(vectors.T, np.float32))
         out = torch.zeros(len(each), self.shape[1])
         for rows, columns, tile in self.tiles():
@@ -93,17 +143,38 @@ class TallMatrix:
         return out.numpy()
 
     def mean(self) -> Float[np.ndarray, "column"]:
+        """The mean of each column.
+
+        Returns:
+            Means, [column], in float32.
+
+        Raises:
+            ZeroDivisionError: there is no row.
+        """
         return self.times_transposed(np.full((len(self), 1), 1 / len(self)))[0]
 
     def std(self) -> Float[np.ndarray, "column"]:
-        mean, squares = self.mean(), np.zeros(self.shape[1], np.float64)
+        """The standard deviation of each column, over rows as they are (divided by their number).
+
+        Returns:
+            Deviations, [column], in float32.
+
+        Raises:
+            ZeroDivisionError: there is no row.
+        """
+        mean = self.mean()
+        squares = np.zeros(self.shape[1], np.float64)
         for _, columns, tile in self.tiles():
             squares[columns] += np.square(tile - mean[columns]).sum(0)
         return np.sqrt(squares / len(self)).astype(np.float32)
 
     @cached_property
     def digest(self) -> str:
-        """Hash of the content, whatever file it lies in."""
+        """Hash of the content, whatever file it lies in.
+
+        Returns:
+            Hexadecimal digits, the same for the same rows in the same order and type.
+        """
         each = np.empty(len(self), np.uint64)
         for rows, stored in self.pieces():
             each[rows] = [xxh3_64_intdigest(row.tobytes()) for row in stored]

@@ -52,9 +52,7 @@ class Origins(Tabled):
         base = self.base
         if self.beyond is None:
             return f"{base.model} gives too few consistent answers to say: {base.n_right} right, {base.n_wrong} wrong"
-        told = "detect more than" if self.beyond.low > 0 else "detect less than"
-        if self.beyond.low <= 0 <= self.beyond.high:
-            told = "are not told apart from"
+        told = {1: "detect more than", -1: "detect less than", 0: "are not told apart from"}[self.beyond.direction()]
         return (
             f"In {base.model} the H-Neurons {told} what shuffled labels pick: AUROC {base.h_neurons}, {self.beyond} "
             f"beyond it (n = {self.beyond.n} answers)"

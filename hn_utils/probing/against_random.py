@@ -55,6 +55,9 @@ class AgainstRandom:
 
         Returns:
             Both, to be read on other answers.
+
+        Raises:
+            ValueError: `neurons` is empty, or the labels lack a class.
         """
         labels = answers.labels[train]
         X, y = three_vs_one(answers.contributions[train], labels, region, other)
@@ -70,6 +73,9 @@ class AgainstRandom:
 
         Returns:
             The measure of the neurons, of each control set, and their difference.
+
+        Raises:
+            ValueError: the contributions lack a column of a fit.
         """
         return Comparison(self.own.score(read.X), scores_of(self.control, read.X), read.labels, read.groups, measure)
 
@@ -89,35 +95,72 @@ class Comparison:
 
     @cached_property
     def own(self) -> Estimate:
-        """The measure of the neurons."""
+        """The measure of the neurons.
+
+        Returns:
+            In the unit of the measure, with a 95 % interval over entities.
+        """
         return bootstrap(self.measure, self.labels, self.scores, groups=self.entities)
 
     @cached_property
     def sets(self) -> Float[np.ndarray, "set"]:
-        """The measure of each control set."""
+        """The measure of each control set.
+
+        Returns:
+            In the unit of the measure, [set].
+        """
         return np.array([self.measure(self.labels, column) for column in self.control_scores.T])
 
     @property
     def control(self) -> Estimate:
-        """Mean over the control sets, and the range that holds 95 % of them."""
+        """Mean over the control sets, and the range that holds 95 % of them.
+
+        Returns:
+            In the unit of the measure; the range is no interval for the mean.
+
+        Raises:
+            IndexError: there is no control set.
+        """
         return spread(self.sets, len(self.labels))
 
     @property
     def rank_p(self) -> float:
-        """Two-sided p of the neurons' rank among the control sets; uncorrected."""
+        """Two-sided p of the neurons' rank among the control sets; uncorrected.
+
+        Returns:
+            A p from 2 / (1 + number of sets) to 1. Other entities are not drawn: `beyond` does that.
+
+        Source:
+            Besag & Clifford 1991.
+        """
         own = float(self.measure(self.labels, self.scores))
         return two_sided_rank_p(own, self.sets)
 
     @cached_property
     def beyond(self) -> Estimate:
-        """The measure of the neurons minus its mean over the control sets, on the same resampled entities."""
+        """The measure of the neurons minus its mean over the control sets, on the same resampled entities.
+
+        Returns:
+            In the unit of the measure, with a 95 % interval over entities and control sets; nan without sets.
+        """
         return beyond_random(self.measure, self.scores, self.control_scores, self.entities, self.labels)
 
 
 def scores_of(fits: Sequence[Fit], X: TallMatrix) -> Float[np.ndarray, "example set"]:
-    """What each fit says of each example, as log-odds; a column that several of them need is read once."""
+    """What each fit says of each example; a column that several of them need is read once.
+
+    Args:
+        fits: one for each set of neurons.
+        X: contributions, [example, layer * neuron].
+
+    Returns:
+        Log-odds, [example, set], in nats.
+
+    Raises:
+        ValueError: `X` lacks a column of a fit.
+    """
     if not fits:
-        return np.empty((X.shape[0], 0))
+        return np.empty((X.shape[0], 0))  # [example, set]
     needed = np.unique(np.concatenate([fit.neurons for fit in fits]))
     read = X.columns(needed)  # [example, needed]
     columns = []

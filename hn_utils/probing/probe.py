@@ -39,8 +39,20 @@ def three_vs_one(
 ) -> tuple[TallMatrix, Int[np.ndarray, "row"]]:
     """The paper's training rows: 1 for hallucinated answers; 0 for true answers and for all other tokens of both.
 
-    `other` is the region of these other tokens; None leaves them out (1-vs-1).
-    Raises ValueError if the labels lack a class or do not fit the contributions.
+    Args:
+        contributions: mean contributions of the answers, by region.
+        labels: 1 for hallucinated, [answer].
+        region: where the answers are read.
+        other: the region of the other tokens; None leaves them out (1-vs-1).
+
+    Returns:
+        Rows, [row, layer * neuron], and their labels, [row]: the answers first, then as many rows of other tokens.
+
+    Raises:
+        ValueError: the labels lack a class or do not fit the contributions, or a region is unknown.
+
+    Source:
+        Gao et al., arXiv 2512.01797: 3-vs-1 labelling.
     """
     labels = np.asarray(labels)
     check_labels(labels, len(contributions))
@@ -63,25 +75,55 @@ class Probe:
 
     @property
     def fit(self) -> Fit:
+        """The chosen fit.
+
+        Returns:
+            A point of the path.
+        """
         return self.path[self.chosen]
 
     @property
     def best(self) -> int:
-        """Where on the path validation AUROC is highest: what the chosen fit comes close to."""
-        return max(able(self.path), key=lambda i: self.validation[i].value)
+        """Where on the path validation AUROC is highest: what the chosen fit comes close to.
+
+        Returns:
+            A place on the path, among the fits that can be chosen.
+
+        Raises:
+            ValueError: no fit can be chosen.
+        """
+        return max(eligible(self.path), key=lambda i: self.validation[i].value)
 
 
-def able(path: Sequence[Fit]) -> list[int]:
-    """The places of the fits that kept their certificate and have H-Neurons: none else can be chosen."""
-    return [i for i, fit in enumerate(path) if fit.violation <= TOLERANCE and len(fit.h_neurons)]
+def eligible(path: Sequence[Fit]) -> list[int]:
+    """The places of the fits that kept their certificate and have H-Neurons: none else can be chosen.
+
+    Args:
+        path: fits, smallest C first.
+
+    Returns:
+        Places on the path, in rising order.
+    """
+    return [i for i, fit in enumerate(path) if fit.kkt_violation <= TOLERANCE and len(fit.h_neurons)]
 
 
 def choose(path: Sequence[Fit], validation: Sequence[Estimate]) -> tuple[int, str]:
-    """The sparsest fit whose AUROC on validation is within one standard error of the best (Breiman's rule).
+    """The sparsest fit whose AUROC on validation is within one standard error of the best.
 
-    Raises NoHNeurons if no fit kept its certificate and has H-Neurons.
+    Args:
+        path: fits, smallest C first.
+        validation: validation AUROC of each fit, [C].
+
+    Returns:
+        The place of the fit on the path, and why it was chosen, in words.
+
+    Raises:
+        NoHNeurons: no fit kept its certificate and has H-Neurons.
+
+    Source:
+        Breiman, Friedman, Olshen & Stone 1984, the one-standard-error rule. The paper chooses C otherwise.
     """
-    places = able(path)
+    places = eligible(path)
     if not places:
         raise NoHNeurons(f"no fit of {len(path)} on the path has a positive weight: no H-Neurons were found")
     best = max(places, key=lambda i: validation[i].value)
@@ -103,7 +145,24 @@ def fit_probe(
 ) -> Probe:
     """Train the path on 3-vs-1 rows and choose C on the validation answers, which are read at the same region.
 
-    Raises ValueError if either set lacks a class or the region is unknown, NoHNeurons if no fit has a positive weight.
+    Args:
+        train: mean contributions of the training answers, by region.
+        labels: 1 for hallucinated, [training answer].
+        validation: contributions at `region`, labels and entities of the validation answers.
+        n_grid: number of C on the path.
+        region: where the answers are read.
+        other: the region that they are set against besides; None for right against wrong alone.
+
+    Returns:
+        The whole path, and the chosen point. Its validation AUROC is too high by as much as was gained in choosing it:
+        answers that chose nothing measure it.
+
+    Raises:
+        ValueError: either set lacks a class, or a region is unknown.
+        NoHNeurons: no fit has a positive weight.
+
+    Source:
+        Gao et al., arXiv 2512.01797, for rows and penalty; `choose` for C.
     """
     X, y = three_vs_one(train, labels, region, other)
     check_labels(validation.labels, len(validation.X))
@@ -114,11 +173,34 @@ def fit_probe(
 
 
 def unpenalised(neurons: np.ndarray, weights: np.ndarray, intercept: float) -> Fit:
+    """Weights that come from no path, as a fit.
+
+    Args:
+        neurons: flat indices, layer * d_mlp + neuron, [k].
+        weights: of each, in log-odds per unit of contribution, [k].
+        intercept: in log-odds.
+
+    Returns:
+        A fit of infinite C, whose certificate and deviance say nothing.
+    """
     return Fit(float("inf"), np.asarray(neurons), weights, intercept, 0.0, 0.0)
 
 
 def refit(X: TallMatrix, labels: np.ndarray, neurons: np.ndarray) -> Fit:
-    """Logistic regression with next to no penalty on a given set of neurons: what a control set gets."""
+    """Logistic regression with next to no penalty on a given set of neurons: what a control set gets.
+
+    Args:
+        X: contributions, [row, layer * neuron].
+        labels: 1 or 0 for each row, [row].
+        neurons: flat indices, [k].
+
+    Returns:
+        A fit with a weight for each neuron, in log-odds per unit of contribution. Weights of neurons that go together
+        may take any sign: read its scores, not its weights.
+
+    Raises:
+        ValueError: `neurons` is empty or names a column that there is not, or the labels are of one class.
+    """
     if not len(neurons):
         raise ValueError("neurons=[] leaves nothing to fit: give at least one")
     read = X.columns(neurons)
@@ -128,7 +210,19 @@ def refit(X: TallMatrix, labels: np.ndarray, neurons: np.ndarray) -> Fit:
 
 
 def refits(X: TallMatrix, labels: np.ndarray, sets: Sequence[np.ndarray]) -> list[Fit]:
-    """`refit` of every set, read from the cache if these very sets were fitted on these rows before."""
+    """`refit` of every set, read from the cache if these very sets were fitted on these rows before.
+
+    Args:
+        X: contributions, [row, layer * neuron].
+        labels: 1 or 0 for each row, [row].
+        sets: flat indices of each set, [k] each.
+
+    Returns:
+        A fit for each set, in their order.
+
+    Raises:
+        ValueError: as in `refit`.
+    """
 
     def compute(some: list[int]) -> list[dict]:
         fits = [refit(X, labels, sets[i]) for i in some]
@@ -155,16 +249,42 @@ class Detection:
 
 
 def detect(name: str, test_set: str, read: Labelled, scores: np.ndarray, n_neurons: int | None = None) -> Detection:
-    """Score one detector on one test set. Scores without a natural zero (n_neurons None) get no accuracy."""
+    """Score one detector on one test set.
+
+    Args:
+        name: of the detector.
+        test_set: name of the answers.
+        read: their labels (1 for hallucinated) and entities.
+        scores: higher for what looks hallucinated, [answer].
+        n_neurons: how many neurons it reads; None for a score without a natural zero, which gets no accuracy.
+
+    Returns:
+        AUROC, AUPRC and balanced accuracy, with 95 % intervals over entities; other training sets are not in these.
+
+    Raises:
+        ValueError: scores and labels do not fit each other, or a score is NaN.
+    """
     labels, groups = read.labels, read.groups
     at_zero = None if n_neurons is None else bootstrap(accuracy, labels, scores, groups=groups)
-    roc, precision = (bootstrap(area, labels, scores, groups=groups) for area in (auroc, average_precision))
+    roc = bootstrap(auroc, labels, scores, groups=groups)
+    precision = bootstrap(average_precision, labels, scores, groups=groups)
     return Detection(name, test_set, n_neurons, roc, precision, at_zero)
 
 
 def detection_table(detections: Sequence[Detection]) -> pd.DataFrame:
-    """A row a detector: AUROC on every test set, accuracy and AUPRC on the first."""
-    first, rows = detections[0].test_set, {}
+    """A row a detector: AUROC on every test set, accuracy and AUPRC on the first.
+
+    Args:
+        detections: at least one; the first names the first test set.
+
+    Returns:
+        A table of estimates, empty where nothing was measured.
+
+    Raises:
+        IndexError: there is no detection.
+    """
+    first = detections[0].test_set
+    rows = {}
     for d in detections:
         row = rows.setdefault(d.name, {"neurons": "" if d.n_neurons is None else d.n_neurons})
         row[d.test_set] = d.auroc
@@ -175,7 +295,18 @@ def detection_table(detections: Sequence[Detection]) -> pd.DataFrame:
 
 
 def row_of(table: Sequence[Detection], start: str) -> Detection:
-    """The first row whose name begins so."""
+    """The first row whose name begins so.
+
+    Args:
+        table: detections.
+        start: of the name.
+
+    Returns:
+        A detection.
+
+    Raises:
+        StopIteration: no name begins so.
+    """
     return next(row for row in table if row.name.startswith(start))
 
 

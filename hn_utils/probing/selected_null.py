@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Int
 
-from hn_utils.probing.l1_path import NOBODY, Fit, short_paths
+from hn_utils.probing.l1_path import NO_NEURONS, Fit, short_paths
 from hn_utils.probing.l1_path import VERSION as PATH_VERSION
 from hn_utils.stats.rank_test import shuffled
 from hn_utils.storage.cache import cached
@@ -45,15 +45,36 @@ class Selection:
     n_grid: int
     size: int
     seed: int
-    never: Int[np.ndarray, "m"] = field(default_factory=lambda: NOBODY)
+    never: Int[np.ndarray, "m"] = field(default_factory=lambda: NO_NEURONS)
 
     def true(self) -> Int[np.ndarray, "k"]:
-        """What the procedure picks on the true labels."""
+        """What the procedure picks on the true labels.
+
+        Returns:
+            Flat indices, [k], in rising order; fewer than `size` if the path ends first.
+
+        Raises:
+            ValueError: the labels lack a class, or a value is not finite.
+        """
         return self._picked(["true"])[0]
 
     def sets(self, first: int, last: int) -> list[Int[np.ndarray, "k"]]:
-        """What it picks on labels shuffled with the numbers `first` to `last` - 1, those left out on which it picks no
-        neuron. Cached, one by one."""
+        """What it picks on shuffled labels, those left out on which it picks no neuron. Cached, one by one.
+
+        Args:
+            first: number of the first shuffle.
+            last: number after that of the last one.
+
+        Returns:
+            Sets of flat indices, [k] each, in rising order. They may be one and the same set again and again, among
+            which a rank says nothing: see `hn_utils.stats.rank_test.sets_differ`.
+
+        Raises:
+            ValueError: the labels lack a class, or a value is not finite.
+
+        Source:
+            Ours: a permutation test of the whole selection, as in Westfall & Young 1993 for the largest of many tests.
+        """
         return [some for some in self._picked(list(range(first, last))) if len(some)]
 
     def _picked(self, which: Sequence[int | str]) -> list[Int[np.ndarray, "k"]]:

@@ -45,41 +45,95 @@ class Stability:
 
     @property
     def reach(self) -> int:
-        """How many values of C count: as many as keep the bound q^2 / ((2 * THRESHOLD - 1) * p) on false discoveries,
-        q being the mean number of neurons found on a half and p that of all neurons."""
+        """How many values of C count: as many as keep the bound on false discoveries.
+
+        The bound is q^2 / ((2 * THRESHOLD - 1) * p), q being the mean number of neurons found on a half and p that of
+        all neurons.
+
+        Returns:
+            A number of C, from the smallest on.
+
+        Source:
+            Meinshausen & Bühlmann 2010, theorem 1. It assumes that noise is as likely to be picked in one neuron as in
+            another, which neurons of different size do not keep.
+        """
         q = np.array([(self.entry < c).sum(1).mean() for c in range(self.n_grid + 1)])
         return int(np.flatnonzero(q**2 / ((2 * _THRESHOLD - 1) * self.n) <= _FALSE_DISCOVERIES)[-1])
 
     @property
     def chosen(self) -> Bool[np.ndarray, "half neuron"]:
+        """Which neurons got a positive weight on which half, at any C that counts.
+
+        Returns:
+            Yes or no, [half, neuron].
+        """
         return self.entry < self.reach
 
     @property
     def probability(self) -> Float[np.ndarray, "neuron"]:
+        """Inclusion probability: the share of halves on which a neuron is found.
+
+        Returns:
+            Shares from 0 to 1, [neuron]. A low one may mean that others are taken in its place.
+
+        Source:
+            Meinshausen & Bühlmann 2010; complementary halves: Shah & Samworth 2013.
+        """
         return self.chosen.mean(0)
 
     @property
     def stable(self) -> Int[np.ndarray, "k"]:
-        """Neurons found in at least THRESHOLD of the halves."""
+        """Neurons found in at least THRESHOLD of the halves.
+
+        Returns:
+            Flat indices, [k], in rising order.
+
+        Source:
+            Meinshausen & Bühlmann 2010, the stable set.
+        """
         return np.flatnonzero(self.probability >= _THRESHOLD)
 
     @property
     def agreement(self) -> float:
-        """Mean Jaccard index of the sets found on the two halves of a pair."""
-        return float(np.mean([jaccard(*map(np.flatnonzero, pair)) for pair in self.chosen.reshape(-1, 2, self.n)]))
+        """Mean Jaccard index of the sets found on the two halves of a pair.
+
+        Returns:
+            A share from 0 to 1. It falls with the size of a half, so that it is no measure of what whole sets agree.
+        """
+        pairs = self.chosen.reshape(-1, 2, self.n)  # [pair, half, neuron]
+        return float(np.mean([jaccard(np.flatnonzero(one), np.flatnonzero(other)) for one, other in pairs]))
 
     @property
     def n(self) -> int:
+        """How many neurons there are.
+
+        Returns:
+            Those of all layers.
+        """
         return self.entry.shape[1]
 
     def groups(self, X: TallMatrix) -> list[Group]:
-        """The neurons found in any half, as groups of interchangeable ones: average linkage, cut where the mean
-        correlation of contributions over the rows X falls below INTERCHANGEABLE. The most often found come first."""
+        """The neurons found in any half, as groups of interchangeable ones.
+
+        They are linked on average, and cut where the mean correlation of contributions falls below INTERCHANGEABLE.
+
+        Args:
+            X: contributions over which they are correlated, [row, layer * neuron].
+
+        Returns:
+            Groups, those most often found first. That contributions go together does not make effects the same.
+
+        Raises:
+            ValueError: `X` has fewer columns than there are neurons.
+
+        Source:
+            Average linkage: Sokal & Michener 1958.
+        """
         found = np.flatnonzero(self.chosen.any(0))
         if len(found) < 2:
             labels = np.arange(len(found))
         else:
-            apart = 1 - np.nan_to_num(np.corrcoef(X.columns(found).T))
+            apart = 1 - np.nan_to_num(np.corrcoef(X.columns(found).T))  # [found, found]
             np.fill_diagonal(apart, 0)
             labels = fcluster(linkage(squareform(apart, checks=False), "average"), 1 - _INTERCHANGEABLE, "distance")
         members = [found[labels == label] for label in np.unique(labels)]
@@ -96,7 +150,18 @@ class Group:
 
 
 def jaccard(one: Sequence[int] | np.ndarray, other: Sequence[int] | np.ndarray) -> float:
-    """Of all that are in either set, the share that is in both; 0 if both are empty."""
+    """Of all that are in either set, the share that is in both.
+
+    Args:
+        one: a set, [k].
+        other: another, [m].
+
+    Returns:
+        A share from 0 to 1; 0 if both are empty. What two random sets would share depends on their size.
+
+    Source:
+        Jaccard 1912.
+    """
     either = set(one) | set(other)
     return len(set(one) & set(other)) / max(1, len(either))
 
@@ -109,12 +174,30 @@ def stability(
     n_pairs: int = _N_PAIRS,
     seed: int = 0,
 ) -> Stability:
-    """Fit the path on `n_pairs` random splits of the groups into halves. Cached half by half.
+    """Fit the path on random splits of the groups into halves. Cached half by half.
 
-    Raises ValueError if there are fewer than four groups, or a half lacks a class.
+    Args:
+        X: contributions, [row, layer * neuron].
+        labels: 1 or 0 for each row, [row].
+        groups: the entity that each row is about, [row].
+        grid: values of C, [C].
+        n_pairs: number of splits.
+        seed: of the splits.
+
+    Returns:
+        Where on the grid each neuron enters, on each half. A half has half the rows: what is found on it is less than
+        what is found on all.
+
+    Raises:
+        ValueError: there are fewer than four groups, a half lacks a class, or a C is not above 0.
+
+    Source:
+        Meinshausen & Bühlmann 2010; complementary halves: Shah & Samworth 2013.
     """
-    groups, labels = np.asarray(groups), np.asarray(labels)
-    names, rng = np.unique(groups), np.random.default_rng(seed)
+    groups = np.asarray(groups)
+    labels = np.asarray(labels)
+    names = np.unique(groups)
+    rng = np.random.default_rng(seed)
     if len(names) < 4:
         raise ValueError(f"stability needs at least 4 groups to split, got {len(names)}")
     halves = []
@@ -140,10 +223,24 @@ def stability(
 
 
 def twins(X: TallMatrix, chosen: Int[np.ndarray, "k"]) -> tuple[Int[np.ndarray, "k"], Float[np.ndarray, "k"]]:
-    """For each chosen neuron the other one, not chosen, whose contribution goes with its own most closely, and how
-    closely (Pearson's r): who might have been taken in its place."""
-    own, spread = X.columns(chosen), X.std()
+    """For each chosen neuron the other one whose contribution goes with its own most closely.
+
+    It might have been taken in its place.
+
+    Args:
+        X: contributions over which they are correlated, [row, layer * neuron].
+        chosen: flat indices, [k].
+
+    Returns:
+        Flat indices of the others, none of them chosen, [k], and Pearson's r, [k]. The largest of many correlations is
+        high by chance too: compare it with that of random neurons.
+
+    Raises:
+        ValueError: there is no such neuron.
+    """
+    own = X.columns(chosen)  # [row, k]
+    spread = X.std()  # [column]
     centred = (own - own.mean(0)) / (own.std(0) * len(X))
-    r = X.times_transposed(centred) / np.where(spread == 0, np.inf, spread)
+    r = X.times_transposed(centred) / np.where(spread == 0, np.inf, spread)  # [k, column]
     r[:, chosen] = -1
     return r.argmax(1), r.max(1)

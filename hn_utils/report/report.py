@@ -70,12 +70,13 @@ def detection_verdict(beyond: Mapping[str, Estimate], p: float, measured: bool) 
     hardest, loud = beyond["any"], beyond["loud"]
     if np.isnan(hardest.value):
         return "cannot say"
-    told_apart = p <= LEVEL
-    if hardest.low > 0 and told_apart and loud.low > 0:
+    against_hardest = hardest.direction() if p <= LEVEL else 0
+    against_loud = loud.direction()
+    if against_hardest > 0 and against_loud > 0:
         return "replicates" if measured else "there"
-    if hardest.high < 0 and told_apart and loud.high < 0:
+    if against_hardest < 0 and against_loud < 0:
         return "contradicts"
-    return "weaker" if loud.low > 0 or (hardest.low > 0 and told_apart) else "not told apart"
+    return "weaker" if max(against_hardest, against_loud) > 0 else "not told apart"
 
 
 def slope_verdict(curve: DoseResponse, verdict: Verdict, n_curves: int) -> str:
@@ -96,8 +97,9 @@ def transfer_verdict(base: Transfer) -> str:
     detects little at home cannot reach it: whether what it detects carries over is for `carried_verdict` to say."""
     if base.h_neurons is None:
         return "cannot say"
-    if base.h_neurons.low <= 0.5:
-        return "contradicts" if base.h_neurons.high < 0.5 else "not told apart"
+    direction = base.h_neurons.direction(null=0.5)
+    if direction <= 0:
+        return "contradicts" if direction < 0 else "not told apart"
     stands_out = two_sided_rank_p(base.h_neurons.value, base.random) <= LEVEL
     return "replicates" if stands_out and base.h_neurons.high >= _PAPER_TRANSFER else "weaker"
 
@@ -106,12 +108,12 @@ def carried_verdict(there: Estimate | None, home: Estimate) -> str:
     """Of what they detect in the base model beyond picks on shuffled labels, beside the same at home: weaker only if
     the interval there leaves no room for the value at home. Where nothing is detected at home, nothing can carry over.
     The paper does not measure it."""
-    if there is None or home.low <= 0:
+    if there is None or home.direction() <= 0:
         return "cannot say"
     room = there.high >= home.value
-    if there.low > 0:
+    if there.direction() > 0:
         return "there" if room else "weaker"
-    if there.high < 0:
+    if there.direction() < 0:
         return "contradicts"
     return "cannot say" if room else "not told apart"
 

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+_EQUAL = 0.1  # sets whose summed mean contributions differ by no more than this share of them count as equally loud
+_ORDERS = 20  # of a layer's neurons, in which a set is looked for
+_LOUDER = 20.0  # times as far from 1 as the studied neurons' alpha may a quieter set's be
+
 
 @dataclass(frozen=True)
 class Match:
@@ -30,13 +34,26 @@ class Match:
 def random_sets(
     chosen: Int[np.ndarray, "k"], shape: tuple[int, int], n_sets: int, match: Match | None = None, seed: int = 0
 ) -> list[Int[np.ndarray, "k"]]:
-    """Sets of other neurons, as many as `chosen` (flat indices), drawn without replacement from a model of `shape`
-    (layers, neurons in each), from anywhere or as `match` says.
+    """Sets of other neurons, as many as the chosen ones, drawn without replacement from anywhere or as `match` says.
 
-    Raises ValueError for a set too large, or a neuron without a stand-in.
+    Args:
+        chosen: flat indices, [k], which no set may hold.
+        shape: layers of the model, and neurons in each.
+        n_sets: how many sets.
+        match: how the sets resemble the chosen neurons; None for not at all.
+        seed: of the draws.
+
+    Returns:
+        Sets of flat indices, [k] each, in rising order. Two sets may share neurons. Random neurons are a control that
+        almost any neuron picked by its contribution beats: see `hn_utils.probing.selected_null` for the hardest one.
+
+    Raises:
+        ValueError: too few other neurons are left for a set, or for the stand-ins of a neuron.
     """
-    match, (n_layers, d_mlp) = match or Match(), shape
-    rng, chosen = np.random.default_rng(seed), np.sort(np.asarray(chosen))
+    match = match or Match()
+    n_layers, d_mlp = shape
+    rng = np.random.default_rng(seed)
+    chosen = np.sort(np.asarray(chosen))
     allowed = np.setdiff1d(np.arange(n_layers * d_mlp), chosen)
     if len(allowed) < len(chosen):
         raise ValueError(f"{len(chosen)} neurons leave only {len(allowed)} others to draw from")
@@ -55,8 +72,7 @@ def _stand_ins(
     for neuron in chosen:
         pool = allowed[allowed // d_mlp == neuron // d_mlp]
         if match.magnitude is not None and match.by == "magnitude":
-            own, others = match.magnitude[neuron], match.magnitude[pool]
-            nearest = np.argsort(np.abs(others - own))
+            nearest = np.argsort(np.abs(match.magnitude[pool] - match.magnitude[neuron]))
             pool = pool[nearest[: max(len(chosen) + 1, d_mlp // 20)]]
         found.append(np.sort(pool).tolist())
     return found
@@ -78,15 +94,6 @@ def _one_of_each(
     return np.sort(drawn)
 
 
-_EQUAL = 0.1  # sets whose summed mean contributions differ by no more than this share of them count as equally loud
-
-
-_ORDERS = 20  # of a layer's neurons, in which a set is looked for
-
-
-_LOUDER = 20.0  # times as far from 1 as the studied neurons' alpha may a quieter set's be
-
-
 def loud_sets(
     chosen: Int[np.ndarray, "k"],
     shape: tuple[int, int],
@@ -94,15 +101,30 @@ def loud_sets(
     n_sets: int,
     seed: int = 0,
 ) -> list[Int[np.ndarray, "m"]]:
-    """Random sets of other neurons that are together as loud as `chosen` (flat indices), layer by layer.
+    """Random sets of other neurons that are together as loud as the chosen ones, layer by layer.
 
     L1 picks neurons that are louder than nearly all others, so that as many random ones are far quieter. Here each set
     takes neurons of a layer, in random order, until their summed `magnitude` (mean contribution) comes nearest to that
     of the chosen ones of this layer; other orders are tried, if that is not within EQUAL. So a set holds more neurons
     than there are chosen ones. Where all others of a layer are quieter together than its chosen ones it takes them all:
     `Control.disturbance` then tells what is missing.
+
+    Args:
+        chosen: flat indices, [k].
+        shape: layers of the model, and neurons in each.
+        magnitude: mean contribution of every neuron, [layer * neuron], without unit.
+        n_sets: how many sets.
+        seed: of the draws.
+
+    Returns:
+        Sets of flat indices, [m] each, in rising order; `m` differs between sets. Equal sums of lengths are no equal
+        effect: writes in different directions cancel.
+
+    Raises:
+        ValueError: no layer of the chosen neurons has others.
     """
-    rng, d_mlp = np.random.default_rng(seed), shape[1]
+    rng = np.random.default_rng(seed)
+    d_mlp = shape[1]
     chosen = np.asarray(chosen)
     layers = []
     for layer in np.unique(chosen // d_mlp):
@@ -121,14 +143,16 @@ def _as_loud(
     pool: Int[np.ndarray, "n"], wanted: float, magnitude: Float[np.ndarray, "layer_neuron"], rng: np.random.Generator
 ) -> Int[np.ndarray, "some"]:
     """Neurons of one layer, of one order of several, whose summed magnitude is nearest to what is wanted."""
-    best, off = pool, np.inf
+    best = pool
+    off = np.inf
     for _ in range(_ORDERS):
         order = rng.permutation(pool)
         so_far = np.cumsum(magnitude[order], dtype=float)
         nearest = int(np.argmin(np.abs(so_far - wanted)))
         apart = abs(so_far[nearest] - wanted)
         if apart < off:
-            best, off = order[: nearest + 1], apart
+            best = order[: nearest + 1]
+            off = apart
         if off <= _EQUAL * wanted:
             break
     return best
@@ -151,6 +175,12 @@ class Control:
 
         Equally loud sets get the same. Others are turned further, or less far; but never below 0, and LOUDER times as
         far at most.
+
+        Args:
+            of_studied: alpha of the neurons under study; 1 changes nothing.
+
+        Returns:
+            Alpha of this set, 0 or more.
         """
         if abs(self.loudness - 1) <= _EQUAL:
             return of_studied
@@ -158,21 +188,51 @@ class Control:
         return max(0.0, 1 + (of_studied - 1) * further)
 
     def reached(self, of_studied: float) -> float:
-        """The alpha of the neurons under study at which they would change by as much as this set does. Where the set is
-        quieter and cannot be turned below 0, it lies nearer to 1 than theirs."""
+        """The alpha of the neurons under study at which they would change by as much as this set does.
+
+        Where the set is quieter and cannot be turned below 0, it lies nearer to 1 than theirs.
+
+        Args:
+            of_studied: alpha of the neurons under study.
+
+        Returns:
+            An alpha of theirs.
+        """
         if abs(self.loudness - 1) <= _EQUAL:
             return of_studied
         return 1 + (self.alpha(of_studied) - 1) * self.loudness
 
     def disturbance(self, of_studied: float) -> float:
-        """How much this set changes over what the neurons under study change at that alpha: 1 is as much."""
+        """How much this set changes over what the neurons under study change at that alpha: 1 is as much.
+
+        Args:
+            of_studied: alpha of the neurons under study, other than 1.
+
+        Returns:
+            A ratio of summed contributions, without unit. It is no measure of what the change does to the answer.
+
+        Raises:
+            ZeroDivisionError: `of_studied` is 1, where nothing changes.
+        """
         return abs(self.alpha(of_studied) - 1) * self.loudness / abs(of_studied - 1)
 
 
 def control_of(
     neurons: Int[np.ndarray, "m"], studied: Int[np.ndarray, "k"], magnitude: Float[np.ndarray, "layer_neuron"]
 ) -> Control:
-    """A set of neurons as a control of those under study, both flat. `magnitude` is their mean contribution."""
+    """A set of neurons as a control of those under study.
+
+    Args:
+        neurons: the set, flat indices, [m].
+        studied: the neurons under study, flat indices, [k].
+        magnitude: mean contribution of every neuron, [layer * neuron], without unit.
+
+    Returns:
+        The set with its loudness.
+
+    Raises:
+        ValueError: the neurons under study contribute nothing.
+    """
     of_studied = float(magnitude[studied].sum())
     if not of_studied > 0:
         raise ValueError("the neurons under study contribute nothing: there is nothing to disturb as much as")

@@ -15,7 +15,15 @@ PARTS = {"": "value", " (low)": "low", " (high)": "high", " (n)": "n"}  # of an 
 
 
 def counted(n: int, thing: str) -> str:
-    """So many things, in the singular if there is one."""
+    """So many things, in the singular if there is one.
+
+    Args:
+        n: how many.
+        thing: a noun that takes an s.
+
+    Returns:
+        Such as "1 neuron" or "2 neurons".
+    """
     return f"{n} {thing}{'s' * (n != 1)}"
 
 
@@ -24,18 +32,30 @@ class Tabled:
 
     @property
     def headline(self) -> str:
-        """What this is, in one line."""
+        """What this is, in one line.
+
+        Returns:
+            A sentence, or a heading, without a full stop.
+        """
         raise NotImplementedError
 
     @property
     def table(self) -> pd.DataFrame:
-        """The result to be read, a row a thing; an estimate is one cell."""
+        """The result to be read, a row a thing; an estimate is one cell.
+
+        Returns:
+            A table whose columns name their units where they have one.
+        """
         raise NotImplementedError
 
     @property
     def numbers(self) -> pd.DataFrame:
-        """The table to be computed with, saved or drawn: an estimate's value, its 95 % interval and its n have a column
-        each. What is not known is nan."""
+        """The table to be computed with, saved or drawn.
+
+        Returns:
+            The rows of `table`; an estimate's value, its 95 % interval and its n have a column each. What is not known
+            is nan.
+        """
         spread: dict[str, list] = {}
         for name, cells in self.table.items():
             if not any(isinstance(cell, Estimate) for cell in cells):

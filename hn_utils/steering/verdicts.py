@@ -106,10 +106,10 @@ def verdicts(curves: Mapping[str, Curve]) -> dict[str, Verdict]:
 
 def _direction(curve: Curve) -> Word:
     """Which way a curve goes that is told apart from its controls."""
-    own = curve.slope()
+    own = curve.slope().direction()
     if compared(curve)[0].slope_beyond_control().value > 0:
-        return "rises" if own.low > 0 else "lies above its controls"
-    return "falls" if own.high < 0 else "lies below its controls"
+        return "rises" if own > 0 else "lies above its controls"
+    return "falls" if own < 0 else "lies below its controls"
 
 
 def detectable(curve: Curve, n_curves: int = 1) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from hn_utils.contributions.cett import Contributions
 from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.course.mistakes import Mistake, compare
-from hn_utils.probing.l1_path import l1_path, pull, violation_of
+from hn_utils.probing.l1_path import kkt_violation, l1_path, loss_gradient
 from hn_utils.probing.probe import three_vs_one
 from hn_utils.stats.metrics import auroc
 
@@ -67,7 +67,7 @@ def package_l1_fit(X: np.ndarray, y: np.ndarray, C: float) -> np.ndarray:
 
 def certificate(w: np.ndarray, X: np.ndarray, y: np.ndarray, C: float) -> float:
     """By how much the worst column fails the test of an optimum: `violation` in `hn_utils.probing.l1_path`."""
-    return float(violation_of(X.T @ pull(y, X @ w), w, C).max())
+    return float(kkt_violation(X.T @ loss_gradient(y, X @ w), w, C).max())
 
 
 def check_l1_fit(answer: Callable[[np.ndarray, np.ndarray, float], np.ndarray]) -> None:
@@ -87,14 +87,14 @@ def check_l1_fit(answer: Callable[[np.ndarray, np.ndarray, float], np.ndarray]) 
 
 def _other_problem(w: np.ndarray, X: np.ndarray, y: np.ndarray, C: float) -> str:
     """What weights without a certificate are the answer to instead."""
-    on, g = w != 0, X.T @ pull(y, X @ w)
+    on, g = w != 0, X.T @ loss_gradient(y, X @ w)
     if not on.any():
         return "all weights are 0: is the pull g a sum over rows (no mean), and does C multiply it?"
     if w @ g < 0:
         return "the weights go against the examples' pull: w + step * C * g, with g = X.T @ (y / (1 + exp(y z)))"
     if np.abs(C * g).max() < 1e-2:
         return "that is the fit without a penalty: after each step pull every weight towards 0, by the step's length"
-    if violation_of(g[1:], w[1:], C).max() < 1e-2 and abs(C * g[0]) < 1e-2:
+    if kkt_violation(g[1:], w[1:], C).max() < 1e-2 and abs(C * g[0]) < 1e-2:
         return "the column of ones is penalised as well here, as in the paper's code"
     strength = C * np.abs(g[on]).mean()  # of the penalty that these weights are balanced against
     if certificate(w, X, y, C / strength) < 1e-2:

@@ -39,7 +39,7 @@ def l1_path(probe: Probe) -> go.Figure:
     """How well does each C detect on validation, how many neurons does it keep, and which was chosen?"""
     grid, sizes = [fit.C for fit in probe.path], [len(fit.h_neurons) for fit in probe.path]
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.06)
-    told = [f"C = {fit.C:.3g}<br>violation of optimality {fit.violation:.1e}" for fit in probe.path]
+    told = [f"C = {fit.C:.3g}<br>violation of optimality {fit.kkt_violation:.1e}" for fit in probe.path]
     best, chosen = probe.validation[probe.best], probe.validation[probe.chosen]
     for row, values in enumerate(([e.value for e in probe.validation], sizes), start=1):
         curve = go.Scatter(x=grid, y=values, mode="lines+markers", line={"color": H_NEURON, "width": 3}, text=told)
@@ -169,11 +169,10 @@ def _in_two_lines(name: str) -> str:
 
 def detected(beyond: Mapping[str, Estimate]) -> str:
     """Whether the H-Neurons detect beyond their hardest control, and beyond confidence, in a dozen words."""
-    picked, confidence = beyond["any"], beyond["confidence"]
-    if picked.low <= 0:
+    if beyond["any"].direction() <= 0:
         return "H-Neurons are not told apart from picks on shuffled labels"
-    beside = "less than" if confidence.high < 0 else "more than" if confidence.low > 0 else "not told apart from"
-    return f"H-Neurons detect more than picks on shuffled labels, {beside} confidence"
+    told = {1: "more than", -1: "less than", 0: "not told apart from"}[beyond["confidence"].direction()]
+    return f"H-Neurons detect more than picks on shuffled labels, {told} confidence"
 
 
 _UNSURE = ("plain confidence", "entropy", "margin")  # detectors that read how sure the model is
