@@ -329,4 +329,4 @@ print(debrief(prediction, day.headline if day else "too few right or wrong answe
 
 # %%
 for n in (1, 3, len(card.rows)):
-    print(f"the heaviest {n}: {found.auroc_of(card.flat[:n])}")
+    print(f"the heaviest {n}: {found.auroc_of(card.neurons[:n])}")

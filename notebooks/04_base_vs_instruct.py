@@ -209,7 +209,7 @@ gallery.publish(plots.drift_ranks(origins.drift, card), "drift")
 
 # %%
 drift = origins.drift
-sets = random_sets(card.flat, card.shape, N_PERMUTATIONS, Match("layer"), study.seed)
+sets = random_sets(card.neurons, card.shape, N_PERMUTATIONS, Match("layer"), study.seed)
 mine = yours("a permutation p", permutation_p)(drift.mean_rank, np.array([drift.rank[s].mean() for s in sets]))
 print(f"against the same layers: yours p = {mine:.6f}; the package's {drift.p['layer']:.6f}")
 for match, p in drift.p.items():
@@ -307,7 +307,7 @@ explorers[0].ask(example.question.text, truth=example.question.aliases[0] if exa
 base_model = base.subject
 example = next(e for e in base.kept if e.label == 1)
 print(f"{example.question.text}   (truth: {example.question.aliases[0]})")
-for name, neurons in (("H-Neurons", card.flat), ("picked on shuffled labels", controls[0])):
+for name, neurons in (("H-Neurons", card.neurons), ("picked on shuffled labels", controls[0])):
     for alpha in (0.0, 1.0, 3.0):
         with base_model.scaled(neurons, alpha):
             (reply,) = generate(base_model, [example.prompt_ids], study.sampling, seed=0)[:1]

@@ -94,7 +94,7 @@ def item(**changes: Any) -> Item:
 def card(place: Place, **changes: Any) -> HNeurons:
     whole = HNeurons("m", "f", "s", "answer", 1.0, 0.0, 4, 2, [{"layer": 1, "neuron": 2, "weight": 1.0}])
     content = {**json.loads(json.dumps(vars(whole))), **changes}
-    return HNeurons.read(Path(place.file(json.dumps(content))))
+    return HNeurons.load(Path(place.file(json.dumps(content))))
 
 
 CASES: dict[str, tuple[Callable[[Place], Any], str]] = {
@@ -213,7 +213,7 @@ CASES: dict[str, tuple[Callable[[Place], Any], str]] = {
     ),
     "card to be scaled": (
         lambda p: p.subject.scaled(card(p), 3),
-        "neurons is of type HNeurons: give flat indices, such as found.neurons or card.flat",
+        "neurons is of type HNeurons: give flat indices, such as found.neurons or card.neurons",
     ),
     "unknown dtype": (
         lambda p: HookedModel.load(p.study.base, p.changed(dtype="float99")),
@@ -355,9 +355,9 @@ CASES: dict[str, tuple[Callable[[Place], Any], str]] = {
         "differ in shape: drift needs the same architecture",
     ),
     # cards
-    "card that is not there": (lambda p: HNeurons.read(Path("/no/card.json")), "could not read the card /no/card.json"),
-    "card of a list": (lambda p: HNeurons.read(Path(p.file("[]"))), "it.json is not a card of H-Neurons"),
-    "card of bytes": (lambda p: HNeurons.read(Path(p.file(b"\xff"))), "it.json is not a card of H-Neurons"),
+    "card that is not there": (lambda p: HNeurons.load(Path("/no/card.json")), "could not read the card /no/card.json"),
+    "card of a list": (lambda p: HNeurons.load(Path(p.file("[]"))), "it.json is not a card of H-Neurons"),
+    "card of bytes": (lambda p: HNeurons.load(Path(p.file(b"\xff"))), "it.json is not a card of H-Neurons"),
     "card with a word for C": (lambda p: card(p, C="much"), "not a card of H-Neurons: C='much' must be of type float"),
     "card with one setting more": (lambda p: card(p, colour=1), "not a card of H-Neurons: .*colour"),
     "card with a neuron outside": (lambda p: card(p, d_mlp=2), "names a neuron outside 2 layers of 2"),

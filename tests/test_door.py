@@ -72,7 +72,7 @@ def on_bundled(study, tmp_path_factory):
 
 def test_ten_lines_on_the_bundled_model(on_bundled, study):
     answers, found = on_bundled["answers"], on_bundled["found"]
-    assert found.neurons.tolist() == found.card.flat.tolist()
+    assert found.neurons.tolist() == found.card.neurons.tolist()
     assert list(found.table.columns[:2]) == ["neurons", "held-out entities"]
     assert {"random neurons", "picked on shuffled labels"} <= set(found.table.index)
     splits = {s: {e.question.entity for e in answers.examples if e.question.split == s} for s in ("train", "test")}
@@ -265,7 +265,7 @@ def test_a_path_may_be_a_text_or_a_path(on_bundled, study, tmp_path):
     for kind in (str, Path):
         card, answers = kind(tmp_path / "card.json"), kind(tmp_path / "answers.parquet")
         found.card.save(card)
-        assert hn.HNeurons.read(card) == found.card
+        assert hn.HNeurons.load(card) == found.card
         on_bundled["answers"].save(answers)
         assert hn.Collected.load(answers, model).parts == on_bundled["answers"].parts
         assert hn.load_study(kind(study.instruct)) == study

@@ -16,7 +16,7 @@ import pandas as pd
 from jaxtyping import Bool, Int
 from scipy.stats import hypergeom
 
-from hn_utils.contributions.collected import MIN_TO_TRAIN, Collected, later
+from hn_utils.contributions.collected import MIN_TO_TRAIN, Collected
 from hn_utils.probing.against_random import AgainstRandom, Comparison
 from hn_utils.probing.find import Found, fit_on
 from hn_utils.questions.items import Item, behaviour_called, plain_item
@@ -27,6 +27,7 @@ from hn_utils.stats.tables import Tabled
 from hn_utils.steering.measure import ControlSource, curves_of, few_known, loud_controls
 from hn_utils.steering.slopes import ABLATION, CONTROL_ALPHAS
 from hn_utils.steering.verdicts import detectable, verdicts
+from hn_utils.study import with_later_settings
 
 if TYPE_CHECKING:
     from hn_utils.analyses.crossing import Crossed
@@ -169,7 +170,7 @@ def turned(crossed: Crossed, probes: Probes, items: Sequence[Item] = (), **setti
     """Scale each set, beside its control sets, on test questions: are restricted ones answered, is what was known still
     stated, is something made up where it was not? `items` press the model besides, such as with false premises about
     what it knows. Settings are those of `Study`, such as `n_items` of each kind, `alphas` or `n_control_sets`."""
-    study, subject = later(crossed.found.study, settings), crossed.found.subject
+    study, subject = with_later_settings(crossed.found.study, settings), crossed.found.subject
     asked = few_known(study, subject, [*items_of(crossed), *items])
     curves = {}
     for name, fits in probes.fits.items():

@@ -74,7 +74,7 @@ def base_and_instruct(
     # Rounded, since the last digits hang on the order in which rows lie in the cache.
     before, after = ((100 * read.at(card.region).mean()).round(5) for read in (base, instruct))
     ratio = after / np.maximum(before, 1e-9)
-    order = card.flat[np.argsort(-ratio[card.flat], kind="stable")]
+    order = card.neurons[np.argsort(-ratio[card.neurons], kind="stable")]
     names = [neuron_name(j, card.d_mlp) for j in order.tolist()]
     random = np.array([np.sort(ratio[some])[::-1] for some in others])
     figure = go.Figure(envelope(names, random))
@@ -85,7 +85,7 @@ def base_and_instruct(
     figure.add_hline(y=1, line=REFERENCE)
     figure.update_xaxes(type="category", tickangle=-60)
     figure.update_yaxes(title="contribution, instruct / base", **log_axis([*ratio[order], *random.ravel()], (1, 2, 5)))
-    own, (low, middle, high) = np.median(ratio[card.flat]), np.percentile(np.median(random, 1), [2.5, 50, 97.5])
+    own, (low, middle, high) = np.median(ratio[card.neurons]), np.percentile(np.median(random, 1), [2.5, 50, 97.5])
     inside, moved = low <= own <= high, "louder" if own > high else "quieter"
     return styled(
         figure,
@@ -113,7 +113,7 @@ def drift_ranks(drift: Drift, card: HNeurons) -> go.Figure:
     rows = [("picked on<br>shuffled labels", CONTROL, drift.shuffled, "mean of a set")] if len(drift.shuffled) else []
     rows += [
         ("H-Neurons,<br>their mean", H_NEURON, np.array([drift.mean_rank]), "mean"),
-        ("H-Neurons,<br>each", H_NEURON, drift.rank[card.flat], "one"),
+        ("H-Neurons,<br>each", H_NEURON, drift.rank[card.neurons], "one"),
     ]
     for name, colour, values, what in rows:
         marker = {"color": colour, "symbol": "line-ns-open", "size": 22, "line": {"width": 3}}
