@@ -34,7 +34,8 @@ import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.course.exercises import check, debrief, yours
 from hn_utils.organism import strengths
-from hn_utils.probing.find import H_NEURONS, RANDOM_NAMES, SELECTED_NAMES, UNSEEN
+from hn_utils.probing.find import UNSEEN
+from hn_utils.probing.probe import Detector
 from hn_utils.probing.l1_path import pull, violation_of
 from hn_utils.probing.probe import three_vs_one
 from hn_utils.report import plots
@@ -288,7 +289,7 @@ print(debrief(prediction, found.headline))
 print(compared.added)
 for title in (*list(collected.parts.values())[1:], UNSEEN):
     read = {d.name: d.auroc for d in found.detections if d.test_set == title}
-    names = (H_NEURONS, SELECTED_NAMES["any"], RANDOM_NAMES["loud"])
+    names = (Detector.H_NEURONS, Detector.SELECTED, Detector.RANDOM_LOUD)
     print(f"{title}:", "; ".join(f"{name} {read[name].value:.2f}" for name in names) if read else "too few answers")
 
 # %% [markdown]

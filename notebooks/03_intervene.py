@@ -154,7 +154,7 @@ check("a fair random baseline", random_set)
 
 # %%
 drawn = yours("a fair random baseline", random_set)(card.neurons, card.d_mlp, seed=0)
-spread = [d.auroc for d in found.detections if d.name == "random, same layers"][0]
+spread = found.detection(hn.Detector.RANDOM_LAYER).auroc
 print(
     f"your random set detects with AUROC {found.auroc_of(drawn)}; a hundred of the package's: {spread} (95 % of them)"
 )

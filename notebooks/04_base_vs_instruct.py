@@ -89,7 +89,7 @@ prediction = ""  # write yours here
 planted = hn.find(hn.collect(hn.load("planted"), n_questions=2_000))  # from disk, if notebook 2 has run
 made = hn.look_back(planted)
 print(
-    f"at home AUROC {planted.detections[1].auroc}, {planted.beyond['others']} beyond what shuffled labels pick instead"
+    f"at home AUROC {planted.detection(hn.Detector.H_NEURONS).auroc}, {planted.beyond['others']} beyond what shuffled labels pick instead"
 )
 print(debrief(prediction, made.headline))
 
@@ -118,7 +118,7 @@ prediction = ""
 pd.DataFrame(
     {
         name: {
-            "AUROC at home": str(here.detections[1].auroc),
+            "AUROC at home": str(here.detection(hn.Detector.H_NEURONS).auroc),
             "beyond picks on shuffled labels": str(here.beyond["any"]),
             "in the base model": str(there.base.h_neurons or "too few answers"),
             "beyond these there": str(there.beyond or ""),
@@ -232,8 +232,8 @@ print(debrief(prediction, drift.told))
 
 # %% tags=["exercise"]
 sentence = (
-    f"On {found.detections[1].auroc.n} consistent answers about people whom the probe had not seen, the H-Neurons detect "
-    f"made-up answers with AUROC {found.detections[1].auroc}, {found.beyond['any']} beyond what shuffled labels pick."
+    f"On {found.detection(hn.Detector.H_NEURONS).auroc.n} consistent answers about people whom the probe had not seen, the H-Neurons detect "
+    f"made-up answers with AUROC {found.detection(hn.Detector.H_NEURONS).auroc}, {found.beyond['any']} beyond what shuffled labels pick."
 )
 check("one sentence", sentence)
 

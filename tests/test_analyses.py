@@ -121,7 +121,7 @@ def test_everyday_answers_are_the_first_ones_and_keep_what_the_filter_drops(anal
     assert all(e.label == (verdicts[e.question.id] == "wrong") for e in day.answers.kept)
     consistent = {e.question.id for e in collected.kept}
     assert any(e.question.id not in consistent for e in day.answers.kept)
-    own = next(d for d in day.detections if d.name.startswith("H-Neurons"))
+    own = day.detection(hn.Detector.H_NEURONS)
     assert list(day.calibrated) == ["as trained", "fitted to validation people"]
     assert all(
         risk[-1] == pytest.approx(np.mean(day.answers.labels[day.answers.rows("test")]))

@@ -330,7 +330,6 @@ class Found(Tabled):
         return cls(replace(answers, study=study), probe, card, fits["refitted"][0], **kinds, magnitude=magnitude)
 
 
-
 @names_its_settings
 def find(
     answers: Collected,

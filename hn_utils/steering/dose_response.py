@@ -48,7 +48,6 @@ from hn_utils.study import (
 
 if TYPE_CHECKING:
     from hn_utils.questions.question import Text
-    from hn_utils.stats.neuron_sets import Control
     import plotly.graph_objects as go
 
 N_TEXT_SETS = 20  # control sets with which ordinary text is read
@@ -252,7 +251,7 @@ def dose_response(
     checks = [item for item in known if item.behaviour in CAPABILITY]
     few = replace(study, n_control_sets=min(study.n_control_sets, sets_needed(len(CAPABILITY))))
     behaviours = curves_of(model, pressed, scaled.neurons, study, *scaled.controls(study))
-    capability = curves_of(model, checks, scaled.neurons, few, *scaled.controls(few))
+    capability = curves_of(model, checks, scaled.neurons, study, *scaled.controls(few))
     some = replace(study, n_control_sets=min(study.n_control_sets, study.n_graded_sets))
     graded = graded_curves_of(model, pressed, scaled.neurons, study, *scaled.controls(some))
     return Intervened(scaled.card, behaviours, capability, graded, text, scaled.found is not None)
@@ -270,13 +269,14 @@ class _Scaled:
 
     def controls(self, study: Study) -> tuple[ControlSource, ControlSource]:
         """Both kinds of control: what the same procedure picks on shuffled labels, and random sets that are as loud."""
-        loud = sets_as_loud(self.neurons, self.card.shape, self.magnitude, study)
-        return (NO_CONTROLS if self.found is None else selected_controls(self.found, study)), loud
+        picked = NO_CONTROLS if self.found is None else selected_controls(self.found, study)
+        return picked, sets_as_loud(self.neurons, self.card.shape, self.magnitude, study)
 
-    def first_controls(self, study: Study, n: int) -> list[Control]:
-        """The first sets of the hardest kind of control."""
-        picked, loud = self.controls(study)
-        return (loud if self.found is None else picked).draw(0, n)
+    def hardest_controls(self, study: Study) -> ControlSource:
+        """What shuffled labels pick or, where that is absent, random sets that are as loud."""
+        if self.found is None:
+            return sets_as_loud(self.neurons, self.card.shape, self.magnitude, study)
+        return selected_controls(self.found, study)
 
 
 def _scaled(neurons: Found | Neurons, answers: Collected | None, model: HookedModel) -> _Scaled:
@@ -311,7 +311,7 @@ def _text_cost(study: Study, subject: HookedModel, scaled: _Scaled, texts: Seque
     if not texts:
         return None
     words, entities = [text.text for text in texts], [text.entity for text in texts]
-    controls = scaled.first_controls(study, min(N_TEXT_SETS, study.n_control_sets))
+    controls = scaled.hardest_controls(study).draw(0, min(N_TEXT_SETS, study.n_control_sets))
     loss = text_loss(subject, words, [Dose(scaled.neurons, alpha) for alpha in study.alphas], study)
     doses = [Dose(control.neurons, control.alpha(alpha)) for control in controls for alpha in CONTROL_ALPHAS]
     others = text_loss(subject, words, doses, study)

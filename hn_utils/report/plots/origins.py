@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hn_utils.contributions.cett import Contributions
 
 
-def timeline(transfers: Sequence[Transfer]) -> go.Figure:
+def timeline(transfers: Sequence[Transfer], control: str = MATCHED, whose: str = "H-Neurons") -> go.Figure:
     """From which checkpoint on does the instruct model's probe work, beside its control and confidence?"""
     able = [t for t in transfers if t.h_neurons is not None]
     if not able:
@@ -39,7 +39,7 @@ def timeline(transfers: Sequence[Transfer]) -> go.Figure:
     figure = go.Figure(envelope(ticks, random))
     for name, colour, estimates in (
         ("confidence", CONFIDENCE, [t.confidence for t in able]),
-        ("H-Neurons", H_NEURON, [t.h_neurons for t in able]),
+        (whose, H_NEURON, [t.h_neurons for t in able]),
     ):
         figure.add_trace(line(ticks, estimates, colour, name))  # type: ignore[arg-type]
     figure.add_hline(y=0.5, line=REFERENCE)
@@ -49,21 +49,22 @@ def timeline(transfers: Sequence[Transfer]) -> go.Figure:
     first, last = able[0], able[-1]
     return styled(
         figure,
-        _detects_since(able),
-        f"AUROC of the instruct model's H-Neurons, weights unchanged: {first.h_neurons} at {first.model}, "
+        _detects_since(able, control, whose),
+        f"AUROC of the instruct model's {whose}, weights unchanged: {first.h_neurons} at {first.model}, "
         f"{last.h_neurons} at {last.model} (bars: 95 % over entities); there confidence {last.confidence}, "
-        f"{random.shape[0]} sets of {MATCHED} {np.median(last.random):.2f} (median).{dropped}",
+        f"{random.shape[0]} sets of {control} {np.median(last.random):.2f} (median).{dropped}",
     )
 
 
-def _detects_since(able: Sequence[Transfer]) -> str:
-    """From which checkpoint on the H-Neurons' interval lies above 95 % of the control sets, in a dozen words."""
+def _detects_since(able: Sequence[Transfer], control: str, whose: str) -> str:
+    """From which checkpoint on the neurons' interval lies above 95 % of the control sets, in a dozen words."""
     above = [t.h_neurons.low > np.percentile(t.random, 97.5) for t in able]  # type: ignore[union-attr]
     since = len(above) - next((i for i, better in enumerate(reversed(above)) if not better), len(above))
+    others = "picks on shuffled labels" if control == MATCHED else control
     if since == len(above):
-        return f"At {able[-1].model} the H-Neurons are not told apart from picks on shuffled labels"
+        return f"At {able[-1].model} the {whose} are not told apart from {others}"
     when = f"From {able[since].model} on" if since else "At every checkpoint"
-    return f"{when} the H-Neurons detect more than picks on shuffled labels"
+    return f"{when} the {whose} detect more than {others}"
 
 
 def base_and_instruct(

@@ -18,6 +18,7 @@ from hn_utils.stats.tables import counted
 
 if TYPE_CHECKING:
     from hn_utils.stats.bootstrap import Estimate
+    from hn_utils.probing.given_neurons import GivenNeurons
     from hn_utils.probing.probe import HNeurons
 
 H_NEURON, CONTROL, TRUE, FALSE, PLANTED = "#D55E00", "#9A9A9A", "#0072B2", "#E69F00", "#5E3C99"
