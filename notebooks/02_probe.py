@@ -35,7 +35,6 @@ from hn_utils import analyses
 from hn_utils.course.exercises import check, debrief, yours
 from hn_utils.organism import strengths
 from hn_utils.probing.find import UNSEEN
-from hn_utils.probing.probe import Detector
 from hn_utils.probing.l1_path import pull, violation_of
 from hn_utils.probing.probe import three_vs_one
 from hn_utils.report import plots
@@ -289,7 +288,7 @@ print(debrief(prediction, found.headline))
 print(compared.added)
 for title in (*list(collected.parts.values())[1:], UNSEEN):
     read = {d.name: d.auroc for d in found.detections if d.test_set == title}
-    names = (Detector.H_NEURONS, Detector.SELECTED, Detector.RANDOM_LOUD)
+    names = (hn.Detector.H_NEURONS, hn.Detector.SELECTED, hn.Detector.RANDOM_LOUD)
     print(f"{title}:", "; ".join(f"{name} {read[name].value:.2f}" for name in names) if read else "too few answers")
 
 # %% [markdown]

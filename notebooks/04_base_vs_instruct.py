@@ -231,9 +231,10 @@ print(debrief(prediction, drift.told))
 # <details><summary>Hint</summary>Estimates print with their interval: <code>f"{found.beyond['any']}"</code>.</details>
 
 # %% tags=["exercise"]
+own = found.detection(hn.Detector.H_NEURONS).auroc
 sentence = (
-    f"On {found.detection(hn.Detector.H_NEURONS).auroc.n} consistent answers about people whom the probe had not seen, the H-Neurons detect "
-    f"made-up answers with AUROC {found.detection(hn.Detector.H_NEURONS).auroc}, {found.beyond['any']} beyond what shuffled labels pick."
+    f"On {own.n} consistent answers about people whom the probe had not seen, the H-Neurons detect "
+    f"made-up answers with AUROC {own}, {found.beyond['any']} beyond what shuffled labels pick."
 )
 check("one sentence", sentence)
 

@@ -56,9 +56,7 @@ def test_a_part_of_the_result_is_asked_for_by_name(found):
         for detector in Detector:
             (row,) = [d for d in found.detections if (d.name, d.test_set) == (detector, title)]
             assert found.detection(detector, part) is row
-    with pytest.raises(
-        ValueError, match="part='medical' has no test set with right and wrong answers: choose stand"
-    ):
+    with pytest.raises(ValueError, match="part='medical' has no test set with right and wrong answers: choose stand"):
         found.detection(Detector.H_NEURONS, part="medical")
     with pytest.raises(ValueError, match="detector 'tea leaves' was not read here: choose one of 'L1 probe, all its"):
         found.detection("tea leaves")
