@@ -46,9 +46,10 @@ DID_NOT_MOVE = (
 class Transfer:
     """The instruct model's weights, unchanged, on another model's own answers.
 
-    `probe` is the paper's classifier, None for neurons that no probe picked; `h_neurons` its H-Neurons alone and `random` the control sets, all refitted on
-    the instruct model; `confidence` uses no neuron. All are None, or empty, where fewer than 20 answers of a class make
-    an AUROC meaningless. AUROC only, since the scale of contributions shifts between models.
+    `probe` is the paper's classifier, None for neurons that no probe picked; `h_neurons` its H-Neurons alone and
+    `random` the control sets, all refitted on the instruct model; `confidence` uses no neuron. All are None, or empty,
+    where fewer than 20 answers of a class make an AUROC meaningless. AUROC only, since the scale of contributions
+    shifts between models.
     """
 
     model: str
