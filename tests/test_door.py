@@ -325,6 +325,11 @@ def test_a_setting_that_is_not_given_is_as_the_study_says(on_bundled, study):
     assert hn.find(on_bundled["answers"], n_grid=9).study == replace(found.study, n_grid=9)
 
 
+def caption_of(result) -> str:
+    """What stands below the title of a result's figure."""
+    return result.plot().layout.title.subtitle.text.replace("<br>", " ")
+
+
 def test_every_step_takes_neurons_however_they_are_named(on_bundled, subject):
     model, found, answers = on_bundled["model"], on_bundled["found"], on_bundled["answers"]
     pairs = [(flat // model.d_mlp, flat % model.d_mlp) for flat in found.neurons.tolist()]
@@ -344,14 +349,14 @@ def test_every_step_takes_neurons_however_they_are_named(on_bundled, subject):
         assert "points per alpha beyond random neurons of the same layers, as loud: pressure" in one.headline
     assert list(bare[0].table)[3] == "slope, H-Neurons"
     assert list(bare[1].table)[3] == "slope, neurons"
-    assert "random neurons of the same layers, as loud" in str(bare[1].plot().layout.title)
+    assert "random neurons of the same layers, as loud" in caption_of(bare[1])
     looked = hn.look_back(pairs, answers=answers)
     assert looked.base.probe is None
     assert looked.base.h_neurons == hn.look_back(found).base.h_neurons
     assert set(looked.drift.p) == {"none", "layer", "magnitude"}
     assert "random neurons of the same layers, as loud" in looked.headline
     assert looked.table["picked on shuffled labels"].tolist() == ["absent: no procedure picked these neurons"]
-    assert "neurons" in str(looked.plot().layout.title)
+    assert "AUROC of the instruct model's neurons, weights unchanged" in caption_of(looked)
     with pytest.raises(ValueError, match="answers is missing: without what hn.find returns, give answers="):
         hn.dose_response(model, pairs, on_bundled["items"])
     with pytest.raises(ValueError, match="answers are those in which found was found: leave them out"):
