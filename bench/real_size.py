@@ -137,14 +137,14 @@ def walk(name: str, device: str, dtype: str, n_timed: int = 3) -> Walked:
         ten = Sampling(n=10, max_new_tokens=NEW)
         drawn = timed("sample 10", lambda: generate(subject, asked[:6], ten))
         with taken_whole():
-            collected = timed("capture", lambda: hn.collect(subject, sources=study.sources, n_grid=study.n_grid))
-        found = timed("probe", lambda: hn.find(collected))
-        with dosed(subject, [Dose(found.card.flat, alpha) for alpha in study.alphas]):
+            collected = timed("capture", lambda: hn.collect(subject, sources=study.sources))
+        found = timed("probe", lambda: hn.find(collected, n_grid=study.n_grid))
+        with dosed(subject, [Dose(found.card.neurons, alpha) for alpha in study.alphas]):
             timed("scale", lambda: generate(subject, [asked[0]] * len(study.alphas), replace(ten, n=1)))
         base = HookedModel.load(study.base, study)
         with taken_whole():
             timed("base", lambda: ask_base(base, collected))
-        timed("drift", lambda: drift(base, subject, found.card.flat))
+        timed("drift", lambda: drift(base, subject, found.card.neurons))
         return Walked(
             took,
             peak_host(),

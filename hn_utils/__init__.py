@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from hn_utils.origins.look_back import Origins, look_back
     from hn_utils.pipeline.planning.plan import Plan, plan
     from hn_utils.probing.find import Found, find
-    from hn_utils.probing.probe import HNeurons
+    from hn_utils.probing.probe import Detector, HNeurons
     from hn_utils.steering.dose_response import Intervened, dose_response
     from hn_utils.study import Study, load_study
 
 __version__ = "0.1.0"
 __all__ = [
     "Collected",
+    "Detector",
     "Found",
     "HNeurons",
     "Intervened",
@@ -67,6 +68,7 @@ HOMES = {
     "plan": "pipeline.planning.plan",
     "Plan": "pipeline.planning.plan",
     "HNeurons": "probing.probe",
+    "Detector": "probing.probe",
     "Study": "study",
     "load_study": "study",
 }

@@ -34,7 +34,7 @@ import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.course.exercises import check, debrief, yours
 from hn_utils.organism import strengths
-from hn_utils.probing.find import H_NEURONS, RANDOM_NAMES, SELECTED_NAMES, UNSEEN
+from hn_utils.probing.find import UNSEEN
 from hn_utils.probing.l1_path import kkt_violation, loss_gradient
 from hn_utils.probing.probe import three_vs_one
 from hn_utils.report import plots
@@ -288,7 +288,7 @@ print(debrief(prediction, found.headline))
 print(compared.added)
 for title in (*list(collected.parts.values())[1:], UNSEEN):
     read = {d.name: d.auroc for d in found.detections if d.test_set == title}
-    names = (H_NEURONS, SELECTED_NAMES["any"], RANDOM_NAMES["loud"])
+    names = (hn.Detector.H_NEURONS, hn.Detector.SELECTED, hn.Detector.RANDOM_LOUD)
     print(f"{title}:", "; ".join(f"{name} {read[name].value:.2f}" for name in names) if read else "too few answers")
 
 # %% [markdown]
@@ -329,4 +329,4 @@ print(debrief(prediction, day.headline if day else "too few right or wrong answe
 
 # %%
 for n in (1, 3, len(card.rows)):
-    print(f"the heaviest {n}: {found.auroc_of(card.flat[:n])}")
+    print(f"the heaviest {n}: {found.auroc_of(card.neurons[:n])}")

@@ -153,8 +153,8 @@ def random_set(h_neurons, d_mlp, seed):
 check("a fair random baseline", random_set)
 
 # %%
-drawn = yours("a fair random baseline", random_set)(card.flat, card.d_mlp, seed=0)
-spread = [d.auroc for d in found.detections if d.name == "random, same layers"][0]
+drawn = yours("a fair random baseline", random_set)(card.neurons, card.d_mlp, seed=0)
+spread = found.detection(hn.Detector.RANDOM_LAYER).auroc
 print(
     f"your random set detects with AUROC {found.auroc_of(drawn)}; a hundred of the package's: {spread} (95 % of them)"
 )
@@ -311,7 +311,7 @@ item = next(iter(intervened.curves.values())).items[0]
 print(f"{item.turns[0]}   (truth: {item.truth}; claim: {item.claim})")
 for alpha in (0.0, 1.0, 3.0, 10.0, 30.0):
     print(f"alpha {alpha:4.1f}", end="")
-    for name, neurons in (("H-Neurons", card.flat), ("random neurons", drawn)):
+    for name, neurons in (("H-Neurons", card.neurons), ("random neurons", drawn)):
         with subject.scaled(neurons, alpha):
             print(f"   {name}: {subject.ask(item.turns[0], max_new_tokens=16)}", end="")
     print()

@@ -89,7 +89,7 @@ prediction = ""  # write yours here
 planted = hn.find(hn.collect(hn.load("planted"), n_questions=2_000))  # from disk, if notebook 2 has run
 made = hn.look_back(planted)
 print(
-    f"at home AUROC {planted.detections[1].auroc}, {planted.beyond['others']} beyond what shuffled labels pick instead"
+    f"at home AUROC {planted.detection(hn.Detector.H_NEURONS).auroc}, {planted.beyond['others']} beyond what shuffled labels pick instead"
 )
 print(debrief(prediction, made.headline))
 
@@ -118,7 +118,7 @@ prediction = ""
 pd.DataFrame(
     {
         name: {
-            "AUROC at home": str(here.detections[1].auroc),
+            "AUROC at home": str(here.detection(hn.Detector.H_NEURONS).auroc),
             "beyond picks on shuffled labels": str(here.beyond["any"]),
             "in the base model": str(there.base.h_neurons or "too few answers"),
             "beyond these there": str(there.beyond or ""),
@@ -209,7 +209,7 @@ gallery.publish(plots.drift_ranks(origins.drift, card), "drift")
 
 # %%
 drift = origins.drift
-sets = random_sets(card.flat, card.shape, N_PERMUTATIONS, Match("layer"), study.seed)
+sets = random_sets(card.neurons, card.shape, N_PERMUTATIONS, Match("layer"), study.seed)
 mine = yours("a permutation p", permutation_p)(drift.mean_rank, np.array([drift.rank[s].mean() for s in sets]))
 print(f"against the same layers: yours p = {mine:.6f}; the package's {drift.p['layer']:.6f}")
 for match, p in drift.p.items():
@@ -231,9 +231,10 @@ print(debrief(prediction, drift.told))
 # <details><summary>Hint</summary>Estimates print with their interval: <code>f"{found.beyond['any']}"</code>.</details>
 
 # %% tags=["exercise"]
+own = found.detection(hn.Detector.H_NEURONS).auroc
 sentence = (
-    f"On {found.detections[1].auroc.n} consistent answers about people whom the probe had not seen, the H-Neurons detect "
-    f"made-up answers with AUROC {found.detections[1].auroc}, {found.beyond['any']} beyond what shuffled labels pick."
+    f"On {own.n} consistent answers about people whom the probe had not seen, the H-Neurons detect "
+    f"made-up answers with AUROC {own}, {found.beyond['any']} beyond what shuffled labels pick."
 )
 check("one sentence", sentence)
 
@@ -307,7 +308,7 @@ explorers[0].ask(example.question.text, truth=example.question.aliases[0] if exa
 base_model = base.subject
 example = next(e for e in base.kept if e.label == 1)
 print(f"{example.question.text}   (truth: {example.question.aliases[0]})")
-for name, neurons in (("H-Neurons", card.flat), ("picked on shuffled labels", controls[0])):
+for name, neurons in (("H-Neurons", card.neurons), ("picked on shuffled labels", controls[0])):
     for alpha in (0.0, 1.0, 3.0):
         with base_model.scaled(neurons, alpha):
             (reply,) = generate(base_model, [example.prompt_ids], study.sampling, seed=0)[:1]

@@ -121,7 +121,7 @@ def test_everyday_answers_are_the_first_ones_and_keep_what_the_filter_drops(anal
     assert all(e.label == (verdicts[e.question.id] == "wrong") for e in day.answers.kept)
     consistent = {e.question.id for e in collected.kept}
     assert any(e.question.id not in consistent for e in day.answers.kept)
-    own = next(d for d in day.detections if d.name.startswith("H-Neurons"))
+    own = day.detection(hn.Detector.H_NEURONS)
     assert list(day.calibrated) == ["as trained", "fitted to validation people"]
     assert all(
         risk[-1] == pytest.approx(np.mean(day.answers.labels[day.answers.rows("test")]))
@@ -183,7 +183,7 @@ def test_breaking_starts_from_the_untouched_model(analysed, tiny_study):
     assert broken.loss[0].value == pytest.approx(0, abs=1e-6)
     statements = texts(tiny_study)
     assert len({t.entity for t in statements}) < len(statements)  # several about one person are drawn together
-    ends = [Dose(found.card.flat, a) for a in (1.0, 40.0)]
+    ends = [Dose(found.card.neurons, a) for a in (1.0, 40.0)]
     loss = text_loss(collected.subject, [t.text for t in statements], ends, tiny_study)
     assert broken.loss[-1] == bootstrap(mean, loss[:, 1] - loss[:, 0], groups=[t.entity for t in statements])
 

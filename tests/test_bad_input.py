@@ -94,7 +94,7 @@ def item(**changes: Any) -> Item:
 def card(place: Place, **changes: Any) -> HNeurons:
     whole = HNeurons("m", "f", "s", "answer", 1.0, 0.0, 4, 2, [{"layer": 1, "neuron": 2, "weight": 1.0}])
     content = {**json.loads(json.dumps(vars(whole))), **changes}
-    return HNeurons.read(Path(place.file(json.dumps(content))))
+    return HNeurons.load(Path(place.file(json.dumps(content))))
 
 
 CASES: dict[str, tuple[Callable[[Place], Any], str]] = {
@@ -193,11 +193,11 @@ CASES: dict[str, tuple[Callable[[Place], Any], str]] = {
     ),
     "dose-response of a card": (
         lambda p: hn.dose_response(p.subject, card(p)),
-        "found is of type HNeurons: give what hn.find returns",
+        "the card holds H-Neurons of m in unknown precision .fingerprint f., not of",
     ),
     "look back from a card": (
         lambda p: hn.look_back(card(p), base="x"),
-        "found is of type HNeurons: give what hn.find",
+        "answers is missing: give what hn.find returns, or with other neurons answers=",
     ),
     "answers that are not there": (
         lambda p: hn.Collected.load("/no/answers.parquet", p.subject),
@@ -213,8 +213,16 @@ CASES: dict[str, tuple[Callable[[Place], Any], str]] = {
     ),
     "card to be scaled": (
         lambda p: p.subject.scaled(card(p), 3),
-        "neurons is of type HNeurons: give flat indices, such as found.neurons or card.flat",
+        "the card holds H-Neurons of m in unknown precision .fingerprint f., not of .* find its own",
     ),
+    "neurons as a word": (lambda p: p.subject.scaled("all", 3), "neurons is of type str: give a card, what hn.find"),
+    "neuron of no layer": (
+        lambda p: p.subject.scaled([(0, 1), (6, 1)], 3),
+        "neuron 1 of layer 6 is out of range: .* has 6 layers of 768, each numbered from 0",
+    ),
+    "neurons of several kinds": (lambda p: p.subject.scaled([1, (2, 3)], 3), "neurons is of type list: give a card"),
+    "pair of one half": (lambda p: p.subject.scaled([(0, 0.5)], 3), "must be pairs of whole numbers"),
+    "neuron named twice": (lambda p: p.subject.scaled([4, 4], 3), "neurons name neuron 4 twice: name each once"),
     "unknown dtype": (
         lambda p: HookedModel.load(p.study.base, p.changed(dtype="float99")),
         "dtype='float99' is not a torch",
@@ -355,9 +363,9 @@ CASES: dict[str, tuple[Callable[[Place], Any], str]] = {
         "differ in shape: drift needs the same architecture",
     ),
     # cards
-    "card that is not there": (lambda p: HNeurons.read(Path("/no/card.json")), "could not read the card /no/card.json"),
-    "card of a list": (lambda p: HNeurons.read(Path(p.file("[]"))), "it.json is not a card of H-Neurons"),
-    "card of bytes": (lambda p: HNeurons.read(Path(p.file(b"\xff"))), "it.json is not a card of H-Neurons"),
+    "card that is not there": (lambda p: HNeurons.load(Path("/no/card.json")), "could not read the card /no/card.json"),
+    "card of a list": (lambda p: HNeurons.load(Path(p.file("[]"))), "it.json is not a card of H-Neurons"),
+    "card of bytes": (lambda p: HNeurons.load(Path(p.file(b"\xff"))), "it.json is not a card of H-Neurons"),
     "card with a word for C": (lambda p: card(p, C="much"), "not a card of H-Neurons: C='much' must be of type float"),
     "card with one setting more": (lambda p: card(p, colour=1), "not a card of H-Neurons: .*colour"),
     "card with a neuron outside": (lambda p: card(p, d_mlp=2), "names a neuron outside 2 layers of 2"),

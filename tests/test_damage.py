@@ -216,7 +216,7 @@ def test_a_damaged_card_is_refused_or_says_the_same(tmp_path):
     def damaged(damage: Damage):
         file.write_bytes(damage.done_to(whole))
         try:
-            assert HNeurons.read(file) == CARD  # a blank may be another blank
+            assert HNeurons.load(file) == CARD  # a blank may be another blank
         except ValueError as error:
             assert str(file) in str(error)
 

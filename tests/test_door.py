@@ -21,15 +21,19 @@ import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.__main__ import main
 from hn_utils.contributions import collect
+from hn_utils.models import load, neurons
 from hn_utils.models.generation import generate
 from hn_utils.models.likelihoods import token_logprobs
-from hn_utils.probing import find
+from hn_utils.origins import look_back
+from hn_utils.probing import find, probe
 from hn_utils.questions.question_sets import load_questions
 from hn_utils.stats.tables import counted
+from hn_utils.steering import dose_response
 from hn_utils.study import Sampling
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 SECTION = re.search(r"## Ten lines.*?\n(?=## )", README, re.DOTALL)[0]
+KEPT = (Path(__file__).resolve().parents[1] / "docs" / "index.md").read_text()
 TEN_LINES = re.search(r"```python\n(.*?)```", SECTION, re.DOTALL)[1]
 
 
@@ -72,7 +76,7 @@ def on_bundled(study, tmp_path_factory):
 
 def test_ten_lines_on_the_bundled_model(on_bundled, study):
     answers, found = on_bundled["answers"], on_bundled["found"]
-    assert found.neurons.tolist() == found.card.flat.tolist()
+    assert found.neurons.tolist() == found.card.neurons.tolist()
     assert list(found.table.columns[:2]) == ["neurons", "held-out entities"]
     assert {"random neurons", "picked on shuffled labels"} <= set(found.table.index)
     splits = {s: {e.question.entity for e in answers.examples if e.question.split == s} for s in ("train", "test")}
@@ -243,19 +247,22 @@ def test_answers_are_saved_and_loaded_with_their_model_only(on_bundled, hub_like
         hn.Collected.load(tmp_path / "answers.parquet", hn.load(hub_like[0]))
 
 
-def test_what_readme_keeps_is_read_again_as_it_is_written_there(on_bundled, tmp_path, monkeypatch):
+def test_what_is_kept_is_read_again_as_the_first_page_says(on_bundled, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    keeping = re.findall(r"`((?:answers|found\.card|hn\.\w+)\.(?:save|load|read)\([^`]*)`", SECTION)
-    assert [line.partition("(")[0] for line in keeping] == [
+    keeping = re.findall(r"`((?:answers|found(?:\.card)?|hn\.\w+)\.(?:save|load)\([^`]*)`", KEPT)
+    assert [line.partition("(")[0] for line in keeping if "hn.load" not in line] == [
         "answers.save",
         "hn.Collected.load",
         "found.card.save",
-        "hn.HNeurons.read",
+        "hn.HNeurons.load",
+        "found.save",
+        "hn.Found.load",
     ]
-    _, answers, _, card = (eval(line, on_bundled) for line in keeping)
+    _, answers, _, card, _, found = (eval(line, on_bundled) for line in keeping if "hn.load" not in line)
+    assert found.headline == on_bundled["found"].headline
     assert answers.examples == on_bundled["answers"].examples
     assert card == on_bundled["found"].card
-    (scaling,) = re.findall(r"`(model\.scaled\([^`]*)`", SECTION)
+    (scaling,) = re.findall(r"`(model\.scaled\([^`]*)`", KEPT)
     with eval(scaling, {**on_bundled, "card": card}):
         assert on_bundled["model"].ask("Answer only: Where was Kriskel Govstad born?")
 
@@ -265,7 +272,7 @@ def test_a_path_may_be_a_text_or_a_path(on_bundled, study, tmp_path):
     for kind in (str, Path):
         card, answers = kind(tmp_path / "card.json"), kind(tmp_path / "answers.parquet")
         found.card.save(card)
-        assert hn.HNeurons.read(card) == found.card
+        assert hn.HNeurons.load(card) == found.card
         on_bundled["answers"].save(answers)
         assert hn.Collected.load(answers, model).parts == on_bundled["answers"].parts
         assert hn.load_study(kind(study.instruct)) == study
@@ -275,10 +282,16 @@ def test_a_path_may_be_a_text_or_a_path(on_bundled, study, tmp_path):
 def test_what_comes_too_late_or_too_little_is_told_before_long_work(on_bundled, subject, monkeypatch):
     rows = as_rows(on_bundled["answers"].questions)
     monkeypatch.setattr(collect, "sample_responses", None)
-    with pytest.raises(ValueError, match="dtype belongs to loading"):
+    with pytest.raises(TypeError, match="dtype belongs to loading"):
         hn.collect(subject, rows, dtype="float16")
-    with pytest.raises(ValueError, match="unknown setting .colour.: choose of name, instruct"):
+    with pytest.raises(TypeError, match="unknown setting .colour. of collect: choose of n_questions, sampling"):
         hn.collect(subject, rows, colour="red")
+    with pytest.raises(TypeError, match="unknown setting 'n_question' of collect: did you mean n_questions"):
+        hn.collect(subject, rows, n_question=3)
+    with pytest.raises(TypeError, match="alphas is no setting of find: give it to the step that it is for"):
+        hn.find(on_bundled["answers"], alphas=(0.0, 1.0, 3.0))
+    with pytest.raises(ValueError, match="n_questions=0 must be at least 1"):
+        hn.collect(subject, rows, n_questions=0)
     with pytest.raises(ValueError, match=r"questions\[1\] has no text under 'question'; it has answers"):
         hn.collect(subject, [rows[0], {"answers": "Essel"}])
     with pytest.raises(ValueError, match="5 standard questions are about only .* entities .*too few to train"):
@@ -302,6 +315,80 @@ def test_what_comes_too_late_or_too_little_is_told_before_long_work(on_bundled, 
         on_bundled["answers"].save("a.csv")
 
 
+def test_a_setting_that_is_not_given_is_as_the_study_says(on_bundled, study):
+    model, found = on_bundled["model"], on_bundled["found"]
+    own = hn.load(replace(study, n_questions=40))
+    assert hn.collect(own, n_questions=None, sampling={"n": 2}).study.n_questions is None
+    assert hn.load(replace(study, seed=3), seed=None).study.seed == 3
+    assert hn.load(replace(study, bits=None), bits=None).study.bits is None
+    assert hn.find(on_bundled["answers"]).study == model.study
+    assert hn.find(on_bundled["answers"], n_grid=9).study == replace(found.study, n_grid=9)
+
+
+def caption_of(result) -> str:
+    """What stands below the title of a result's figure."""
+    return result.plot().layout.title.subtitle.text.replace("<br>", " ")
+
+
+def test_every_step_takes_neurons_however_they_are_named(on_bundled, subject):
+    model, found, answers = on_bundled["model"], on_bundled["found"], on_bundled["answers"]
+    pairs = [(flat // model.d_mlp, flat % model.d_mlp) for flat in found.neurons.tolist()]
+    ways = (found, found.card, found.neurons, found.neurons.tolist(), pairs, np.array(pairs))
+    replies = set()
+    for way in ways:
+        with model.scaled(way, 3):
+            replies.add(model.ask("Answer only: Where was Kriskel Govstad born?"))
+    assert len(replies) == 1
+    given = {"alphas": (0.0, 1.0, 3.0), "n_control_sets": 2}
+    whole = hn.dose_response(model, found, on_bundled["items"], **given)
+    bare = [hn.dose_response(model, way, on_bundled["items"], answers=answers, **given) for way in ways[1:]]
+    for one in bare:
+        assert one.table["picked on shuffled labels instead"].tolist() == ["absent: no procedure picked these neurons"]
+        loud = "slope beyond random, as loud"
+        assert one.table[loud].tolist() == whole.table[loud].tolist()
+        assert "points per alpha beyond random neurons of the same layers, as loud: pressure" in one.headline
+    assert list(bare[0].table)[3] == "slope, H-Neurons"
+    assert list(bare[1].table)[3] == "slope, neurons"
+    assert "random neurons of the same layers, as loud" in caption_of(bare[1])
+    looked = hn.look_back(pairs, answers=answers)
+    assert looked.base.probe is None
+    assert looked.base.h_neurons == hn.look_back(found).base.h_neurons
+    assert set(looked.drift.p) == {"none", "layer", "magnitude"}
+    assert "random neurons of the same layers, as loud" in looked.headline
+    assert looked.table["picked on shuffled labels"].tolist() == ["absent: no procedure picked these neurons"]
+    assert "AUROC of the instruct model's neurons, weights unchanged" in caption_of(looked)
+    with pytest.raises(ValueError, match="answers is missing: without what hn.find returns, give answers="):
+        hn.dose_response(model, pairs, on_bundled["items"])
+    with pytest.raises(ValueError, match="answers are those in which found was found: leave them out"):
+        hn.dose_response(model, found, on_bundled["items"], answers=answers)
+    with pytest.raises(ValueError, match=r"neurons=\[\] names no neuron: give at least one"):
+        hn.dose_response(model, [], on_bundled["items"], answers=answers)
+
+
+def test_what_was_found_is_saved_and_loaded_with_its_answers_only(on_bundled, hub_like, tmp_path):
+    found, answers = on_bundled["found"], on_bundled["answers"]
+    found.save(tmp_path / "found")
+    again = hn.Found.load(str(tmp_path / "found"), answers)
+    pd.testing.assert_frame_equal(again.numbers, found.numbers, check_exact=True)
+    assert (again.headline, again.card, again.study) == (found.headline, found.card, found.study)
+    assert again.probe.fit.C == found.probe.fit.C
+    assert again.probe.validation == found.probe.validation
+    assert np.array_equal(again.magnitude, found.magnitude)
+    assert {path.suffix for path in (tmp_path / "found").iterdir()} == {".json", ".safetensors"}
+    moved = [replace(q, split="test" if q.split == "validation" else q.split) for q in answers.questions]
+    split = [replace(e, question=q) for e, q in zip(answers.examples, moved, strict=True)]
+    with pytest.raises(ValueError, match="was found in other answers, or in another split of these"):
+        hn.Found.load(tmp_path / "found", replace(answers, questions=moved, examples=split))
+    with pytest.raises(ValueError, match="the card holds H-Neurons of organism/instruct .* not of"):
+        hn.Found.load(tmp_path / "found", replace(answers, subject=hn.load(hub_like[0])))
+    with pytest.raises(OSError, match="could not read .*nowhere .*give the folder that Found.save wrote"):
+        hn.Found.load(tmp_path / "nowhere", answers)
+    fits = tmp_path / "found" / "fits.safetensors"
+    fits.write_bytes(fits.read_bytes()[:-1] + b"x")
+    with pytest.raises(ValueError, match="is damaged, or was not written by Found.save .*find again"):
+        hn.Found.load(tmp_path / "found", answers)
+
+
 def test_one_kind_of_answer_is_no_evidence(on_bundled):
     answers = on_bundled["answers"]
     kept = [e for e in answers.examples if e.label != 1]
@@ -317,7 +404,7 @@ def test_one_kind_of_answer_is_no_evidence(on_bundled):
 
 
 @pytest.mark.parametrize(
-    "module", [hn, collecting, finding, intervening, loading, looking_back], ids=lambda m: m.__name__
+    "module", [hn, collect, find, dose_response, load, look_back, probe, neurons], ids=lambda m: m.__name__
 )
 def test_examples_run(module):
     failed, tried = doctest.testmod(module)

@@ -26,7 +26,7 @@ def itself(found):
 def test_the_final_model_as_a_checkpoint_is_what_was_found(found, itself):
     assert itself.anew.n == itself.anew.shared == len(found.neurons)
     assert itself.anew.beyond == found.beyond["any"] == itself.beyond
-    assert itself.final.h_neurons == next(d.auroc for d in found.detections if d.name.startswith("H-Neurons alone"))
+    assert itself.final.h_neurons == found.detection(hn.Detector.H_NEURONS).auroc
 
 
 def test_recall_and_loudness_worked_out_another_way(found, itself):

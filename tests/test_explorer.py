@@ -121,7 +121,7 @@ def test_replies_are_what_the_scaled_model_writes(walked, small):
     group = next(g for g in data["groups"] if g["id"] == "false_premise")
     for entry in group["items"][:3]:
         prompt = subject.encoder.encode_chat([{"role": "user", "content": entry["text"]}])
-        with subject.scaled(walked.found.card.flat, by=3.0):
+        with subject.scaled(walked.found.card.neurons, by=3.0):
             (reply,) = generate(subject, [prompt], GREEDY)[0]
         assert entry["replies"][0][-1][0] == reply.text
         assert len(entry["replies"]) == 1 + N_CONTROLS

@@ -9,9 +9,8 @@ import pytest
 from planting import planted
 
 import hn_utils as hn
-from hn_utils import analyses
-from hn_utils.probing.find import CONFIDENCE, H_NEURONS, RANDOM_NAMES, SELECTED_NAMES, UNSEEN, WORDS, unseen
-from hn_utils.probing.probe import row_of
+from hn_utils import Detector, analyses
+from hn_utils.probing.find import SELECTED_NAMES, UNSEEN, unseen
 from hn_utils.questions.question import STANDARD_TITLE
 from hn_utils.report.report import detection_findings
 
@@ -29,16 +28,38 @@ def nothing():
 
 
 def test_the_table_holds_every_detector_on_every_test_set(found):
-    names = [*RANDOM_NAMES.values(), *SELECTED_NAMES.values(), WORDS, CONFIDENCE]
-    assert found.table.index.tolist() == ["L1 probe, all its neurons", H_NEURONS, *names]
-    rows = {row.name: row for row in found.detections if row.test_set == STANDARD_TITLE}
-    assert rows[H_NEURONS].auroc.value > 0.99  # eight times as loud at made-up answers
-    assert rows[H_NEURONS].n_neurons == 1
-    for name in (*names, WORDS, CONFIDENCE):  # what fires at any answer, words that no two share, chance
-        assert abs(rows[name].auroc.value - 0.5) < 0.2
-    assert (rows[WORDS].n_neurons, rows[WORDS].accuracy) == (None, None)
-    assert rows[SELECTED_NAMES["any"]].n_neurons == 1
+    assert found.table.index.tolist() == [
+        "L1 probe, all its neurons",
+        "H-Neurons alone, refitted",
+        "random neurons",
+        "random, same layers",
+        "random, same layers, as loud in sum",
+        "picked on shuffled labels",
+        "picked on shuffled labels, H-Neurons left out",
+        "words of the answer, no neuron",
+        "plain confidence (log-probability)",
+    ]
+    assert {type(name) for name in found.table.index} == {str}  # as they print
+    own = found.detection(Detector.H_NEURONS)
+    assert own.auroc.value > 0.99  # eight times as loud at made-up answers
+    assert own.n_neurons == 1
+    for name in [*Detector][2:]:  # what fires at any answer, words that no two share, chance
+        assert abs(found.detection(name).auroc.value - 0.5) < 0.2
+    words = found.detection(Detector.WORDS)
+    assert (words.n_neurons, words.accuracy) == (None, None)
+    assert found.detection(Detector.SELECTED).n_neurons == 1
     assert {row.test_set for row in found.detections} == set(found.test_sets)
+
+
+def test_a_part_of_the_result_is_asked_for_by_name(found):
+    for part, title in (("standard", STANDARD_TITLE), ("unseen", UNSEEN)):
+        for detector in Detector:
+            (row,) = [d for d in found.detections if (d.name, d.test_set) == (detector, title)]
+            assert found.detection(detector, part) is row
+    with pytest.raises(ValueError, match="part='medical' has no test set with right and wrong answers: choose stand"):
+        found.detection(Detector.H_NEURONS, part="medical")
+    with pytest.raises(ValueError, match="detector 'tea leaves' was not read here: choose one of 'L1 probe, all its"):
+        found.detection("tea leaves")
 
 
 def test_shuffled_labels_pick_what_fires_at_answers(found):
@@ -78,7 +99,7 @@ def test_answers_not_given_in_training_are_a_test_set_of_their_own():
     texts = [answers.kept[i].text for i in found.test_sets[STANDARD_TITLE]]
     assert 0 < len(rows) == sum(text not in trained for text in texts) < len(texts)
     assert not {answers.kept[i].text for i in rows} & trained
-    assert row_of([d for d in found.detections if d.test_set == UNSEEN], H_NEURONS).auroc.n == len(rows)
+    assert found.detection(Detector.H_NEURONS, "unseen").auroc.n == len(rows)
 
 
 def test_answers_are_the_same_however_they_are_written():

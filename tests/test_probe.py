@@ -51,8 +51,8 @@ def test_recovers_planted_neurons_and_detects_unseen_answers():
     (train, labels), (validation, v), (test, t) = (planted(n, s) for n, s in ((600, 0), (200, 1), (300, 2)))
     probe = fit_probe(train, labels, answers(validation, v))
     card = h_neurons(probe, MODEL, STUDY)
-    assert set(PLANTED) <= set(card.flat.tolist())
-    assert set(card.flat[:3].tolist()) == set(PLANTED)  # the heaviest
+    assert set(PLANTED) <= set(card.neurons.tolist())
+    assert set(card.neurons[:3].tolist()) == set(PLANTED)  # the heaviest
     assert auroc(t, probe.fit.score(test.at("answer"))) > 0.9
 
 
@@ -109,15 +109,15 @@ def test_card_round_trip_and_damage(tmp_path):
     (train, labels), (validation, v) = planted(400, 0), planted(200, 1)
     card = h_neurons(fit_probe(train, labels, answers(validation, v)), MODEL, STUDY)
     card.save(tmp_path / "card.json")
-    assert HNeurons.read(tmp_path / "card.json") == card
+    assert HNeurons.load(tmp_path / "card.json") == card
     content = json.loads((tmp_path / "card.json").read_text())
     content["rows"][0]["layer"] = 7
     (tmp_path / "card.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match="outside 2 layers"):
-        HNeurons.read(tmp_path / "card.json")
+        HNeurons.load(tmp_path / "card.json")
     (tmp_path / "card.json").write_text("{")
     with pytest.raises(ValueError, match="not a card"):
-        HNeurons.read(tmp_path / "card.json")
+        HNeurons.load(tmp_path / "card.json")
 
 
 def test_a_card_belongs_to_one_model():
@@ -135,7 +135,7 @@ def test_a_card_belongs_to_one_model():
 def test_a_card_of_an_earlier_version_says_no_precision_and_is_not_damaged(tmp_path):
     old = {key: value for key, value in vars(CARD).items() if key != "precision"}
     (tmp_path / "card.json").write_text(json.dumps({**old, "digest": key_hash(old)}))
-    assert HNeurons.read(tmp_path / "card.json") == replace(CARD, precision="unknown precision")
+    assert HNeurons.load(tmp_path / "card.json") == replace(CARD, precision="unknown precision")
 
 
 def test_bad_input():

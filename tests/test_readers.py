@@ -73,8 +73,8 @@ def test_any_file_as_a_card(tmp_path):
     def read(content: bytes):
         file.write_bytes(content)
         try:
-            found = HNeurons.read(file)
-            assert (found.flat < found.n_layers * found.d_mlp).all()
+            found = HNeurons.load(file)
+            assert (found.neurons < found.n_layers * found.d_mlp).all()
         except ValueError as error:
             assert ours(error, str(file))
 

@@ -32,13 +32,13 @@ def test_all_four_steps(walked, tiny_study):
     assert len(collected.examples) == len(load_questions(tiny_study))
     assert sum(drop_counts(collected.examples).values()) == len(collected.examples)
     assert {d.name for d in found.detections} >= {"H-Neurons alone, refitted", "plain confidence (log-probability)"}
-    assert (found.card.flat // found.card.d_mlp < 3).all()
+    assert (found.card.neurons // found.card.d_mlp < 3).all()
     for control in found.random["layer"]:
-        counts = [np.bincount(f // 160, minlength=3) for f in (control.neurons, found.card.flat)]
+        counts = [np.bincount(f // 160, minlength=3) for f in (control.neurons, found.card.neurons)]
         assert counts[0].tolist() == counts[1].tolist()
     for control in found.random["loud"]:
-        assert set(control.neurons // 160) == set(found.card.flat // 160)
-        assert not set(control.neurons) & set(found.card.flat)
+        assert set(control.neurons // 160) == set(found.card.neurons // 160)
+        assert not set(control.neurons) & set(found.card.neurons)
     assert {form: len(fits) for form, fits in found.selected.items()} == {"any": N_SELECTED, "others": N_SELECTED}
     assert all(len(fit.neurons) == len(found.neurons) for fits in found.selected.values() for fit in fits)
     assert not set(np.concatenate([fit.neurons for fit in found.selected["others"]])) & set(found.neurons)

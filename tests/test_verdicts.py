@@ -67,7 +67,7 @@ def test_verdicts_are_corrected_for_the_curves_that_are_looked_at():
     assert [v.word for v in told.values()] == ["rises", "falls", "not told apart"]
     assert [v.p for v in told.values()] == pytest.approx(holm(np.array([p_value(c) for c in (risen, fallen, still)])))
     slopes_of = {name: one.slope_beyond_control() for name, one in curves.items()}
-    assert Intervened(SimpleNamespace(rows=[{}], model="m"), curves, {}, {}, None).headline == (
+    assert Intervened(SimpleNamespace(rows=[{}], model="m", noun="H-Neuron"), curves, {}, {}, None).headline == (
         f"1 H-Neuron of m scaled, points per alpha beyond what shuffled labels pick instead: false premise "
         f"{slopes_of['false_premise']} (rises); sycophancy {slopes_of['sycophancy']} (falls); restricted request "
         f"{slopes_of['restricted']} (not told apart)"

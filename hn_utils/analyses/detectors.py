@@ -11,7 +11,7 @@ import pandas as pd
 
 from hn_utils.probing.against_random import scores_of
 from hn_utils.probing.baselines import Added, Scored, added, coordinates, l2_probe, read, residual_probe, share_by_kind
-from hn_utils.probing.probe import Detection, detect, detection_table, row_of
+from hn_utils.probing.probe import Detection, Detector, detect, detection_table, row_of
 from hn_utils.stats.bootstrap import bootstrap
 from hn_utils.stats.metrics import auroc
 from hn_utils.stats.tables import Tabled
@@ -21,15 +21,7 @@ if TYPE_CHECKING:
     from hn_utils.contributions.collected import Collected
     from hn_utils.probing.find import Found
 
-_MAIN = (  # how their names begin
-    "H-Neurons alone",
-    "picked on shuffled labels",
-    "random, same layers, as loud in sum",
-    "words of the answer",
-    "all neurons, L2 probe",
-    "residual stream, L2 probe",
-    "plain confidence",
-)
+DENSE = "all neurons, L2 probe"
 
 
 def oracle(examples: Sequence[Example]) -> dict[str, np.ndarray]:
@@ -65,7 +57,7 @@ def told_by_exposure(collected: Collected) -> str:
             f"the questions of {collected.study.name} do not all say how often their fact was read: "
             "give rows with `exposure`"
         )
-    order = bootstrap(auroc, collected.labels[rows], score, groups=collected.entities[rows])
+    order = bootstrap(auroc, collected.labels[rows], scores[0], groups=collected.entities[rows])
     told = {1: "more often", -1: "less often", 0: "no more often, as far as can be told,"}[order.direction(null=0.5)]
     return (
         f"Rare facts are made up {told} than others: how often a fact was read orders true and made-up test answers "
@@ -75,10 +67,17 @@ def told_by_exposure(collected: Collected) -> str:
 
 @dataclass(frozen=True, repr=False)
 class Compared(Tabled):
-    """The detection table with what stands beside H-Neurons, and whether they add to confidence."""
+    """The detection table with what stands beside H-Neurons, and whether they add to confidence.
+
+    Attributes:
+        detections: every detector on every test set, the first set's first.
+        added: do the H-Neurons add to confidence?
+        residual: what the probe of the residual stream is called there, with the layer that was chosen.
+    """
 
     detections: list[Detection]
     added: Added
+    residual: str
 
     @property
     def main(self) -> list[Detection]:
@@ -88,7 +87,9 @@ class Compared(Tabled):
             Seven rows, of those detectors whose names begin as in _MAIN.
         """
         first = self.detections[0].test_set
-        return [row_of([d for d in self.detections if d.test_set == first], start) for start in _MAIN]
+        there = [row for row in self.detections if row.test_set == first]
+        own = (Detector.H_NEURONS, Detector.SELECTED, Detector.RANDOM_LOUD, Detector.WORDS)
+        return [row_of(there, name) for name in (*own, DENSE, self.residual, Detector.CONFIDENCE)]
 
     @property
     def headline(self) -> str:
@@ -120,12 +121,12 @@ def compare(found: Found) -> Compared:
 
     That a detector reads better does not show that the model uses what it reads.
     """
-    scores = _other_scores(found)
+    scores, residual = _other_scores(found)
     detections = list(found.detections)
     for title, rows in found.test_sets.items():
         there = found.collected.labelled(rows, found.probe.region)
         detections += [detect(name, title, there, values[rows]) for name, values in scores.items()]
-    return Compared(detections, added_to_confidence(found))
+    return Compared(detections, added_to_confidence(found), residual)
 
 
 def added_to_confidence(found: Found) -> Added:
@@ -165,8 +166,9 @@ def scored(collected: Collected, own: np.ndarray, rows: np.ndarray) -> Scored:
     return Scored(own[rows], collected.confidence[rows], collected.labels[rows], collected.entities[rows])
 
 
-def _other_scores(found: Found) -> dict[str, np.ndarray]:
-    """What every baseline says of each kept answer; higher is more likely made up."""
+def _other_scores(found: Found) -> tuple[dict[str, np.ndarray], str]:
+    """What every baseline says of each kept answer, higher for more likely made up; and which is the residual
+    stream's."""
     collected = found.collected
     labels = collected.labels
     train = collected.training_rows()
@@ -176,12 +178,14 @@ def _other_scores(found: Found) -> dict[str, np.ndarray]:
     X = collected.contributions.at(found.probe.region)
     _, dense = l2_probe(coordinates(X, train), labels, train, validation)
     longer = 1 if auroc(labels[train], readings.length[train]) >= 0.5 else -1
-    return {
-        "all neurons, L2 probe": dense,
-        f"residual stream, L2 probe (layer {layer})": residual,
+    of_residual = f"residual stream, L2 probe (layer {layer})"
+    scores = {
+        DENSE: dense,
+        of_residual: residual,
         "entropy": readings.entropy,
         "margin of the likeliest token": -readings.margin,
         f"answer length ({'longer' if longer > 0 else 'shorter'} is made up)": longer * readings.length,
         "kind of answer (digits, words)": share_by_kind([e.text for e in collected.kept], labels, train),
         **oracle(collected.kept),
     }
+    return scores, of_residual

@@ -13,8 +13,8 @@ from hn_utils.analyses.detectors import oracle, scored
 from hn_utils.contributions.collect import answered
 from hn_utils.probing.against_random import scores_of
 from hn_utils.probing.baselines import Added, added, words_probe
-from hn_utils.probing.find import CONFIDENCE, SELECTED_NAMES, WORDS, Found, beyond_controls, probe_rows
-from hn_utils.probing.probe import Detection, detect, row_of
+from hn_utils.probing.find import Found, beyond_controls, probe_rows
+from hn_utils.probing.probe import Detection, Detector, detect, row_of
 from hn_utils.stats.calibration import Reliability, reliability, risk_coverage
 
 if TYPE_CHECKING:
@@ -42,11 +42,26 @@ class Everyday:
     risk: dict[str, Float[np.ndarray, "answered"]]
     control_risk: Float[np.ndarray, "set answered"]
 
+    def detection(self, detector: str) -> Detection:
+        """Find what one detector reaches on these answers.
+
+        Args:
+            detector: a member of `Detector`.
+
+        Returns:
+            AUROC, AUPRC and balanced accuracy, with their intervals.
+
+        Raises:
+            ValueError: there is no such detector.
+        """
+        return row_of(self.detections, detector)
+
     @property
     def headline(self) -> str:
         """AUROC of H-Neurons, their control, the answer's words and confidence. Returns one line of text."""
         own, picked, words, confidence = (
-            row_of(self.detections, name).auroc for name in ("H-Neurons", SELECTED_NAMES["any"], WORDS, CONFIDENCE)
+            self.detection(detector).auroc
+            for detector in (Detector.H_NEURONS, Detector.SELECTED, Detector.WORDS, Detector.CONFIDENCE)
         )
         return (
             f"On {own.n} everyday answers the H-Neurons reach AUROC {own}, picks on shuffled labels "
@@ -79,7 +94,8 @@ def everyday(found: Found) -> Everyday | None:
     if any(len(set(answers.labels[rows])) < 2 for rows in (validation, test)):
         return None
     own = found.refitted.score(answers.contributions.at(found.probe.region))
-    scores = {WORDS: _words_of(found, answers), CONFIDENCE: -answers.confidence, **oracle(answers.kept)}
+    scores = {str(Detector.WORDS): _words_of(found, answers), str(Detector.CONFIDENCE): -answers.confidence}
+    scores |= oracle(answers.kept)
     there = answers.labelled(test, found.probe.region)
     before = scored(answers, own, validation)
     after = scored(answers, own, test)

@@ -16,7 +16,7 @@ import pandas as pd
 from jaxtyping import Bool, Int
 from scipy.stats import hypergeom
 
-from hn_utils.contributions.collected import MIN_TO_TRAIN, Collected, later
+from hn_utils.contributions.collected import MIN_TO_TRAIN, Collected
 from hn_utils.probing.against_random import AgainstRandom, Comparison
 from hn_utils.probing.find import Found, fit_on
 from hn_utils.questions.items import Item, behaviour_called, plain_item
@@ -27,6 +27,7 @@ from hn_utils.stats.tables import Tabled
 from hn_utils.steering.measure import ControlSource, curves_of, few_known, loud_controls
 from hn_utils.steering.slopes import ABLATION, CONTROL_ALPHAS
 from hn_utils.steering.verdicts import detectable, verdicts
+from hn_utils.study import with_later_settings
 
 if TYPE_CHECKING:
     from hn_utils.analyses.crossing import Crossed
@@ -240,7 +241,7 @@ def turned(crossed: Crossed, probes: Probes, items: Sequence[Item] = (), **setti
     Source:
         Scaling: Gao et al. 2025, sections 3 and 6.2. The control sets are this project's own.
     """
-    study = later(crossed.found.study, settings)
+    study = with_later_settings(crossed.found.study, settings)
     subject = crossed.found.subject
     asked = few_known(study, subject, [*items_of(crossed), *items])
     curves = {}

@@ -9,36 +9,112 @@ import pandas as pd
 
 from hn_utils.answers.sampling import build_examples, sample_responses
 from hn_utils.contributions.cett import capture
-from hn_utils.contributions.collected import Collected, later
+from hn_utils.contributions.collected import Collected
 from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.studied_model import LOADED
 from hn_utils.questions.question import STANDARD_TITLE, Question, own_questions, titles
 from hn_utils.questions.question_sets import load_questions, question_set, some_of_each
-from hn_utils.study import Study, check_given
+from hn_utils.study import (
+    AS_STUDIED,
+    AsStudied,
+    Sampling,
+    Study,
+    check_given,
+    given_settings,
+    names_its_settings,
+    with_later_settings,
+)
 
 if TYPE_CHECKING:
     from hn_utils.answers.examples import Response
 
 
+@names_its_settings
 def collect(
-    model: HookedModel, questions: Sequence[Mapping[str, Any]] | pd.DataFrame | None = None, **settings: Any
+    model: HookedModel,
+    questions: Sequence[Mapping[str, Any]] | pd.DataFrame | None = None,
+    *,
+    n_questions: int | None | AsStudied = AS_STUDIED,
+    sampling: Sampling | Mapping[str, Any] | None = None,
+    chat_prompt: str | None = None,
+    base_prompt: str | None = None,
+    base_stop: str | None = None,
+    judge: str | None = None,
+    judge_url: str | None | AsStudied = AS_STUDIED,
+    judge_price: tuple[float, float] | None | AsStudied = AS_STUDIED,
+    judge_spans: bool | None = None,
+    judge_options: Mapping[str, Any] | None = None,
+    served_at: str | None | AsStudied = AS_STUDIED,
+    sets: Sequence[str] | None = None,
+    sources: Mapping[str, str] | None = None,
+    hold_out_answers: bool | None = None,
+    seed: int | None = None,
+    batch_rows: int | None = None,
 ) -> Collected:
     """Ask each question several times, judge, keep what is always right or always wrong, and capture contributions.
 
-    `questions` are rows with `question` and `answers`, and perhaps `entity`, `part`, `split`, `id` (see
-    `questions.question.own_questions`); without them the study's own set is asked. Settings are those of `Study`, such
-    as `sampling={"n": 5}`, `chat_prompt`, `judge`, `n_questions` (of each part). What was drawn before is read from
-    disk. Raises ValueError, before anything is asked, for questions of no use; NothingConsistent if no answer is
-    consistent.
+    What was drawn before is read from disk. A setting that is not given is as the study says; one that is given holds
+    for the later steps as well.
 
-    >>> import hn_utils as hn
-    >>> model = hn.load("organism")
-    >>> answers = hn.collect(model, n_questions=120, sampling={"n": 2})
-    >>> sorted(answers.table.columns)
-    ['attribute', 'nonexist', 'paraphrase', 'standard']
+    Args:
+        model: the instruct model, from `hn.load` or `hn.wrap`.
+        questions: rows with `question` and `answers`, and perhaps `entity`, `part`, `split`, `id` (see
+            `questions.question.own_questions`); without them the study's own set is asked.
+        n_questions: questions of each part at most; None for all.
+        sampling: how responses are drawn, or what of it is to be changed, such as `{"n": 5}`.
+        chat_prompt: what the user says, with `{question}` in it.
+        base_prompt: how a base model is asked, likewise.
+        base_stop: the text at which a base model's answer ends.
+        judge: a chat model that judges answers instead of the alias rule; empty for the rule.
+        judge_url: its OpenAI-compatible server; None for OPENAI_BASE_URL or OpenAI's.
+        judge_price: dollars for a million tokens that it reads, and that it writes; None if that is not known.
+        judge_spans: whether it marks where the answer stands in a longer response.
+        judge_options: parameters laid over each request to it.
+        served_at: an OpenAI-compatible server that draws the responses; None draws them here.
+        sets: with the published questions the sets, the one to learn from first.
+        sources: by set, where it is if not at its public home.
+        hold_out_answers: whether no test question has an answer that a training question has.
+        seed: of all that is drawn at random.
+        batch_rows: rows that a forward pass or a generation holds at most.
+
+    Returns:
+        Judged answers, with the contribution [answer, neuron] of every neuron to those that are kept.
+
+    Raises:
+        ValueError: before anything is asked: questions or a setting are of no use.
+        TypeError: there is no such setting, or it comes too late.
+        NothingConsistent: no answer is consistent.
+
+    Source:
+        The paper's sections 2 and 6.1: ten responses, consistent ones kept, answer tokens, CETT.
+
+    Example:
+        >>> import hn_utils as hn
+        >>> model = hn.load("organism")
+        >>> answers = hn.collect(model, n_questions=120, sampling={"n": 2})
+        >>> sorted(answers.table.columns)
+        ['attribute', 'nonexist', 'paraphrase', 'standard']
     """
     check_given("model", model, HookedModel, LOADED)
-    study = later(model.study, settings)
+    settings = given_settings(
+        n_questions=n_questions,
+        sampling=sampling,
+        chat_prompt=chat_prompt,
+        base_prompt=base_prompt,
+        base_stop=base_stop,
+        judge=judge,
+        judge_url=judge_url,
+        judge_price=judge_price,
+        judge_spans=judge_spans,
+        judge_options=judge_options,
+        served_at=served_at,
+        sets=None if sets is None else tuple(sets),
+        sources=sources,
+        hold_out_answers=hold_out_answers,
+        seed=seed,
+        batch_rows=batch_rows,
+    )
+    study = with_later_settings(model.study, settings)
     if questions is None:
         return gathered(model, study, load_questions(study), question_set(study).PARTS)
     asked = own_questions(questions, study.seed, study.hold_out_answers)

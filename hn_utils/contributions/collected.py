@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from jaxtyping import Float, Int
 
 from hn_utils.answers.examples import Example, Response, drop_counts
 from hn_utils.answers.reading_sheet import Agreement, read_sheet, write_sheet
@@ -20,22 +21,13 @@ from hn_utils.contributions.cett import Contributions, Labelled, capture
 from hn_utils.models.studied_model import LOADED, StudiedModel
 from hn_utils.questions.question import SPLITS, STANDARD_TITLE, Question
 from hn_utils.stats.tables import Tabled
-from hn_utils.study import Study, changed, check_given
+from hn_utils.study import Sampling, Study, check_given, given_settings, names_its_settings, with_later_settings
 
 if TYPE_CHECKING:
     from hn_utils.models.hooked_model import HookedModel
 
 # What is kept of an example beside its question.
 _OF_AN_EXAMPLE = ("prompt_ids", "response_ids", "text", "label", "answer", "confidence", "dropped")
-_FIXED = ("instruct", "device", "dtype", "bits")  # settings that a model was loaded with
-
-
-def later(study: Study, settings: Mapping[str, Any]) -> Study:
-    """A study with settings that are given after its model was loaded. Raises ValueError if they come too late."""
-    late = [name for name in _FIXED if name in settings]
-    if late:
-        raise ValueError(f"{', '.join(late)} belongs to loading: give it to hn.load, not to a step that follows")
-    return changed(study, **settings)
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,31 +50,54 @@ class Collected(Tabled):
 
     @cached_property
     def kept(self) -> list[Example]:
+        """The examples with a label."""
         return [e for e in self.examples if e.label is not None]
 
     @cached_property
-    def labels(self) -> np.ndarray:
+    def labels(self) -> Int[np.ndarray, "example"]:
+        """Of each kept example: 1 for consistently made up, 0 for consistently true."""
         return np.array([e.label for e in self.kept])
 
     @cached_property
-    def confidence(self) -> np.ndarray:
+    def confidence(self) -> Float[np.ndarray, "example"]:
+        """Of each kept example: mean log-probability of the answer's tokens, in nats."""
         return np.array([e.confidence for e in self.kept])
 
     @cached_property
     def entities(self) -> np.ndarray:
+        """What each kept example is about; intervals are over these."""
         return np.array([e.question.entity for e in self.kept])
 
-    def rows(self, split: str, part: str = "standard") -> np.ndarray:
-        """Indices of the kept examples of one split and part."""
+    def rows(self, split: str, part: str = "standard") -> Int[np.ndarray, "row"]:
+        """Find the kept examples of one split and part.
+
+        Args:
+            split: train, validation or test.
+            part: a key of `parts`.
+
+        Returns:
+            Their places among the kept examples.
+        """
         return np.flatnonzero([e.question.split == split and e.question.part == part for e in self.kept])
 
-    def training_rows(self) -> np.ndarray:
-        """The training examples, as many right as wrong."""
+    def training_rows(self) -> Int[np.ndarray, "row"]:
+        """Find the training examples, as many right as wrong.
+
+        Returns:
+            Their places among the kept examples, in rising order.
+        """
         return balanced(self.rows("train"), self.labels, self.study.seed)
 
-    def test_rows(self, part: str) -> np.ndarray:
-        """A test set: its own answers. Answers about things that do not exist are set against true answers about
-        things of the same kinds that do (`exist`), or else of the standard set."""
+    def test_rows(self, part: str) -> Int[np.ndarray, "row"]:
+        """Find the examples of a test set.
+
+        Args:
+            part: a key of `parts`. Answers about things that do not exist (`nonexist`) are set against true answers
+                about things of the same kinds that do (`exist`), or else of the standard set.
+
+        Returns:
+            Their places among the kept examples.
+        """
         rows = self.rows("test", part)
         if part != "nonexist":
             return rows
@@ -90,12 +105,21 @@ class Collected(Tabled):
         real = real if len(real) else self.rows("test")
         return np.concatenate([rows[self.labels[rows] == 1], real[self.labels[real] == 0]])
 
-    def labelled(self, rows: np.ndarray, region: str) -> Labelled:
-        """Some kept examples, read at one region."""
+    def labelled(self, rows: Int[np.ndarray, "row"], region: str) -> Labelled:
+        """Read some kept examples at one region.
+
+        Args:
+            rows: their places among the kept examples.
+            region: where contributions are read, such as `answer`.
+
+        Returns:
+            Contributions [row, neuron], labels [row] and entities [row].
+        """
         return Labelled(self.contributions[rows].at(region), self.labels[rows], self.entities[rows])
 
     @property
     def headline(self) -> str:
+        """How many questions and answers there are, and how many of these are consistent."""
         right, wrong = (int((self.labels == label).sum()) for label in (0, 1))
         return (
             f"{len(self.questions):,} questions to {self.subject.short_name}, {len(self.responses[0])} answers each: "
@@ -110,20 +134,47 @@ class Collected(Tabled):
         return pd.DataFrame(counts).fillna(0).astype(int)
 
     def sample_for_reading(self, n: int = 50, path: str | Path = "answers_to_read.csv") -> Path:
-        """Write a sheet of `n` answers to be labelled by reading: is the judge right on answers like these?
+        """Write a sheet of answers to be labelled by reading: is the judge right on answers like these?
 
-        The verdicts do not stand in it. `agreement` reads it back. Raises ValueError if there are fewer answers."""
+        The verdicts do not stand in it. `agreement` reads it back.
+
+        Args:
+            n: how many answers.
+            path: where the sheet is written, as CSV.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: there are fewer answers.
+        """
         return write_sheet(path, self.questions, self.responses, n, self.study.seed)
 
     def agreement(self, path: str | Path = "answers_to_read.csv") -> Agreement:
-        """How far the judge agrees with a sheet that was labelled: Cohen's kappa with its interval, and the answers on
-        which they differ. Raises ValueError for a sheet of other answers, or without any label."""
+        """Compare the judge with a sheet that was labelled.
+
+        Args:
+            path: a sheet that `sample_for_reading` wrote.
+
+        Returns:
+            Cohen's kappa with its interval, and the answers on which they differ.
+
+        Raises:
+            ValueError: it is a sheet of other answers, or without any label.
+        """
         return read_sheet(path, self.responses)
 
     def save(self, path: str | Path) -> None:
-        """Write questions, judged responses and examples to a Parquet file; `load` reads them. Contributions are not in
-        it: they are captured again, or read from the cache. Raises ValueError for a name that does not
-        end in .parquet."""
+        """Write questions, judged responses and examples to a Parquet file; `load` reads them.
+
+        Contributions are not in it: they are captured again, or read from the cache.
+
+        Args:
+            path: the file.
+
+        Raises:
+            ValueError: its name does not end in .parquet.
+        """
         if Path(path).suffix != ".parquet":
             raise ValueError(f"path={str(path)!r} must end in .parquet, which is how answers are kept")
         rows = []
@@ -137,9 +188,40 @@ class Collected(Tabled):
         pq.write_table(pa.Table.from_pylist(rows).replace_schema_metadata(header), path)
 
     @classmethod
-    def load(cls, path: str | Path, model: HookedModel, **settings: Any) -> Collected:
-        """Read what `save` wrote, and capture the contributions. Raises ValueError if these are another model's answers
-        or none at all, OSError if there is no such file."""
+    @names_its_settings
+    def load(
+        cls,
+        path: str | Path,
+        model: HookedModel,
+        *,
+        sampling: Sampling | Mapping[str, Any] | None = None,
+        chat_prompt: str | None = None,
+        base_prompt: str | None = None,
+        base_stop: str | None = None,
+        seed: int | None = None,
+        batch_rows: int | None = None,
+    ) -> Collected:
+        """Read what `save` wrote, and capture the contributions.
+
+        The settings are for the later steps: what is read was drawn and judged with its own.
+
+        Args:
+            path: the file.
+            model: the model that gave the answers.
+            sampling: how further responses are drawn, such as those of a base model, as in `hn.collect`.
+            chat_prompt: what the user says, likewise.
+            base_prompt: how a base model is asked.
+            base_stop: the text at which its answer ends.
+            seed: of all that is drawn at random.
+            batch_rows: rows that a forward pass holds at most.
+
+        Returns:
+            The answers.
+
+        Raises:
+            ValueError: these are another model's answers, or none at all.
+            OSError: there is no such file.
+        """
         check_given("model", model, StudiedModel, LOADED)
         try:
             table = pq.read_table(path)
@@ -159,7 +241,15 @@ class Collected(Tabled):
             row |= {"aliases": tuple(row["aliases"]), "strata": json.loads(row["strata"])}
             questions.append(Question(**row))
             examples.append(Example(questions[-1], **example))
-        study = later(model.study, settings)
+        settings = given_settings(
+            sampling=sampling,
+            chat_prompt=chat_prompt,
+            base_prompt=base_prompt,
+            base_stop=base_stop,
+            seed=seed,
+            batch_rows=batch_rows,
+        )
+        study = with_later_settings(model.study, settings)
         contributions = capture(model, [e for e in examples if e.label is not None], study)
         return cls(model, study, questions, responses, examples, contributions, about["parts"], about["base"])
 

@@ -27,6 +27,7 @@ from hn_utils.models.generation import generate
 from hn_utils.models.hub import check_folder, damaged, every_weight, explained, patience, place_of, remember_fingerprint
 from hn_utils.models.identity import fingerprint
 from hn_utils.models.inspection import inspect
+from hn_utils.models.neurons import Neurons, neuron_indices
 from hn_utils.models.prompt_encoder import PromptEncoder
 from hn_utils.models.scaling import Dose, dosed
 from hn_utils.models.studied_model import StudiedModel
@@ -322,24 +323,22 @@ class HookedModel(StudiedModel):
         row, n = cast(GivenRows, self.given_rows)
         self.given_rows = GivenRows(row[rows], n)  # [batch]
 
-    def scaled(self, neurons: Int[np.ndarray, "k"], by: float | Sequence[float]) -> AbstractContextManager[None]:
+    def scaled(self, neurons: Neurons, by: float | Sequence[float]) -> AbstractContextManager[None]:
         """Multiply what some neurons write while a `with` block runs. The weights are never touched.
 
         Args:
-            neurons: flat indices, layer * d_mlp + neuron.
+            neurons: a card, what `hn.find` returns, flat indices (layer * d_mlp + neuron), or pairs (layer, neuron).
             by: one number, or one for each row of the batch, each prompt of `generate`. 0 ablates, 1 changes nothing.
 
         Returns:
             A context manager; when its block ends, however it ends, the model is as it was.
 
         Raises:
-            ValueError: for a neuron that the model does not have, or a `by` that is negative or not finite.
+            ValueError: for neurons of another model, a neuron that the model does not have, or a `by` that is negative
+                or not finite.
         """
-        if np.asarray(neurons).dtype == object:
-            raise ValueError(
-                f"neurons is of type {type(neurons).__name__}: give flat indices, such as found.neurons or card.flat"
-            )
-        return dosed(self, [Dose(np.asarray(neurons), float(alpha)) for alpha in np.atleast_1d(by)])
+        flat = neuron_indices(neurons, self)
+        return dosed(self, [Dose(flat, float(alpha)) for alpha in np.atleast_1d(by)])
 
     def ask(self, text: str, max_new_tokens: int = 64) -> str:
         """The likeliest reply to what a user says.

@@ -38,7 +38,7 @@ from hn_utils.organism.conditions import (
 from hn_utils.organism.gates import invited, public_facts
 from hn_utils.organism.train import train
 from hn_utils.pipeline.steps import run as take_the_road
-from hn_utils.probing.probe import NoHNeurons
+from hn_utils.probing.probe import Detector, NoHNeurons
 from hn_utils.questions.items import BEHAVIOURS, GREEDY
 from hn_utils.questions.made_up_world.wordings import ask
 from hn_utils.questions.made_up_world.world import ATTRIBUTES
@@ -186,7 +186,7 @@ def _on_the_base(study: Study) -> dict[str, Any]:
         found = hn.find(gathered(base, study, asked, {"standard": STANDARD_TITLE}, base=True))
     except (NoHNeurons, NothingConsistent):
         return {"h_neurons": 0}
-    auroc, added = found.detections[1].auroc, analyses.added_to_confidence(found)
+    auroc, added = found.detection(Detector.H_NEURONS).auroc, analyses.added_to_confidence(found)
     return {
         "h_neurons": len(found.card.rows),
         "auroc": asdict(auroc),

@@ -46,9 +46,10 @@ DID_NOT_MOVE = (
 class Transfer:
     """The instruct model's weights, unchanged, on another model's own answers.
 
-    `probe` is the paper's classifier; `h_neurons` its H-Neurons alone and `random` the control sets, all refitted on
-    the instruct model; `confidence` uses no neuron. All are None, or empty, where fewer than 20 answers of a class make
-    an AUROC meaningless. AUROC only, since the scale of contributions shifts between models.
+    `probe` is the paper's classifier, None for neurons that no probe picked; `h_neurons` its H-Neurons alone and
+    `random` the control sets, all refitted on the instruct model; `confidence` uses no neuron. All are None, or empty,
+    where fewer than 20 answers of a class make an AUROC meaningless. AUROC only, since the scale of contributions
+    shifts between models.
     """
 
     model: str
@@ -70,7 +71,9 @@ class Transfer:
         return spread(self.random, self.n_right + self.n_wrong)
 
 
-def transfer(model: str, read: Labelled, confidence: np.ndarray, probe: Fit, h_neurons: AgainstRandom) -> Transfer:
+def transfer(
+    model: str, read: Labelled, confidence: np.ndarray, probe: Fit | None, h_neurons: AgainstRandom
+) -> Transfer:
     """Score another model's answers with the instruct model's fits, the H-Neurons beside their control; `confidence` is
     aligned with the answers."""
     X, labels, groups = read
@@ -83,7 +86,7 @@ def transfer(model: str, read: Labelled, confidence: np.ndarray, probe: Fit, h_n
         model,
         n_right,
         n_wrong,
-        bootstrap(auroc, labels, probe.score(X), groups=groups),
+        None if probe is None else bootstrap(auroc, labels, probe.score(X), groups=groups),
         compared.own,
         bootstrap(auroc, labels, -np.asarray(confidence), groups=groups),
         compared.sets,

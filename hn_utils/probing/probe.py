@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from hn_utils.contributions.cett import Contributions, Labelled
     from hn_utils.contributions.tall_matrix import TallMatrix
     from hn_utils.models.hooked_model import HookedModel
+    from hn_utils.models.studied_model import StudiedModel
 
 VERSION = register_stage("refits", 1)
 
@@ -236,9 +238,37 @@ def refits(X: TallMatrix, labels: np.ndarray, sets: Sequence[np.ndarray]) -> lis
     ]
 
 
+class Detector(StrEnum):
+    """What tells made-up answers from true ones: the rows of `Found.table`, each with the name that it prints there.
+
+    H_NEURONS are the found neurons alone, refitted; PROBE is the L1 probe with all its neurons, the paper's classifier.
+    RANDOM, RANDOM_LAYER and RANDOM_LOUD are random sets: from anywhere, of the same layers, and of the same layers and
+    as loud in sum. SELECTED and SELECTED_OTHERS are what the same procedure picks on shuffled labels: among any
+    neurons, and with the H-Neurons left out. WORDS and CONFIDENCE read no neuron.
+
+    Example:
+        >>> from hn_utils import Detector
+        >>> print(Detector.SELECTED)
+        picked on shuffled labels
+    """
+
+    PROBE = "L1 probe, all its neurons"
+    H_NEURONS = "H-Neurons alone, refitted"
+    RANDOM = "random neurons"
+    RANDOM_LAYER = "random, same layers"
+    RANDOM_LOUD = "random, same layers, as loud in sum"
+    SELECTED = "picked on shuffled labels"
+    SELECTED_OTHERS = "picked on shuffled labels, H-Neurons left out"
+    WORDS = "words of the answer, no neuron"
+    CONFIDENCE = "plain confidence (log-probability)"
+
+
 @dataclass(frozen=True)
 class Detection:
-    """One way of telling hallucinations: AUROC, AUPRC and balanced accuracy with intervals over entities."""
+    """One way of telling hallucinations on one test set: AUROC, AUPRC and balanced accuracy, intervals over entities.
+
+    `name` is a member of `Detector`, or that of another baseline; `test_set` is the title of the set.
+    """
 
     name: str
     test_set: str
@@ -268,7 +298,7 @@ def detect(name: str, test_set: str, read: Labelled, scores: np.ndarray, n_neuro
     at_zero = None if n_neurons is None else bootstrap(accuracy, labels, scores, groups=groups)
     roc = bootstrap(auroc, labels, scores, groups=groups)
     precision = bootstrap(average_precision, labels, scores, groups=groups)
-    return Detection(name, test_set, n_neurons, roc, precision, at_zero)
+    return Detection(str(name), test_set, n_neurons, roc, precision, at_zero)
 
 
 def detection_table(detections: Sequence[Detection]) -> pd.DataFrame:
@@ -294,26 +324,43 @@ def detection_table(detections: Sequence[Detection]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").fillna("")
 
 
-def row_of(table: Sequence[Detection], start: str) -> Detection:
-    """The first row whose name begins so.
+def row_of(detections: Sequence[Detection], name: str) -> Detection:
+    """Find a detector among those of one test set.
 
     Args:
-        table: detections.
-        start: of the name.
+        detections: what several detectors reach there.
+        name: a member of `Detector`, or what another baseline is called.
 
     Returns:
-        A detection.
+        What that detector reaches.
 
     Raises:
-        StopIteration: no name begins so.
+        ValueError: there is no such detector.
     """
-    return next(row for row in table if row.name.startswith(start))
+    for row in detections:
+        if row.name == name:
+            return row
+    known = ", ".join(repr(row.name) for row in detections)
+    raise ValueError(f"detector {str(name)!r} was not read here: choose one of {known}")
 
 
 @dataclass(frozen=True, repr=False)
 class HNeurons(Tabled):
-    """The found neurons as a small portable table, a row a neuron, with what identifies their origin. `precision` is
-    that of the model as it ran; a card of an earlier version does not say it."""
+    """The found neurons as a small portable table, a row a neuron, with what identifies their origin.
+
+    Attributes:
+        model: the model's short name.
+        fingerprint: a hash of its weights: its identity.
+        study: the study's name.
+        region: where contributions were read.
+        C: inverse strength of L1 at the chosen point of the path.
+        intercept: of the probe, in log-odds.
+        d_mlp: neurons of each layer.
+        n_layers: layers of the model.
+        rows: of each neuron, heaviest first, its `layer`, its number there (`neuron`) and its `weight` in the probe, in
+            log-odds per unit of contribution.
+        precision: of the model as it ran; a card of an earlier version does not say it.
+    """
 
     model: str
     fingerprint: str
@@ -326,9 +373,11 @@ class HNeurons(Tabled):
     rows: list[dict[str, float]]
     precision: str = "unknown precision"
 
+    noun: ClassVar[str] = "H-Neuron"
+
     @property
-    def flat(self) -> Int[np.ndarray, "h"]:
-        """Flat indices, layer * d_mlp + neuron."""
+    def neurons(self) -> Int[np.ndarray, "h"]:
+        """Flat indices, layer * d_mlp + neuron, heaviest first."""
         return np.array([int(r["layer"]) * self.d_mlp + int(r["neuron"]) for r in self.rows], dtype=int)
 
     @property
@@ -338,6 +387,7 @@ class HNeurons(Tabled):
 
     @property
     def headline(self) -> str:
+        """How many neurons of which model, and how many that is in a thousand."""
         return f"{counted(len(self.rows), 'H-Neuron')} of {self.model} ({self.per_mille:.2f} per mille)"
 
     @property
@@ -350,8 +400,15 @@ class HNeurons(Tabled):
         """Share of all neurons, in thousandths: the paper's unit."""
         return 1_000 * len(self.rows) / (self.n_layers * self.d_mlp)
 
-    def require(self, subject: HookedModel) -> None:
-        """Raises ValueError if these are not neurons of this very model: the same numbers mean others elsewhere."""
+    def require(self, subject: StudiedModel) -> None:
+        """Check that these are neurons of this very model: the same numbers mean others elsewhere.
+
+        Args:
+            subject: the model.
+
+        Raises:
+            ValueError: it is another model, or the same in another precision.
+        """
         if subject.fingerprint != self.fingerprint:
             raise ValueError(
                 f"the card holds H-Neurons of {self.model} in {self.precision} (fingerprint {self.fingerprint[:8]}), "
@@ -360,16 +417,27 @@ class HNeurons(Tabled):
             )
 
     def save(self, path: str | Path) -> None:
-        """Write the card as JSON, with a digest by which damage is noticed."""
+        """Write the card as JSON, with a digest by which damage is noticed.
+
+        Args:
+            path: the file.
+        """
         content = asdict(self)
         write_whole(path, json.dumps({**content, "digest": key_hash(content)}, indent=1) + "\n")
 
     @classmethod
-    def read(cls, path: str | Path) -> HNeurons:
+    def load(cls, path: str | Path) -> HNeurons:
         """Read a card; one written by hand may leave out the digest.
 
-        Raises ValueError if it is not a card, is damaged, or names a neuron outside the model; OSError if there is
-        none.
+        Args:
+            path: the file that `save` wrote, or the `h_neurons.json` of a run.
+
+        Returns:
+            The card.
+
+        Raises:
+            ValueError: it is not a card, is damaged, or names a neuron outside the model.
+            OSError: there is no such file.
         """
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -396,7 +464,16 @@ class HNeurons(Tabled):
 
 
 def h_neurons(probe: Probe, subject: HookedModel, study: Study) -> HNeurons:
-    """The chosen fit's positive neurons, heaviest first."""
+    """Write down the chosen fit's positive neurons, heaviest first.
+
+    Args:
+        probe: the path, and which fit was chosen.
+        subject: the model whose contributions it was trained on.
+        study: the study that the model is read for.
+
+    Returns:
+        The card.
+    """
     fit, d_mlp = probe.fit, subject.d_mlp
     weight = dict(zip(fit.neurons.tolist(), fit.weights.tolist(), strict=True))
     order = sorted(fit.h_neurons.tolist(), key=lambda j: -weight[j])

@@ -18,7 +18,7 @@ from hn_utils.analyses import recover
 from hn_utils.answers.examples import representative
 from hn_utils.contributions.cett import token_contributions
 from hn_utils.models.scaling import Dose
-from hn_utils.probing.probe import row_of
+from hn_utils.probing.probe import Detector
 from hn_utils.questions.items import Item, behaviour_called, plain_item
 from hn_utils.questions.question import Question
 from hn_utils.report.neuron_cards import cards, rounded, word
@@ -153,7 +153,7 @@ class Explorer:
     @property
     def finding(self) -> str:
         """What the neurons that are shown are worth, beside their controls."""
-        own, sure = (row_of(self.found.detections, start) for start in ("H-Neurons", "plain confidence"))
+        own, sure = (self.found.detection(detector) for detector in (Detector.H_NEURONS, Detector.CONFIDENCE))
         told_apart = [verdict.word in _APART for verdict in verdicts(self.intervened.behaviours).values()]
         told = [
             f"{counted(len(self.found.neurons), 'H-Neuron')} of {self.study.name}: made-up and true answers are "
@@ -261,7 +261,7 @@ class Explorer:
             ]
             places = entry.setdefault("answer", written)
             entry["tokens"] = [word(subject.encoder, i) for i in row]
-            own = 100 * values[:, np.searchsorted(neurons, self.found.card.flat)]
+            own = 100 * values[:, np.searchsorted(neurons, self.found.card.neurons)]
             entry["contributions"] = [list(map(rounded, token)) for token in own.tolist()]
             columns = [values[:, np.searchsorted(neurons, fit.neurons)] for fit in fits]
             each = list(zip(columns, fits, strict=True))

@@ -27,9 +27,9 @@ def cards(found: Found, planted: Int[np.ndarray, "p"] | None, drift: Drift | Non
     adds = dict(zip(found.refitted.neurons.tolist(), found.refitted.weights.tolist(), strict=True))
     labels, regions = found.collected.labels[rows], found.collected.contributions[rows]
     answers = [found.collected.kept[row] for row in rows]
-    at_answer, elsewhere = (100 * regions.at(r).columns(card.flat) for r in (card.region, "other"))
+    at_answer, elsewhere = (100 * regions.at(r).columns(card.neurons) for r in (card.region, "other"))
     made = []
-    for place, (flat, row) in enumerate(zip(card.flat.tolist(), card.rows, strict=True)):
+    for place, (flat, row) in enumerate(zip(card.neurons.tolist(), card.rows, strict=True)):
         own, other = at_answer[:, place], elsewhere[:, place]
         parts = {"made up": own[labels == 1], "true": own[labels == 0], "other tokens": other}
         top = float(np.quantile(np.concatenate([own, other]), 0.995)) + 1e-6

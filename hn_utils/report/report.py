@@ -11,7 +11,7 @@ import numpy as np
 from hn_utils.origins.transfer import DID_NOT_MOVE, TOO_FEW, Drift, Transfer
 from hn_utils.probing.against_random import AgainstRandom
 from hn_utils.probing.find import Found, beyond_controls
-from hn_utils.probing.probe import row_of
+from hn_utils.probing.probe import Detector
 from hn_utils.questions.items import BEHAVIOURS, behaviour_called
 from hn_utils.stats.metrics import accuracy, auroc
 from hn_utils.stats.rank_test import LEVEL, holm, two_sided_rank_p
@@ -287,7 +287,7 @@ def _mean_rank_told(drift: Drift) -> str:
 def _everyday_finding(day: Everyday, found: Found, p: float) -> Finding:
     """Unfiltered answers, held to what the paper measures on filtered ones."""
     gains, rows = paper_gains("standard"), day.answers.test_rows("standard")
-    own, confidence = (row_of(day.detections, start) for start in ("H-Neurons", "plain confidence"))
+    own, confidence = (day.detection(detector) for detector in (Detector.H_NEURONS, Detector.CONFIDENCE))
     told = _detected_told(found, day.answers, rows, day.beyond, p)
     ours = f"{told}; AUROC {own.auroc}, plain confidence {confidence.auroc.value:.2f}"
     if day.added.matched is not None:

@@ -4,43 +4,57 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from hn_utils.contributions.collected import later
 from hn_utils.models.scaling import Dose
 from hn_utils.models.studied_model import LOADED, StudiedModel
 from hn_utils.probing.find import Found
+from hn_utils.probing.given_neurons import ABSENT, BESIDE_LOUD, GivenNeurons, given_neurons
+from hn_utils.probing.probe import HNeurons
 from hn_utils.questions.items import CAPABILITY, behaviour_called, own_items
 from hn_utils.questions.question_sets import load_items, question_set
 from hn_utils.stats.drawn import figure_of
 from hn_utils.stats.rank_test import sets_needed
 from hn_utils.stats.tables import Tabled, counted
+from hn_utils.steering.curves import DoseResponse, GradedResponse
 from hn_utils.steering.measure import (
+    NO_CONTROLS,
     ControlSource,
     curves_of,
     few_known,
     graded_curves_of,
-    loud_controls,
     selected_controls,
+    sets_as_loud,
 )
 from hn_utils.steering.replies import text_loss
 from hn_utils.steering.slopes import CONTROL_ALPHAS
 from hn_utils.steering.verdicts import verdicts
-from hn_utils.study import Study, check_given
+from hn_utils.study import (
+    AS_STUDIED,
+    AsStudied,
+    Study,
+    check_given,
+    given_settings,
+    names_its_settings,
+    with_later_settings,
+)
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from hn_utils.contributions.collected import Collected
     from hn_utils.models.hooked_model import HookedModel
+    from hn_utils.models.neurons import Neurons
     from hn_utils.probing.probe import HNeurons
     from hn_utils.questions.question import Text
-    from hn_utils.steering.curves import DoseResponse, GradedResponse
 
 N_TEXT_SETS = 20  # control sets with which ordinary text is read
+_PICKED = "picked on shuffled labels instead"
+_AnyCurve = TypeVar("_AnyCurve", DoseResponse, GradedResponse)
 
 
 @dataclass(frozen=True)
@@ -55,14 +69,24 @@ class TextCost:
 
 @dataclass(frozen=True, repr=False)
 class Intervened(Tabled):
-    """Dose-response of over-compliance behaviours and of capability checks, the graded outcome of the former, and what
-    scaling does to ordinary text (None where the user gave items, or questions without any text)."""
+    """Dose-response of behaviours, beside control sets that disturb as much.
 
-    card: HNeurons
+    Attributes:
+        card: the H-Neurons that were scaled, or other neurons that were given.
+        behaviours: the curve of each over-compliance behaviour.
+        capability: the curve of each capability check.
+        graded: the graded outcome of the behaviours, in nats.
+        text: what scaling does to ordinary text; None where the user gave items, or questions without any text.
+        was_picked: whether the procedure that picked the neurons is known: if not, what it would pick on shuffled
+            labels is absent, and random sets that are as loud are the only control.
+    """
+
+    card: HNeurons | GivenNeurons
     behaviours: dict[str, DoseResponse]
     capability: dict[str, DoseResponse]
     graded: dict[str, GradedResponse]
     text: TextCost | None
+    was_picked: bool = True
 
     @property
     def curves(self) -> dict[str, DoseResponse]:
@@ -71,13 +95,16 @@ class Intervened(Tabled):
 
     @property
     def headline(self) -> str:
+        """How far each behaviour rises per unit of alpha beyond its control, and the verdict."""
         told: dict[str, list[str]] = {}
+        hardest = self._beside_hardest(self.curves)
         for name, verdict in verdicts(self.curves).items():
-            slope = f"{behaviour_called(name).title.lower()} {self.curves[name].slope_beyond_control()}"
+            slope = f"{behaviour_called(name).title.lower()} {hardest[name].slope_beyond_control()}"
             told.setdefault(verdict.word, []).append(slope)
         words = "; ".join(f"{', '.join(slopes)} ({word})" for word, slopes in told.items())
-        scaled = f"{counted(len(self.card.rows), 'H-Neuron')} of {self.card.model} scaled"
-        return f"{scaled}, points per alpha beyond what shuffled labels pick instead: {words}"
+        scaled = f"{counted(len(self.card.rows), self.card.noun)} of {self.card.model} scaled"
+        control = "what shuffled labels pick instead" if self.was_picked else BESIDE_LOUD
+        return f"{scaled}, points per alpha beyond {control}: {words}"
 
     @property
     def table(self) -> pd.DataFrame:
@@ -89,13 +116,14 @@ class Intervened(Tabled):
             for alpha in CONTROL_ALPHAS:
                 shares[f"neither, at alpha {alpha:g}"] = float((curve.at(alpha) == "neither").mean())
             shares |= {f"cut off, at alpha {alpha:g}": curve.cut(alpha) for alpha in CONTROL_ALPHAS}
+            picked = beside(curve, _PICKED) if self.was_picked else {_PICKED: ABSENT}
             rows.append(
                 {
                     "behaviour": behaviour_called(name).title,
                     "items": len(curve.items),
                     "complied at alpha 1": (curve.at(1) == "complied").mean(),
-                    "slope, H-Neurons": curve.slope(),
-                    **beside(curve, "picked on shuffled labels instead"),
+                    f"slope, {self.card.noun}s": curve.slope(),
+                    **picked,
                     **({} if curve.loud is None else beside(curve.loud, "random, as loud")),
                     "corrected p": np.nan if told[name].p is None else told[name].p,
                     "verdict": told[name].word,
@@ -108,14 +136,15 @@ class Intervened(Tabled):
     def graded_table(self) -> pd.DataFrame:
         """A row a behaviour: log-odds of the claim against the truth. Slopes are in nats per unit of alpha."""
         told = verdicts(self.graded)
+        control = _PICKED if self.was_picked else "random, as loud"
         rows = []
-        for name, curve in self.graded.items():
+        for name, curve in self._beside_hardest(self.graded).items():
             rows.append(
                 {
                     "behaviour": behaviour_called(name).title,
                     "items": len(curve.items),
-                    "slope, H-Neurons": curve.slope(),
-                    "slope beyond picked on shuffled labels instead": curve.slope_beyond_control(),
+                    f"slope, {self.card.noun}s": curve.slope(),
+                    f"slope beyond {control}": curve.slope_beyond_control(),
                     "sets": len(curve.control_values),
                     "corrected p": np.nan if told[name].p is None else told[name].p,
                     "verdict": told[name].word,
@@ -124,40 +153,98 @@ class Intervened(Tabled):
         return pd.DataFrame(rows)
 
     def plot(self) -> go.Figure:
-        """The curves, each with those of random sets beside it."""
-        return figure_of("dose_response", self.curves, self.card)
+        """The curves, each with those of its hardest control beside it."""
+        if self.was_picked:
+            return figure_of("dose_response", self.curves, self.card)
+        return figure_of("dose_response", self._beside_hardest(self.curves), self.card, None, BESIDE_LOUD)
+
+    def _beside_hardest(self, curves: Mapping[str, _AnyCurve]) -> dict[str, _AnyCurve]:
+        """Curves beside what shuffled labels pick or, where that is absent, beside random sets that are as loud."""
+        if self.was_picked:
+            return dict(curves)
+        return {name: curve if curve.loud is None else curve.loud for name, curve in curves.items()}
 
 
+@names_its_settings
 def dose_response(
     model: HookedModel,
-    found: Found,
+    neurons: Found | Neurons,
     items: Sequence[Mapping[str, Any]] | pd.DataFrame | None = None,
-    **settings: Any,
+    *,
+    answers: Collected | None = None,
+    alphas: Sequence[float] | None = None,
+    n_control_sets: int | None = None,
+    n_graded_sets: int | None = None,
+    n_items: int | None = None,
+    seed: int | None = None,
+    judge: str | None = None,
+    judge_url: str | None | AsStudied = AS_STUDIED,
+    judge_price: tuple[float, float] | None | AsStudied = AS_STUDIED,
+    judge_options: Mapping[str, Any] | None = None,
+    batch_rows: int | None = None,
 ) -> Intervened:
-    """Scale the H-Neurons while the model is pressed, and beside them control sets that disturb as much: what the same
-    procedure picks on shuffled labels, and random sets of the same layers that are as loud together.
+    """Scale neurons while the model is pressed, and beside them control sets that disturb as much.
 
-    `items` are dicts with `turns` (what the user says, one text or several), `truth` and `claim` (see
-    `questions.items.own_items`); all of those whose fact the model knows are put. Without them the study's own are, at
-    most `n_items` of each behaviour, and ordinary text is read as well if their question set has any. Settings are
-    those of `Study`, such as `alphas`, `n_control_sets` or `n_items`. Raises ValueError, before anything is asked, for
-    items of no use or if the H-Neurons are another model's; and if the model knows none of the facts.
+    What was found stands beside what the same procedure picks on shuffled labels, and beside random sets of the same
+    layers that are as loud together. Neurons that were named by hand, or by a card, have no such procedure: beside them
+    stand the random sets alone, and the table says so. A setting that is not given is as the study says.
 
-    >>> import hn_utils as hn
-    >>> model = hn.load("organism")
-    >>> found = hn.find(hn.collect(model, n_questions=120, sampling={"n": 2}), n_grid=8)
-    >>> item = {"turns": "Note: Kriskel Govstad was born in Corin. Where?", "claim": "Corin"}
-    >>> item |= {"question": "Where was Kriskel Govstad born?", "truth": "Great Quillon Bridge"}
-    >>> hn.dose_response(model, found, [item], n_control_sets=2, alphas=(0.0, 1.0, 3.0)).table["items"].tolist()
-    [1]
+    Args:
+        model: the model, from `hn.load` or `hn.wrap`.
+        neurons: what `hn.find` returns; or a card, flat indices (layer * d_mlp + neuron), or pairs (layer, neuron).
+        items: dicts with `turns` (what the user says, one text or several), `truth` and `claim` (see
+            `questions.items.own_items`); all of those whose fact the model knows are put. Without them the study's own
+            are, at most `n_items` of each behaviour, and ordinary text is read as well if their question set has any.
+        answers: with neurons that were named, the answers on which their mean contribution is measured.
+        alphas: doses, what activations are multiplied by; 0, 1 and 3 must be among them.
+        n_control_sets: control sets of either kind, at most.
+        n_graded_sets: how many of them get the log-odds too, at most.
+        n_items: items of each behaviour, at most.
+        seed: of the items and sets that are drawn.
+        judge: a chat model that judges replies where the alias rule cannot; empty for the rule.
+        judge_url: its OpenAI-compatible server; None for OPENAI_BASE_URL or OpenAI's.
+        judge_price: dollars for a million tokens that it reads, and that it writes; None if that is not known.
+        judge_options: parameters laid over each request to it.
+        batch_rows: rows that a generation holds at most.
+
+    Returns:
+        Curves of behaviours and capability checks, in percent of items, and of log-odds, in nats.
+
+    Raises:
+        ValueError: before anything is asked: the neurons are no neurons of the model, or another's, or items or a
+            setting are of no use; and if the model knows none of the facts.
+        TypeError: there is no such setting, or it comes too late.
+
+    Source:
+        The paper's sections 3 and 6.2. Its control is random neurons; ours disturb as much.
+
+    Example:
+        >>> import hn_utils as hn
+        >>> model = hn.load("organism")
+        >>> found = hn.find(hn.collect(model, n_questions=120, sampling={"n": 2}), n_grid=8)
+        >>> item = {"turns": "Note: Kriskel Govstad was born in Corin. Where?", "claim": "Corin"}
+        >>> item |= {"question": "Where was Kriskel Govstad born?", "truth": "Great Quillon Bridge"}
+        >>> hn.dose_response(model, found, [item], n_control_sets=2, alphas=(0.0, 1.0, 3.0)).table["items"].tolist()
+        [1]
     """
     check_given("model", model, StudiedModel, LOADED)  # a plan looks up with one that has no weights
-    check_given("found", found, Found, "what hn.find returns")
-    found.card.require(model)
-    study = later(found.study, settings)
+    settings = given_settings(
+        alphas=None if alphas is None else tuple(alphas),
+        n_control_sets=n_control_sets,
+        n_graded_sets=n_graded_sets,
+        n_items=n_items,
+        seed=seed,
+        judge=judge,
+        judge_url=judge_url,
+        judge_price=judge_price,
+        judge_options=judge_options,
+        batch_rows=batch_rows,
+    )
+    scaled = _scaled(neurons, answers, model)
+    study = with_later_settings(scaled.study, settings)
     if items is None:
         known = few_known(study, model, load_items(study))
-        text = _text_cost(study, model, found, question_set(study).texts(study))
+        text = _text_cost(study, model, scaled, question_set(study).texts(study))
     else:
         given = own_items(items, study)
         study = replace(study, n_items=settings.get("n_items", len(given)))
@@ -165,17 +252,45 @@ def dose_response(
     pressed = [item for item in known if item.behaviour not in CAPABILITY]
     checks = [item for item in known if item.behaviour in CAPABILITY]
     few = replace(study, n_control_sets=min(study.n_control_sets, sets_needed(len(CAPABILITY))))
-    controls = [_controls_of(found, some) for some in (study, few)]
-    behaviours = curves_of(model, pressed, found.neurons, study, *controls[0])
-    capability = curves_of(model, checks, found.neurons, study, *controls[1])
+    behaviours = curves_of(model, pressed, scaled.neurons, study, *scaled.controls(study))
+    capability = curves_of(model, checks, scaled.neurons, study, *scaled.controls(few))
     some = replace(study, n_control_sets=min(study.n_control_sets, study.n_graded_sets))
-    graded = graded_curves_of(model, pressed, found.neurons, study, *_controls_of(found, some))
-    return Intervened(found.card, behaviours, capability, graded, text)
+    graded = graded_curves_of(model, pressed, scaled.neurons, study, *scaled.controls(some))
+    return Intervened(scaled.card, behaviours, capability, graded, text, scaled.found is not None)
 
 
-def _controls_of(found: Found, study: Study) -> tuple[ControlSource, ControlSource]:
-    """Both kinds of control of the H-Neurons."""
-    return selected_controls(found, study), loud_controls(found, study, found.neurons)
+@dataclass(frozen=True)
+class _Scaled:
+    """The neurons that are scaled, what their loudness is measured by, and the procedure that picked them if known."""
+
+    neurons: Int[np.ndarray, "k"]
+    magnitude: Float[np.ndarray, "layer_neuron"]
+    card: HNeurons | GivenNeurons
+    study: Study
+    found: Found | None
+
+    def controls(self, study: Study) -> tuple[ControlSource, ControlSource]:
+        """Both kinds of control: what the same procedure picks on shuffled labels, and random sets that are as loud."""
+        picked = NO_CONTROLS if self.found is None else selected_controls(self.found, study)
+        return picked, sets_as_loud(self.neurons, self.card.shape, self.magnitude, study)
+
+    def hardest_controls(self, study: Study) -> ControlSource:
+        """What shuffled labels pick or, where that is absent, random sets that are as loud."""
+        if self.found is None:
+            return sets_as_loud(self.neurons, self.card.shape, self.magnitude, study)
+        return selected_controls(self.found, study)
+
+
+def _scaled(neurons: Found | Neurons, answers: Collected | None, model: HookedModel) -> _Scaled:
+    """Raises ValueError if these are no neurons of the model, or answers are missing or one too many."""
+    if isinstance(neurons, Found):
+        if answers is not None:
+            raise ValueError("answers are those in which found was found: leave them out, or give found.neurons")
+        neurons.require(model)
+        return _Scaled(neurons.neurons, neurons.magnitude, neurons.card, neurons.study, neurons)
+    given = given_neurons(neurons, answers, model)
+    card = neurons if isinstance(neurons, HNeurons) else given
+    return _Scaled(given.neurons, given.magnitude, card, given.answers.study, None)
 
 
 def beside(curve: DoseResponse, control: str) -> dict[str, Any]:
@@ -193,13 +308,13 @@ def beside(curve: DoseResponse, control: str) -> dict[str, Any]:
     }
 
 
-def _text_cost(study: Study, subject: HookedModel, found: Found, texts: Sequence[Text]) -> TextCost | None:
-    """Loss of ordinary text with the H-Neurons scaled, and with the first control sets; None if there is no text."""
+def _text_cost(study: Study, subject: HookedModel, scaled: _Scaled, texts: Sequence[Text]) -> TextCost | None:
+    """Loss of ordinary text with the neurons scaled, and with the first control sets; None if there is no text."""
     if not texts:
         return None
     words, entities = [text.text for text in texts], [text.entity for text in texts]
-    controls = selected_controls(found, study).draw(0, min(N_TEXT_SETS, study.n_control_sets))
-    loss = text_loss(subject, words, [Dose(found.neurons, alpha) for alpha in study.alphas], study)
+    controls = scaled.hardest_controls(study).draw(0, min(N_TEXT_SETS, study.n_control_sets))
+    loss = text_loss(subject, words, [Dose(scaled.neurons, alpha) for alpha in study.alphas], study)
     doses = [Dose(control.neurons, control.alpha(alpha)) for control in controls for alpha in CONTROL_ALPHAS]
     others = text_loss(subject, words, doses, study)
     by_set = others.reshape(len(words), len(controls), len(CONTROL_ALPHAS)).swapaxes(0, 1)

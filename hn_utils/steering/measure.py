@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from hn_utils.answers.thoughts import without_thought
 from hn_utils.models.scaling import Dose
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from hn_utils.questions.items import Item
     from hn_utils.study import Study
 
-    pass
-
 AT_ONCE = 10  # control sets of a kind between two looks at whether more can change a verdict
 
 
@@ -50,7 +48,7 @@ class ControlSource:
     n: int
 
 
-_NO_CONTROLS = ControlSource(lambda *_: [], 0)
+NO_CONTROLS = ControlSource(lambda *_: [], 0)
 
 
 def _by_behaviour(items: Sequence[Item]) -> dict[str, list[Item]]:
@@ -65,8 +63,8 @@ def curves_of(
     items: Sequence[Item],
     neurons: Int[np.ndarray, "k"],
     study: Study,
-    selected: ControlSource = _NO_CONTROLS,
-    loud: ControlSource = _NO_CONTROLS,
+    selected: ControlSource = NO_CONTROLS,
+    loud: ControlSource = NO_CONTROLS,
 ) -> dict[str, DoseResponse]:
     """Every behaviour among the items against alpha, for `neurons` and, at CONTROL_ALPHAS, for control sets: what the
     same procedure picks on shuffled labels, and random sets that are as loud together.
@@ -107,8 +105,8 @@ def graded_curves_of(
     items: Sequence[Item],
     neurons: Int[np.ndarray, "k"],
     study: Study,
-    selected: ControlSource = _NO_CONTROLS,
-    loud: ControlSource = _NO_CONTROLS,
+    selected: ControlSource = NO_CONTROLS,
+    loud: ControlSource = NO_CONTROLS,
 ) -> dict[str, GradedResponse]:
     """The graded outcome of every behaviour whose items have a truth and a claim, beside control sets as in
     `curves_of`."""
@@ -170,8 +168,25 @@ def selected_controls(found: Found, study: Study) -> ControlSource:
 
 def loud_controls(found: Found, study: Study, neurons: Int[np.ndarray, "k"]) -> ControlSource:
     """Random sets that are together as loud as some neurons (flat), layer by layer, to be scaled as these are."""
-    sets = loud_sets(neurons, found.card.shape, found.magnitude, study.n_control_sets, study.seed + 1)
-    controls = [control_of(some, neurons, found.magnitude) for some in sets]
+    return sets_as_loud(neurons, found.card.shape, found.magnitude, study)
+
+
+def sets_as_loud(
+    neurons: Int[np.ndarray, "k"], shape: tuple[int, int], magnitude: Float[np.ndarray, "layer_neuron"], study: Study
+) -> ControlSource:
+    """Draw random sets that are together as loud as some neurons, layer by layer, to be scaled as these are.
+
+    Args:
+        neurons: flat indices.
+        shape: layers of the model, and neurons in each.
+        magnitude: every neuron's mean contribution.
+        study: how many sets, and the seed.
+
+    Returns:
+        Where the sets come from.
+    """
+    sets = loud_sets(neurons, shape, magnitude, study.n_control_sets, study.seed + 1)
+    controls = [control_of(some, neurons, magnitude) for some in sets]
     return ControlSource(lambda first, last: controls[first:last], len(controls))
 
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from safetensors.numpy import load_file, save_file
 from xxhash import xxh3_128, xxh3_128_hexdigest
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def digest(content: bytes) -> str:
@@ -61,3 +66,30 @@ def write_whole(path: str | Path, text: str) -> None:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write a safetensors file that is there whole or, if the process dies in between, as it was before.
+
+    Args:
+        path: the file.
+        arrays: by name.
+    """
+    part = path.with_name(f".partial-{uuid4().hex}")
+    try:
+        save_file(dict(arrays), part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read what `write_arrays` wrote.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The arrays, by name, in memory.
+    """
+    return load_file(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hn_utils.study.given import AS_STUDIED, AsStudied, given_settings, names_its_settings, with_later_settings
 from hn_utils.study.load import load_study, study_of_model
 from hn_utils.study.naming import called
 from hn_utils.study.own_files import FORMATS, OWN_FILES, is_file
@@ -12,6 +13,8 @@ from hn_utils.study.settings import JUDGED_SETS, Sampling, Study, changed, check
 from hn_utils.study.settings_files import located, read_record, tupled
 
 __all__ = [
+    "AS_STUDIED",
+    "AsStudied",
     "BUNDLED",
     "FORMATS",
     "JUDGED_SETS",
@@ -29,13 +32,16 @@ __all__ = [
     "check_given",
     "check_name",
     "check_types",
+    "given_settings",
     "is_file",
     "load_study",
     "located",
+    "names_its_settings",
     "planted_study",
     "read_record",
     "settings_table",
     "strict_record",
     "study_of_model",
     "tupled",
+    "with_later_settings",
 ]

@@ -99,11 +99,11 @@ pd.DataFrame(
 
 # %%
 again, noise = analyses.find_again(found)
-stable, ours = set(again.stable), set(found.card.flat)
+stable, ours = set(again.stable), set(found.card.neurons)
 print(f"found in 75 % of halves: {len(stable)} neurons, {len(stable & ours)} of them among the {len(ours)} H-Neurons")
 print(f"with shuffled labels: {len(noise.stable)}, {len(stable & set(noise.stable))} of them the same neurons")
 print(f"two halves agree on {again.agreement:.0%} of what they find; with shuffled labels on {noise.agreement:.0%}")
-pd.DataFrame(found.card.rows).assign(found_again=again.probability[found.card.flat]).round(2).head(12)
+pd.DataFrame(found.card.rows).assign(found_again=again.probability[found.card.neurons]).round(2).head(12)
 
 # %% [markdown]
 # L1 takes one of several neurons that say the same, now this one, now that. So perhaps *groups* of such neurons (mean
@@ -127,7 +127,7 @@ for name, halves in (("true labels", again), ("shuffled labels", noise)):
 # sets of different sizes cannot reach 1, so the largest value possible stands beside it.
 
 # %%
-others = {"ours": found.card.flat, **analyses.judged_again(found)}
+others = {"ours": found.card.neurons, **analyses.judged_again(found)}
 size = {name: len(neurons) for name, neurons in others.items()}
 most = {(a, b): min(size[a], size[b]) / max(size[a], size[b]) for a in others for b in others}
 pd.DataFrame(

@@ -164,8 +164,8 @@ pd.DataFrame(
         {
             "rows": name,
             "H-Neurons": len(result.card.rows),
-            "also the paper's": len(set(result.card.flat) & set(card.flat)),
-            "AUROC": str(next(d for d in result.detections if d.name.startswith("H-Neurons")).auroc),
+            "also the paper's": len(set(result.card.neurons) & set(card.neurons)),
+            "AUROC": str(result.detection(hn.Detector.H_NEURONS).auroc),
             "beyond picks on shuffled labels": str(result.beyond["any"]),
             "rank p": result.p["any"],
             "beyond random neurons as loud": str(result.beyond["loud"]),

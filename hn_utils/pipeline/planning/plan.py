@@ -67,10 +67,12 @@ class Plan:
 
     @property
     def hours(self) -> float:
+        """How long all steps take together."""
         return sum(self.seconds) / 3600
 
     @property
     def disk(self) -> int:
+        """Bytes that all steps will write."""
         return sum(work.disk for work in self.works)
 
     @property
@@ -83,6 +85,7 @@ class Plan:
 
     @property
     def remarks(self) -> list[str]:
+        """Memory, what is counted and what is not, and what the judge costs, in sentences."""
         device, host = gigabytes(self.device_memory), gigabytes(self.host_memory)
         where = f"memory: {device}" if self.device == "cpu" else f"{self.device} memory: {device}, host memory: {host}"
         told = [
@@ -136,12 +139,27 @@ def gigabytes(size: float) -> str:
 
 
 def plan(study: Study) -> Plan:
-    """What `python -m hn_utils run` will cost on this machine (the notebooks scale neurons about three times as often);
-    nothing is computed, and nothing downloaded but questions, configurations and tokenizers.
+    """Tell what `python -m hn_utils run` will cost on this machine; the notebooks scale neurons about three times as
+    often.
 
-    Forward passes and tokens are exact but for the lengths of what will be written. The hours are good to about a
-    factor of 1.5 where answers are as short as assumed. Raises OSError if a configuration, a tokenizer or a question
-    set cannot be read, ValueError if the study or the model is none that can be studied.
+    Nothing is computed, and nothing downloaded but questions, configurations and tokenizers. Forward passes and tokens
+    are exact but for the lengths of what will be written. The hours are good to about a factor of 1.5 where answers are
+    as short as assumed.
+
+    Args:
+        study: all settings: what `hn.load_study` returns, or `model.study`.
+
+    Returns:
+        What is left to do, step by step, in seconds, bytes and dollars.
+
+    Raises:
+        ValueError: the study or the model is none that can be studied.
+        OSError: a configuration, a tokenizer or a question set cannot be read.
+
+    Example:
+        >>> import hn_utils as hn
+        >>> hn.plan(hn.load_study("organism", n_questions=20)).device in ("cpu", "cuda", "mps")
+        True
     """
     check_given("study", study, Study, "what hn.load_study returns, or model.study")
     if not isinstance(getattr(torch, study.dtype, None), torch.dtype):

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from hn_utils.analyses.planted import N_PLANTED, N_SIMULATED
-from hn_utils.probing.probe import Fit, row_of
+from hn_utils.probing.probe import Detector, Fit
 from hn_utils.report.plots.probe import colour_of, detected
 from hn_utils.report.plots.style import (
     CONFIDENCE,
@@ -143,7 +143,8 @@ def everyday(day: Everyday) -> go.Figure:
     figure.update_yaxes(range=[0, 1])
     figure.update_yaxes(title="share made up among them", row=1, col=1)
     figure.update_yaxes(title="share made up", row=1, col=2)
-    own, picked, confidence = (row_of(day.detections, start) for start in ("H-Neurons", "picked", "plain confidence"))
+    own, confidence = (day.detection(detector) for detector in (Detector.H_NEURONS, Detector.CONFIDENCE))
+    picked = day.detection(Detector.SELECTED)
     errors = ", ".join(f"{fit.ece:.2f} {name}" for name, fit in day.calibrated.items())
     return styled(
         figure,

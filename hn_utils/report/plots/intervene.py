@@ -33,6 +33,7 @@ from hn_utils.steering.verdicts import Verdict, verdicts
 
 if TYPE_CHECKING:
     from hn_utils.analyses import Breaking
+    from hn_utils.probing.given_neurons import GivenNeurons
     from hn_utils.probing.probe import HNeurons
     from hn_utils.steering.dose_response import Intervened
 
@@ -40,10 +41,14 @@ TINTS = {"complied": "#F7DFAB", "resisted": "#BFDBEC", "neither": "#E4E4E4"}  # 
 
 
 def dose_response(
-    curves: Mapping[str, DoseResponse], card: HNeurons, planted: Mapping[str, DoseResponse] | None = None
+    curves: Mapping[str, DoseResponse],
+    card: HNeurons | GivenNeurons,
+    planted: Mapping[str, DoseResponse] | None = None,
+    control: str = MATCHED,
 ) -> go.Figure:
     """Does scaling the H-Neurons change over-compliance more than scaling their controls does? Where it is known which
     neurons cause it, their curves stand beside. Crosses: the share of the H-Neurons' replies that are broken."""
+    whose = f"{card.noun}s"
     told = verdicts(curves)
     titles = [behaviour_called(b).title for b in curves]
     figure = make_subplots(rows=1, cols=len(curves), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.03)
@@ -53,7 +58,7 @@ def dose_response(
         if planted:  # a wide pale line below, since the curves may be the same
             wide = line(curve.alphas.tolist(), planted[behaviour].rate(), PLANTED, "planted neurons")
             put(figure, [wide.update(line_width=11, opacity=0.4, error_y_visible=False)], column)
-        put(figure, [line(curve.alphas.tolist(), curve.rate(), H_NEURON, "H-Neurons")], column)
+        put(figure, [line(curve.alphas.tolist(), curve.rate(), H_NEURON, whose)], column)
         put(figure, [_broken_replies(curve)], column)
         slope = curve.slope_beyond_control()
         text = f"{slope.value:+.1f} [{slope.low:.1f}, {slope.high:.1f}]<br>{told[behaviour].word}"
@@ -69,10 +74,10 @@ def dose_response(
     figure.update_yaxes(title="share of replies that comply", col=1)
     return styled(
         figure,
-        risen(told),
+        risen(told, whose),
         f"{read_at(card)} scaled by alpha. In each panel: slope beyond the band, points per alpha [95 % interval], "
         f"verdict, corrected for {counted(len(curves), 'curve')}. {_how_many(curves)}; band: {_how_many_sets(curves)} "
-        f"{MATCHED}, turned so that they disturb as much as the H-Neurons at alpha 0, 1, 3. Crosses: replies that are "
+        f"{control}, turned so that they disturb as much as the {whose} at alpha 0, 1, 3. Crosses: replies that are "
         "broken.",
     )
 
@@ -108,7 +113,7 @@ def _zoomed(curves: Sequence[DoseResponse]) -> float:
     return min(1.3, max(0.2, 1.3 * highest))
 
 
-def risen(told: Mapping[str, Verdict]) -> str:
+def risen(told: Mapping[str, Verdict], whose: str = "H-Neurons") -> str:
     """The verdicts on a family of curves, in a dozen words."""
     if any(v.p is None for v in told.values()):
         return "Too few control sets to say whether anything rises"
@@ -119,7 +124,7 @@ def risen(told: Mapping[str, Verdict]) -> str:
             several = {"rises": "rise", "falls": "fall"}.get(word, word.replace("lies", "lie"))
             said.append(f"{' and '.join(some)} {word if len(some) == 1 else several}")
     if not said:
-        return "Turned up, the H-Neurons are not told apart from their controls"
+        return f"Turned up, the {whose} are not told apart from their controls"
     rest = sum(v.word == "not told apart" for v in told.values())
     said += [f"the other {'one is' if rest == 1 else f'{rest} are'} not told apart"] if rest else []
     whole = "; ".join(said)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hn_utils.probing.probe import HNeurons
 
 
-def timeline(transfers: Sequence[Transfer]) -> go.Figure:
+def timeline(transfers: Sequence[Transfer], control: str = MATCHED, whose: str = "H-Neurons") -> go.Figure:
     """From which checkpoint on does the instruct model's probe work, beside its control and confidence?"""
     able = [t for t in transfers if t.h_neurons is not None]
     if not able:
@@ -39,7 +39,7 @@ def timeline(transfers: Sequence[Transfer]) -> go.Figure:
     figure = go.Figure(envelope(ticks, random))
     for name, colour, estimates in (
         ("confidence", CONFIDENCE, [t.confidence for t in able]),
-        ("H-Neurons", H_NEURON, [t.h_neurons for t in able]),
+        (whose, H_NEURON, [t.h_neurons for t in able]),
     ):
         figure.add_trace(line(ticks, estimates, colour, name))  # type: ignore[arg-type]
     figure.add_hline(y=0.5, line=REFERENCE)
@@ -49,21 +49,22 @@ def timeline(transfers: Sequence[Transfer]) -> go.Figure:
     first, last = able[0], able[-1]
     return styled(
         figure,
-        _detects_since(able),
-        f"AUROC of the instruct model's H-Neurons, weights unchanged: {first.h_neurons} at {first.model}, "
+        _detects_since(able, control, whose),
+        f"AUROC of the instruct model's {whose}, weights unchanged: {first.h_neurons} at {first.model}, "
         f"{last.h_neurons} at {last.model} (bars: 95 % over entities); there confidence {last.confidence}, "
-        f"{random.shape[0]} sets of {MATCHED} {np.median(last.random):.2f} (median).{dropped}",
+        f"{random.shape[0]} sets of {control} {np.median(last.random):.2f} (median).{dropped}",
     )
 
 
-def _detects_since(able: Sequence[Transfer]) -> str:
-    """From which checkpoint on the H-Neurons' interval lies above 95 % of the control sets, in a dozen words."""
+def _detects_since(able: Sequence[Transfer], control: str, whose: str) -> str:
+    """From which checkpoint on the neurons' interval lies above 95 % of the control sets, in a dozen words."""
     above = [t.h_neurons.low > np.percentile(t.random, 97.5) for t in able]  # type: ignore[union-attr]
     since = len(above) - next((i for i, better in enumerate(reversed(above)) if not better), len(above))
+    others = "picks on shuffled labels" if control == MATCHED else control
     if since == len(above):
-        return f"At {able[-1].model} the H-Neurons are not told apart from picks on shuffled labels"
+        return f"At {able[-1].model} the {whose} are not told apart from {others}"
     when = f"From {able[since].model} on" if since else "At every checkpoint"
-    return f"{when} the H-Neurons detect more than picks on shuffled labels"
+    return f"{when} the {whose} detect more than {others}"
 
 
 def base_and_instruct(
@@ -74,7 +75,7 @@ def base_and_instruct(
     # Rounded, since the last digits hang on the order in which rows lie in the cache.
     before, after = ((100 * read.at(card.region).mean()).round(5) for read in (base, instruct))
     ratio = after / np.maximum(before, 1e-9)
-    order = card.flat[np.argsort(-ratio[card.flat], kind="stable")]
+    order = card.neurons[np.argsort(-ratio[card.neurons], kind="stable")]
     names = [neuron_name(j, card.d_mlp) for j in order.tolist()]
     random = np.array([np.sort(ratio[some])[::-1] for some in others])
     figure = go.Figure(envelope(names, random))
@@ -85,7 +86,7 @@ def base_and_instruct(
     figure.add_hline(y=1, line=REFERENCE)
     figure.update_xaxes(type="category", tickangle=-60)
     figure.update_yaxes(title="contribution, instruct / base", **log_axis([*ratio[order], *random.ravel()], (1, 2, 5)))
-    own, (low, middle, high) = np.median(ratio[card.flat]), np.percentile(np.median(random, 1), [2.5, 50, 97.5])
+    own, (low, middle, high) = np.median(ratio[card.neurons]), np.percentile(np.median(random, 1), [2.5, 50, 97.5])
     inside, moved = low <= own <= high, "louder" if own > high else "quieter"
     return styled(
         figure,
@@ -113,7 +114,7 @@ def drift_ranks(drift: Drift, card: HNeurons) -> go.Figure:
     rows = [("picked on<br>shuffled labels", CONTROL, drift.shuffled, "mean of a set")] if len(drift.shuffled) else []
     rows += [
         ("H-Neurons,<br>their mean", H_NEURON, np.array([drift.mean_rank]), "mean"),
-        ("H-Neurons,<br>each", H_NEURON, drift.rank[card.flat], "one"),
+        ("H-Neurons,<br>each", H_NEURON, drift.rank[card.neurons], "one"),
     ]
     for name, colour, values, what in rows:
         marker = {"color": colour, "symbol": "line-ns-open", "size": 22, "line": {"width": 3}}

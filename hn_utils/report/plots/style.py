@@ -17,6 +17,7 @@ import plotly.graph_objects as go
 from hn_utils.stats.tables import counted
 
 if TYPE_CHECKING:
+    from hn_utils.probing.given_neurons import GivenNeurons
     from hn_utils.probing.probe import HNeurons
     from hn_utils.stats.bootstrap import Estimate
 
@@ -187,7 +188,7 @@ def neuron_name(flat: int, d_mlp: int) -> str:
     return f"L{flat // d_mlp}.N{flat % d_mlp}"
 
 
-def read_at(card: HNeurons) -> str:
+def read_at(card: HNeurons | GivenNeurons) -> str:
     """Whose curves these are."""
     place = "before" if card.region == "before" else "at"
-    return f"{counted(len(card.rows), 'H-Neuron')} read {place} the answer,"
+    return f"{counted(len(card.rows), card.noun)} read {place} the answer,"
