@@ -24,7 +24,7 @@ from hn_utils.report.plots.style import printable, styled
 from hn_utils.storage.progress import tell, visible
 from hn_utils.study import load_study
 
-COMMITTED = Path(__file__).resolve().parents[1] / "figures" / "explorer.html"
+COMMITTED = Path(__file__).resolve().parents[2] / "figures" / "explorer.html"
 HOSTILE = (
     "<script>window.hacked = 1</script>",
     "</script><script>window.hacked = 1</script>",

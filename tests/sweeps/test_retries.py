@@ -1,4 +1,4 @@
-"""What a sweep does when workers die or no node has room, with a made-up Ray. With Ray: tests/test_cluster.py."""
+"""What a sweep does when workers die or no node has room, with a made-up Ray. With Ray: test_cluster.py."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """A sweep: its file is checked before anything starts, its tasks end as single runs do, a killed one goes on, its runs
-are compared. On a cluster: tests/test_cluster.py."""
+are compared. On a cluster: test_cluster.py."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def test_killed_between_tasks_it_goes_on_with_the_next_and_ends_with_the_same_by
     for name in ("HN_RUNS", "HN_CACHE"):
         monkeypatch.setenv(name, str(tmp_path / name))
     path = swept.parents[1] / "both.json"
-    script = [sys.executable, "-c", COMMAND, str(Path(__file__).parent), str(path)]
+    script = [sys.executable, "-c", COMMAND, str(Path(__file__).resolve().parents[1]), str(path)]
     process = subprocess.Popen(script, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     first, until = tmp_path / "HN_RUNS" / "both" / "small-seed-0" / "task.json", time.monotonic() + 300
     while not first.exists() and process.poll() is None and time.monotonic() < until:

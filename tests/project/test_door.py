@@ -21,14 +21,17 @@ import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.__main__ import main
 from hn_utils.contributions import collect
+from hn_utils.models import load
 from hn_utils.models.generation import generate
 from hn_utils.models.likelihoods import token_logprobs
+from hn_utils.origins import look_back
 from hn_utils.probing import find
 from hn_utils.questions.question_sets import load_questions
 from hn_utils.stats.tables import counted
+from hn_utils.steering import dose_response
 from hn_utils.study import Sampling
 
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 SECTION = re.search(r"## Ten lines.*?\n(?=## )", README, re.DOTALL)[0]
 TEN_LINES = re.search(r"```python\n(.*?)```", SECTION, re.DOTALL)[1]
 
@@ -316,9 +319,7 @@ def test_one_kind_of_answer_is_no_evidence(on_bundled):
         hn.find(only_right)
 
 
-@pytest.mark.parametrize(
-    "module", [hn, collecting, finding, intervening, loading, looking_back], ids=lambda m: m.__name__
-)
+@pytest.mark.parametrize("module", [hn, collect, find, dose_response, load, look_back], ids=lambda m: m.__name__)
 def test_examples_run(module):
     failed, tried = doctest.testmod(module)
     assert (failed, tried > 0) == (0, True)
