@@ -10,7 +10,7 @@ from test_sweep import sweep_file
 from hn_utils.sweeps.ray_cluster import require_room, spread
 from hn_utils.sweeps.running import begin
 from hn_utils.sweeps.sweep_file import Resources, read_sweep
-from hn_utils.sweeps.task import Ended
+from hn_utils.sweeps.task import Ended, carry_out, code_version
 
 KINDS = ("OutOfMemoryError", "NodeDiedError", "WorkerCrashedError", "ObjectLostError")
 
@@ -47,7 +47,7 @@ class MadeUpRay:
 def test_a_task_that_runs_out_of_memory_is_begun_again_as_often_as_is_said(deaths, came, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HN_RUNS", str(tmp_path))
     running = begin(read_sweep(sweep_file(tmp_path)))
-    spread(MadeUpRay(deaths), running, running.left()[:1])
+    spread(MadeUpRay(deaths), running, running.left()[:1], carry_out, code_version())
     assert running.failed["small-seed-0"].startswith(came)
     assert "small-seed-0 ran out of memory; it is begun again (3 of 3)" in capsys.readouterr().out
 
