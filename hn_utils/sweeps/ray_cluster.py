@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from hn_utils.storage.progress import tell
 from hn_utils.study import Study
+from hn_utils.sweeps.task import Ended
 
 if TYPE_CHECKING:
     from hn_utils.sweeps.sweep_file import Resources
     from hn_utils.sweeps.running import Running
-    from hn_utils.sweeps.task import Ended
 
 _LOOK = 1.0  # seconds between two looks at what has ended
 _ANSWER = 10.0  # seconds that a cluster may take to answer

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from test_sweep import sweep_file
 
-from hn_utils.sweeps.ray_cluster import require_room, spread
+from hn_utils.sweeps.ray_cluster import outcome, require_room, spread
 from hn_utils.sweeps.running import begin
 from hn_utils.sweeps.sweep_file import Resources, read_sweep
 from hn_utils.sweeps.task import Ended, carry_out, code_version
@@ -50,6 +50,15 @@ def test_a_task_that_runs_out_of_memory_is_begun_again_as_often_as_is_said(death
     spread(MadeUpRay(deaths), running, running.left()[:1], carry_out, code_version())
     assert running.failed["small-seed-0"].startswith(came)
     assert "small-seed-0 ran out of memory; it is begun again (3 of 3)" in capsys.readouterr().out
+
+
+def test_another_error_of_a_worker_ends_its_task_with_its_last_line():
+    def get(_):
+        raise RayError("a long trace\nModuleNotFoundError: No module named 'hn_utils'")
+
+    came = outcome(SimpleNamespace(exceptions=MadeUpRay.exceptions, get=get), "sent")
+    assert came.failure == "ModuleNotFoundError: No module named 'hn_utils'"
+    assert came.files == {}
 
 
 def test_what_no_node_can_take_is_told_before_it_is_waited_for():
