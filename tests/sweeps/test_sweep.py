@@ -18,6 +18,7 @@ from killing import FEWER, STUDY
 from pages import opened
 
 import hn_utils.__main__ as command
+from hn_utils.pipeline import steps
 from hn_utils.study import load_study
 from hn_utils.sweeps import running
 from hn_utils.sweeps.running import begin, keep, run_sweep
@@ -187,7 +188,7 @@ def test_a_task_ends_as_a_single_run_does(swept, fewer, tmp_path):
 
 def test_threads_are_those_of_the_sweep_and_then_what_they_were(monkeypatch):
     seen, before = [], torch.get_num_threads()
-    monkeypatch.setattr(command, "run", lambda *_: seen.append(torch.get_num_threads()))
+    monkeypatch.setattr(steps, "run", lambda *_: seen.append(torch.get_num_threads()))
     assert carry_out(load_study(), 2, running.code_version()) == Ended({}, "")
     assert (seen, torch.get_num_threads()) == ([2], before)
 
@@ -257,7 +258,7 @@ def test_an_error_of_a_task_is_what_it_ended_with(monkeypatch):
         sys.stdout.write("before it failed")
         raise ZeroDivisionError("one by none")
 
-    monkeypatch.setattr(command, "run", fails)
+    monkeypatch.setattr(steps, "run", fails)
     ended = carry_out(load_study(), 1, running.code_version())
     assert (ended.files, ended.failure) == ({}, "ZeroDivisionError: one by none")
     assert re.search("before it failed.*Traceback.*one by none", ended.said, re.DOTALL)
