@@ -111,7 +111,7 @@ def questions_file(subject: HookedModel, study: Study, folder: Path) -> str:
 def taken_whole() -> AbstractContextManager:
     """Within the block what was written up to the limit is taken for whole: random weights never end a reply."""
     read = sampling.written
-    return patch.object(responses, "written", lambda *given: read(*given)._replace(cut=False))
+    return patch.object(sampling, "written", lambda *given: read(*given)._replace(cut=False))
 
 
 def walk(name: str, device: str, dtype: str, n_timed: int = 3) -> Walked:

@@ -1,8 +1,8 @@
 """Runs of a very small study, each in a process of its own, which is killed or interrupted where it is told to be.
 
 As a script this kills runs and compares all that they leave behind with what an undisturbed run leaves: at random
-points (`make soak`), or at a few chosen ones (`--quick`, for tests/test_killed.py, which reads what it prints). It
-imports the package once and forks a process for each run.
+points (`make soak`), or at a few chosen ones (`--quick`, for tests/storage/test_killed.py, which reads what it
+prints). It imports the package once and forks a process for each run.
 """
 
 from __future__ import annotations

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from hn_utils.storage.progress import tell
 from hn_utils.study import Study
+from hn_utils.sweeps.ended import Ended
 
 if TYPE_CHECKING:
-    from hn_utils.sweeps.running import Ended, Running
+    from hn_utils.sweeps.running import Running
     from hn_utils.sweeps.sweep_file import Resources
 
 _LOOK = 1.0  # seconds between two looks at what has ended

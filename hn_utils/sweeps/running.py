@@ -34,6 +34,7 @@ from hn_utils.storage.paths import PACKAGE, runs_root
 from hn_utils.storage.progress import Screen, clock, visible
 from hn_utils.study import OWN_FILES, Study, is_file
 from hn_utils.study.run_folders import SETTINGS, SWEPT, require_own
+from hn_utils.sweeps.ended import Ended
 
 if TYPE_CHECKING:
     from hn_utils.study import Study
@@ -195,15 +196,6 @@ def compare(running: Running) -> Path:
             f"stands in its log.txt); {path} compares the others, and the same command tries these again"
         )
     return path
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a task ended: its files by name, what it said, and in one sentence why it failed, if it did."""
-
-    files: dict[str, str]
-    said: str
-    failure: str = ""
 
 
 @cache

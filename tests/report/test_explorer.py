@@ -27,7 +27,7 @@ from hn_utils.report.gallery import Gallery
 from hn_utils.report.neuron_cards import N_BINS, histogram
 from hn_utils.study import PLANTED, load_study
 
-COMMITTED = Path(__file__).resolve().parents[1] / "figures" / "explorer.html"
+COMMITTED = Path(__file__).resolve().parents[2] / "figures" / "explorer.html"
 SVG = "{http://www.w3.org/2000/svg}"
 WRONG = (
     "#model=nobody",

@@ -24,7 +24,7 @@ from hn_utils.report.plots.style import printable, styled
 from hn_utils.storage.progress import tell, visible
 from hn_utils.study import load_study
 
-COMMITTED = Path(__file__).resolve().parents[1] / "figures" / "explorer.html"
+COMMITTED = Path(__file__).resolve().parents[2] / "figures" / "explorer.html"
 HOSTILE = (
     "<script>window.hacked = 1</script>",
     "</script><script>window.hacked = 1</script>",
@@ -37,6 +37,7 @@ HOSTILE = (
     "line\u2028separator \ud800 \ufffe",
 )
 OURS = ("kind", "opening")
+HARM = "a[href^=javascript], img[src=x], svg[onload]"
 RUN = "[window.hacked, ...[...document.querySelectorAll('iframe')].map(f => f.contentWindow.hacked)]"
 
 
@@ -129,15 +130,19 @@ def test_hostile_text_in_a_figure_and_in_the_gallery_is_text(browser, tmp_path, 
     figure.add_scatter(x=[1, 2], y=[1, 2], text=words[:2], name=words[2], mode="markers+text")
     gallery = Gallery(load_study("organism-quick"), "03_intervene")
     gallery.publish(styled(figure, *[" ".join(HOSTILE)] * 2), "hostile")
-    index = gallery.build_index()
-    for path in (gallery.folder / "html" / "hostile.html", index):
-        shown, complaints = opened(browser, path)
-        if path is not index:
-            shown.wait_for_selector(".main-svg")
-        assert "<img src=x onerror" in shown.locator("body").text_content()
-        assert shown.evaluate("document.querySelectorAll('a[href^=javascript], img[src=x], svg[onload]').length") == 0
-        assert (shown.evaluate(RUN), complaints) == ([None], [])
-        shown.close()
+    for drawn in (False, True):  # without an image, the index holds the figure's page in a frame
+        if drawn:
+            gallery.image("hostile").write_bytes(b"")
+        for path in (gallery.folder / "html" / "hostile.html", gallery.build_index()):
+            shown, complaints = opened(browser, path)
+            if not (drawn and path.name == "index.html"):
+                shown.frames[-1].wait_for_selector(".main-svg")
+            assert "<img src=x onerror" in shown.frames[-1].locator("body").text_content()
+            for frame in shown.frames:
+                assert frame.evaluate(f"document.querySelectorAll({HARM!r}).length") == 0
+                assert frame.evaluate("window.hacked") is None
+            assert complaints == []
+            shown.close()
 
 
 def test_hostile_text_in_a_notebook_is_text(tmp_path):

@@ -15,7 +15,7 @@ from hn_utils.report.plots import styled
 from hn_utils.report.plots.style import printable
 from hn_utils.study import load_study
 
-FIGURES = Path(__file__).resolve().parents[1] / "figures"
+FIGURES = Path(__file__).resolve().parents[2] / "figures"
 PAGES = sorted((FIGURES / "html").glob("*.html"))
 
 

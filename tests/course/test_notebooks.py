@@ -23,7 +23,7 @@ from hn_utils.course.execute import cell_id
 from hn_utils.models.hooked_model import HookedModel
 from hn_utils.study import Sampling, Study
 
-FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS, DEEPER = (sorted(folder.glob("*.py")) for folder in (FOLDER, FOLDER / "deeper"))
 
 

@@ -21,9 +21,16 @@ from hn_utils.stats.metrics import auroc
 
 
 def model(up: np.ndarray, down: np.ndarray) -> SimpleNamespace:
-    """Weights [layer, neuron, d_model] behind the one method that drift asks for."""
-    parts = {"up": torch.tensor(up), "down": torch.tensor(down)}
-    return SimpleNamespace(n_layers=len(up), d_mlp=up.shape[1], name="m", weight=lambda layer, name: parts[name][layer])
+    """Weights [layer, neuron, d_model] behind the two methods that drift asks for."""
+    up, down = torch.tensor(up), torch.tensor(down)
+    return SimpleNamespace(
+        n_layers=len(up),
+        d_mlp=up.shape[1],
+        name="m",
+        W_in=lambda layer: up[layer].T,  # [d_model, neuron]
+        W_gate=None,  # drift is of the other two
+        W_out=lambda layer: down[layer],
+    )
 
 
 def turned(angles: np.ndarray) -> np.ndarray:
@@ -45,14 +52,14 @@ def test_an_angle_that_single_precision_cannot_see():
 def test_two_layers_are_never_held_at_once():
     held, most = set(), []
 
-    def weight(layer: int, _: str) -> torch.Tensor:
+    def weight(layer: int) -> torch.Tensor:
         fresh = torch.ones(3, 4)
         held.add(layer)
         weakref.finalize(fresh, held.discard, layer)
         most.append(len(held))
         return fresh
 
-    big = SimpleNamespace(n_layers=5, d_mlp=3, name="m", weight=weight)
+    big = SimpleNamespace(n_layers=5, d_mlp=3, name="m", W_out=weight)
     assert moved(big, big, "down").shape == (15,)
     assert max(most) == 1
 

@@ -10,7 +10,7 @@ from curves import curve
 
 from hn_utils.questions.items import Item
 from hn_utils.stats.neuron_sets import Control
-from hn_utils.steering import curves
+from hn_utils.steering import measure
 from hn_utils.steering.curves import DoseResponse
 from hn_utils.steering.measure import ControlSource, curves_of, graded_curves_of
 from hn_utils.steering.replies import Reply
@@ -109,7 +109,7 @@ def items():
 
 
 def drawn_by(asked: Asked, items: list[Item], study, monkeypatch, **sources) -> DoseResponse:
-    monkeypatch.setattr(curves, "replies_at", asked.replies)
+    monkeypatch.setattr(measure, "replies_at", asked.replies)
     three = replace(study, alphas=(0.0, 1.0, 3.0))
     return curves_of(None, items, np.array([OWN]), three, **sources)["caving"]
 
@@ -118,7 +118,7 @@ def test_a_null_stops_after_the_first_sets_and_an_effect_goes_on(items, study, m
     null, effect = Asked(moves=False), Asked(moves=True)
     still = drawn_by(null, items, study, monkeypatch, selected=null.source(199))
     risen = drawn_by(effect, items, study, monkeypatch, selected=effect.source(199))
-    assert null.sets == list(range(curves.AT_ONCE))
+    assert null.sets == list(range(measure.AT_ONCE))
     assert still.p_of_rank() > 0.5
     assert effect.sets == list(range(199))
     assert risen.p_of_rank() == pytest.approx(2 / 200)
@@ -135,8 +135,8 @@ def test_one_kind_of_control_among_which_it_lies_settles_both(items, study, monk
     asked = AsLoud(moves=True)
     loud = ControlSource(lambda first, last: [Control(np.array([7]), 1.0)] * (last - first), 199)
     drawn = drawn_by(asked, items, study, monkeypatch, selected=asked.source(199), loud=loud)
-    assert asked.sets == list(range(curves.AT_ONCE))
-    assert (len(drawn.controls), len(drawn.loud.controls)) == (curves.AT_ONCE, curves.AT_ONCE)
+    assert asked.sets == list(range(measure.AT_ONCE))
+    assert (len(drawn.controls), len(drawn.loud.controls)) == (measure.AT_ONCE, measure.AT_ONCE)
     assert drawn.p_of_rank() < 0.2 < 0.9 < drawn.loud.p_of_rank()
 
 
@@ -156,9 +156,9 @@ def test_quieter_sets_are_turned_further(items, study, monkeypatch):
 
 def test_log_odds_stop_and_go_on_alike(items, study, monkeypatch):
     three = replace(study, alphas=(0.0, 1.0, 3.0))
-    for moves, n_sets in ((False, curves.AT_ONCE), (True, 199)):
+    for moves, n_sets in ((False, measure.AT_ONCE), (True, 199)):
         asked = Asked(moves)
-        monkeypatch.setattr(curves, "log_odds", asked.log_odds)
+        monkeypatch.setattr(measure, "log_odds", asked.log_odds)
         made = graded_curves_of(None, items, np.array([OWN]), three, selected=asked.source(199))
         assert len(made["caving"].control_values) == n_sets
         assert made["caving"].slope().value == pytest.approx(moves * 5 / 14)  # nats: 1 at alpha 3 alone

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[1] / "bench" / "house.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "bench" / "house.py"
 
 
 def contract(*layers: str, **settings: list[str]) -> str:

@@ -31,7 +31,7 @@ from hn_utils.stats.tables import counted
 from hn_utils.steering import dose_response
 from hn_utils.study import Sampling
 
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 SECTION = re.search(r"## Ten lines.*?\n(?=## )", README, re.DOTALL)[0]
 KEPT = (Path(__file__).resolve().parents[1] / "docs" / "index.md").read_text()
 TEN_LINES = re.search(r"```python\n(.*?)```", SECTION, re.DOTALL)[1]

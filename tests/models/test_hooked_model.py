@@ -18,10 +18,10 @@ from transformers import (
     MixtralConfig,
 )
 
-from hn_utils import allocation
 from hn_utils.analyses.positions import read_rows
 from hn_utils.answers.examples import Example
 from hn_utils.contributions.cett import mean_contributions, token_contributions
+from hn_utils.models import allocation
 from hn_utils.models.booting import installing_nothing
 from hn_utils.models.generation import generate
 from hn_utils.models.hooked_model import HookedModel, weights_unchanged

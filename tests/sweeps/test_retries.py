@@ -1,14 +1,16 @@
-"""What a sweep does when workers die or no node has room, with a made-up Ray. With Ray: tests/test_cluster.py."""
+"""What a sweep does when workers die or no node has room, with a made-up Ray. With Ray: test_cluster.py."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 
 import pytest
+from hn_utils.sweeps.task import carry_out, code_version
 from test_sweep import sweep_file
 
-from hn_utils.sweeps.ray_cluster import require_room, spread
-from hn_utils.sweeps.running import Ended, begin
+from hn_utils.sweeps.ended import Ended
+from hn_utils.sweeps.ray_cluster import outcome, require_room, spread
+from hn_utils.sweeps.running import begin
 from hn_utils.sweeps.sweep_file import Resources, read_sweep
 
 KINDS = ("OutOfMemoryError", "NodeDiedError", "WorkerCrashedError", "ObjectLostError")
@@ -46,9 +48,18 @@ class MadeUpRay:
 def test_a_task_that_runs_out_of_memory_is_begun_again_as_often_as_is_said(deaths, came, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HN_RUNS", str(tmp_path))
     running = begin(read_sweep(sweep_file(tmp_path)))
-    spread(MadeUpRay(deaths), running, running.left()[:1])
+    spread(MadeUpRay(deaths), running, running.left()[:1], carry_out, code_version())
     assert running.failed["small-seed-0"].startswith(came)
     assert "small-seed-0 ran out of memory; it is begun again (3 of 3)" in capsys.readouterr().out
+
+
+def test_another_error_of_a_worker_ends_its_task_with_its_last_line():
+    def get(_):
+        raise RayError("a long trace\nModuleNotFoundError: No module named 'hn_utils'")
+
+    came = outcome(SimpleNamespace(exceptions=MadeUpRay.exceptions, get=get), "sent")
+    assert came.failure == "ModuleNotFoundError: No module named 'hn_utils'"
+    assert came.files == {}
 
 
 def test_what_no_node_can_take_is_told_before_it_is_waited_for():

@@ -11,7 +11,7 @@ import yaml
 
 import hn_utils
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = [*sorted(DOCS.glob("*.md")), *sorted(ROOT.glob("*.md")), ROOT / "bench" / "README.md"]
 CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)

@@ -5,7 +5,7 @@ others, and are not part of this project. Two readers saw question, accepted ans
 nor each other's labels; where they differed (6 rows) a third reading decided, before the rule was run on these rows.
 Strata were drawn by how a response looks, 100 of each where there were as many, numbers 175, abstentions all 25.
 
-`python tests/test_readings.py` prints the table.
+`python tests/answers/test_readings.py` prints the table.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from sklearn.metrics import cohen_kappa_score
 
 from hn_utils.answers.judges import judge
 
-HERE = Path(__file__).parent
-DATA = HERE.parents[1] / "shared/data/systemicvoid_gemma3_4b_triviaqa/data/gemma3_4b/pipeline/consistency_samples.jsonl"
+TESTS = Path(__file__).resolve().parents[1]
+PUBLISHED = TESTS.parents[1] / "shared" / "data" / "systemicvoid_gemma3_4b_triviaqa"
+DATA = PUBLISHED / "data" / "gemma3_4b" / "pipeline" / "consistency_samples.jsonl"
 ASKED = " Respond with the answer only, without any explanation."
 # How many of the 35,000 published responses look so: a kappa for responses as they come.
 IN_ALL = {"names": 14527, "short": 13920, "numbers": 3394, "several": 2167, "long": 873, "abstentions": 119}
 
 
 def readings() -> list[dict[str, str]]:
-    with (HERE / "readings.tsv").open(encoding="utf-8", newline="") as file:
+    with (TESTS / "readings.tsv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file, delimiter="\t"))
 
 

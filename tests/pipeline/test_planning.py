@@ -6,11 +6,11 @@ import json
 from collections import Counter
 from dataclasses import replace
 
+import httpx
 import numpy as np
 import pytest
 from families import FAMILIES, make_checkpoint, never_cut, published_files
 from huggingface_hub.errors import GatedRepoError
-from test_hub import answer
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
 import hn_utils as hn
@@ -203,8 +203,10 @@ def test_what_cannot_be_read_is_said_before_anything_starts(asked, tmp_path, mon
     with pytest.raises(ValueError, match="dtype='float31' is not a torch dtype"):
         plan(replace(study, dtype="float31"))
 
+    said = httpx.Response(403, request=httpx.Request("GET", "https://hub.example/model"))
+
     def gated(*_, **__):
-        raise OSError("no access") from GatedRepoError("gated", response=answer(403))
+        raise OSError("no access") from GatedRepoError("gated", response=said)
 
     monkeypatch.setattr(AutoConfig, "from_pretrained", gated)
     with pytest.raises(OSError, match="hf auth login"):

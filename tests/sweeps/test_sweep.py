@@ -1,5 +1,5 @@
 """A sweep: its file is checked before anything starts, its tasks end as single runs do, a killed one goes on, its runs
-are compared. On a cluster: tests/test_cluster.py."""
+are compared. On a cluster: test_cluster.py."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from killing import FEWER, STUDY
 from pages import opened
 
 import hn_utils.__main__ as command
+from hn_utils.pipeline import steps
 from hn_utils.study import load_study
 from hn_utils.sweeps import running
-from hn_utils.sweeps.running import Ended, begin, carry_out, keep, run_sweep, threads
+from hn_utils.sweeps.ended import Ended
+from hn_utils.sweeps.running import begin, carry_out, keep, run_sweep, threads
 from hn_utils.sweeps.sweep_file import Resources, Sweep, read_sweep
 
 COMMAND = """
@@ -186,7 +188,7 @@ def test_a_task_ends_as_a_single_run_does(swept, fewer, tmp_path):
 
 def test_threads_are_those_of_the_sweep_and_then_what_they_were(monkeypatch):
     seen, before = [], torch.get_num_threads()
-    monkeypatch.setattr(command, "run", lambda *_: seen.append(torch.get_num_threads()))
+    monkeypatch.setattr(steps, "run", lambda *_: seen.append(torch.get_num_threads()))
     assert carry_out(load_study(), 2, running.code_version()) == Ended({}, "")
     assert (seen, torch.get_num_threads()) == ([2], before)
 
@@ -218,7 +220,7 @@ def test_killed_between_tasks_it_goes_on_with_the_next_and_ends_with_the_same_by
     for name in ("HN_RUNS", "HN_CACHE"):
         monkeypatch.setenv(name, str(tmp_path / name))
     path = swept.parents[1] / "both.json"
-    script = [sys.executable, "-c", COMMAND, str(Path(__file__).parent), str(path)]
+    script = [sys.executable, "-c", COMMAND, str(Path(__file__).resolve().parents[1]), str(path)]
     process = subprocess.Popen(script, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     first, until = tmp_path / "HN_RUNS" / "both" / "small-seed-0" / "task.json", time.monotonic() + 300
     while not first.exists() and process.poll() is None and time.monotonic() < until:
@@ -256,7 +258,7 @@ def test_an_error_of_a_task_is_what_it_ended_with(monkeypatch):
         sys.stdout.write("before it failed")
         raise ZeroDivisionError("one by none")
 
-    monkeypatch.setattr(command, "run", fails)
+    monkeypatch.setattr(steps, "run", fails)
     ended = carry_out(load_study(), 1, running.code_version())
     assert (ended.files, ended.failure) == ({}, "ZeroDivisionError: one by none")
     assert re.search("before it failed.*Traceback.*one by none", ended.said, re.DOTALL)

@@ -18,8 +18,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from hn_utils.__main__ import main
+from hn_utils.answers import sampling
 from hn_utils.answers.examples import build_example
 from hn_utils.answers.sampling import prompts_of, sample_responses
+from hn_utils.contributions import cett
 from hn_utils.contributions.cett import capture
 from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.models.scaling import UNSCALED

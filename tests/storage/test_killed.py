@@ -22,7 +22,7 @@ ROOT = os.geteuid() == 0
 @pytest.fixture(scope="module")
 def killed() -> dict:
     """What came of a study whose runs were killed at chosen points, and interrupted once: see tests/killing.py."""
-    script = Path(__file__).with_name("killing.py")
+    script = Path(__file__).resolve().parents[1] / "killing.py"
     done = subprocess.run([sys.executable, script, "--quick"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
