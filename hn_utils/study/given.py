@@ -10,8 +10,7 @@ from enum import Enum
 from functools import wraps
 from typing import Any, Final, Literal, ParamSpec, TypeVar
 
-from hn_utils.study.load import changed
-from hn_utils.study.settings import Study
+from hn_utils.study.settings import Study, changed
 
 _OF_LOADING = ("instruct", "device", "dtype", "bits")  # settings that a model was loaded with
 _Parameters = ParamSpec("_Parameters")
