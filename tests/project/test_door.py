@@ -33,7 +33,7 @@ from hn_utils.study import Sampling
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 SECTION = re.search(r"## Ten lines.*?\n(?=## )", README, re.DOTALL)[0]
-KEPT = (Path(__file__).resolve().parents[1] / "docs" / "index.md").read_text()
+KEPT = (Path(__file__).resolve().parents[2] / "docs" / "index.md").read_text()
 TEN_LINES = re.search(r"```python\n(.*?)```", SECTION, re.DOTALL)[1]
 
 
