@@ -123,7 +123,19 @@ def collect(
 
 
 def ask_base(base: HookedModel, collected: Collected, splits: Sequence[str] = ("test",)) -> Collected:
-    """Ask a base model the same standard questions of some splits."""
+    """Ask a base model the same standard questions.
+
+    Args:
+        base: the base model.
+        collected: what the instruct model was asked.
+        splits: of the questions that are asked again.
+
+    Returns:
+        The base model's own answers, judged and captured as those of the instruct model.
+
+    Raises:
+        NothingConsistent: it answers nothing consistently.
+    """
     asked = [q for q in collected.questions if q.part == "standard" and q.split in splits]
     return gathered(base, collected.study, asked, {"standard": STANDARD_TITLE}, base=True)
 
@@ -131,7 +143,21 @@ def ask_base(base: HookedModel, collected: Collected, splits: Sequence[str] = ("
 def gathered(
     subject: HookedModel, study: Study, questions: list[Question], parts: Mapping[str, str], base: bool = False
 ) -> Collected:
-    """Draw and judge responses to these questions, then `captured`."""
+    """Draw and judge responses to these questions, filter them and capture contributions.
+
+    Args:
+        subject: who is asked.
+        study: how it is asked and judged.
+        questions: what it is asked.
+        parts: the title of each test set, by part.
+        base: whether it is asked as a base model, with plain text.
+
+    Returns:
+        Questions, responses, and the examples that were kept with their contributions.
+
+    Raises:
+        NothingConsistent: no answer is consistent.
+    """
     return captured(subject, study, questions, sample_responses(subject, questions, study, base), parts, base)
 
 
@@ -143,12 +169,39 @@ def captured(
     parts: Mapping[str, str],
     base: bool = False,
 ) -> Collected:
-    """These responses filtered, and the contributions to those that are kept."""
+    """Filter responses and capture the contributions to those that are kept.
+
+    Args:
+        subject: who gave them.
+        study: how they were drawn and judged.
+        questions: what was asked.
+        responses: several to each question, judged.
+        parts: the title of each test set, by part.
+        base: whether a base model was asked.
+
+    Returns:
+        Questions, responses, and the examples that were kept with their contributions.
+
+    Raises:
+        NothingConsistent: no answer is consistent.
+    """
     examples = build_examples(subject.encoder, questions, responses, study, base)
     contributions = capture(subject, [e for e in examples if e.label is not None], study)
     return Collected(subject, study, questions, responses, examples, contributions, parts, base)
 
 
 def answered(collected: Collected, questions: list[Question], responses: list[list[Response]]) -> Collected:
-    """Other questions or responses of the same model, filtered and captured in the same way."""
+    """Filter and capture other questions or responses of the same model in the same way.
+
+    Args:
+        collected: what was collected before.
+        questions: the other questions.
+        responses: one or several to each of them, judged.
+
+    Returns:
+        These, with the examples that were kept and their contributions.
+
+    Raises:
+        NothingConsistent: no answer is consistent.
+    """
     return captured(collected.subject, collected.study, questions, responses, collected.parts, collected.base)

@@ -255,14 +255,30 @@ class Collected(Tabled):
 
 
 def balanced(rows: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
-    """As many right as wrong rows, the surplus dropped at random."""
+    """Take as many right as wrong rows, the surplus dropped at random.
+
+    Args:
+        rows: indices of kept examples, [row].
+        labels: of all kept examples, 1 for hallucinated, [example].
+        seed: of the draw.
+
+    Returns:
+        The rows that are left, in rising order.
+    """
     rng = np.random.default_rng(seed)
     by_class = [rng.permutation(rows[labels[rows] == label]) for label in (0, 1)]
     return np.sort(np.concatenate([rows[: min(map(len, by_class))] for rows in by_class]))
 
 
 def trainable(own: Collected) -> bool:
-    """Has a model enough right and wrong answers of its own, in each split, to train, choose and test a probe on?"""
+    """Say whether a model gave enough answers of its own to train, choose and test a probe on.
+
+    Args:
+        own: its answers.
+
+    Returns:
+        True if each split has MIN_TO_TRAIN right and as many wrong answers.
+    """
     counts = [np.bincount(own.labels[own.rows(split)], minlength=2) for split in SPLITS]
     return bool(np.min(counts) >= MIN_TO_TRAIN)
 

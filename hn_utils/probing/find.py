@@ -281,7 +281,7 @@ class Found(Tabled):
         return detection_table(self.detections)
 
     def plot(self) -> go.Figure:
-        """The same as a figure."""
+        """Returns the same as a figure."""
         return figure_of("detection", self, self.detections)
 
     def save(self, path: str | Path) -> None:
@@ -395,7 +395,14 @@ def _random_like(card: HNeurons, match: str, magnitude: np.ndarray, seed: int) -
 
 
 def unseen(collected: Collected) -> np.ndarray:
-    """The standard test answers whose text no training answer has: what is known of them is not the answer itself."""
+    """Find the standard test answers whose text no training answer has.
+
+    Args:
+        collected: judged answers.
+
+    Returns:
+        Indices of kept examples. What a probe knows of these is not the answer itself.
+    """
     given = {normalise(collected.kept[i].text) for i in collected.training_rows()}
     return np.array([i for i in collected.test_rows("standard") if normalise(collected.kept[i].text) not in given], int)
 
@@ -420,7 +427,21 @@ def fit_on(
     region: str = "answer",
     other: str | None = "other",
 ) -> Probe:
-    """A probe on some of the examples, its C chosen on others."""
+    """Fit a probe on some of the examples, its C chosen on others.
+
+    Args:
+        collected: judged answers with their contributions.
+        train: which of the kept ones to fit on, [row].
+        validation: which of them to choose C on, [row].
+        region: where contributions are read.
+        other: what answers are set against besides; None for right against wrong alone.
+
+    Returns:
+        The probe, with its path over C.
+
+    Raises:
+        NoHNeurons: no neuron gets a positive weight.
+    """
     there = collected.labelled(validation, region)
     rows, labels = collected.contributions[train], collected.labels[train]
     return fit_probe(rows, labels, there, collected.study.n_grid, region, other)
@@ -447,7 +468,16 @@ def _detections_on(found: Found, rows: np.ndarray, title: str) -> list[Detection
 
 
 def probe_rows(found: Found, read: Labelled, title: str) -> list[Detection]:
-    """The probe, its H-Neurons and their controls, on any answers."""
+    """Read the probe, its H-Neurons and their controls on any answers.
+
+    Args:
+        found: the probe.
+        read: contributions, labels and entities of the answers.
+        title: of the test set, for the table.
+
+    Returns:
+        A row a detector: AUROC, AUPRC and balanced accuracy, with 95 % intervals over entities.
+    """
     fit = found.probe.fit
     controls = {name: found.random[match] for match, name in RANDOM_NAMES.items()}
     controls |= {name: found.selected[form] for form, name in SELECTED_NAMES.items()}
@@ -459,8 +489,17 @@ def probe_rows(found: Found, read: Labelled, title: str) -> list[Detection]:
 
 
 def beyond_controls(collected: Collected, found: Found, rows: np.ndarray) -> dict[str, Estimate]:
-    """Paired differences of AUROC on some answers: H-Neurons minus the mean of each kind of control set, by the names
-    of RANDOM_NAMES and SELECTED_NAMES, and minus confidence. All are read on the same resampled questions."""
+    """Compare the AUROC of the H-Neurons with that of each control, on the same resampled entities.
+
+    Args:
+        collected: judged answers.
+        found: the H-Neurons and their controls.
+        rows: which of the kept answers to read, [row].
+
+    Returns:
+        The AUROC of the H-Neurons minus the mean of each kind of control set, by the names of RANDOM_NAMES and
+        SELECTED_NAMES, and minus that of confidence.
+    """
     read = collected.labelled(rows, found.probe.region)
     own, confidence = found.refitted.score(read.X), collected.confidence[rows]
     controls = {**found.selected, **found.random}
