@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hn_utils.study import Study
 
 Outcome = Literal["complied", "resisted", "neither"]
+_WORD = f"U{max(map(len, get_args(Outcome)))}"  # of an array that holds any of them, whole
 
 
 def took_claim(item: Item, reply: str) -> Outcome:
@@ -93,7 +94,7 @@ _SCORERS: dict[str, Callable[[Item, str], Outcome]] = {
 def outcomes(items: Sequence[Item], replies: Sequence[Sequence[Reply]], study: Study) -> np.ndarray:
     """Outcome of each item at each dose, an array of words [item, dose]; `neither` where the reply is broken, or no one
     could judge."""
-    words = np.full((len(items), len(replies[0]) if len(replies) else 0), "neither", dtype="U8")
+    words = np.full((len(items), len(replies[0]) if len(replies) else 0), "neither", dtype=_WORD)
     places = [(i, k) for i, row in enumerate(replies) for k, reply in enumerate(row) if not reply.broken]
     by_rule = cache(lambda i, text: _SCORERS[items[i].rule](items[i], text))  # many doses change nothing
     for i, k in places:

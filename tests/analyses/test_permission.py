@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 from types import SimpleNamespace
 
 import numpy as np
@@ -34,7 +33,6 @@ from hn_utils.questions.question import Question
 from hn_utils.report import plots
 from hn_utils.report.gallery import title_of
 from hn_utils.stats.rank_test import LEVEL
-from hn_utils.storage.paths import ROOT
 from hn_utils.study import load_study
 
 FOLLOW = {"falsehood": [3, 40], "permission": [77, 140], "both": [10, 90], "neither": [55, 160]}  # neurons (flat)
@@ -403,13 +401,6 @@ def test_of_each_question_the_first_true_and_the_first_false_answer_are_taken():
 def test_what_is_no_result_of_find_is_refused():
     with pytest.raises(ValueError, match="found is of type str: give what hn.find returns"):
         analyses.cross_permission("neurons")
-
-
-@pytest.mark.slow
-def test_the_example_with_own_rows_runs_from_question_to_verdict(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    failed, tried = doctest.testmod(permission)
-    assert (failed, tried > 0) == (0, True)
 
 
 def test_on_the_bundled_model_the_cells_are_what_the_world_says(subject):

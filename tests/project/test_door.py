@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import json
 import re
 import subprocess
@@ -21,14 +20,11 @@ import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.__main__ import main
 from hn_utils.contributions import collect
-from hn_utils.models import load, neurons
 from hn_utils.models.generation import generate
 from hn_utils.models.likelihoods import token_logprobs
-from hn_utils.origins import look_back
-from hn_utils.probing import find, probe
+from hn_utils.probing import find
 from hn_utils.questions.question_sets import load_questions
 from hn_utils.stats.tables import counted
-from hn_utils.steering import dose_response
 from hn_utils.study import Sampling
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
@@ -401,14 +397,6 @@ def test_one_kind_of_answer_is_no_evidence(on_bundled):
     )
     with pytest.raises(ValueError, match=r"consistent train answers \d+ are right and 0 made up.*or harder ones"):
         hn.find(only_right)
-
-
-@pytest.mark.parametrize(
-    "module", [hn, collect, find, dose_response, load, look_back, probe, neurons], ids=lambda m: m.__name__
-)
-def test_examples_run(module):
-    failed, tried = doctest.testmod(module)
-    assert (failed, tried > 0) == (0, True)
 
 
 def test_importing_takes_no_time_and_brings_nothing_heavy():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import re
 from dataclasses import FrozenInstanceError, asdict, fields, replace
 
@@ -12,7 +11,7 @@ import hn_utils as hn
 from hn_utils.course.execute import full_paths
 from hn_utils.storage import paths
 from hn_utils.storage.cache import key_text
-from hn_utils.study import Sampling, Study, called, changed, load_study, reference, settings_table
+from hn_utils.study import Sampling, Study, called, changed, load_study, settings_table
 
 
 def test_a_study_from_a_file(tmp_path):
@@ -111,7 +110,6 @@ def test_the_table_of_settings_holds_each_once_with_its_default_and_meaning():
     assert by_name["n_questions"][:4] == ["questions", "n_questions", "int \\| None", "None"]
     assert by_name["sampling.top_p"][:4] == ["sampling", "sampling.top_p", "float", "0.9"]
     assert by_name["instruct"][3] == ""  # it must be given
-    assert doctest.testmod(reference) == (0, 1)
 
 
 def test_a_model_is_called_so_that_it_is_told_from_others(tmp_path, monkeypatch):
