@@ -13,7 +13,7 @@ from transformer_lens.model_bridge.sources.transformers import helpers
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedModel
 
 from hn_utils.models.checks import require_tokenizer
-from hn_utils.models.hub import patience
+from hn_utils.models.hub import patient_downloads
 
 if TYPE_CHECKING:
     from hn_utils.study import Study
@@ -61,7 +61,7 @@ def boot(place: str, revision: str, dtype: torch.dtype, study: Study) -> tuple[T
 
 def around(model: PreTrainedModel, tokenizer: Any, name: str) -> TransformerBridge:
     """The bridge around a model in memory. It completes the tokenizer that it gets, which is therefore a copy."""
-    with patience(), installing_nothing():
+    with patient_downloads(), installing_nothing():
         return TransformerBridge.boot_transformers(
             name, hf_model=model, dtype=model.dtype, tokenizer=deepcopy(tokenizer)
         )

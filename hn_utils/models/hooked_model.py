@@ -24,7 +24,15 @@ from hn_utils.models.batches import pieces
 from hn_utils.models.booting import around, boot, check_device
 from hn_utils.models.checks import require_reading_mode, require_tokenizer, require_weights_here
 from hn_utils.models.generation import generate
-from hn_utils.models.hub import check_folder, damaged, every_weight, explained, patience, place_of, remember_fingerprint
+from hn_utils.models.hub import (
+    check_folder,
+    damaged,
+    every_weight,
+    explained,
+    patient_downloads,
+    place_of,
+    remember_fingerprint,
+)
 from hn_utils.models.identity import fingerprint
 from hn_utils.models.inspection import inspect
 from hn_utils.models.neurons import Neurons, neuron_indices
@@ -118,7 +126,7 @@ class HookedModel(StudiedModel):
         place, revision = place_of(name)
         check_folder(place)
         try:
-            with patience(), every_weight():
+            with patient_downloads(), every_weight():
                 bridge, tokenizer = boot(place, revision, dtype, study)
         except Exception as error:
             raise OSError(f"could not load model {name!r} {damaged(place, revision) or explained(error)}") from error

@@ -134,7 +134,7 @@ def every_weight() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def patience() -> Iterator[None]:
+def patient_downloads() -> Iterator[None]:
     """While something is loaded, tell once that the hub is asked again, instead of twice for each of many retries."""
     told = False
 

@@ -18,7 +18,7 @@ from transformers.initialization import no_init_weights
 
 from hn_utils.models.booting import around, best_device, read_tokenizer
 from hn_utils.models.hooked_model import HookedModel
-from hn_utils.models.hub import check_folder, explained, known_fingerprint, patience, place_of
+from hn_utils.models.hub import check_folder, explained, known_fingerprint, patient_downloads, place_of
 from hn_utils.models.prompt_encoder import PromptEncoder
 from hn_utils.models.studied_model import StudiedModel
 
@@ -50,7 +50,7 @@ class WeightlessModel(StudiedModel):
         check_folder(place)
         options: dict[str, Any] = {"revision": revision} if revision else {}
         try:
-            with patience():
+            with patient_downloads():
                 self.config: PretrainedConfig = AutoConfig.from_pretrained(place, trust_remote_code=False, **options)
                 tokenizer = read_tokenizer(place, options)
         except Exception as error:

@@ -29,7 +29,7 @@ from jaxtyping import Int
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from hn_utils.storage.files import digest, file_digest, room_in, there
+from hn_utils.storage.files import digest, file_digest, is_readable, writing_to
 from hn_utils.storage.paths import cache_root
 from hn_utils.storage.progress import progress, tell
 
@@ -79,7 +79,7 @@ def header_of(path: Path) -> dict[str, Any]:
     return {"items": items, "settings": settings}
 
 
-def sound(path: Path) -> bool:
+def is_intact(path: Path) -> bool:
     """Are these the very bytes, and this the very place, that the file was written with?"""
     try:
         return file_digest(path) == path.name.split(".")[1] and bool(header_of(path)["items"])
@@ -131,7 +131,7 @@ class Stage:
     def __init__(self, name: str, settings: Mapping[str, Any]) -> None:
         self.settings = key_text(settings)
         self.folder = cache_root() / name / digest(self.settings.encode())
-        with room_in(self.folder):
+        with writing_to(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.folder):
                 pass
@@ -141,7 +141,7 @@ class Stage:
         read is named and removed."""
         found = {}
         for path in sorted(self.folder.glob("*.*.*")):
-            if not there(path):
+            if not is_readable(path):
                 continue
             try:
                 items = header_of(path)["items"]
@@ -155,7 +155,7 @@ class Stage:
 
     def read(self, path: Path) -> Arrays | Records | None:
         """A shard's content, or None if it is damaged; then it is named and removed."""
-        if not LOOKING.get() and not sound(path):
+        if not LOOKING.get() and not is_intact(path):
             self.remove(path)
             return None
         return mapped(path) if path.suffix == ".safetensors" else pq.read_table(path).to_pylist()
@@ -172,7 +172,7 @@ class Stage:
         kind = "safetensors" if isinstance(result, dict) else "parquet"
         part = self.folder / f".partial-{uuid4().hex}"
         try:
-            with room_in(self.folder):
+            with writing_to(self.folder):
                 if isinstance(result, dict):
                     save_file(result, part, header)
                 else:

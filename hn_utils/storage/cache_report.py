@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hn_utils.storage.cache import header_of, sound
-from hn_utils.storage.files import there
+from hn_utils.storage.cache import header_of, is_intact
+from hn_utils.storage.files import is_readable
 from hn_utils.storage.ledger import Ledger, key_in, whole_lines
 from hn_utils.storage.paths import ROOT, cache_root, runs_root
 from hn_utils.storage.progress import progress
@@ -47,11 +47,11 @@ def _folders() -> list[Path]:
 
 
 def shards(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.glob("*.*.*") if there(file))
+    return sorted(file for file in folder.glob("*.*.*") if is_readable(file))
 
 
 def _ledgers() -> list[Path]:
-    return sorted(file for file in cache_root().glob("*.ledger") if there(file))
+    return sorted(file for file in cache_root().glob("*.ledger") if is_readable(file))
 
 
 def _headers(folder: Path) -> list[dict[str, Any]]:
@@ -112,7 +112,7 @@ def faults() -> Iterator[Fault]:
             size = file.stat().st_size
             if outdated:
                 yield Fault(file, _OUTDATED, size)
-            elif not sound(file):
+            elif not is_intact(file):
                 yield Fault(file, "damaged", size)
         for file in folder.glob(".partial-*"):
             if time.time() - file.stat().st_mtime > _ABANDONED:

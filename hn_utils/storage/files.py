@@ -29,7 +29,7 @@ def file_digest(path: Path) -> str:
 
 
 @contextmanager
-def room_in(folder: Path) -> Iterator[None]:
+def writing_to(folder: Path) -> Iterator[None]:
     """Raises OSError that says what to do if a file cannot be written there."""
     try:
         yield
@@ -44,7 +44,7 @@ def room_in(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def there(path: Path) -> bool:
+def is_readable(path: Path) -> bool:
     """Is there such a file? Raises OSError if it may not be read: that is no damage."""
     try:
         path.open("rb").close()

@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from hn_utils.storage.files import digest, room_in, there, write_whole
+from hn_utils.storage.files import digest, is_readable, write_whole, writing_to
 from hn_utils.storage.paths import cache_root
 from hn_utils.storage.progress import tell
 
@@ -30,12 +30,12 @@ class Ledger:
         self.path = cache_root() / f"{name}.ledger"
         self.places: dict[str, tuple[int, int]] = {}
         self.end = 0  # up to where lines have been read
-        with room_in(self.path.parent):
+        with writing_to(self.path.parent):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             table = self.path.with_suffix(".sqlite")
             if table.exists() and not self.path.exists():
                 write_whole(self.path, adopted(table))
-            there(self.path)
+            is_readable(self.path)
             self.file = self.path.open("a+b", buffering=0)
             self.read_on()
             if self.path.stat().st_size > self.end:  # an unfinished line; whoever is still writing it does so first
@@ -69,7 +69,7 @@ class Ledger:
 
     def put(self, key: str, reply: str) -> None:
         line = _line_of(key, reply)
-        with room_in(self.path.parent):
+        with writing_to(self.path.parent):
             if self.file.write(line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self.file.fileno())

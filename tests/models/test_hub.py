@@ -15,7 +15,7 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, Revi
 from transformers import AutoModelForCausalLM
 
 from hn_utils.models.hooked_model import HookedModel
-from hn_utils.models.hub import RETRYING, explained, patience, place_of, remedy
+from hn_utils.models.hub import RETRYING, explained, patient_downloads, place_of, remedy
 from hn_utils.models.weightless import WeightlessModel
 
 
@@ -130,7 +130,7 @@ def test_a_model_that_does_not_fit_is_not_a_network_fault(study, monkeypatch):
 
 
 def test_retries_are_told_once(capsys):
-    with patience():
+    with patient_downloads():
         for second in (1, 2, 4):
             RETRYING.warning("'[Errno -2]' thrown while requesting HEAD https://hub.example")
             RETRYING.warning("Retrying in %ds [Retry 1/5].", second)

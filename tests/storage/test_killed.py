@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hn_utils.storage.cache import cached, sound
+from hn_utils.storage.cache import cached, is_intact
 from hn_utils.storage.ledger import Ledger
 
 ROOT = os.geteuid() == 0
@@ -83,7 +83,7 @@ def test_a_full_disk_is_said_in_one_sentence_and_costs_one_batch(small_disk):
         squares(20)
     before = shards(small_disk)
     assert len(before) >= 7
-    assert all(map(sound, before))
+    assert all(map(is_intact, before))
     assert not list(small_disk.rglob(".partial-*"))  # it gave back the room it could not use
     remount(small_disk, "size=4m")
     assert squares(20).tolist() == [i**2 for i in range(20)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from hn_utils.models.hub import explained, patience
+from hn_utils.models.hub import explained, patient_downloads
 from hn_utils.study import Study, is_file
 from hn_utils.study.row_files import Row, read_file
 
@@ -119,7 +119,7 @@ def _download(source: Source, where: str, name: str, remedy: str) -> list[Row]:
 
     home, _, revision = (where or source.home).partition("@")
     try:
-        with patience():
+        with patient_downloads():
             if "://" in home:
                 kind = "csv" if home.lower().endswith(".csv") else "json"
                 loaded = load_dataset(kind, data_files=home, split="train")
