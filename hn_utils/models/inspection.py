@@ -108,7 +108,7 @@ def _padding(subject: HookedModel, row: list[int], alone: Float[Tensor, "d_model
 def _template(subject: HookedModel) -> str:
     """Where the chat template begins and ends a prompt and a reply, and whether the model can read what it writes."""
     encoder = subject.encoder
-    found = templates.told(encoder.tokenizer, encoder.configured_ends, subject.name)
+    found = templates.template_summary(encoder.tokenizer, encoder.configured_ends, subject.name)
     if encoder.has_template:
         (prompt,) = encoder.encode_questions(["a"])
         if beyond := [token for token in prompt if token >= encoder.vocabulary_size]:

@@ -115,7 +115,7 @@ def _named_ends(tokenizer: Any, configured: int | list[int] | None) -> set[int]:
     return {tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])} - {None}
 
 
-def told(tokenizer: Any, configured: int | list[int] | None, name: str) -> str:
+def template_summary(tokenizer: Any, configured: int | list[int] | None, name: str) -> str:
     """What was found in the template, in one line.
 
     Raises ValueError if it begins a prompt twice, or ends it without opening the assistant's turn.

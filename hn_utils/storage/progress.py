@@ -24,7 +24,7 @@ T = TypeVar("T")
 _EVERY = 30.0  # seconds between two lines where nobody watches a terminal
 
 
-def told() -> Path | None:
+def _notes_folder() -> Path | None:
     """The folder in which the terminal looks, if this is not its own process."""
     folder = os.environ.get("HN_PROGRESS")
     return Path(folder) if folder else None
@@ -33,7 +33,7 @@ def told() -> Path | None:
 def tell(remark: str) -> None:
     """Tell the user something in one sentence, without disturbing a bar."""
     remark = visible(remark)
-    if folder := told():
+    if folder := _notes_folder():
         with (folder / "notes.txt").open("a", encoding="utf-8") as notes:
             notes.write(remark + "\n")
     else:
@@ -69,7 +69,7 @@ class _ToFile(tqdm):
 
 def progress(step: str, total: int, items: Iterable[T] | None = None) -> tqdm:
     """A bar for `total` pieces of work, to be updated by hand or drawn from `items`; gone when it is done."""
-    if told():
+    if _notes_folder():
         return _ToFile(items, total=total, desc=step, disable=not total)
     if not total:
         return tqdm(items, disable=True)
