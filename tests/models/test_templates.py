@@ -43,9 +43,9 @@ def test_the_token_that_ends_a_turn_stops_a_reply_whether_or_not_it_is_configure
     (written,) = made.convert_tokens_to_ids([end])
     assert templates.turn_end(made) == written
     assert templates.stops(made, [7]) == {7, made.eos_token_id, written}
-    told = templates.told(made, None, "m")
+    told = templates.template_summary(made, None, "m")
     assert ("no eos_token_id names" in told) == (end != eos)
-    assert "no eos_token_id names" not in templates.told(made, written, "m")
+    assert "no eos_token_id names" not in templates.template_summary(made, written, "m")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_template_that_ends_a_turn_with_no_special_token_adds_no_stop(template
     made = tokenizer(template)
     assert templates.turn_end(made) is None
     assert templates.stops(made, None) == {made.eos_token_id}
-    assert "no special token ends a turn" in templates.told(made, None, "m")
+    assert "no special token ends a turn" in templates.template_summary(made, None, "m")
 
 
 def test_a_prompt_begins_as_the_tokenizer_begins_texts():
@@ -71,10 +71,10 @@ def test_a_prompt_begins_as_the_tokenizer_begins_texts():
         assert text.count(begin) == 1
         assert text.lstrip().startswith(begin)
     assert begin not in templates.prompted(tokenizer(PHI, begins=False), ASKED)
-    assert "was put there" in templates.told(tokenizer(PHI), None, "m")
-    assert "was put there" not in templates.told(tokenizer(GEMMA), None, "m")
+    assert "was put there" in templates.template_summary(tokenizer(PHI), None, "m")
+    assert "was put there" not in templates.template_summary(tokenizer(GEMMA), None, "m")
     with pytest.raises(ValueError, match="m: its chat template begins a prompt twice"):
-        templates.told(tokenizer("{{ bos_token }}" + GEMMA), None, "m")
+        templates.template_summary(tokenizer("{{ bos_token }}" + GEMMA), None, "m")
 
 
 @pytest.mark.parametrize(
@@ -85,21 +85,23 @@ def test_a_thought_that_a_prompt_opens_is_ended_before_the_answer(opens, closes)
     made = tokenizer(REASONER + opens)
     text = templates.prompted(made, ASKED)
     assert text.endswith(f"<assistant>{opens.strip()}\n\n{closes}\n\n")
-    assert f"a prompt opens a thought, which is ended, empty, with '{closes}'" in templates.told(made, None, "m")
+    assert f"a prompt opens a thought, which is ended, empty, with '{closes}'" in templates.template_summary(
+        made, None, "m"
+    )
 
 
 def test_a_thought_that_is_ended_already_and_a_question_about_one_are_left_alone():
     switched = tokenizer(QWEN, eos="<|im_end|>")
     assert templates.prompted(switched, ASKED).endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
-    assert "thought" not in templates.told(switched, None, "m")
+    assert "thought" not in templates.template_summary(switched, None, "m")
     asked = [{"role": "user", "content": "What does <think> mean?"}]
     assert templates.prompted(tokenizer(PHI), asked).endswith("What does <think> mean?<|end|>\n<|assistant|>\n")
 
 
 def test_a_template_that_opens_no_turn_behind_the_end_of_one_is_refused():
     with pytest.raises(ValueError, match=r"m: its chat template ends a prompt with '<\|end\|>' and opens no turn"):
-        templates.told(tokenizer(PHI.partition("{% if add")[0]), None, "m")
-    assert "once" in templates.told(tokenizer(MISTRAL), None, "m")  # [/INST] opens it
+        templates.template_summary(tokenizer(PHI.partition("{% if add")[0]), None, "m")
+    assert "once" in templates.template_summary(tokenizer(MISTRAL), None, "m")  # [/INST] opens it
 
 
 def test_of_several_templates_the_default_one_is_taken():
@@ -109,6 +111,6 @@ def test_of_several_templates_the_default_one_is_taken():
     as_listed = [{"name": name, "template": text} for name, text in both.items()]
     assert templates.template_of(type("T", (), {"chat_template": as_listed})) == PHI
     with pytest.raises(ValueError, match="chat templates called rag, tool_use and none called default"):
-        templates.told(tokenizer({"tool_use": PHI, "rag": PHI}), None, "m")
+        templates.template_summary(tokenizer({"tool_use": PHI, "rag": PHI}), None, "m")
     assert templates.template_of(tokenizer(None)) == ""
-    assert templates.told(tokenizer(None), None, "m") == "no chat template: asked as a base model"
+    assert templates.template_summary(tokenizer(None), None, "m") == "no chat template: asked as a base model"
