@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import hn_utils
+from hn_utils.study import settings_table
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -104,6 +105,12 @@ def test_what_a_text_names_is_there(page):
     assert set(TARGET.findall(text)) <= set(targets)
 
 
+def test_what_the_settings_name_is_there():
+    names = re.findall(r"`((?:\w+\.)+\w+)`", settings_table())
+    rooms = {path.parent.name for path in (ROOT / "hn_utils").glob("*/__init__.py")}
+    assert [name for name in names if name.split(".")[0] in rooms and not is_there(f"hn_utils.{name}")] == []
+
+
 def test_what_contributing_changes_stands_in_the_code():
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     code = {
@@ -113,5 +120,9 @@ def test_what_contributing_changes_stands_in_the_code():
         for line in path.read_text(encoding="utf-8").splitlines()
     }
     for diff in re.findall(r"^```diff\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
-        kept = [line[1:] for line in diff.splitlines() if line[:1] in (" ", "-")]
-        assert [line for line in kept if line not in code] == []
+        lines = diff.splitlines()
+        for line, following in zip(lines, [*lines[1:], ""], strict=True):
+            if line.startswith(" "):
+                assert line[1:] in code
+            elif line.startswith("-"):  # or else what takes its place, once somebody has done as the page says
+                assert {line[1:], following[1:]} & code
