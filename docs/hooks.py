@@ -166,7 +166,7 @@ def with_maths(text: str) -> str:
 
 
 def settings() -> str:
-    """The tables of settings, one a group, as the package itself tells them."""
+    """The table of settings, as the package itself tells it."""
     return settings_table()
 
 

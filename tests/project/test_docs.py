@@ -22,6 +22,7 @@ CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
 DOTTED = re.compile(r"(?<![\w./-])(?:hn|hn_utils)(?:\.[A-Za-z_]\w*)+(?!/)")
 PLACED = re.compile(r"(?<![\w./<-])(?:hn_utils|tests|docs|bench|data|notebooks|figures)/[\w./-]*\w")
 BARE = re.compile(r"`(\w+\.py)`")
+IN_FILE = re.compile(r"`(\w+)`\s+in\s+`([\w/]+/\w+\.py)`")
 TARGET = re.compile(r"(?:`|^|\b[A-Z_]+=\S+ )make\s+([a-z][a-z-]*)", re.MULTILINE)
 TO_BE_WRITTEN = {"hn_utils/analyses/by_confidence.py", "hn_utils.analyses.by_confidence"}  # what CONTRIBUTING.md adds
 NOT_KEPT = {"data/cache"}  # there once something has been computed
@@ -101,6 +102,8 @@ def test_what_a_text_names_is_there(page):
     assert [place for place in sorted(places) if not (ROOT / place).exists()] == []
     files = {path.name for folder in ("hn_utils", "tests", "bench", "docs") for path in (ROOT / folder).rglob("*.py")}
     assert set(BARE.findall(text)) <= files
+    for name, place in IN_FILE.findall(text):
+        assert re.search(rf"\b{name}\b", (ROOT / place).read_text(encoding="utf-8")), f"{place} has no {name}"
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert set(TARGET.findall(text)) <= set(targets)
 
