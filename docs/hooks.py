@@ -8,7 +8,6 @@ else lies at its own path; here the links are rewritten, and one that leads nowh
 from __future__ import annotations
 
 import ast
-import inspect
 import json
 import logging
 import posixpath
@@ -22,6 +21,8 @@ from typing import Any
 from latex2mathml.converter import convert
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
+
+from hn_utils.study import settings_table
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "hn_utils"
@@ -166,11 +167,7 @@ def with_maths(text: str) -> str:
 
 def settings() -> str:
     """The table of settings, as the package itself tells it."""
-    from hn_utils import study
-
-    if hasattr(study, "settings_table"):
-        return study.settings_table()
-    return inspect.getdoc(study.Study) or ""  # until the package has such a table
+    return settings_table()
 
 
 # API

@@ -97,8 +97,8 @@ class QuestionSettings:
     """What is asked."""
 
     questions: str = Field(
-        description="An entry of `questions.question_sets.QUESTION_SETS`, or a file of your own (.jsonl, .json, .csv, "
-        ".tsv or .parquet) with the rows of `questions.question.own_questions`."
+        description="`organism`, `published`, or a file of your own (.jsonl, .json, .csv, .tsv or .parquet) with the "
+        "rows of `questions.question.own_questions`."
     )
     sets: tuple[str, ...] = Field(
         default=(),

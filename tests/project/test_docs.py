@@ -1,20 +1,31 @@
-"""The texts hold together: pages of the site are there, links lead somewhere, the door is described. Builds no site."""
+"""The texts hold together: pages of the site are there, links lead somewhere, the door is described; modules,
+functions, files and targets of make that a text names are there. Builds no site."""
 
 from __future__ import annotations
 
 import inspect
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import yaml
 
 import hn_utils
+from hn_utils.study import settings_table
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-PAGES = [*sorted(DOCS.glob("*.md")), *sorted(ROOT.glob("*.md")), ROOT / "bench" / "README.md"]
+FOLDERS = (DOCS, ROOT, ROOT / "notebooks", ROOT / "bench")
+PAGES = [page for folder in FOLDERS for page in sorted(folder.glob("*.md"))]
 CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
+DOTTED = re.compile(r"(?<![\w./-])(?:hn|hn_utils)(?:\.[A-Za-z_]\w*)+(?!/)")
+PLACED = re.compile(r"(?<![\w./<-])(?:hn_utils|tests|docs|bench|data|notebooks|figures)/[\w./-]*\w")
+BARE = re.compile(r"`(\w+\.py)`")
+IN_FILE = re.compile(r"`(\w+)`\s+in\s+`([\w/]+/\w+\.py)`")
+TARGET = re.compile(r"(?:`|^|\b[A-Z_]+=\S+ )make\s+([a-z][a-z-]*)", re.MULTILINE)
+TO_BE_WRITTEN = {"hn_utils/analyses/by_confidence.py", "hn_utils.analyses.by_confidence"}  # what CONTRIBUTING.md adds
+NOT_KEPT = {"data/cache"}  # there once something has been computed
 LINK = re.compile(r"\]\((?![a-z]+:)([^)\s#]*)(?:#([^)\s]*))?\)")
 
 
@@ -64,8 +75,57 @@ def test_every_name_of_the_door_is_described(name):
 @pytest.mark.parametrize("text", ["CONTRIBUTING.md", "docs/architecture.md"])
 def test_every_room_has_a_line(text):
     rooms = {path.parent.name for path in (ROOT / "hn_utils").glob("*/__init__.py")}
-    if "storage" not in rooms:
-        pytest.skip("the rooms are not built yet")
     lines = (ROOT / text).read_text(encoding="utf-8").splitlines()
     first = [line.split("|")[1] for line in lines if line.startswith("| `")]
     assert rooms <= {name for cell in first for name in re.findall(r"`(\w+)`", cell)}
+
+
+def is_there(name: str) -> bool:
+    """Does a dotted name lead to a module, or to something in one?"""
+    thing = hn_utils
+    parts = name.split(".")[1:]
+    for place, part in enumerate(parts, 1):
+        if not hasattr(thing, part):
+            try:
+                import_module(".".join(["hn_utils", *parts[:place]]))  # which hangs it on its package
+            except ModuleNotFoundError:
+                return False
+        thing = getattr(thing, part)
+    return True
+
+
+@pytest.mark.parametrize("page", [*PAGES, DOCS / "hooks.py"], ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_what_a_text_names_is_there(page):
+    text = page.read_text(encoding="utf-8")
+    assert [name for name in DOTTED.findall(text) if name not in TO_BE_WRITTEN and not is_there(name)] == []
+    places = set(PLACED.findall(text)) - TO_BE_WRITTEN - NOT_KEPT
+    assert [place for place in sorted(places) if not (ROOT / place).exists()] == []
+    files = {path.name for folder in ("hn_utils", "tests", "bench", "docs") for path in (ROOT / folder).rglob("*.py")}
+    assert set(BARE.findall(text)) <= files
+    for name, place in IN_FILE.findall(text):
+        assert re.search(rf"\b{name}\b", (ROOT / place).read_text(encoding="utf-8")), f"{place} has no {name}"
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(TARGET.findall(text)) <= set(targets)
+
+
+def test_what_the_settings_name_is_there():
+    names = re.findall(r"`((?:\w+\.)+\w+)`", settings_table())
+    rooms = {path.parent.name for path in (ROOT / "hn_utils").glob("*/__init__.py")}
+    assert [name for name in names if name.split(".")[0] in rooms and not is_there(f"hn_utils.{name}")] == []
+
+
+def test_what_contributing_changes_stands_in_the_code():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    code = {
+        line
+        for folder in ("hn_utils", "tests")
+        for path in (ROOT / folder).rglob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+    }
+    for diff in re.findall(r"^```diff\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        lines = diff.splitlines()
+        for line, following in zip(lines, [*lines[1:], ""], strict=True):
+            if line.startswith(" "):
+                assert line[1:] in code
+            elif line.startswith("-"):  # or else what takes its place, once somebody has done as the page says
+                assert {line[1:], following[1:]} & code

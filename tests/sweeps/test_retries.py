@@ -5,12 +5,11 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from hn_utils.sweeps.task import carry_out, code_version
 from test_sweep import sweep_file
 
 from hn_utils.sweeps.ended import Ended
 from hn_utils.sweeps.ray_cluster import outcome, require_room, spread
-from hn_utils.sweeps.running import begin
+from hn_utils.sweeps.running import begin, carry_out, code_version
 from hn_utils.sweeps.sweep_file import Resources, read_sweep
 
 KINDS = ("OutOfMemoryError", "NodeDiedError", "WorkerCrashedError", "ObjectLostError")
