@@ -82,7 +82,7 @@ def collect(
 
     Raises:
         ValueError: before anything is asked: questions or a setting are of no use.
-        TypeError: there is no such setting, or it comes too late.
+        ValueError: there is no such setting, or it comes too late.
         NothingConsistent: no answer is consistent.
 
     Source:

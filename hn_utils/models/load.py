@@ -65,7 +65,7 @@ def load(
 
     Raises:
         ValueError: the name is unknown, a setting is of no use, or the model has no gated MLPs.
-        TypeError: there is no such setting.
+        ValueError: there is no such setting.
         OSError: the model cannot be loaded; says what to do.
 
     Example:
@@ -131,7 +131,7 @@ def wrap(
     Raises:
         ValueError: a setting is of no use, the model has hooks of yours or is in training mode, or it has no gated
             MLPs.
-        TypeError: there is no such setting.
+        ValueError: there is no such setting.
 
     Example:
         >>> import hn_utils as hn

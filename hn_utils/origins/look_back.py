@@ -138,7 +138,7 @@ def look_back(
     Raises:
         ValueError: before anything is asked: the neurons are no neurons of the model, no base model is named, it is
             the studied model itself or differs in shape, or a setting is of no use.
-        TypeError: there is no such setting, or it comes too late.
+        ValueError: there is no such setting, or it comes too late.
         NothingConsistent: the base model answers nothing consistently.
 
     Source:

@@ -358,7 +358,7 @@ def find(
     Raises:
         ValueError: before anything is fitted: train, validation or test lack right or wrong answers, or a setting is
             of no use.
-        TypeError: there is no such setting, or it comes too late.
+        ValueError: there is no such setting, or it comes too late.
         NoHNeurons: no neuron gets a positive weight.
 
     Source:

@@ -213,7 +213,7 @@ def dose_response(
     Raises:
         ValueError: before anything is asked: the neurons are no neurons of the model, or another's, or items or a
             setting are of no use; and if the model knows none of the facts.
-        TypeError: there is no such setting, or it comes too late.
+        ValueError: there is no such setting, or it comes too late.
 
     Source:
         The paper's sections 3 and 6.2. Its control is random neurons; ours disturb as much.

@@ -74,7 +74,7 @@ def names_its_settings(step: Callable[_Parameters, _Result]) -> Callable[_Parame
         step: a function whose settings are keyword-only arguments.
 
     Returns:
-        The step; called with an argument that it lacks it raises Python's own TypeError, but with what to do.
+        The step; called with an argument that it lacks it raises a ValueError that says what to do.
     """
     taken = inspect.signature(step).parameters
     known = [name for name, one in taken.items() if one.kind is one.KEYWORD_ONLY]
@@ -83,7 +83,7 @@ def names_its_settings(step: Callable[_Parameters, _Result]) -> Callable[_Parame
     def checked(*args: _Parameters.args, **settings: _Parameters.kwargs) -> _Result:
         for name in settings:
             if name not in taken:
-                raise TypeError(_not_taken(step.__name__, name, known))
+                raise ValueError(_not_taken(step.__name__, name, known))
         return step(*args, **settings)
 
     return checked

@@ -278,13 +278,13 @@ def test_a_path_may_be_a_text_or_a_path(on_bundled, study, tmp_path):
 def test_what_comes_too_late_or_too_little_is_told_before_long_work(on_bundled, subject, monkeypatch):
     rows = as_rows(on_bundled["answers"].questions)
     monkeypatch.setattr(collect, "sample_responses", None)
-    with pytest.raises(TypeError, match="dtype belongs to loading"):
+    with pytest.raises(ValueError, match="dtype belongs to loading"):
         hn.collect(subject, rows, dtype="float16")
-    with pytest.raises(TypeError, match="unknown setting .colour. of collect: choose of n_questions, sampling"):
+    with pytest.raises(ValueError, match="unknown setting .colour. of collect: choose of n_questions, sampling"):
         hn.collect(subject, rows, colour="red")
-    with pytest.raises(TypeError, match="unknown setting 'n_question' of collect: did you mean n_questions"):
+    with pytest.raises(ValueError, match="unknown setting 'n_question' of collect: did you mean n_questions"):
         hn.collect(subject, rows, n_question=3)
-    with pytest.raises(TypeError, match="alphas is no setting of find: give it to the step that it is for"):
+    with pytest.raises(ValueError, match="alphas is no setting of find: give it to the step that it is for"):
         hn.find(on_bundled["answers"], alphas=(0.0, 1.0, 3.0))
     with pytest.raises(ValueError, match="n_questions=0 must be at least 1"):
         hn.collect(subject, rows, n_questions=0)

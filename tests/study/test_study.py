@@ -49,8 +49,8 @@ def test_a_study_from_a_file(tmp_path):
         file.write_text(settings)
         with pytest.raises(ValueError, match=fault):
             load_study(file)
-    for call in (load_study, hn.load):
-        with pytest.raises(ValueError, match="^unknown setting 'dtpye': did you mean dtype.$"):
+    for call, of in ((load_study, ""), (hn.load, " of load")):
+        with pytest.raises(ValueError, match=f"^unknown setting 'dtpye'{of}: did you mean dtype.$"):
             call("organism", dtpye="float32")
     file.write_text("{")
     with pytest.raises(OSError, match="could not read the study .*mine.json"):
