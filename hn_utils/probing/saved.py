@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 CARD = "card.json"
 _ABOUT, _FITS = "found.json", "fits.safetensors"
-_NUMBERS = ("C", "intercept", "violation", "deviance_explained")  # of a fit, beside its neurons and weights
+_NUMBERS = ("C", "intercept", "kkt_violation", "deviance_explained")  # of a fit, beside its neurons and weights
 
 
 def answers_digest(answers: Collected) -> str:
