@@ -24,13 +24,15 @@ from hn_utils.stats.neuron_sets import Match, random_sets
 SOURCES = sources()
 TAGGED = [cell for source in SOURCES for cell in jupytext.read(source).cells if is_exercise(cell)]
 NEEDED = """
+import hn_utils as hn
 import contextlib
 import numpy as np
 from hn_utils.stats.metrics import auroc
 from hn_utils.course.exercises import check, stratified
 """
 READ = Estimate(0.78, 0.75, 0.81, 1255)
-FOUND = SimpleNamespace(detections=[SimpleNamespace(auroc=READ)] * 2, beyond={"any": READ})
+ROW = SimpleNamespace(auroc=READ)
+FOUND = SimpleNamespace(detection=lambda *_, **__: ROW, beyond={"any": READ})
 
 
 def named(cell) -> str:
