@@ -11,7 +11,7 @@ from hn_utils.models.scaling import UNSCALED, Dose
 from hn_utils.questions.items import Item
 from hn_utils.questions.made_up_world.asking import items
 from hn_utils.stats.neuron_sets import random_sets
-from hn_utils.steering import replies
+from hn_utils.steering import measure
 from hn_utils.steering.measure import known_items
 from hn_utils.steering.replies import conversation, replies_at, text_loss
 
@@ -73,7 +73,7 @@ def test_known_items_state_the_fact_and_open_the_dialogue_with_it(subject, study
 
 def test_items_without_a_plain_question_are_counted(subject, study, monkeypatch):
     told = []
-    monkeypatch.setattr(replies, "tell_once", told.append)
+    monkeypatch.setattr(measure, "tell_once", told.append)
     asked = [i for i in items(study) if i.behaviour == "false_premise"][:40]
     known = known_items(subject, asked, study)
     assert not told
