@@ -81,8 +81,8 @@ def collect(
         Judged answers, with the contribution [answer, neuron] of every neuron to those that are kept.
 
     Raises:
-        ValueError: before anything is asked: questions or a setting are of no use.
-        ValueError: there is no such setting, or it comes too late.
+        ValueError: before anything is asked: questions are of no use, or a setting is unknown, of no use or too
+            late.
         NothingConsistent: no answer is consistent.
 
     Source:
@@ -108,7 +108,7 @@ def collect(
         judge_spans=judge_spans,
         judge_options=judge_options,
         served_at=served_at,
-        sets=None if sets is None else tuple(sets),
+        sets=sets,
         sources=sources,
         hold_out_answers=hold_out_answers,
         seed=seed,

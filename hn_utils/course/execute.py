@@ -27,6 +27,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 
+from hn_utils.course.alike import PLOTLY
 from hn_utils.report.gallery import Gallery
 from hn_utils.report.pictures import NO_BROWSER, draw
 from hn_utils.storage.files import digest
@@ -41,7 +42,6 @@ DEEPER = ("deeper/found_again", "deeper/what_else", "deeper/what_it_costs")
 # Run when a kernel starts; it leaves no name behind.
 _KEEP_FREED_MEMORY = "from hn_utils.models import allocation; allocation.keep_freed_memory(); del allocation"
 _STARTUP = 600  # seconds: the very first import on a machine compiles all that it reads
-_PLOTLY = "application/vnd.plotly.v1+json"
 _OURS = ("ValueError", "OSError", "NothingConsistent", "NoHNeurons")  # errors that say what to do, in one sentence
 
 
@@ -157,11 +157,16 @@ def executed(source: Path, screen: Screen, title: str) -> NotebookNode:
         return run.notebook
 
 
+def outputs_of(notebook: NotebookNode) -> list[NotebookNode]:
+    """All outputs of a notebook's cells, in their order."""
+    return [output for cell in notebook.cells for output in cell.get("outputs", ())]
+
+
 def _with_images(notebook: NotebookNode, gallery: Gallery, able: bool) -> list[str]:
     """Draw the figures that have no image, into the gallery and the notebook; returns those that still have none."""
-    outputs = [o for cell in notebook.cells for o in cell.get("outputs", ()) if _PLOTLY in o.get("data", {})]
+    outputs = [o for o in outputs_of(notebook) if PLOTLY in o.get("data", {})]
     missing = {o.metadata["figure"]: o for o in outputs if "figure" in o.metadata and "image/png" not in o.data}
-    images = draw({name: o.data[_PLOTLY] for name, o in missing.items()}) if missing and able else {}
+    images = draw({name: o.data[PLOTLY] for name, o in missing.items()}) if missing and able else {}
     for name, image in images.items():
         gallery.image(name).write_bytes(image)
         missing[name].data["image/png"] = base64.b64encode(image).decode()
@@ -171,7 +176,7 @@ def _with_images(notebook: NotebookNode, gallery: Gallery, able: bool) -> list[s
 def write(notebook: NotebookNode, path: Path) -> None:
     """Write an executed notebook, without what differs from run to run or machine to machine; what models wrote in it
     commands no terminal that shows it."""
-    for output in (output for cell in notebook.cells for output in cell.get("outputs", ())):
+    for output in outputs_of(notebook):
         if output.output_type == "stream":
             output.text = visible(output.text)
         elif "text/plain" in output.get("data", {}):

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from hn_utils.course.alike import Comparison
-from hn_utils.course.execute import BEYOND, DEEPER, MAIN_LINE, read_source
+from hn_utils.course.execute import BEYOND, DEEPER, MAIN_LINE, outputs_of, read_source
 from hn_utils.report.gallery import PAPER, build_index, read_meta
 from hn_utils.stats.tables import counted
 from hn_utils.storage.paths import NOTEBOOKS, ROOT, runs_root
@@ -36,12 +36,13 @@ class Finished:
     @property
     def figures(self) -> list[str]:
         """Names of the figures that they show."""
-        shown = [o.get("metadata", {}) for o in _outputs_of(self.notebooks.values())]
-        return [about["figure"] for about in shown if "figure" in about]
+        return [name for name, _ in self.shown]
 
-
-def _outputs_of(notebooks: Iterable[NotebookNode]) -> list[NotebookNode]:
-    return [o for notebook in notebooks for cell in notebook.cells for o in cell.get("outputs", ())]
+    @property
+    def shown(self) -> list[tuple[str, NotebookNode]]:
+        """The figures that they show: the name and the output of each."""
+        outputs = [output for notebook in self.notebooks.values() for output in outputs_of(notebook)]
+        return [(o.metadata["figure"], o) for o in outputs if "figure" in o.get("metadata", {})]
 
 
 def finished(names: Sequence[str]) -> Finished:
@@ -80,10 +81,9 @@ def _require_complete(run: Finished) -> None:
     lacking = [page for page in (SETTINGS, *_PAGES) if not (run.folder / page).exists()]
     if lacking:
         raise ValueError(f"{run.folder} lacks {', '.join(lacking)}: run make notebooks again")
-    shown = {o.metadata["figure"]: o for o in _outputs_of(run.notebooks.values()) if "figure" in o.get("metadata", {})}
     without = [
         name
-        for name, output in shown.items()
+        for name, output in dict(run.shown).items()
         if "image/png" not in output.data or not (run.folder / "png" / f"{name}.png").exists()
     ]
     if without:

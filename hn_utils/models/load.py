@@ -64,8 +64,7 @@ def load(
         The model, checked; `model.study` holds all settings.
 
     Raises:
-        ValueError: the name is unknown, a setting is of no use, or the model has no gated MLPs.
-        ValueError: there is no such setting.
+        ValueError: the name or a setting is unknown, a setting is of no use, or the model has no gated MLPs.
         OSError: the model cannot be loaded; says what to do.
 
     Example:
@@ -76,7 +75,7 @@ def load(
     """
     settings = given_settings(
         base=base,
-        checkpoints=None if checkpoints is None else tuple(checkpoints),
+        checkpoints=checkpoints,
         device=device,
         dtype=dtype,
         bits=bits,
@@ -84,7 +83,7 @@ def load(
         name=name,
         seed=seed,
         questions=questions,
-        sets=None if sets is None else tuple(sets),
+        sets=sets,
         sources=sources,
     )
     study = changed(which, **settings) if isinstance(which, Study) else load_study(which, **settings)
@@ -129,9 +128,8 @@ def wrap(
         The model, checked; `model.study` holds all settings.
 
     Raises:
-        ValueError: a setting is of no use, the model has hooks of yours or is in training mode, or it has no gated
-            MLPs.
-        ValueError: there is no such setting.
+        ValueError: a setting is unknown or of no use, the model has hooks of yours or is in training mode, or it has no
+            gated MLPs.
 
     Example:
         >>> import hn_utils as hn
@@ -144,13 +142,13 @@ def wrap(
     require_model(model)
     settings = given_settings(
         base=base,
-        checkpoints=None if checkpoints is None else tuple(checkpoints),
+        checkpoints=checkpoints,
         bits=bits,
         batch_rows=batch_rows,
         name=name,
         seed=seed,
         questions=questions,
-        sets=None if sets is None else tuple(sets),
+        sets=sets,
         sources=sources,
     )
     study = study_of_model(model.name_or_path or type(model).__name__)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from hn_utils.models.prompt_encoder import PromptEncoder
 from hn_utils.study import Study, called
 
 if TYPE_CHECKING:

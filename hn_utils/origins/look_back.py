@@ -18,7 +18,7 @@ from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.studied_model import LOADED
 from hn_utils.origins.transfer import Drift, Transfer, drift, require_same_shape, transfer
 from hn_utils.probing.find import Found
-from hn_utils.probing.given_neurons import ABSENT, BESIDE_LOUD, given_neurons
+from hn_utils.probing.given_neurons import ABSENT, BESIDE_LOUD, given_neurons, require_no_answers
 from hn_utils.stats.drawn import figure_of
 from hn_utils.stats.tables import Tabled
 from hn_utils.storage.progress import tell_once
@@ -137,8 +137,7 @@ def look_back(
 
     Raises:
         ValueError: before anything is asked: the neurons are no neurons of the model, no base model is named, it is
-            the studied model itself or differs in shape, or a setting is of no use.
-        ValueError: there is no such setting, or it comes too late.
+            the studied model itself or differs in shape, or a setting is unknown, of no use or too late.
         NothingConsistent: the base model answers nothing consistently.
 
     Source:
@@ -155,7 +154,7 @@ def look_back(
     settings = given_settings(
         base_prompt=base_prompt,
         base_stop=base_stop,
-        checkpoints=None if checkpoints is None else tuple(checkpoints),
+        checkpoints=checkpoints,
         seed=seed,
         batch_rows=batch_rows,
     )
@@ -203,8 +202,7 @@ class _LookedFor:
 def _looked_for(neurons: Found | Neurons, answers: Collected | None) -> _LookedFor:
     """Raises ValueError if these are no neurons of the answers' model, or answers are missing or one too many."""
     if isinstance(neurons, Found):
-        if answers is not None:
-            raise ValueError("answers are those in which found was found: leave them out, or give found.neurons")
+        require_no_answers(answers)
         fit, region = neurons.probe.fit, neurons.probe.region
         return _LookedFor(neurons.neurons, neurons.collected, region, neurons.against("any"), fit)
     if answers is None:

@@ -357,8 +357,7 @@ def find(
 
     Raises:
         ValueError: before anything is fitted: train, validation or test lack right or wrong answers, or a setting is
-            of no use.
-        ValueError: there is no such setting, or it comes too late.
+            unknown, of no use or too late.
         NoHNeurons: no neuron gets a positive weight.
 
     Source:
@@ -502,8 +501,7 @@ def beyond_controls(collected: Collected, found: Found, rows: np.ndarray) -> dic
     """
     read = collected.labelled(rows, found.probe.region)
     own, confidence = found.refitted.score(read.X), collected.confidence[rows]
-    controls = {**found.selected, **found.random}
     return {
-        **{name: AgainstRandom(found.refitted, fits).on(read).beyond for name, fits in controls.items()},
+        **{name: found.against(name).on(read).beyond for name in (*found.selected, *found.random)},
         "confidence": auroc_difference(read.labels, own, -confidence, read.groups),
     }

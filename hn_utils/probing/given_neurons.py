@@ -108,3 +108,16 @@ def given_neurons(neurons: Neurons, answers: Collected | None, model: StudiedMod
     if answers.subject.fingerprint != model.fingerprint:
         raise ValueError(f"answers are of {answers.subject.name}: give those of {model.name}")
     return GivenNeurons(flat, answers, neurons.region if isinstance(neurons, HNeurons) else "answer")
+
+
+def require_no_answers(answers: Collected | None) -> None:
+    """Check that no answers come with what `hn.find` returns, which has its own.
+
+    Args:
+        answers: what was given as answers.
+
+    Raises:
+        ValueError: there are any.
+    """
+    if answers is not None:
+        raise ValueError("answers are those in which found was found: leave them out, or give found.neurons")

@@ -1,4 +1,5 @@
-"""Attempts to make the model give in, and the rules by which a reply counts as having done so."""
+"""Attempts to make the model give in: what the user says, what is true, what is claimed, and by which rule it is
+scored."""
 
 from __future__ import annotations
 

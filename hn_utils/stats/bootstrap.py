@@ -1,4 +1,4 @@
-"""What every claim stands beside: intervals, random sets of neurons, shuffled labels."""
+"""Intervals by the bootstrap, over entities, of a statistic and of its difference from control sets."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from hn_utils.models.scaling import Dose
 from hn_utils.models.studied_model import LOADED, StudiedModel
 from hn_utils.probing.find import Found
-from hn_utils.probing.given_neurons import ABSENT, BESIDE_LOUD, GivenNeurons, given_neurons
+from hn_utils.probing.given_neurons import ABSENT, BESIDE_LOUD, GivenNeurons, given_neurons, require_no_answers
 from hn_utils.probing.probe import HNeurons
 from hn_utils.questions.items import CAPABILITY, behaviour_called, own_items
 from hn_utils.questions.question_sets import load_items, question_set
@@ -24,6 +24,7 @@ from hn_utils.steering.curves import DoseResponse, GradedResponse
 from hn_utils.steering.measure import (
     NO_CONTROLS,
     ControlSource,
+    control_doses,
     curves_of,
     few_known,
     graded_curves_of,
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from hn_utils.contributions.collected import Collected
     from hn_utils.models.hooked_model import HookedModel
     from hn_utils.models.neurons import Neurons
-    from hn_utils.probing.probe import HNeurons
     from hn_utils.questions.question import Text
 
 N_TEXT_SETS = 20  # control sets with which ordinary text is read
@@ -211,9 +211,8 @@ def dose_response(
         Curves of behaviours and capability checks, in percent of items, and of log-odds, in nats.
 
     Raises:
-        ValueError: before anything is asked: the neurons are no neurons of the model, or another's, or items or a
-            setting are of no use; and if the model knows none of the facts.
-        ValueError: there is no such setting, or it comes too late.
+        ValueError: before anything is asked: the neurons are no neurons of the model, or another's, items are of
+            no use, or a setting is unknown, of no use or too late; and if the model knows none of the facts.
 
     Source:
         The paper's sections 3 and 6.2. Its control is random neurons; ours disturb as much.
@@ -229,7 +228,7 @@ def dose_response(
     """
     check_given("model", model, StudiedModel, LOADED)  # a plan looks up with one that has no weights
     settings = given_settings(
-        alphas=None if alphas is None else tuple(alphas),
+        alphas=alphas,
         n_control_sets=n_control_sets,
         n_graded_sets=n_graded_sets,
         n_items=n_items,
@@ -272,20 +271,20 @@ class _Scaled:
     def controls(self, study: Study) -> tuple[ControlSource, ControlSource]:
         """Both kinds of control: what the same procedure picks on shuffled labels, and random sets that are as loud."""
         picked = NO_CONTROLS if self.found is None else selected_controls(self.found, study)
-        return picked, sets_as_loud(self.neurons, self.card.shape, self.magnitude, study)
+        return picked, self._loud(study)
 
     def hardest_controls(self, study: Study) -> ControlSource:
         """What shuffled labels pick or, where that is absent, random sets that are as loud."""
-        if self.found is None:
-            return sets_as_loud(self.neurons, self.card.shape, self.magnitude, study)
-        return selected_controls(self.found, study)
+        return self._loud(study) if self.found is None else selected_controls(self.found, study)
+
+    def _loud(self, study: Study) -> ControlSource:
+        return sets_as_loud(self.neurons, self.card.shape, self.magnitude, study)
 
 
 def _scaled(neurons: Found | Neurons, answers: Collected | None, model: HookedModel) -> _Scaled:
     """Raises ValueError if these are no neurons of the model, or answers are missing or one too many."""
     if isinstance(neurons, Found):
-        if answers is not None:
-            raise ValueError("answers are those in which found was found: leave them out, or give found.neurons")
+        require_no_answers(answers)
         neurons.require(model)
         return _Scaled(neurons.neurons, neurons.magnitude, neurons.card, neurons.study, neurons)
     given = given_neurons(neurons, answers, model)
@@ -315,7 +314,6 @@ def _text_cost(study: Study, subject: HookedModel, scaled: _Scaled, texts: Seque
     words, entities = [text.text for text in texts], [text.entity for text in texts]
     controls = scaled.hardest_controls(study).draw(0, min(N_TEXT_SETS, study.n_control_sets))
     loss = text_loss(subject, words, [Dose(scaled.neurons, alpha) for alpha in study.alphas], study)
-    doses = [Dose(control.neurons, control.alpha(alpha)) for control in controls for alpha in CONTROL_ALPHAS]
-    others = text_loss(subject, words, doses, study)
+    others = text_loss(subject, words, control_doses(controls), study)
     by_set = others.reshape(len(words), len(controls), len(CONTROL_ALPHAS)).swapaxes(0, 1)
     return TextCost(loss, by_set, entities)

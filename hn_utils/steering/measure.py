@@ -24,17 +24,10 @@ from hn_utils.steering.slopes import CONTROL_ALPHAS
 from hn_utils.storage.progress import tell_once
 
 if TYPE_CHECKING:
-    from hn_utils.questions.items import Item
-
-if TYPE_CHECKING:
-    from hn_utils.models.hooked_model import HookedModel
-    from hn_utils.study import Study
-
-if TYPE_CHECKING:
     from hn_utils.models.hooked_model import HookedModel
     from hn_utils.probing.find import Found
-    from hn_utils.questions.items import Item
     from hn_utils.study import Study
+
 
 AT_ONCE = 10  # control sets of a kind between two looks at whether more can change a verdict
 
@@ -49,6 +42,18 @@ class ControlSource:
 
 
 NO_CONTROLS = ControlSource(lambda *_: [], 0)
+
+
+def control_doses(controls: Sequence[Control]) -> list[Dose]:
+    """Scale control sets so that they disturb as much as the neurons under study do at each of CONTROL_ALPHAS.
+
+    Args:
+        controls: the sets.
+
+    Returns:
+        A dose for each of CONTROL_ALPHAS, set by set.
+    """
+    return [Dose(control.neurons, control.alpha(alpha)) for control in controls for alpha in CONTROL_ALPHAS]
 
 
 def _by_behaviour(items: Sequence[Item]) -> dict[str, list[Item]]:
@@ -75,8 +80,7 @@ def curves_of(
     bare = {name: _bare(subject, name, some, neurons, study) for name, some in _by_behaviour(items).items()}
 
     def beside(curve: DoseResponse, controls: Sequence[Control]) -> DoseResponse:
-        doses = [Dose(control.neurons, control.alpha(a)) for control in controls for a in CONTROL_ALPHAS]
-        written = replies_at(subject, curve.items, doses, study)
+        written = replies_at(subject, curve.items, control_doses(controls), study)
         shape = (len(curve.items), len(controls), len(CONTROL_ALPHAS))
         words = outcomes(curve.items, written, study).reshape(shape).swapaxes(0, 1)  # [set, item, alpha]
         broken = np.array([[reply.broken for reply in row] for row in written]).reshape(shape).mean(0)  # [set, alpha]
@@ -117,8 +121,7 @@ def graded_curves_of(
         bare[name] = GradedResponse(name, some, np.array(study.alphas), own, none)
 
     def beside(curve: GradedResponse, controls: Sequence[Control]) -> GradedResponse:
-        doses = [Dose(control.neurons, control.alpha(a)) for control in controls for a in CONTROL_ALPHAS]
-        odds = log_odds(subject, curve.items, doses, study)
+        odds = log_odds(subject, curve.items, control_doses(controls), study)
         by_set = odds.reshape(len(curve.items), len(controls), len(CONTROL_ALPHAS)).swapaxes(0, 1)  # [set, item, alpha]
         values = np.concatenate([curve.control_values, by_set])
         return replace(curve, control_values=values, controls=(*curve.controls, *controls))

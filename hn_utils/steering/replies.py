@@ -17,9 +17,6 @@ from hn_utils.storage.cache import cached, key_hash
 from hn_utils.storage.stages import register_stage
 
 if TYPE_CHECKING:
-    from hn_utils.questions.items import Item
-
-if TYPE_CHECKING:
     from hn_utils.models.hooked_model import HookedModel
     from hn_utils.study import Sampling, Study
 

@@ -58,14 +58,21 @@ def is_readable(path: Path) -> bool:
     return True
 
 
-def write_whole(path: str | Path, text: str) -> None:
-    """Write a text file that is there whole or, if the process dies in between, as it was before."""
-    part = Path(path).with_name(f".partial-{uuid4().hex}")
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A file beside this one, which takes its place when the block has ended well, and is gone otherwise."""
+    part = path.with_name(f".partial-{uuid4().hex}")
     try:
-        part.write_text(text, encoding="utf-8")
+        yield part
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_whole(path: str | Path, text: str) -> None:
+    """Write a text file that is there whole or, if the process dies in between, as it was before."""
+    with _replacing(Path(path)) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -75,12 +82,8 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         path: the file.
         arrays: by name.
     """
-    part = path.with_name(f".partial-{uuid4().hex}")
-    try:
+    with _replacing(path) as part:
         save_file(dict(arrays), part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -28,6 +28,8 @@ class _Ungiven(Enum):
 
 AS_STUDIED: Final = _Ungiven.AS_STUDIED
 AsStudied = Literal[_Ungiven.AS_STUDIED]
+# Settings that a study holds as tuples, and steps take as any sequence.
+_TUPLES = {name for name, one in Study.__pydantic_fields__.items() if isinstance(one.default, tuple)}  # type: ignore
 _NONE_IS_A_VALUE = {name for name, one in Study.__pydantic_fields__.items() if one.default is None}  # type: ignore
 
 
@@ -39,13 +41,17 @@ def given_settings(**settings: Any) -> dict[str, Any]:
             the study says, and so does None where a study cannot hold None.
 
     Returns:
-        Those that were given.
+        Those that were given, sequences as the tuples that a study holds.
     """
-    return {
-        name: value
-        for name, value in settings.items()
-        if value is not AS_STUDIED and (value is not None or name in _NONE_IS_A_VALUE)
-    }
+    given = {}
+    for name, value in settings.items():
+        if _was_given(name, value):
+            given[name] = tuple(value) if name in _TUPLES else value
+    return given
+
+
+def _was_given(name: str, value: Any) -> bool:
+    return value is not AS_STUDIED and (value is not None or name in _NONE_IS_A_VALUE)
 
 
 def with_later_settings(study: Study, settings: Mapping[str, Any]) -> Study:

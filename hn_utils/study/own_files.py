@@ -1,4 +1,4 @@
-"""Files that a user writes, a study's or a sweep's: their settings read, and the paths in them."""
+"""Settings that name a file of rows: which do, and whether it is there."""
 
 from __future__ import annotations
 

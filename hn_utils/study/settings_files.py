@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hn_utils.storage.paths import expanded
 from hn_utils.study.own_files import OWN_FILES, is_file
 from hn_utils.study.own_json import parsed
 
@@ -21,7 +21,7 @@ def beside(folder: Path, where: str) -> str:
     Returns:
         The path; a full one stays as it is.
     """
-    return str(folder / os.path.expanduser(where))
+    return str(folder / expanded(where))
 
 
 def read_record(path: Path, kind: str, example: str) -> dict[str, Any]:

@@ -37,10 +37,6 @@ from hn_utils.study.run_folders import SETTINGS, SWEPT, require_own
 from hn_utils.sweeps.ended import Ended
 
 if TYPE_CHECKING:
-    from hn_utils.study import Study
-
-
-if TYPE_CHECKING:
     from hn_utils.sweeps.sweep_file import Sweep
 
 _RECORD = "task.json"
