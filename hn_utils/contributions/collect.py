@@ -37,6 +37,8 @@ def collect(
     n_questions: int | None | AsStudied = AS_STUDIED,
     sampling: Sampling | Mapping[str, Any] | None = None,
     chat_prompt: str | None = None,
+    chat_stop: str | None = None,
+    examples: Sequence[tuple[str, str]] | None = None,
     base_prompt: str | None = None,
     base_stop: str | None = None,
     judge: str | None = None,
@@ -63,6 +65,8 @@ def collect(
         n_questions: questions of each part at most; None for all.
         sampling: how responses are drawn, or what of it is to be changed, such as `{"n": 5}`.
         chat_prompt: what the user says, with `{question}` in it.
+        chat_stop: a text at which an answer ends as well, such as a line break.
+        examples: questions with their answers that stand before each question.
         base_prompt: how a base model is asked, likewise.
         base_stop: the text at which a base model's answer ends.
         judge: a chat model that judges answers instead of the alias rule; empty for the rule.
@@ -100,6 +104,8 @@ def collect(
         n_questions=n_questions,
         sampling=sampling,
         chat_prompt=chat_prompt,
+        chat_stop=chat_stop,
+        examples=examples,
         base_prompt=base_prompt,
         base_stop=base_stop,
         judge=judge,
