@@ -15,8 +15,6 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from hn_utils.models.batches import pieces
-
 if TYPE_CHECKING:
     from hn_utils.models.hooked_model import HookedModel
 
@@ -91,7 +89,7 @@ def _pieces(model: HookedModel, shape: Sequence[int], n_shared: int) -> list[sli
     """Which rows are read together: attention's scores are those of the new tokens with all positions."""
     n, new = shape
     side = isqrt(new * (n_shared + new) - 1) + 1 if n_shared else new
-    return pieces([side] * n, model.model.config.get_text_config().num_attention_heads)
+    return model.pieces([range(side)] * n)
 
 
 def cache_behind(model: HookedModel, shared: Sequence[int], piece: slice, n: int) -> DynamicCache:
