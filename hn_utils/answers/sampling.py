@@ -32,7 +32,7 @@ def prompts_of(
     encoder: PromptEncoder, questions: Sequence[Question], study: Study, base: bool = False
 ) -> list[list[int]]:
     """How questions are put: by chat template in the study's words, or to a base model as plain text."""
-    if base:
+    if base or not encoder.has_template:
         return encoder.encode_texts([study.base_prompt.format(question=q.text) for q in questions])
     return encoder.encode_questions([study.chat_prompt.format(question=q.text) for q in questions])
 
@@ -50,6 +50,7 @@ def sample_responses(
     Raises ValueError if several questions share an id.
     """
     check_ids(questions)
+    base = base or not subject.encoder.has_template
     prompts = prompts_of(subject.encoder, questions, study, base)
     server = Served(subject, study) if study.served_at and not base else None
     only_base = {"stop": study.base_stop} if base else {}

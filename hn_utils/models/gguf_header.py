@@ -86,10 +86,10 @@ def read_header(file: Path) -> Header:
                 header = _parsed(content, file)
             except (struct.error, UnicodeDecodeError, OverflowError) as error:
                 raise OSError(f"{file} is cut short or damaged ({size:,} bytes): fetch it again") from error
-    if size < header.size:
-        raise OSError(f"{file} is cut short ({size:,} of {header.size:,} bytes): fetch it again")
     if header.values.get("split.count", 0) > 1:
         raise OSError(f"{file} is one part of several: join them with `llama-gguf-split --merge`, and give the whole")
+    if size < header.size:
+        raise OSError(f"{file} is cut short ({size:,} of {header.size:,} bytes): fetch it again")
     return header
 
 
@@ -98,9 +98,7 @@ def _require_reader(file: Path) -> None:
     try:
         import gguf  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except ImportError:
-        raise OSError(
-            f"{file} is a GGUF file, which needs the package gguf: `pip install 'hn-utils[gguf]'`"
-        ) from None
+        raise OSError(f"{file} is a GGUF file, which needs the package gguf: `pip install 'hn-utils[gguf]'`") from None
 
 
 class _Cursor:

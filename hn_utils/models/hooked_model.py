@@ -122,7 +122,9 @@ class HookedModel(StudiedModel):
             with patient_downloads(), every_weight():
                 bridge, tokenizer = boot(place, revision, dtype, study)
         except Exception as error:
-            raise OSError(f"could not load model {name!r} {damaged(place, revision) or explained(error)}") from error
+            again = f"; or remove {place}, and it is converted again" if read_from(place) else ""
+            told = damaged(place, revision) or explained(error) + again
+            raise OSError(f"could not load model {name!r} {told}") from error
         if told := damaged(place, revision):
             raise OSError(f"could not load model {name!r} {told}")
         if not study.bits and next(bridge.original_model.parameters()).dtype != dtype:

@@ -52,8 +52,8 @@ def remedy(error: BaseException) -> str:
         return "the hub does not answer: check your network, or give the folder of a copy"
     if any(isinstance(one, RevisionNotFoundError | EntryNotFoundError) for one in chain) or 404 in statuses:
         return (
-            "the hub holds no such thing: check the name and the revision (an adapter is no model; a GGUF file is named "
-            "owner/repository/file.gguf)"
+            "the hub holds no such thing: check the name and the revision (an adapter is no model; a GGUF file is "
+            "named owner/repository/file.gguf)"
         )
     if any(isinstance(one, ImportError) for one in chain):
         return f"install that package, or {WHOLE}"

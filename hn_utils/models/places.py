@@ -1,4 +1,4 @@
-"""Where a model's files are: what its name stands for, a folder, a hub name, or a GGUF file, and whether it is whole."""
+"""Where a model's files are: the folder, hub name or GGUF file that a name stands for, and whether it is whole."""
 
 from __future__ import annotations
 

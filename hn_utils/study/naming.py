@@ -17,7 +17,8 @@ def called(model: str) -> str:
         model: a hub name or a path.
 
     Returns:
-        The name without its path and what says how it is stored, but with the folder above it where the last part may be any model's.
+        The name without its path and without what says how it is stored, but with the folder above it where the last
+        part may be any model's.
     """
     model = re.sub(r"\.gguf$", "", model.removeprefix(FETCHED), flags=re.IGNORECASE)
     path = Path(model).absolute() if Path(model).exists() else Path(model)
