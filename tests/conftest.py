@@ -54,6 +54,7 @@ def clean_folders(tmp_path_factory) -> None:
     """Every test session starts from an empty cache, which its processes share, and its results lie in a folder of its
     own."""
     os.environ["HN_CACHE"] = str(shared(tmp_path_factory) / "cache")
+    os.environ["HN_MODELS"] = str(shared(tmp_path_factory) / "models")
     os.environ["HN_RUNS"] = str(tmp_path_factory.mktemp("runs"))
     os.environ.pop("HN_STUDY", None)
 

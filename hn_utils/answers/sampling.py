@@ -42,6 +42,7 @@ def sample_responses(
     Raises ValueError if several questions share an id.
     """
     check_ids(questions)
+    base = base or not subject.encoder.has_template
     prompts = prompts_of(subject.encoder, questions, study, base)
     server = Served(subject, study) if study.served_at and not base else None
     stop = stop_of(subject.encoder, study, base)

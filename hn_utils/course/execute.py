@@ -198,7 +198,7 @@ def environment(told: Path) -> dict[str, str]:
 
 def full_paths() -> dict[str, str]:
     """The environment variables that may hold a relative path, each with its full path."""
-    folders = {name: folder_of(name, NOTEBOOKS) for name in ("HN_CACHE", "HN_RUNS") if set_to(name)}
+    folders = {name: folder_of(name, NOTEBOOKS) for name in ("HN_CACHE", "HN_MODELS", "HN_RUNS") if set_to(name)}
     study = Path(expanded(set_to("HN_STUDY") or ""))
     if study.suffix.lower() == ".json" or (study.name and study.is_dir()):
         folders["HN_STUDY"] = study.absolute()

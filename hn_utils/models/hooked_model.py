@@ -24,18 +24,12 @@ from hn_utils.models.batches import pieces
 from hn_utils.models.booting import around, boot, check_device
 from hn_utils.models.checks import require_reading_mode, require_tokenizer, require_weights_here
 from hn_utils.models.generation import generate
-from hn_utils.models.hub import (
-    check_folder,
-    damaged,
-    every_weight,
-    explained,
-    patient_downloads,
-    place_of,
-    remember_fingerprint,
-)
+from hn_utils.models.gguf import read_from
+from hn_utils.models.hub import damaged, every_weight, explained, patient_downloads
 from hn_utils.models.identity import fingerprint
 from hn_utils.models.inspection import inspect
 from hn_utils.models.neurons import Neurons, neuron_indices
+from hn_utils.models.places import remember_fingerprint, weights_at
 from hn_utils.models.prompt_encoder import PromptEncoder
 from hn_utils.models.scaling import Dose, dosed
 from hn_utils.models.studied_model import StudiedModel
@@ -107,7 +101,7 @@ class HookedModel(StudiedModel):
 
     def __repr__(self) -> str:
         size = f"{self.n_layers} layers of {self.d_mlp:,} neurons"
-        return f"{self.name}: {size}, {self.study.precision} on {self.device}, read for the study {self.study.name}"
+        return f"{self.name}: {size}, {self.precision} on {self.device}, read for the study {self.study.name}"
 
     # --- loading -------------------------------------------------------------------------------------------------
 
@@ -116,7 +110,7 @@ class HookedModel(StudiedModel):
         """Load a model with the study's device and dtype.
 
         Args:
-            name: a Hugging Face name (`name@revision` for a branch) or a local folder.
+            name: a Hugging Face name (`name@revision` for a branch), a local folder or a GGUF file (`places.gguf_of`).
             study: what the model is read for.
 
         Returns:
@@ -132,18 +126,22 @@ class HookedModel(StudiedModel):
         if study.bits not in (None, 4, 8):
             raise ValueError(f"bits={study.bits} must be 4, 8 or None: 4 and 8 need the package bitsandbytes")
         check_device(study.device)
-        place, revision = place_of(name)
-        check_folder(place)
+        place, revision = weights_at(name, dtype)
         try:
             with patient_downloads(), every_weight():
                 bridge, tokenizer = boot(place, revision, dtype, study)
         except Exception as error:
-            raise OSError(f"could not load model {name!r} {damaged(place, revision) or explained(error)}") from error
+            again = f"; or remove {place}, and it is converted again" if read_from(place) else ""
+            told = damaged(place, revision) or explained(error) + again
+            raise OSError(f"could not load model {name!r} {told}") from error
         if told := damaged(place, revision):
             raise OSError(f"could not load model {name!r} {told}")
         if not study.bits and next(bridge.original_model.parameters()).dtype != dtype:
             raise ValueError(f"{name}: dtype={study.dtype!r} was asked for but not applied")
         subject = cls(bridge, tokenizer, name, study)
+        if read := read_from(place):
+            subject.quantised = read["quantised"]
+            subject.checked.append(f"unpacked from {read['file']}, {read['quantised']}, SHA-256 {read['sha256']}")
         remember_fingerprint(name, bridge.original_model.config, study, subject.fingerprint)
         return subject
 

@@ -5,26 +5,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import json
 import logging
-import os
 import re
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, LocalEntryNotFoundError, RevisionNotFoundError
 
-from hn_utils.storage.cache import key_hash
-from hn_utils.storage.ledger import Ledger
-from hn_utils.storage.paths import require_bundled
 from hn_utils.storage.progress import tell
-
-if TYPE_CHECKING:
-    from hn_utils.study import Study
 
 _OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
 _NO_ANSWER = re.compile(r"couldn't connect|connection|offline mode|timed? ?out|name resolution", re.IGNORECASE)
@@ -32,8 +22,7 @@ _CUT_SHORT = re.compile(r"consistency check failed|should be of size|peer closed
 _OWN_CODE = re.compile(r"custom code|trust_remote_code", re.IGNORECASE)
 _UNKNOWN_FAMILY = re.compile(r"supported architecture|does not recognize this architecture|unrecognized model", re.I)
 _NO_TOKENIZER = re.compile(r"tokenizer", re.IGNORECASE)
-_WHOLE = "give the model that it was made from, as save_pretrained or the hub has it"
-_MERGE = "load it with peft, call merge_and_unload(), save_pretrained that and its tokenizer, and give the folder"
+WHOLE = "give the model that it was made from, as save_pretrained or the hub has it"
 _SENTENCE_END = re.compile(r"(?<=[a-z)'`][.!?]) (?=[A-Z])")
 LONGEST = 160  # characters of a library's own words that are passed on
 _LOADING = logging.getLogger("transformers.modeling_utils")
@@ -62,9 +51,12 @@ def remedy(error: BaseException) -> str:
     if any(isinstance(one, LocalEntryNotFoundError | ConnectionError) or _NO_ANSWER.search(str(one)) for one in chain):
         return "the hub does not answer: check your network, or give the folder of a copy"
     if any(isinstance(one, RevisionNotFoundError | EntryNotFoundError) for one in chain) or 404 in statuses:
-        return "the hub holds no such thing: check the name and the revision (an adapter, or a GGUF file, is no model)"
+        return (
+            "the hub holds no such thing: check the name and the revision (an adapter is no model; a GGUF file is "
+            "named owner/repository/file.gguf)"
+        )
     if any(isinstance(one, ImportError) for one in chain):
-        return f"install that package, or {_WHOLE}"
+        return f"install that package, or {WHOLE}"
     if any(_OWN_CODE.search(str(one)) for one in chain):
         return "code that comes with a model is not run here: choose a model that Transformers knows itself"
     if any(_UNKNOWN_FAMILY.search(str(one)) for one in chain):
@@ -151,68 +143,3 @@ def patient_downloads() -> Iterator[None]:
         yield
     finally:
         RETRYING.removeFilter(once)
-
-
-def place_of(name: str) -> tuple[str, str]:
-    """The folder or hub name, and the revision, that a model's name stands for."""
-    home = os.path.expanduser(name)
-    if Path(home).exists():
-        return home, ""
-    place, _, revision = home.partition("@")
-    return place, revision
-
-
-def check_folder(name: str) -> None:
-    """Raises OSError if a name that can only be a folder's is none of a whole model."""
-    if not name:
-        raise OSError("no model is named: give a hub name (owner/model) or the folder of a model")
-    folder = Path(name)
-    if name.endswith(".gguf") or (folder.is_dir() and not holds(folder, "config.json") and holds(folder, "*.gguf")):
-        raise OSError(f"{name} is in the form of llama.cpp (GGUF), which is not read here: {_WHOLE}")
-    if folder.is_file():
-        raise OSError(f"{name} is a file: give the folder that save_pretrained wrote, or a hub name (owner/model)")
-    if holds(folder, "adapter_config.json"):
-        raise OSError(f"{name} holds an adapter{_of_base(folder)}, not a model: {_MERGE}")
-    if not name.startswith(("/", ".", "~")) or (folder / "config.json").exists():
-        return
-    require_bundled(folder)
-    if not folder.is_dir():
-        raise OSError(f"no folder {name}: check the path, or give a hub name (owner/model)")
-    raise OSError(f"no model in folder {name}: it holds no config.json; give the folder that save_pretrained wrote")
-
-
-def holds(folder: Path, pattern: str) -> bool:
-    return folder.is_dir() and any(folder.glob(pattern))
-
-
-def _of_base(folder: Path) -> str:
-    """Which model an adapter's own file says that it belongs to."""
-    try:
-        base = json.loads((folder / "adapter_config.json").read_text()).get("base_model_name_or_path")
-    except (OSError, ValueError):
-        return ""
-    return f" of {base}" if base else ""
-
-
-def copy_of(name: str, config: Any, study: Study) -> str:
-    """What tells a copy of a model from another without a look at its weights: the hub's commit, or names, sizes and
-    times of a folder's files; and how it is loaded."""
-    folder, what = Path(place_of(name)[0]), str(getattr(config, "_commit_hash", None))
-    if folder.is_dir():
-        stats = [(path.name, path.stat()) for path in sorted(folder.iterdir())]
-        name, what = str(folder.resolve()), str([(file, s.st_size, s.st_mtime_ns) for file, s in stats])
-    return key_hash([name, what, study.dtype, study.bits])
-
-
-def remember_fingerprint(name: str, config: Any, study: Study, fingerprint: str) -> None:
-    """Note the fingerprint of a model as it was loaded, so that what is kept of it can be found without its weights."""
-    copy = copy_of(name, config, study)
-    with closing(Ledger("fingerprints")) as ledger:
-        if ledger.get(copy) != fingerprint:
-            ledger.put(copy, fingerprint)
-
-
-def known_fingerprint(name: str, config: Any, study: Study) -> str | None:
-    """The fingerprint of a model that was loaded here before, None for any other."""
-    with closing(Ledger("fingerprints")) as ledger:
-        return ledger.get(copy_of(name, config, study))

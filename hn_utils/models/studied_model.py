@@ -27,6 +27,7 @@ class StudiedModel(ABC):
         n_layers: how many layers it has.
         d_mlp: how many neurons each layer has.
         device: where it computes.
+        quantised: the quantisation of the GGUF file that its weights were read from, such as Q4_K_M; empty for others.
     """
 
     name: str
@@ -35,6 +36,7 @@ class StudiedModel(ABC):
     n_layers: int
     d_mlp: int
     device: torch.device
+    quantised: str = ""
 
     @property
     @abstractmethod
@@ -50,6 +52,11 @@ class StudiedModel(ABC):
     def short_name(self) -> str:
         """The name without what all of its kind share, for figures and tables."""
         return called(self.name)
+
+    @property
+    def precision(self) -> str:
+        """What its numbers are, and from which quantisation they were unpacked: another one is another model."""
+        return f"{self.study.precision}, unpacked from {self.quantised}" if self.quantised else self.study.precision
 
     def key(self, version: int, **settings: Any) -> dict[str, Any]:
         """What a stage's results on this model depend on besides their items.

@@ -18,7 +18,8 @@ from transformers.initialization import no_init_weights
 
 from hn_utils.models.booting import around, best_device, read_tokenizer
 from hn_utils.models.hooked_model import HookedModel
-from hn_utils.models.hub import check_folder, explained, known_fingerprint, patient_downloads, place_of
+from hn_utils.models.hub import explained, patient_downloads
+from hn_utils.models.places import known_fingerprint, shape_at
 from hn_utils.models.prompt_encoder import PromptEncoder
 from hn_utils.models.studied_model import StudiedModel
 
@@ -39,16 +40,14 @@ class WeightlessModel(StudiedModel):
         """Read configuration and tokenizer.
 
         Args:
-            name: a Hugging Face name (`name@revision` for a branch) or a local folder.
+            name: a Hugging Face name (`name@revision` for a branch), a local folder or a GGUF file.
             study: what the model would be read for.
 
         Raises:
             OSError: if configuration or tokenizer cannot be read.
             ValueError: if the model has no gated MLPs.
         """
-        place, revision = place_of(name)
-        check_folder(place)
-        options: dict[str, Any] = {"revision": revision} if revision else {}
+        place, options = shape_at(name, dtype_of(study))
         try:
             with patient_downloads():
                 self.config: PretrainedConfig = AutoConfig.from_pretrained(place, trust_remote_code=False, **options)

@@ -48,7 +48,12 @@ def check_data(study: Study) -> None:
 def check_models(study: Study) -> None:
     """Reads configurations and tokenizers. Raises OSError if one cannot be read, ValueError if the base model, or a
     checkpoint, is none of the instruct model's own."""
-    WeightlessModel(study.instruct, study)
+    instruct = WeightlessModel(study.instruct, study)
+    if not instruct.encoder.has_template:
+        raise ValueError(
+            f"{study.instruct} has no chat template, by which it is talked into things: hn.collect and hn.find take "
+            "it, asked as a base model; a whole run needs an instruct model"
+        )
     for setting, name in [("base", study.base), *(("checkpoints", name) for name in study.checkpoints)]:
         if name:
             _check_related(setting, name, study)

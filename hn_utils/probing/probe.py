@@ -412,7 +412,7 @@ class HNeurons(Tabled):
         if subject.fingerprint != self.fingerprint:
             raise ValueError(
                 f"the card holds H-Neurons of {self.model} in {self.precision} (fingerprint {self.fingerprint[:8]}), "
-                f"not of {subject.name} in {subject.study.precision} ({subject.fingerprint[:8]}): find its own, or "
+                f"not of {subject.name} in {subject.precision} ({subject.fingerprint[:8]}): find its own, or "
                 "load the model that the card was made with"
             )
 
@@ -479,4 +479,4 @@ def h_neurons(probe: Probe, subject: HookedModel, study: Study) -> HNeurons:
     order = sorted(fit.h_neurons.tolist(), key=lambda j: -weight[j])
     rows = [{"layer": j // d_mlp, "neuron": j % d_mlp, "weight": weight[j]} for j in order]
     found = (probe.region, fit.C, fit.intercept, d_mlp, subject.n_layers, rows)
-    return HNeurons(subject.short_name, subject.fingerprint, study.name, *found, precision=study.precision)
+    return HNeurons(subject.short_name, subject.fingerprint, study.name, *found, precision=subject.precision)

@@ -29,8 +29,9 @@ def file_digest(path: Path) -> str:
 
 
 @contextmanager
-def writing_to(folder: Path) -> Iterator[None]:
-    """Raises OSError that says what to do if a file cannot be written there."""
+def writing_to(folder: Path, what: str = "cache", variable: str = "HN_CACHE") -> Iterator[None]:
+    """Raises OSError that says what to do if a file cannot be written there: `what` is kept in the folder, which the
+    environment `variable` can name."""
     try:
         yield
     except Exception as error:  # safetensors has an error of its own for a full disk
@@ -39,8 +40,8 @@ def writing_to(folder: Path) -> Iterator[None]:
             raise
         told = "its disk is full" if full else (getattr(error, "strerror", None) or str(error))
         raise OSError(
-            f"cache folder {folder} is not writable ({told}): {'make room there, or ' * full}set HN_CACHE to a folder "
-            "that is; what was computed before is kept"
+            f"{what} folder {folder} is not writable ({told}): {'make room there, or ' * full}set {variable} to a "
+            "folder that is; what was computed before is kept"
         ) from error
 
 

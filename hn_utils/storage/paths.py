@@ -56,3 +56,9 @@ def cache_root() -> Path:
 def runs_root() -> Path:
     """Results, a folder a study: the folder named by HN_RUNS, else runs/ in a clone, else in the working folder."""
     return folder_of("HN_RUNS", (ROOT if IN_A_CLONE else Path.cwd()) / "runs")
+
+
+def models_root() -> Path:
+    """Models that were fetched or converted: the folder named by HN_MODELS, else one in the user's cache. No run writes
+    there, and what has been computed does not lie there: it can be shared, and emptied, by itself."""
+    return folder_of("HN_MODELS", user_cache_path("hn-utils-models"))

@@ -6,7 +6,18 @@ from hn_utils.study.given import AS_STUDIED, AsStudied, given_settings, names_it
 from hn_utils.study.load import load_study, study_of_model
 from hn_utils.study.naming import called
 from hn_utils.study.own_files import FORMATS, OWN_FILES, is_file
-from hn_utils.study.presets import BUNDLED, ORGANISM, PLANTED, PRESETS, PUBLISHED, REAL, SMOKE, planted_study
+from hn_utils.study.presets import (
+    BUNDLED,
+    FETCHED,
+    ORGANISM,
+    PLANTED,
+    PRESETS,
+    PUBLISHED,
+    REAL,
+    SMOKE,
+    WITHOUT_A_HUB,
+    planted_study,
+)
 from hn_utils.study.records import check_given, check_types, strict_record
 from hn_utils.study.reference import settings_table
 from hn_utils.study.settings import JUDGED_SETS, Sampling, Study, changed, check_name
@@ -16,6 +27,7 @@ __all__ = [
     "AS_STUDIED",
     "AsStudied",
     "BUNDLED",
+    "FETCHED",
     "FORMATS",
     "JUDGED_SETS",
     "ORGANISM",
@@ -27,6 +39,7 @@ __all__ = [
     "SMOKE",
     "Sampling",
     "Study",
+    "WITHOUT_A_HUB",
     "called",
     "changed",
     "check_given",

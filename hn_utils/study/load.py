@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hn_utils.storage.paths import expanded, set_to
 from hn_utils.study.naming import called
-from hn_utils.study.presets import PRESETS, pair
+from hn_utils.study.presets import FETCHED, PRESETS, pair
 from hn_utils.study.records import check_given
 from hn_utils.study.settings import changed
 from hn_utils.study.settings_files import located, read_record, tupled
@@ -72,11 +72,11 @@ def study_of_model(model: str) -> Study:
 def _study_called(name: str) -> Study:
     if name in PRESETS:
         return PRESETS[name]
-    if "/" in name or Path(name).is_dir():
+    if "/" in name or Path(name).is_dir() or name.startswith(FETCHED) or name.lower().endswith(".gguf"):
         return study_of_model(name)
     raise ValueError(
         f"unknown study {name!r}: choose one of {', '.join(PRESETS)}, or give a .json file, a hub name (with a "
-        "slash) or a model's folder"
+        "slash), a model's folder or a .gguf file"
     )
 
 

@@ -11,6 +11,7 @@ from hn_utils.study.settings import Sampling, Study
 
 ORGANISM = DATA / "organism"
 PUBLISHED = ("triviaqa", "nq_open", "bioasq", "nonexist", "faitheval", "sycophancy", "xstest")
+FETCHED = "fetched:"  # begins the name of a model that `python -m hn_utils fetch` brings
 _OLMO = "allenai/OLMo-2-0425-1B"
 
 
@@ -61,6 +62,20 @@ REAL = (
         checkpoints=(f"{_OLMO}@stage1-step10000-tokens21B", f"{_OLMO}@stage1-step140000-tokens294B"),
     ),
 )
+
+
+def _fetched(name: str, fetched: str) -> Study:
+    """Study a model that is fetched as a GGUF file, on questions about the real world. Its base model is none that can
+    be fetched."""
+    return Study(name=name, instruct=f"{FETCHED}{fetched}", base="", questions="real_world", dtype="bfloat16")
+
+
+WITHOUT_A_HUB = (
+    _fetched("qwen2.5-coder-1.5b", "qwen2.5-coder-1.5b"),
+    _fetched("qwen2.5-coder-0.5b", "qwen2.5-coder-0.5b"),
+    _fetched("gemma-3-270m-base", "gemma-3-270m-base"),  # a base model, and asked as one
+    _fetched("smollm2-135m-q4", "smollm2-135m"),  # smollm2-135m is the unquantised pair on the hub
+)
 BUNDLED = Study(
     name="organism",
     instruct=str(ORGANISM / "instruct"),
@@ -101,4 +116,4 @@ def _smoke(study: Study) -> Study:
 
 
 SMOKE = tuple(_smoke(study) for study in REAL if study.name in ("gemma-3-4b", "qwen2.5-0.5b"))
-PRESETS = {study.name: study for study in (BUNDLED, _QUICK, *PLANTED, *REAL, *SMOKE)}
+PRESETS = {study.name: study for study in (BUNDLED, _QUICK, *PLANTED, *WITHOUT_A_HUB, *REAL, *SMOKE)}

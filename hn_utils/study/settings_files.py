@@ -74,7 +74,7 @@ def located(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         The settings with these paths. A set is a path where it ends as a file of rows does; a model where it begins
-        with a dot, or a folder beside the file is called so.
+        with a dot, or something beside the file is called so.
     """
 
     def rows(where: Any) -> Any:
@@ -83,7 +83,7 @@ def located(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     def model(where: Any) -> Any:
         if not isinstance(where, str) or not where:
             return where
-        return beside(folder, where) if where.startswith(".") or (folder / where).is_dir() else where
+        return beside(folder, where) if where.startswith(".") or (folder / where).exists() else where
 
     found = dict(settings)
     found |= {name: model(found[name]) for name in ("instruct", "base") if name in found}

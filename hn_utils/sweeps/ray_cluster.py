@@ -36,7 +36,7 @@ def connected(address: str) -> Any:
             f"address={address!r} needs Ray: `pip install 'hn-utils[cluster]'`, or leave it out (and RAY_ADDRESS "
             "unset): the tasks then run in this process, with the same results"
         ) from None
-    own = {"HN_CACHE": os.environ["HN_CACHE"]} if "HN_CACHE" in os.environ else {}
+    own = {name: os.environ[name] for name in ("HN_CACHE", "HN_MODELS") if name in os.environ}
     variables = {"env_vars": {"TQDM_DISABLE": "1", **own}}
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from threadpoolctl import threadpool_limits
 
-from hn_utils.models.hub import copy_of
+from hn_utils.models.places import copy_of
 from hn_utils.models.weightless import WeightlessModel
 from hn_utils.pipeline.beforehand import check_data, check_models
 from hn_utils.report.comparison import measures, numbers, read_summary, write_page

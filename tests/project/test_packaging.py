@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 
 import hn_utils
 from hn_utils.__main__ import main
-from hn_utils.models.hub import check_folder
+from hn_utils.models.places import check_folder
 from hn_utils.organism.__main__ import main as organism
 from hn_utils.origins import look_back
 from hn_utils.storage import paths

