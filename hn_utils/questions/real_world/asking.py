@@ -15,7 +15,7 @@ from hn_utils.questions.published.asking import READERS, read_questions
 from hn_utils.questions.published.sources import SOURCES
 from hn_utils.questions.question import Parts, Question, hold_out_answers, tell_shared_answers
 from hn_utils.questions.reading.same_answer import normalise
-from hn_utils.questions.real_world.facts import HELD_OUT_KINDS, Fact, entities, read_facts, read_kinds
+from hn_utils.questions.real_world.facts import HELD_OUT_KINDS, Fact, entities, read_facts, read_kinds, set_aside
 from hn_utils.questions.real_world.invented import INVENTED, invented_questions
 from hn_utils.storage.files import file_digest
 from hn_utils.study import Study, is_file
@@ -63,7 +63,7 @@ def _split_parts(
     hold_out: bool,
 ) -> tuple[Question, ...]:
     """What `questions` gives with these sets, from these sources, whose files have these digests."""
-    facts = list(read_facts())
+    facts = [fact for fact in read_facts() if fact.name not in set_aside()]
     own = _plain_questions(facts, seed)
     published = _published(sets, sources, {normalise(q.text) for q in own})
     # PopQA's entity is whom it asks about; the other sets name none, so that their answer stands for it.
@@ -91,6 +91,13 @@ def _plain_questions(facts: Sequence[Fact], seed: int) -> list[Question]:
         part = "attribute" if fact.kind in HELD_OUT_KINDS else "standard"
         asked.append(_question(fact, entity, kinds[fact.kind].wordings[int(place)], part))
     return asked
+
+
+def set_aside_questions() -> list[Question]:
+    """The facts that no part asks, in their first wording: to choose a prompt on."""
+    facts = [fact for fact in read_facts() if fact.name in set_aside()]
+    kinds = read_kinds()
+    return [_question(fact, fact.subject, kinds[fact.kind].first, "standard") for fact in facts]
 
 
 def _published(sets: Sequence[str], sources: Sequence[tuple[str, str]], texts: set[str]) -> list[Question]:
