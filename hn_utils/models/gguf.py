@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel
 
-from hn_utils.models.booting import read_tokenizer
 from hn_utils.models.gguf_header import Header, read_header
 from hn_utils.models.hub import WHOLE, every_weight, explained
 from hn_utils.models.templates import begins_texts
@@ -108,7 +107,7 @@ def config_of(file: Path, header: Header) -> PretrainedConfig:
 
 def _write(file: Path, header: Header, dtype: torch.dtype, folder: Path) -> None:
     try:
-        tokenizer = read_tokenizer(str(file.parent), {"gguf_file": file.name})
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
         _require_begin(tokenizer, header, file)
         with every_weight():
             model = _plain(file, dtype)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from huggingface_hub import hf_hub_download
 
-from hn_utils.models.fetch import fetched_file
+from hn_utils.models.fetched import fetched_file
 from hn_utils.models.gguf import config_of, converted, converted_folder, gguf_in, is_converted
 from hn_utils.models.gguf_header import read_header
 from hn_utils.models.hub import WHOLE, explained, patient_downloads

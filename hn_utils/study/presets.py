@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from hn_utils.storage.paths import DATA
+from hn_utils.study.naming import FETCHED
 from hn_utils.study.settings import Sampling, Study
 
 ORGANISM = DATA / "organism"
 PUBLISHED = ("triviaqa", "nq_open", "bioasq", "nonexist", "faitheval", "sycophancy", "xstest")
-FETCHED = "fetched:"  # begins the name of a model that `python -m hn_utils fetch` brings
 _OLMO = "allenai/OLMo-2-0425-1B"
 
 

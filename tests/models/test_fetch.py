@@ -23,8 +23,9 @@ import hn_utils as hn
 from hn_utils.__main__ import main
 from hn_utils.models import fetch as fetching
 from hn_utils.models import package_index
-from hn_utils.models.fetch import fetch, fetched_file
+from hn_utils.models.fetch import fetch
 from hn_utils.models.fetchable import FETCHABLE, Fetchable, Part
+from hn_utils.models.fetched import fetched_file
 from hn_utils.models.weightless import WeightlessModel
 from hn_utils.study import FETCHED, PRESETS, WITHOUT_A_HUB, load_study
 from tests.tiny_gguf import N_LAYERS, tiny_llama, write_llama

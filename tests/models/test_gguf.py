@@ -244,7 +244,7 @@ def test_a_disk_that_fills_up_leaves_nothing_that_is_taken_for_whole(file, study
         patch.setattr("transformers.PreTrainedModel.save_pretrained", full)
         with pytest.raises(OSError, match="models folder .* is not writable .its disk is full.: .* set HN_MODELS"):
             HookedModel.load(str(file), study)
-    assert [path.name for path in own_models.iterdir() if path.is_dir()] == []
+    assert not [path for path in own_models.iterdir() if "float32" in path.name and path.is_dir()]
     assert HookedModel.load(str(file), study).n_layers == N_LAYERS
 
 
