@@ -37,8 +37,8 @@ from threadpoolctl import threadpool_limits
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging
 
+from hn_utils.answers.asking import prompts_of
 from hn_utils.answers.examples import Example
-from hn_utils.answers.sampling import prompts_of
 from hn_utils.contributions.cett import capture, mean_contributions
 from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.models.allocation import keep_freed_memory

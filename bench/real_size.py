@@ -19,8 +19,8 @@ from transformers import AutoTokenizer, GenerationConfig, LlamaConfig, LlamaForC
 
 import hn_utils as hn
 from hn_utils.answers import sampling
+from hn_utils.answers.asking import prompts_of
 from hn_utils.answers.examples import Example
-from hn_utils.answers.sampling import prompts_of
 from hn_utils.contributions.cett import mean_contributions
 from hn_utils.contributions.collect import ask_base
 from hn_utils.models.generation import generate

@@ -9,6 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from hn_utils.answers.abstention import abstains
+from hn_utils.answers.asking import prompts_of, stop_of
 from hn_utils.answers.examples import Example, NothingConsistent, Response, build_example, drop_counts, representative
 from hn_utils.answers.judges import Verdict, chat_verdicts, judge, quoted_answers
 from hn_utils.answers.served import Served
@@ -28,17 +29,8 @@ if TYPE_CHECKING:
 VERSION = register_stage("responses", 2)
 
 
-def prompts_of(
-    encoder: PromptEncoder, questions: Sequence[Question], study: Study, base: bool = False
-) -> list[list[int]]:
-    """How questions are put: by chat template in the study's words, or to a base model as plain text."""
-    if base or not encoder.has_template:
-        return encoder.encode_texts([study.base_prompt.format(question=q.text) for q in questions])
-    return encoder.encode_questions([study.chat_prompt.format(question=q.text) for q in questions])
-
-
 def _until_stop(encoder: PromptEncoder, ids: list[int], stop: str) -> int:
-    """How many tokens a base model wrote before its text reached `stop`."""
+    """How many tokens were written before their text reached `stop`."""
     return bisect_left(range(len(ids)), True, key=lambda n: stop in encoder.decode(ids[:n]))
 
 
@@ -53,17 +45,18 @@ def sample_responses(
     base = base or not subject.encoder.has_template
     prompts = prompts_of(subject.encoder, questions, study, base)
     server = Served(subject, study) if study.served_at and not base else None
-    only_base = {"stop": study.base_stop} if base else {}
+    stop = stop_of(subject.encoder, study, base)
+    stopping = {"stop": stop} if stop else {}
 
     def compute(some: list[int]) -> list[dict]:
         asked = [prompts[i] for i in some]
         if server:
             drawn = server.generate([questions[i] for i in some], asked)
         else:
-            drawn = generate(subject, asked, study.sampling, study.seed, **only_base)
+            drawn = generate(subject, asked, study.sampling, study.seed, **stopping)
         return [{"ids": [g.ids for g in row], "logprobs": [g.logprobs for g in row]} for row in drawn]
 
-    settings = subject.key(VERSION, sampling=study.sampling, seed=study.seed, served_at=study.served_at, **only_base)
+    settings = subject.key(VERSION, sampling=study.sampling, seed=study.seed, served_at=study.served_at, **stopping)
     at_once = max(1, study.batch_rows // study.sampling.n)
     lengths = [] if server else [len(prompt) for prompt in prompts]  # nothing is padded there
     kept = cached("responses", settings, prompts, compute, at_once, lengths)
@@ -92,8 +85,8 @@ def sample_responses(
 
 
 class Written(NamedTuple):
-    """What some tokens amount to: how many of them count (a base model's, up to its stop), how many of those are a
-    thought, the text of the others, and whether the model was cut off at its limit before it had ended."""
+    """What some tokens amount to: how many of them count (up to the study's stop), how many of those are a thought,
+    the text of the others, and whether the model was cut off at its limit before it had ended."""
 
     n: int
     thought: int
@@ -102,14 +95,15 @@ class Written(NamedTuple):
 
 
 def written(encoder: PromptEncoder, ids: Sequence[int], study: Study, base: bool = False) -> Written:
-    """Read the tokens of one response.
+    """Read the tokens of one response, up to the study's stop if there is one.
 
     One that declines ("I do not know") is not cut, since nothing that might have followed would make it an answer; a
     thought that never ends is, however short.
     """
-    n = _until_stop(encoder, list(ids), study.base_stop) if base else len(ids)
+    stop = stop_of(encoder, study, base)
+    n = _until_stop(encoder, list(ids), stop) if stop else len(ids)
     whole = encoder.decode(ids[:n])
-    ended = ids[-1] in encoder.stop_ids or (base and study.base_stop in whole)
+    ended = ids[-1] in encoder.stop_ids or (stop != "" and stop in whole)
     thought = n_thought(encoder, ids[:n])
     if thought is None:
         return Written(n, n, "", True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from hn_utils.contributions.tall_matrix import TallMatrix
 from hn_utils.models.checks import require_finite
+from hn_utils.models.kv_cache import cache_behind, extend, shared_length
 from hn_utils.storage.cache import cached
 from hn_utils.storage.stages import register_stage
 
@@ -176,6 +178,7 @@ def _region_weights(examples: Sequence[Example], width: int) -> Float[Tensor, "b
     return weights / weights.sum(-1, keepdim=True).clamp(min=1)
 
 
+@torch.inference_mode()
 def mean_contributions(subject: HookedModel, examples: Sequence[Example]) -> Float[Tensor, "batch region layer neuron"]:
     """Contributions of one batch, averaged over each region inside the forward pass.
 
@@ -206,20 +209,37 @@ def mean_contributions(subject: HookedModel, examples: Sequence[Example]) -> Flo
 
 
 def _pooled_together(subject: HookedModel, examples: Sequence[Example]) -> Float[Tensor, "batch region layer neuron"]:
-    """Mean of |z| / |h| of examples that are read at once."""
-    ids, mask = subject.encoder.pad([e.ids for e in examples], "right", subject.device)
-    weights = _region_weights(examples, ids.shape[1]).to(subject.device)
+    """Mean of |z| / |h| of examples that are read at once; what all begin with is read once."""
+    rows = [e.ids for e in examples]
+    n_shared = 0 if subject.is_dosed else shared_length(subject, rows)
+    rest, mask = subject.encoder.pad([row[n_shared:] for row in rows], "right", subject.device)
+    mask = torch.cat([mask.new_ones(len(mask), n_shared), mask], 1)  # [batch, pos]
+    weights = _region_weights(examples, mask.shape[1]).to(subject.device)
     pooled = torch.zeros(len(examples), len(REGIONS), subject.n_layers, subject.d_mlp, device=subject.device)
+    with _pooling(subject, weights[..., :n_shared], pooled):
+        cache = cache_behind(subject, rows[0][:n_shared], slice(0, len(rows)), len(rows))
+    with _pooling(subject, weights[..., n_shared:], pooled):
+        extend(subject, rest, mask, cache)
+    return pooled
+
+
+@contextlib.contextmanager
+def _pooling(
+    subject: HookedModel,
+    weights: Float[Tensor, "batch region pos"],
+    pooled: Float[Tensor, "batch region layer neuron"],
+) -> Iterator[None]:
+    """While some positions are read, add each one's |z| / |h| to `pooled` by its weight. One row may be read for all of
+    the batch."""
     activations: dict[int, Tensor] = {}
 
     def weigh(layer: int, mlp_out: Tensor) -> None:
         per_token = weights.to(mlp_out.device) / (mlp_out.float().norm(dim=-1)[:, None] + _EPSILON)
-        size = activations.pop(layer).float().abs()  # [batch, pos, neuron]
-        pooled[:, :, layer] = torch.bmm(per_token, size).to(pooled.device)  # [batch, region, neuron]
+        size = activations.pop(layer).float().abs()  # [batch or 1, pos, neuron]
+        pooled[:, :, layer] += torch.matmul(per_token, size).to(pooled.device)  # [batch, region, neuron]
 
     with subject.hooked(post=activations.__setitem__, mlp_out=weigh):
-        subject.final_hidden(ids, mask)
-    return pooled
+        yield
 
 
 def capture(subject: HookedModel, examples: Sequence[Example], study: Study) -> Contributions:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from hn_utils.answers.examples import NothingConsistent, drop_counts
 from hn_utils.answers.sampling import build_examples, sample_responses
 from hn_utils.contributions.cett import capture
 from hn_utils.contributions.collected import Collected
@@ -37,6 +38,8 @@ def collect(
     n_questions: int | None | AsStudied = AS_STUDIED,
     sampling: Sampling | Mapping[str, Any] | None = None,
     chat_prompt: str | None = None,
+    chat_stop: str | None = None,
+    examples: Sequence[tuple[str, str]] | None = None,
     base_prompt: str | None = None,
     base_stop: str | None = None,
     judge: str | None = None,
@@ -63,6 +66,8 @@ def collect(
         n_questions: questions of each part at most; None for all.
         sampling: how responses are drawn, or what of it is to be changed, such as `{"n": 5}`.
         chat_prompt: what the user says, with `{question}` in it.
+        chat_stop: a text at which an answer ends as well, such as a line break.
+        examples: questions with their answers that stand before each question.
         base_prompt: how a base model is asked, likewise.
         base_stop: the text at which a base model's answer ends.
         judge: a chat model that judges answers instead of the alias rule; empty for the rule.
@@ -100,6 +105,8 @@ def collect(
         n_questions=n_questions,
         sampling=sampling,
         chat_prompt=chat_prompt,
+        chat_stop=chat_stop,
+        examples=examples,
         base_prompt=base_prompt,
         base_stop=base_stop,
         judge=judge,
@@ -158,7 +165,39 @@ def gathered(
     Raises:
         NothingConsistent: no answer is consistent.
     """
+    _require_promising(subject, study, questions, base)
     return captured(subject, study, questions, sample_responses(subject, questions, study, base), parts, base)
+
+
+def _require_promising(subject: HookedModel, study: Study, questions: Sequence[Question], base: bool) -> None:
+    """Where many questions are to be asked, ask a few first: their responses are kept, and are not drawn again.
+
+    Raises NothingConsistent, before the hours, if by these few the questions would hardly give an answer of one kind.
+    """
+    standard = [q for q in questions if q.part == "standard"]
+    if len(standard) < _MANY:
+        return
+    some = some_of_each(standard, _TRIAL, study.seed)
+    responses = sample_responses(subject, some, study, base)
+    try:
+        counts = drop_counts(build_examples(subject.encoder, some, responses, study, base))
+    except NothingConsistent as error:
+        raise NothingConsistent(f"a trial before {len(standard):,} questions: {error}; {_REMEDY}") from None
+    for kind in ("consistently right", "consistently wrong"):
+        # Three more than were seen: by the rule of three as many may well be missed by chance.
+        at_most = (counts[kind] + 3) * len(standard) / _TRIAL
+        if at_most < _FEW:
+            needed = f"{_FEW * _TRIAL // counts[kind]:,}" if counts[kind] else f"more than {_FEW * _TRIAL // 3:,}"
+            raise NothingConsistent(
+                f"of {_TRIAL} trial questions {counts[kind]} were answered {kind} ({dict(counts)}): for {_FEW} such "
+                f"answers a probe would need {needed} questions, and these are {len(standard):,}; {_REMEDY}"
+            )
+
+
+_MANY = 1_000  # standard questions from which on some are asked on trial
+_TRIAL = 200
+_FEW = 30  # answers of a kind, over all splits, below which a probe is of no use
+_REMEDY = "take another model, put examples into the prompt, allow more tokens, or ask easier or harder questions"
 
 
 def captured(

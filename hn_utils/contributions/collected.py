@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -196,6 +196,8 @@ class Collected(Tabled):
         *,
         sampling: Sampling | Mapping[str, Any] | None = None,
         chat_prompt: str | None = None,
+        chat_stop: str | None = None,
+        examples: Sequence[tuple[str, str]] | None = None,
         base_prompt: str | None = None,
         base_stop: str | None = None,
         seed: int | None = None,
@@ -210,6 +212,8 @@ class Collected(Tabled):
             model: the model that gave the answers.
             sampling: how further responses are drawn, such as those of a base model, as in `hn.collect`.
             chat_prompt: what the user says, likewise.
+            chat_stop: a text at which an answer ends as well.
+            examples: questions with their answers that stand before each question.
             base_prompt: how a base model is asked.
             base_stop: the text at which its answer ends.
             seed: of all that is drawn at random.
@@ -234,24 +238,26 @@ class Collected(Tabled):
         if about.get("fingerprint") != model.fingerprint:
             whose = f"answers of {about['model']}" if about else "no answers that were saved here"
             raise ValueError(f"{path} holds {whose}: load them with the model that gave them, not with {model.name}")
-        questions, responses, examples = [], [], []
+        questions, responses, kept = [], [], []
         for row in table.to_pylist():
             responses.append([Response(**response) for response in row.pop("responses")])
             example = row.pop("example")
             row |= {"aliases": tuple(row["aliases"]), "strata": json.loads(row["strata"])}
             questions.append(Question(**row))
-            examples.append(Example(questions[-1], **example))
+            kept.append(Example(questions[-1], **example))
         settings = given_settings(
             sampling=sampling,
             chat_prompt=chat_prompt,
+            chat_stop=chat_stop,
+            examples=examples,
             base_prompt=base_prompt,
             base_stop=base_stop,
             seed=seed,
             batch_rows=batch_rows,
         )
         study = with_later_settings(model.study, settings)
-        contributions = capture(model, [e for e in examples if e.label is not None], study)
-        return cls(model, study, questions, responses, examples, contributions, about["parts"], about["base"])
+        contributions = capture(model, [e for e in kept if e.label is not None], study)
+        return cls(model, study, questions, responses, kept, contributions, about["parts"], about["base"])
 
 
 def balanced(rows: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:

@@ -40,6 +40,14 @@ Post = Float[Tensor, "batch pos neuron"]
 PostHook = Callable[[int, Post], Post | None]
 
 
+class InForce(NamedTuple):
+    """Doses that are given now, one for all rows or one for each given row, and every hook that hangs on the model for
+    them; no hook if others may change what it does."""
+
+    doses: Sequence[Dose]
+    hooks: set[tuple[int, int]]
+
+
 class GivenRows(NamedTuple):
     """Which of the `n` rows or prompts that were given each row of the batch belongs to: its `row`."""
 
@@ -86,6 +94,7 @@ class HookedModel(StudiedModel):
         self.d_mlp = cast(int, bridge.cfg.d_mlp)
         self.device = next(self.model.parameters()).device
         self.given_rows: GivenRows | None = None
+        self._in_force: InForce | None = None
         self._packed_norms: dict[int, Tensor] = {}
         self.checked = inspect(self)
         self.own_hooks = self.live_hooks()
@@ -328,6 +337,54 @@ class HookedModel(StudiedModel):
         """
         row, n = cast(GivenRows, self.given_rows)
         self.given_rows = GivenRows(row[rows], n)  # [batch]
+
+    @contextlib.contextmanager
+    def in_force(self, doses: Sequence[Dose], alone: bool) -> Iterator[None]:
+        """Within the block it is known which rows are scaled alike.
+
+        Args:
+            doses: one for all rows, or one for each given row, whose hooks hang on the model already.
+            alone: whether nothing else changed what the model does before.
+        """
+        before = self._in_force
+        self._in_force = InForce(doses, self.live_hooks() if alone else set())
+        try:
+            yield
+        finally:
+            self._in_force = before
+
+    @property
+    def is_dosed(self) -> bool:
+        """Whether neurons are being scaled."""
+        return self._in_force is not None
+
+    @property
+    def hooks_are_known(self) -> bool:
+        """Whether no hook hangs on the model but its own and those of the doses in force."""
+        expected = self.own_hooks if self._in_force is None else self._in_force.hooks
+        return self.live_hooks() == expected
+
+    def rows_by_dose(self, piece: slice) -> tuple[Int[Tensor, "dose"], Int[Tensor, "row"]]:
+        """Which of the given rows are scaled alike, where hooks are known.
+
+        Args:
+            piece: some of the given rows.
+
+        Returns:
+            The first given row of each dose among them, and for each row the place of its dose in these.
+        """
+        doses = () if self._in_force is None else self._in_force.doses
+        firsts: list[int] = []
+        group: list[int] = []
+        places: dict[Any, int] = {}  # by dose its place in `firsts`
+        for row in range(piece.start, piece.stop):
+            dose = doses[row] if len(doses) > 1 else None
+            key = None if dose is None else (dose.neurons.tobytes(), dose.alpha)
+            if key not in places:
+                places[key] = len(firsts)
+                firsts.append(row)
+            group.append(places[key])
+        return torch.tensor(firsts, device=self.device), torch.tensor(group, device=self.device)
 
     def scaled(self, neurons: Neurons, by: float | Sequence[float]) -> AbstractContextManager[None]:
         """Multiply what some neurons write while a `with` block runs. The weights are never touched.

@@ -61,22 +61,21 @@ def ending_logprobs(
     Raises:
         ValueError: as `token_logprobs` does.
     """
-    ids, mask = model.encoder.pad(beginnings, "left", model.device)
     n = len(endings[0])
     following, there = _padded_endings(model, endings)  # [row, pos], a row an ending
-    last, cache = prefill(model, ids, mask)  # [beginning, d_model]
-    beginning = torch.arange(len(ids), device=model.device).repeat_interleave(n)  # [row]
+    last, mask, cache = prefill(model, beginnings)  # last: [beginning, d_model]
+    beginning = torch.arange(len(beginnings), device=model.device).repeat_interleave(n)  # [row]
     hidden = last[beginning.to(last.device), None]  # [row, 1, d_model]
     if following.shape[1] > 1:
         cache.reorder_cache(cast(torch.LongTensor, beginning))
         mask = torch.cat([mask[beginning], there[:, :-1]], 1)
-        with model.batch_holds(beginning, len(ids)):
+        with model.batch_holds(beginning, len(beginnings)):
             rest = extend(model, following[:, :-1], mask, cache)  # [row, pos, d_model]
         hidden = torch.cat([hidden, rest], 1)
     read = there.bool()
     values = torch.zeros(following.shape, device=model.device)
     values[read] = _logprobs_of(model, hidden[read.to(hidden.device)], following[read]).to(model.device)
-    return values.sum(1).reshape(len(ids), n).cpu()  # [beginning, ending]
+    return values.sum(1).reshape(len(beginnings), n).cpu()  # [beginning, ending]
 
 
 @torch.inference_mode()

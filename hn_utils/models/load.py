@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from hn_utils.models.checks import require_model
 from hn_utils.models.hooked_model import HookedModel
+from hn_utils.models.precision import with_dtype
 from hn_utils.study import (
     AS_STUDIED,
     AsStudied,
@@ -52,7 +53,7 @@ def load(
         base: the model that it was tuned from: a hub name or a folder; empty if nothing is looked for there.
         checkpoints: checkpoints of the base model's training, likewise.
         device: a torch device, `auto` for the best there is, or `several` to spread the model.
-        dtype: the torch dtype of the weights, such as `float32`.
+        dtype: the torch dtype of the weights, such as `float32`; `auto` for what a short measurement says is faster.
         bits: 8 or 4 quantises the weights to so many bits; None does not.
         batch_rows: rows that a forward pass or a generation holds at most.
         name: of the study, and of the folder of its results.
@@ -88,7 +89,7 @@ def load(
         sources=sources,
     )
     study = changed(which, **settings) if isinstance(which, Study) else load_study(which, **settings)
-    return HookedModel.load(study.instruct, study)
+    return HookedModel.load(study.instruct, with_dtype(study))
 
 
 @names_its_settings

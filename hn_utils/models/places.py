@@ -93,12 +93,12 @@ def weights_at(name: str, dtype: torch.dtype) -> tuple[str, str]:
     return place, revision
 
 
-def shape_at(name: str, dtype: torch.dtype) -> tuple[str, dict[str, Any]]:
+def shape_at(name: str, dtype: str) -> tuple[str, dict[str, Any]]:
     """From where configuration and tokenizer are read, without any weights.
 
     Args:
         name: the model.
-        dtype: in which it would be loaded.
+        dtype: in which it would be loaded, by name.
 
     Returns:
         The place, and what `from_pretrained` is told besides.

@@ -61,7 +61,8 @@ def dosed(subject: HookedModel, doses: Sequence[Dose]) -> Iterator[None]:
         post[..., columns] *= factor.to(post.dtype)[:, None]
         return post
 
-    with subject.hooked(post=turn):
+    alone = subject.hooks_are_known and not subject.is_dosed
+    with subject.hooked(post=turn), subject.in_force(doses, alone):
         yield
 
 

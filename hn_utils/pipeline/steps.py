@@ -11,6 +11,7 @@ from hn_utils.contributions.collect import collect
 from hn_utils.models.allocation import keep_freed_memory
 from hn_utils.models.hooked_model import weights_unchanged
 from hn_utils.models.load import load
+from hn_utils.models.precision import with_dtype
 from hn_utils.origins.look_back import look_back
 from hn_utils.pipeline.beforehand import check_run
 from hn_utils.probing.find import find
@@ -32,6 +33,7 @@ def run(study: Study, out: Path) -> Path:
     returns the last's path. Without a base model the last step is left out. Raises OSError if another study's results
     lie there, and before anything is asked what `beforehand.check_run` does."""
     keep_freed_memory()
+    study = with_dtype(study)
     require_own(out, study)
     check_run(study)
     claimed(out, study)

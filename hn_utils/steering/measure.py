@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from jaxtyping import Float, Int
 
+from hn_utils.answers.asking import chat_about
 from hn_utils.answers.thoughts import without_thought
 from hn_utils.models.scaling import Dose
 from hn_utils.questions.items import ABOUT_FACTS, Item
@@ -219,7 +220,8 @@ def known_items(subject: HookedModel, items: Sequence[Item], study: Study) -> li
         named = "1 item names" if many == 1 else f"{many} items name"
         tell_once(f"{named} no plain question: whether the model knows their fact was not checked")
     plain = {text: item for item in items for text in item.openings}
-    replies = replies_of_own_length(subject, list(plain.values()), subject.encoder.encode_questions(list(plain)), study)
+    prompts = subject.encoder.encode_chats([chat_about(study, text) for text in plain])
+    replies = replies_of_own_length(subject, list(plain.values()), prompts, study)
     pairs = zip(plain.items(), replies, strict=True)
     known = {text for (text, item), reply in pairs if states_truth(item, without_thought(reply.text))}
     kept = [item for item in items if known.issuperset(item.openings)]

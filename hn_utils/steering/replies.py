@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from hn_utils.answers.asking import chat_about
 from hn_utils.models.generation import generate
 from hn_utils.models.likelihoods import token_logprobs
 from hn_utils.models.scaling import UNSCALED, Dose, dosed
@@ -26,8 +27,8 @@ register_stage("text-loss", VERSION)
 
 def conversation(subject: HookedModel, items: Sequence[Item], study: Study) -> list[list[dict[str, str]]]:
     """Each item's messages up to its last user turn, the turns between written greedily by the unscaled model. Cached,
-    so that every dose answers the very same dialogue."""
-    talks = [[{"role": "user", "content": item.turns[0]}] for item in items]
+    so that every dose answers the very same dialogue. The study's examples stand first."""
+    talks = [chat_about(study, item.turns[0]) for item in items]
     for turn in range(1, max((len(item.turns) for item in items), default=0)):
         going_on = [(item, talk) for item, talk in zip(items, talks, strict=True) if len(item.turns) > turn]
         some, prompts = [item for item, _ in going_on], subject.encoder.encode_chats([talk for _, talk in going_on])

@@ -12,6 +12,19 @@ from hn_utils.study.settings import Sampling, Study
 
 ORGANISM = DATA / "organism"
 PUBLISHED = ("triviaqa", "nq_open", "bioasq", "nonexist", "faitheval", "sycophancy", "xstest")
+# Questions of kinds that no bundled set asks, with short answers of several sorts: a name, a number, a thing, a year.
+SHORT_EXAMPLES = (
+    ("Which planet is nearest to the Sun?", "Mercury"),
+    ("Which scientist found the law of gravitation?", "Isaac Newton"),
+    ("In which year did the Second World War end?", "1945"),
+    ("Which ocean lies between Africa and Australia?", "Indian Ocean"),
+    ("How many strings does a violin have?", "Four"),
+    ("What is the hardest natural mineral?", "Diamond"),
+    ("In which month is Christmas?", "December"),
+    ("Which mountain is the highest on Earth?", "Mount Everest"),
+    ("Which bird lays the largest eggs?", "Ostrich"),
+    ("Which gas do plants take from the air?", "Carbon dioxide"),
+)
 _OLMO = "allenai/OLMo-2-0425-1B"
 
 

@@ -77,7 +77,11 @@ class ModelSettings:
     device: str = Field(
         default="auto", description="A torch device, `auto` for the best there is, or `several` to spread the model."
     )
-    dtype: str = Field(default="bfloat16", description="The torch dtype of the weights.")
+    dtype: str = Field(
+        default="bfloat16",
+        description="The torch dtype of the weights; `auto` for bfloat16 where a short measurement says that it is "
+        "clearly faster here, else float32.",
+    )
     bits: int | None = Field(default=None, description="8 or 4 quantises the weights to so many bits.")
     batch_rows: int = Field(default=64, ge=1, description="Rows that a forward pass or a generation holds at most.")
 
@@ -143,6 +147,16 @@ class SamplingSettings:
     )
     base_prompt: str = Field(default="Question: {question}\nAnswer:", description="How a base model is asked.")
     base_stop: str = Field(default="\n", description="The text at which a base model's answer ends.")
+    chat_stop: str = Field(
+        default="",
+        description="A text at which the instruct model's answer to a question ends as well, such as a line break "
+        "where only an answer is asked for; empty if its own end of turn alone ends it.",
+    )
+    examples: tuple[tuple[str, str], ...] = Field(
+        default=(),
+        description="Questions with their answers that stand before every question and attempt: earlier turns of the "
+        "chat, or text before a base model's question.",
+    )
     served_at: str | None = Field(
         default=None,
         description="An OpenAI-compatible server that draws the instruct model's responses, under the model's own "
@@ -168,6 +182,16 @@ class SamplingSettings:
         if not text:
             raise ValueError("base_stop='' would end every answer before it begins: name a text that ends one")
         return text
+
+    @field_validator("examples", mode="before")
+    @classmethod
+    def _pairs(cls, examples: Any) -> tuple[tuple[str, str], ...]:
+        if not isinstance(examples, list | tuple):
+            raise ValueError(f"examples={examples!r} must be pairs of a question and its answer")
+        for place, pair in enumerate(examples):
+            if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(_is_said(text) for text in pair):
+                raise ValueError(f"examples[{place}]={pair!r} must be a question and its answer, two texts")
+        return tuple((question, answer) for question, answer in examples)
 
     @field_validator("served_at")
     @classmethod
@@ -289,6 +313,10 @@ class Study(
         if needing and not self.judge:
             raise ValueError(f"{', '.join(needing)} needs a chat model: set judge to one, or leave it out")
         return self
+
+
+def _is_said(text: Any) -> bool:
+    return isinstance(text, str) and bool(text.strip())
 
 
 def _checked_address(setting: str, url: str | None) -> str | None:

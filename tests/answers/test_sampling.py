@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hn_utils.answers.asking import prompts_of
 from hn_utils.answers.examples import Response, build_example
-from hn_utils.answers.sampling import prompts_of, sample_responses
+from hn_utils.answers.sampling import sample_responses
 from hn_utils.contributions import cett
 from hn_utils.models.generation import generate
 from hn_utils.models.hooked_model import HookedModel

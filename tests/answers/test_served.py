@@ -10,7 +10,7 @@ import pytest
 import torch
 from completion_server import CompletionServer
 
-from hn_utils.answers.sampling import prompts_of
+from hn_utils.answers.asking import prompts_of
 from hn_utils.answers.served import N_CHECKED, Served
 from hn_utils.models.generation import generate
 from hn_utils.questions.question_sets import load_questions

@@ -53,7 +53,7 @@ def stub() -> SimpleNamespace:
         return "".join(PIECES[i] for i in ids)
 
     tokenizer = SimpleNamespace(decode=decode, all_special_ids=[])
-    return SimpleNamespace(decode=decode, tokenizer=tokenizer, stop_ids={9}, name="stub")
+    return SimpleNamespace(decode=decode, tokenizer=tokenizer, stop_ids={9}, name="stub", has_template=True)
 
 
 @pytest.mark.parametrize(

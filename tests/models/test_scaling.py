@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from hn_utils.answers.asking import prompts_of
 from hn_utils.answers.examples import build_example
-from hn_utils.answers.sampling import prompts_of, sample_responses
+from hn_utils.answers.sampling import sample_responses
 from hn_utils.contributions.cett import capture
 from hn_utils.models.generation import generate
 from hn_utils.models.likelihoods import token_logprobs

@@ -15,7 +15,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageText
 
 import hn_utils as hn
 from hn_utils.__main__ import main
-from hn_utils.answers.sampling import build_examples, prompts_of, sample_responses
+from hn_utils.answers.asking import prompts_of
+from hn_utils.answers.sampling import build_examples, sample_responses
 from hn_utils.models.batches import SCORE
 from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.weightless import WeightlessModel

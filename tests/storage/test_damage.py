@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from hn_utils.__main__ import main
 from hn_utils.answers import sampling
+from hn_utils.answers.asking import prompts_of
 from hn_utils.answers.examples import build_example
-from hn_utils.answers.sampling import prompts_of, sample_responses
+from hn_utils.answers.sampling import sample_responses
 from hn_utils.contributions import cett
 from hn_utils.contributions.cett import capture
 from hn_utils.contributions.tall_matrix import TallMatrix

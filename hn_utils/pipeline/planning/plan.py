@@ -21,6 +21,7 @@ from hn_utils.answers.chat_model import CHARACTERS_PER_TOKEN
 from hn_utils.answers.judges import RUBRICS, judging_talk
 from hn_utils.contributions.cett import REGIONS
 from hn_utils.models.batches import SCORE
+from hn_utils.models.precision import with_dtype
 from hn_utils.models.weightless import WeightlessModel, dtype_of
 from hn_utils.pipeline.planning.pace import Pace, pace_of
 from hn_utils.pipeline.planning.walk import ANSWER, LONGEST, asked_of, everyday, pressed, total
@@ -162,6 +163,7 @@ def plan(study: Study) -> Plan:
         True
     """
     check_given("study", study, Study, "what hn.load_study returns, or model.study")
+    study = with_dtype(study)
     if not isinstance(getattr(torch, study.dtype, None), torch.dtype):
         raise ValueError(f"dtype={study.dtype!r} is not a torch dtype: use float32, bfloat16 or float16")
     questions, instruct = load_questions(study), WeightlessModel(study.instruct, study)

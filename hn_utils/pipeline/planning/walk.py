@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from hn_utils.answers.asking import chat_about, prompts_of
 from hn_utils.answers.examples import Example, NothingConsistent
-from hn_utils.answers.sampling import build_examples, prompts_of, sample_responses
+from hn_utils.answers.sampling import build_examples, sample_responses
 from hn_utils.contributions.cett import EXAMPLES_PER_SHARD, REGIONS, capture
 from hn_utils.contributions.collected import Collected
 from hn_utils.models.hooked_model import HookedModel
@@ -246,7 +247,7 @@ def longest(limit: int) -> int:
 
 def talk(model: WeightlessModel, turns: Sequence[str]) -> list[int]:
     """A dialogue whose replies are empty so far."""
-    messages = [{"role": "user", "content": turns[0]}]
+    messages = chat_about(model.study, turns[0])
     for turn in turns[1:]:
         messages += [{"role": "assistant", "content": ""}, {"role": "user", "content": turn}]
     return model.encoder.encode_chat(messages)
