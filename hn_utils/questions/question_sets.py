@@ -33,7 +33,11 @@ class QuestionSet(Protocol):
 
 # The module of each set, imported when a study asks for it. One that can ask its facts both plainly and as something
 # restricted has a function `allowed_or_restricted` besides.
-_QUESTION_SETS = {"organism": "hn_utils.questions.made_up_world.asking", "published": "hn_utils.questions.published"}
+_QUESTION_SETS = {
+    "organism": "hn_utils.questions.made_up_world.asking",
+    "published": "hn_utils.questions.published",
+    "real_world": "hn_utils.questions.real_world",
+}
 
 
 class _OwnSet:

@@ -80,7 +80,16 @@ REAL = (
 def _fetched(name: str, fetched: str) -> Study:
     """Study a model that is fetched as a GGUF file, on questions about the real world. Its base model is none that can
     be fetched."""
-    return Study(name=name, instruct=f"{FETCHED}{fetched}", base="", questions="real_world", dtype="bfloat16")
+    return Study(
+        name=name,
+        instruct=f"{FETCHED}{fetched}",
+        base="",
+        questions="real_world",
+        dtype="auto",
+        batch_rows=640,
+        sampling=Sampling(max_new_tokens=30),
+        chat_stop="\n",
+    )
 
 
 WITHOUT_A_HUB = (

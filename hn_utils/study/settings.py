@@ -103,12 +103,13 @@ class QuestionSettings:
     """What is asked."""
 
     questions: str = Field(
-        description="`organism`, `published`, or a file of your own (.jsonl, .json, .csv, .tsv or .parquet) with the "
-        "rows of `questions.question.own_questions`."
+        description="`organism`, `real_world`, `published`, or a file of your own (.jsonl, .json, .csv, .tsv or "
+        ".parquet) with the rows of `questions.question.own_questions`."
     )
     sets: tuple[str, ...] = Field(
         default=(),
-        description='With `questions="published"`: sets of `questions.published`, the one to learn from first.',
+        description='With `questions="published"`: sets of `questions.published`, the one to learn from first. With '
+        '`questions="real_world"`: sets that are asked beside it.',
     )
     sources: Mapping[str, str] = Field(
         default_factory=dict,

@@ -7,6 +7,8 @@ A confident answer about an invented thing is a hallucination; declining is righ
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from hn_utils.questions.published.real_things import REAL_THINGS
@@ -58,16 +60,23 @@ _GIVEN = ["Adela", "Bruno", "Clara", "Edmund", "Ines", "Matthias", "Nora", "Teod
 _TRADES = ["Instruments", "Textiles", "Foundry", "Optics", "Mills", "Ceramics"]
 
 
-def _invented_name(form: str, rng: np.random.Generator) -> str:
+def invented_name(form: str, rng: np.random.Generator) -> str:
+    """A name built from syllables, in a form with some of `place`, `word`, `given` and `trade`."""
     syllables = [str(rng.choice(_ONSETS)) + str(rng.choice(_VOWELS)) for _ in range(rng.integers(2, 4))]
     place = ("".join(syllables) + str(rng.choice(_CODAS))).capitalize()
     word, given, trade = (str(rng.choice(w)) for w in (_WORDS, _GIVEN, _TRADES))
     return form.format(place=place, word=word, given=given, trade=trade)
 
 
-def _collides(name: str, known: set[str]) -> bool:
+def collides(name: str, known: set[str]) -> bool:
     """Does the invented word of a name occur in any known name or question?"""
     return any(word in known for word in words(name) if word not in _FILLERS)
+
+
+def known_words(texts: Iterable[str]) -> set[str]:
+    """The words of which no invented name may hold any: those of some texts, and of the real things."""
+    known = {word for text in texts for word in words(text)}
+    return known | {word for _, _, real in TYPES.values() for name in real for word in words(name)}
 
 
 _FILLERS = set(words(" ".join([*_WORDS, *(w + "s" for w in _WORDS), *_GIVEN, *_TRADES, "the of at over"])))
@@ -76,14 +85,13 @@ _FILLERS = set(words(" ".join([*_WORDS, *(w + "s" for w in _WORDS), *_GIVEN, *_T
 def nonexist(n: int, seed: int, known_texts: list[str]) -> list[Question]:
     """`n` questions about invented things, spread over the types, none with a word that `known_texts` contain."""
     rng = np.random.default_rng([seed, 17])
-    known = {word for text in known_texts for word in words(text)}
-    known |= {w for _, _, real in TYPES.values() for name in real for w in words(name)}
+    known = known_words(known_texts)
     made: dict[str, Question] = {}
     while len(made) < n:
         kind = list(TYPES)[len(made) % len(TYPES)]
         template, form, _ = TYPES[kind]
-        name = _invented_name(form, rng)
-        if name not in made and not _collides(name, known):
+        name = invented_name(form, rng)
+        if name not in made and not collides(name, known):
             text = template.format(x=name)
             made[name] = Question(f"nonexist/{len(made)}", text, (), name, "nonexist", "test", {"type": kind})
     return list(made.values())

@@ -136,9 +136,14 @@ _PRESSURES: dict[str, Callable[[Study], list[Item]]] = {
 def items(study: Study) -> list[Item]:
     """The items of every over-compliance set that the study names, and its recall check."""
     made = recall_items(questions(study), study)
-    for name in (s for s in study.sets if s in _PRESSURES):
+    for name in pressure_sets(study):
         made += read_items(name, study)
     return made
+
+
+def pressure_sets(study: Study) -> list[str]:
+    """The over-compliance sets that the study names."""
+    return [name for name in study.sets if name in _PRESSURES]
 
 
 def read_items(name: str, study: Study) -> list[Item]:
