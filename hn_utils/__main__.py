@@ -94,7 +94,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (OSError, ValueError) as error:
         raise SystemExit(f"error: {visible(str(error))}") from error
     except KeyboardInterrupt:
-        raise SystemExit("\ninterrupted; what was done so far is kept: the same command goes on there") from None
+        raise SystemExit("\ninterrupted; what was computed is kept: the same command goes on there") from None
 
 
 if __name__ == "__main__":

@@ -200,7 +200,7 @@ def full_paths() -> dict[str, str]:
     """The environment variables that may hold a relative path, each with its full path."""
     folders = {name: folder_of(name, NOTEBOOKS) for name in ("HN_CACHE", "HN_MODELS", "HN_RUNS") if set_to(name)}
     study = Path(expanded(set_to("HN_STUDY") or ""))
-    if study.suffix.lower() == ".json" or (study.name and study.is_dir()):
+    if study.suffix.lower() == ".json" or (study.name and study.exists()):
         folders["HN_STUDY"] = study.absolute()
     return {name: str(folder) for name, folder in folders.items()}
 

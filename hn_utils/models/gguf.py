@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel
 
-from hn_utils.models.booting import read_tokenizer
 from hn_utils.models.gguf_header import Header, read_header
 from hn_utils.models.hub import WHOLE, every_weight, explained
 from hn_utils.models.templates import begins_texts
@@ -43,10 +42,13 @@ def gguf_in(folder: Path) -> Path | None:
     return files[0] if files else None
 
 
-def converted_folder(file: Path, dtype: torch.dtype) -> Path:
-    """Where the model that a GGUF file becomes is kept, whether it is there yet or not."""
-    called = str(dtype).removeprefix("torch.")
-    return models_root() / f"{sha256_of(file)[:16]}-{called}"
+def converted_folder(file: Path, dtype: str) -> Path:
+    """Where the model that a GGUF file becomes in a dtype, such as `float32`, is kept, whether it is there or not."""
+    return models_root() / f"{sha256_of(file)[:16]}-{dtype}"
+
+
+def _name_of(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def is_converted(folder: Path) -> bool:
@@ -67,7 +69,7 @@ def converted(file: Path, dtype: torch.dtype) -> Path:
     Raises:
         OSError: the file cannot be read, is none that Transformers reads, or the disk is full.
     """
-    folder = converted_folder(file, dtype)
+    folder = converted_folder(file, _name_of(dtype))
     if is_converted(folder):
         return folder
     header = read_header(file)
@@ -82,7 +84,7 @@ def _convert(file: Path, header: Header, dtype: torch.dtype, folder: Path) -> No
     size = header.n_weights * dtype.itemsize
     part = folder.with_name(_PARTIAL + folder.name)
     shutil.rmtree(part, ignore_errors=True)  # what a process that was killed has left
-    require_room(size + _TOKENIZER_BYTES, f"{file.name} in {folder.name.rpartition('-')[2]}")
+    require_room(size + _TOKENIZER_BYTES, f"{file.name} in {_name_of(dtype)}")
     config_of(file, header)  # refuses what is not read, before anything is written
     tell(
         f"{file.name} ({header.quantised}) is dequantised once, which takes a minute or so; {size_told(size)} are kept "
@@ -108,7 +110,7 @@ def config_of(file: Path, header: Header) -> PretrainedConfig:
 
 def _write(file: Path, header: Header, dtype: torch.dtype, folder: Path) -> None:
     try:
-        tokenizer = read_tokenizer(str(file.parent), {"gguf_file": file.name})
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
         _require_begin(tokenizer, header, file)
         with every_weight():
             model = _plain(file, dtype)
@@ -122,7 +124,7 @@ def _write(file: Path, header: Header, dtype: torch.dtype, folder: Path) -> None
             "sha256": sha256_of(file),
             "quantised": header.quantised,
             "architecture": header.architecture,
-            "dtype": str(dtype).removeprefix("torch."),
+            "dtype": _name_of(dtype),
             "transformers": version("transformers"),
             "gguf": version("gguf"),
         }

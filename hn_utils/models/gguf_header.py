@@ -15,8 +15,6 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hn_utils.models.hub import WHOLE
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -24,6 +22,7 @@ _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
 _STRING, _ARRAY = 8, 9  # the kinds of value that have no fixed size
 _FORMATS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+_OTHER_FORM = "give the model as save_pretrained writes it"
 _ALIGNMENT = 32  # of weights in the file, unless it says otherwise
 
 
@@ -80,7 +79,7 @@ def read_header(file: Path) -> Header:
     size = file.stat().st_size
     with file.open("rb") as opened:
         if opened.read(len(_MAGIC)) != _MAGIC:
-            raise OSError(f"{file} is no GGUF file, whatever its name says: {WHOLE}")
+            raise OSError(f"{file} is no GGUF file, whatever its name says: {_OTHER_FORM}")
         with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
             try:
                 header = _parsed(content, file)
@@ -151,7 +150,7 @@ def _parsed(content: mmap.mmap, file: Path) -> Header:
     cursor = _Cursor(content)
     version = cursor.number("<I")
     if version not in _VERSIONS:
-        raise OSError(f"{file} is GGUF of version {version}, and 2 and 3 are read here: {WHOLE}")
+        raise OSError(f"{file} is GGUF of version {version}, and 2 and 3 are read here: {_OTHER_FORM}")
     n_tensors, n_values = cursor.number("<Q"), cursor.number("<Q")
     values = {}
     for _ in range(n_values):
@@ -179,7 +178,7 @@ def _stored(number: int, n: int, file: Path) -> tuple[str, int]:
     except ValueError:
         raise OSError(
             f"{file} stores weights in a way that is not known here (number {number}): update the package gguf, or "
-            f"{WHOLE}"
+            f"{_OTHER_FORM}"
         ) from None
     per_block, n_bytes = GGML_QUANT_SIZES[kind]
     return kind.name, n // per_block * n_bytes

@@ -47,8 +47,9 @@ def load(
     study: `hn.load(hn.load_study("organism", n_grid=8))`.
 
     Args:
-        which: a preset, a hub name (`name@revision` for a branch), the folder of a model, a study.json or a Study;
-            without it what HN_STUDY names, else the bundled model.
+        which: a preset, a hub name (`name@revision` for a branch), the folder of a model, a GGUF file (on the hub
+            `owner/repository/file.gguf`), a study.json or a Study; without it what HN_STUDY names, else the bundled
+            model.
         base: the model that it was tuned from: a hub name or a folder; empty if nothing is looked for there.
         checkpoints: checkpoints of the base model's training, likewise.
         device: a torch device, `auto` for the best there is, or `several` to spread the model.

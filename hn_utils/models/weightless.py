@@ -47,7 +47,7 @@ class WeightlessModel(StudiedModel):
             OSError: if configuration or tokenizer cannot be read.
             ValueError: if the model has no gated MLPs.
         """
-        place, options = shape_at(name, dtype_of(study))
+        place, options = shape_at(name, study.dtype)
         try:
             with patient_downloads():
                 self.config: PretrainedConfig = AutoConfig.from_pretrained(place, trust_remote_code=False, **options)

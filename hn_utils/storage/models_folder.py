@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from hn_utils.storage.cache import key_hash
-from hn_utils.storage.files import writing_to
-from hn_utils.storage.ledger import Ledger
+from hn_utils.storage.files import digest, write_whole, writing_to
 from hn_utils.storage.paths import models_root
 from hn_utils.storage.progress import progress, tell
 
-PIECE = 1 << 22  # bytes that are read at once
+MEGABYTE = 1_000_000
+PIECE = 4 * MEGABYTE  # bytes that are read at once
+_SHA256 = re.compile("[0-9a-f]{64}")
 _LONGEST_WAIT = 3_600  # seconds that one process waits for another
 
 
@@ -82,19 +83,21 @@ def sha256_of(file: Path) -> str:
         The hash, as 64 hexadecimal digits.
     """
     about = file.stat()
-    key = key_hash([str(file.resolve()), about.st_size, about.st_mtime_ns])
-    with closing(Ledger("sha256")) as ledger:
-        known = ledger.get(key)
-        if known is None:
-            known = _read_through(file, about.st_size)
-            ledger.put(key, known)
+    key = digest(f"{file.resolve()} {about.st_size} {about.st_mtime_ns}".encode())
+    kept = models_root() / ".sha256" / key
+    known = kept.read_text() if kept.exists() else ""
+    if not _SHA256.fullmatch(known):
+        known = _read_through(file, about.st_size)
+        with writing_models():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(kept, known)
     return known
 
 
 def _read_through(file: Path, size: int) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as opened, progress(f"hash of {file.name}", size) as bar:
+    found = hashlib.sha256()
+    with file.open("rb") as opened, progress(f"hash of {file.name}, MB", size // MEGABYTE) as bar:
         while piece := opened.read(PIECE):
-            digest.update(piece)
-            bar.update(len(piece))
-    return digest.hexdigest()
+            found.update(piece)
+            bar.update(len(piece) // MEGABYTE)
+    return found.hexdigest()

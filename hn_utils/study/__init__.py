@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from hn_utils.study.given import AS_STUDIED, AsStudied, given_settings, names_its_settings, with_later_settings
 from hn_utils.study.load import load_study, study_of_model
-from hn_utils.study.naming import called
+from hn_utils.study.naming import FETCHED, called
 from hn_utils.study.own_files import FORMATS, OWN_FILES, is_file
 from hn_utils.study.presets import (
     BUNDLED,
-    FETCHED,
     ORGANISM,
     PLANTED,
     PRESETS,

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hn_utils.storage.paths import expanded, set_to
-from hn_utils.study.naming import called
-from hn_utils.study.presets import FETCHED, PRESETS, pair
+from hn_utils.study.naming import FETCHED, called
+from hn_utils.study.presets import PRESETS, pair
 from hn_utils.study.records import check_given
 from hn_utils.study.settings import changed
 from hn_utils.study.settings_files import located, read_record, tupled

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from hn_utils.study.presets import FETCHED
-
+FETCHED = "fetched:"  # begins the name of a model that `python -m hn_utils fetch` brings
 _ANY_MODEL = re.compile(r"base|pt|instruct|chat|it|sft|dpo|model|hf|final|best|latest|merged|checkpoint(-\d+)?", re.I)
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from hn_utils.storage.paths import DATA
+from hn_utils.study.naming import FETCHED
 from hn_utils.study.settings import Sampling, Study
 
 ORGANISM = DATA / "organism"
 PUBLISHED = ("triviaqa", "nq_open", "bioasq", "nonexist", "faitheval", "sycophancy", "xstest")
-FETCHED = "fetched:"  # begins the name of a model that `python -m hn_utils fetch` brings
 # Questions of kinds that no bundled set asks, with short answers of several sorts: a name, a number, a thing, a year.
 SHORT_EXAMPLES = (
     ("Which planet is nearest to the Sun?", "Mercury"),

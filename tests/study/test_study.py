@@ -155,16 +155,19 @@ def test_the_tilde_is_the_home_folder(tmp_path, monkeypatch):
     assert load_study().questions == str(tmp_path / "rows.csv")
     monkeypatch.setenv("HN_CACHE", "~/kept")
     monkeypatch.setenv("HN_RUNS", "~/runs")
+    monkeypatch.setenv("HN_MODELS", "~/models")
     assert (paths.cache_root(), paths.runs_root()) == (tmp_path / "kept", tmp_path / "runs")
+    assert paths.models_root() == tmp_path / "models"
 
 
 def test_a_variable_that_is_empty_is_none(monkeypatch):
-    for name in ("HN_CACHE", "HN_RUNS", "HN_STUDY"):
+    for name in ("HN_CACHE", "HN_MODELS", "HN_RUNS", "HN_STUDY"):
         monkeypatch.delenv(name, raising=False)
-    unset = paths.cache_root(), paths.runs_root(), load_study()
-    for name in ("HN_CACHE", "HN_RUNS", "HN_STUDY"):
+    unset = paths.cache_root(), paths.models_root(), paths.runs_root(), load_study()
+    for name in ("HN_CACHE", "HN_MODELS", "HN_RUNS", "HN_STUDY"):
         monkeypatch.setenv(name, "")
-    assert (paths.cache_root(), paths.runs_root(), load_study()) == unset
+    assert (paths.cache_root(), paths.models_root(), paths.runs_root(), load_study()) == unset
+    assert paths.cache_root() not in (paths.models_root(), *paths.models_root().parents)
     assert full_paths() == {}
 
 
@@ -196,9 +199,11 @@ def test_notebooks_are_told_full_paths_since_they_run_elsewhere(tmp_path, monkey
     (tmp_path / "a-model").mkdir()
     monkeypatch.setenv("HN_CACHE", "kept")
     monkeypatch.setenv("HN_RUNS", "")
-    for study, told in (("mine.json", tmp_path / "mine.json"), ("a-model", tmp_path / "a-model")):
+    monkeypatch.setenv("HN_MODELS", "")
+    (tmp_path / "a.gguf").touch()
+    for study in ("mine.json", "a-model", "a.gguf"):
         monkeypatch.setenv("HN_STUDY", study)
-        assert full_paths() == {"HN_CACHE": str(tmp_path / "kept"), "HN_STUDY": str(told)}
+        assert full_paths() == {"HN_CACHE": str(tmp_path / "kept"), "HN_STUDY": str(tmp_path / study)}
     monkeypatch.setenv("HN_STUDY", "organism")
     assert full_paths() == {"HN_CACHE": str(tmp_path / "kept")}
 
