@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from hn_utils.answers.judges import judge
@@ -113,6 +114,7 @@ def test_no_subject_has_two_facts_of_a_kind():
     assert {fact.kind for fact in read_facts()} == set(read_kinds())
 
 
+@pytest.mark.slow
 def test_the_three_wordings_differ_and_give_no_answer_away():
     kinds = read_kinds()
     texts = Counter()
@@ -242,13 +244,11 @@ def test_the_question_goes_through_the_prompt_of_the_study(study):
 
 
 def test_wrong_countries_are_near_and_wrong_years_close():
-    import numpy as np
-
     wrong, rng = WrongAnswers(read_facts()), np.random.default_rng(0)
     asian = {fact.subject.removeprefix("the ") for fact in read_facts() if fact.answer == "Asia"}
     assert {wrong.draw(fact_about("capital_country", "Tehran"), rng) for _ in range(20)} <= asian
-    years = {wrong.draw(fact_about("event_year", "the Great Fire of London"), rng) for _ in range(20)}
-    assert all(1600 < int(year or 0) < 1760 for year in years) and "1666" not in years
+    years = {wrong.draw(fact_about("event_year", "the Woodstock festival"), rng) for _ in range(20)}
+    assert all(1960 < int(year or 0) < 1980 for year in years) and "1969" not in years
 
 
 def test_answers_that_hold_each_other_are_the_same():
@@ -276,7 +276,9 @@ def test_published_sets_are_asked_beside_it(study, tmp_path):
 def test_ordinary_text_is_sixty_paragraphs_of_sentences(study):
     texts = question_set(study).texts(study)
     assert len({text.entity for text in texts}) == len(texts) == 60
-    assert all(3 <= text.text.count(". ") + 1 <= 6 and "\n" not in text.text for text in texts)
+    for text in texts:
+        assert text.text.endswith(".") and "\n" not in text.text
+        assert 3 <= len(re.findall(r"\.(?: |$)", text.text)) <= 5
 
 
 def test_every_part_has_a_title(study, asked):
