@@ -22,7 +22,6 @@ PROMPTS = {
     "five examples": {"chat_prompt": "{question}", "examples": SHORT_EXAMPLES[:5]},
     "five examples, answer only": {"chat_prompt": ANSWER_ONLY, "examples": SHORT_EXAMPLES[:5]},
     "ten examples": {"chat_prompt": "{question}", "examples": SHORT_EXAMPLES},
-    "ten examples, answer only": {"chat_prompt": ANSWER_ONLY, "examples": SHORT_EXAMPLES},
 }
 
 

@@ -59,7 +59,8 @@ def load(
         name: of the study, and of the folder of its results.
         seed: of all that is drawn at random.
         questions: what is asked if `hn.collect` is given no questions: a question set, or a file of your own.
-        sets: with `questions="published"` the sets, the one to learn from first.
+        sets: with `questions="published"` the sets, the one to learn from first; with
+            `real_world` those that are asked beside it.
         sources: by set, where it is if not at its public home.
 
     Returns:
@@ -123,7 +124,8 @@ def wrap(
         name: of the study, and of the folder of its results.
         seed: of all that is drawn at random.
         questions: what is asked if `hn.collect` is given no questions, as for `load`.
-        sets: with `questions="published"` the sets, the one to learn from first.
+        sets: with `questions="published"` the sets, the one to learn from first; with
+            `real_world` those that are asked beside it.
         sources: by set, where it is if not at its public home.
 
     Returns:

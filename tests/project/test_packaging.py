@@ -53,6 +53,7 @@ def test_a_wheel_holds_the_bundled_models_and_weighs_no_more_than_it_may():
         assert {f"data/{model}/{file}" for file in MODEL} <= files.keys()
     for file in ("organism/facts.parquet", "organism/recipe.json", "planted/facts.parquet", "planted/planted.json"):
         assert f"data/{file}" in files
+    assert {f"data/real_world/{file}" for file in ("facts.tsv", "kinds.tsv", "texts.txt")} <= files.keys()
     assert "hn_utils/py.typed" in files
     assert {Path(file).suffix for file in files if file.startswith("hn_utils/")} >= {".py", ".html", ".js", ".typed"}
 

@@ -114,6 +114,20 @@ def read_questions(name: str, study: Study) -> list[Question]:
     return merge_repeated(asked, name)
 
 
+def check_sets(study: Study) -> None:
+    """Raises ValueError that names a set, of `sets` or `sources`, which there is not."""
+    known = {*SOURCES, "nonexist"}
+    if unknown := [name for name in (*study.sets, *study.sources) if name not in known]:
+        raise ValueError(f"unknown set {unknown[0]!r} in sets or sources: choose of {', '.join(sorted(known))}")
+
+
+def named_sources(study: Study) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """Where the study's question sets are, by name, and the digests of those that are files: what changes, is read
+    anew."""
+    sources = tuple((name, where) for name, where in sorted(study.sources.items()) if name in READERS)
+    return sources, tuple(file_digest(Path(where)) for _, where in sources if is_file(where))
+
+
 def questions(study: Study) -> list[Question]:
     """The study's first question set, split by entity; the others, and invented things, are test sets of their own.
 
@@ -121,15 +135,12 @@ def questions(study: Study) -> list[Question]:
     set asks it too, or trains on its answer. The real things that are asked about beside invented ones, and their
     answers, are test entities. Raises ValueError if the study names no question set.
     """
-    known = {*SOURCES, "nonexist"}
-    if unknown := [name for name in (*study.sets, *study.sources) if name not in known]:
-        raise ValueError(f"unknown set {unknown[0]!r} in sets or sources: choose of {', '.join(sorted(known))}")
+    check_sets(study)
     named = [s for s in study.sets if s in READERS]
     if not named:
         raise ValueError(f"sets={study.sets} names no question set: begin with one of {', '.join(READERS)}")
     sets = (*named, *(s for s in study.sets if s == "nonexist"))
-    sources = tuple((name, where) for name, where in sorted(study.sources.items()) if name in READERS)
-    contents = tuple(file_digest(Path(where)) for _, where in sources if is_file(where))
+    sources, contents = named_sources(study)
     return list(_split_sets(sets, sources, contents, study.seed, study.hold_out_answers))
 
 

@@ -6,19 +6,16 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hn_utils.questions.published.asking import READERS, read_questions
-from hn_utils.questions.published.sources import SOURCES
+from hn_utils.questions.published.asking import READERS, check_sets, named_sources, read_questions
 from hn_utils.questions.question import Parts, Question, hold_out_answers, tell_shared_answers
 from hn_utils.questions.reading.same_answer import normalise
 from hn_utils.questions.real_world.facts import HELD_OUT_KINDS, Fact, entities, read_facts, read_kinds, set_aside
 from hn_utils.questions.real_world.invented import INVENTED, invented_questions
-from hn_utils.storage.files import file_digest
-from hn_utils.study import Study, is_file
+from hn_utils.study import Study
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,11 +43,9 @@ def questions(study: Study) -> list[Question]:
     that the study names in `sets`. What shares an entity with training is left out of all others. Raises ValueError for
     an unknown set.
     """
-    if unknown := [name for name in (*study.sets, *study.sources) if name not in {*SOURCES, "nonexist"}]:
-        raise ValueError(f"unknown set {unknown[0]!r} in sets or sources: choose of {', '.join(sorted(SOURCES))}")
+    check_sets(study)
     sets = tuple(name for name in study.sets if name in READERS)
-    sources = tuple((name, where) for name, where in sorted(study.sources.items()) if name in READERS)
-    contents = tuple(file_digest(Path(where)) for _, where in sources if is_file(where))
+    sources, contents = named_sources(study)
     return list(_split_parts(sets, sources, contents, study.seed, study.hold_out_answers))
 
 

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from xxhash import xxh3_128
 
+from hn_utils.questions.question import connected
 from hn_utils.questions.reading.same_answer import normalise
 from hn_utils.storage.paths import DATA
 
@@ -110,31 +111,14 @@ def entities(facts: Sequence[Fact]) -> list[str]:
 
     Paris is asked about as the capital of France, and Fe as iron, so that neither is in another split than the other.
     """
-    same: dict[str, str] = {}
+    names = []
     for fact in facts:
-        if fact.kind in _TWO_NAMES:
-            _join(same, fact.subject, fact.answer)
-    leaders = [_leader(same, normalise(fact.subject)) for fact in facts]
-    shown: dict[str, str] = {}
-    for fact, leader in zip(facts, leaders, strict=True):
-        shown.setdefault(leader, fact.subject)
-    return [shown[leader] for leader in leaders]
-
-
-def _join(same: dict[str, str], one: str, other: str) -> None:
-    """Make two names stand for one thing, with all that either stands for."""
-    first, second = (_leader(same, normalise(name)) for name in (one, other))
-    if first != second:
-        same[max(first, second)] = min(first, second)
-
-
-def _leader(same: Mapping[str, str], name: str) -> str:
-    while name in same:
-        name = same[name]
-    return name
+        also = [fact.answer] if fact.kind in _TWO_NAMES else []
+        names.append({normalise(name) for name in (fact.subject, *also)})
+    return [facts[first].subject for first in connected(names)]
 
 
 @lru_cache(maxsize=1)
 def read_texts() -> tuple[str, ...]:
     """The bundled ordinary paragraphs."""
-    return tuple(text for text in (FOLDER / "texts.txt").read_text(encoding="utf-8").split("\n\n") if text.strip())
+    return tuple((FOLDER / "texts.txt").read_text(encoding="utf-8").strip().split("\n\n"))
