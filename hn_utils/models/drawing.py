@@ -11,7 +11,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import (
     LogitsProcessor,
-    LogitsProcessorList,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
@@ -41,8 +40,9 @@ def next_tokens(
     """
     if numbers is None:
         return logits.argmax(-1)[row]
-    shares = _warped(logits, sampling).softmax(-1)
-    return tokens_at(shares, shares.cumsum(-1), row, numbers)
+    tokens, warped = _warped(logits, sampling)
+    shares = warped.softmax(-1)  # [row, token]
+    return tokens[tokens_at(shares, shares.cumsum(-1), row, numbers)]
 
 
 def tokens_at(
@@ -84,11 +84,24 @@ def random_numbers(prompt: Sequence[int], sampling: Sampling, seed: int) -> Floa
     return drawn.clip(max=1 - 1e-6)
 
 
-def _warped(logits: Float[Tensor, "row vocab"], sampling: Sampling) -> Float[Tensor, "row vocab"]:
-    """What temperature, top-k and top-p make of logits, by the steps of Transformers' own sampler."""
-    steps: list[LogitsProcessor] = [TemperatureLogitsWarper(float(sampling.temperature))]
+def _warped(
+    logits: Float[Tensor, "row vocab"], sampling: Sampling
+) -> tuple[Int[Tensor, "token"], Float[Tensor, "row token"]]:
+    """The tokens, in their order, of which any row may draw one, and what temperature, top-k and top-p make of their
+    logits, by the steps of Transformers' own sampler.
+
+    Top-p sorts: of a large vocabulary only what top-k has left.
+    """
+    warped = _stepped(TemperatureLogitsWarper(float(sampling.temperature)), logits)
+    tokens = torch.arange(logits.shape[-1], device=logits.device)
     if sampling.top_k:
-        steps.append(TopKLogitsWarper(sampling.top_k))
+        warped = _stepped(TopKLogitsWarper(sampling.top_k), warped)
+        tokens = tokens[(warped > -torch.inf).any(0)]  # [token]
+        warped = warped[:, tokens]  # [row, token]
     if sampling.top_p < 1:
-        steps.append(TopPLogitsWarper(sampling.top_p))
-    return LogitsProcessorList(steps)(cast(torch.LongTensor, None), cast(torch.FloatTensor, logits))
+        warped = _stepped(TopPLogitsWarper(sampling.top_p), warped)
+    return tokens, warped
+
+
+def _stepped(step: LogitsProcessor, logits: Float[Tensor, "row token"]) -> Float[Tensor, "row token"]:
+    return step(cast(torch.LongTensor, None), cast(torch.FloatTensor, logits))
