@@ -22,6 +22,7 @@ PROMPTS = {
     "five examples": {"chat_prompt": "{question}", "examples": SHORT_EXAMPLES[:5]},
     "five examples, answer only": {"chat_prompt": ANSWER_ONLY, "examples": SHORT_EXAMPLES[:5]},
     "ten examples": {"chat_prompt": "{question}", "examples": SHORT_EXAMPLES},
+    # Ten examples and the wording were left out after one batch: each question took three seconds.
 }
 
 
