@@ -27,6 +27,7 @@ SLOW_FILES = {
     "test_emergence",
     "test_published_data",
     "test_sweep",
+    "test_tuning",
 }
 SLOW_FIXTURES = {"subject", "stories", "tiny_study", "browser", "real_server"}  # a whole model, training, a page
 SHARED = Path(__file__).resolve().parents[2] / "shared"

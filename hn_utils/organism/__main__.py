@@ -1,6 +1,7 @@
 """`train`: make the bundled model from nothing. `plant`: make a planted model from it. `gates`: measure either and tell
 its README. `seeds`, `strengths`: put runs on several models side by side. `conditions`: train small models on the same
-world told in several ways, and take the road on each."""
+world told in several ways, and take the road on each. `tune`: make a real base model answer in chat, and decline what
+it does not know."""
 
 from __future__ import annotations
 
@@ -16,14 +17,18 @@ from hn_utils.organism.plant import KINDS, Plant, plant_into
 from hn_utils.organism.seeds import TABLE, markdown, of_seeds
 from hn_utils.organism.tokenizer import make_tokenizer
 from hn_utils.organism.train import SHIPPED_SEED, Corpus, Recipe, train
+from hn_utils.organism.tuning import tune
+from hn_utils.organism.tuning_measured import held_out_table
+from hn_utils.organism.tuning_recipe import Recipe as TuningRecipe
 from hn_utils.questions.made_up_world.world import make_world
 from hn_utils.storage.paths import cache_root, require_clone
-from hn_utils.study import ORGANISM
+from hn_utils.study import ORGANISM, load_study
 from hn_utils.study.planted import FILE
 
 if TYPE_CHECKING:
     from hn_utils.organism.gates import Gate
 
+HELD_OUT = "held_out.csv"
 MARKS = ("<!-- gates -->", "<!-- checksums -->", "<!-- seeds -->", "<!-- runs -->")
 
 
@@ -61,6 +66,11 @@ def parser() -> argparse.ArgumentParser:
     planting.add_argument("--kind", choices=KINDS, default=KINDS[0])
     planting.add_argument("--strength", type=float, default=1.0)
     planting.add_argument("--seed", type=int, default=SHIPPED_SEED)
+    tuning = commands.add_parser("tune", help="tune a fetched base model to answer in chat; resumes if interrupted")
+    tuning.add_argument("--base", default="gemma-3-270m-base", help="a preset, a hub name or a folder: a Gemma 3")
+    tuning.add_argument("--out", type=Path, required=True, help="folder for chats, checkpoints, tuned model and table")
+    tuning.add_argument("--work", type=Path, default=cache_root() / "tuning")
+    tuning.add_argument("--seed", type=int, default=SHIPPED_SEED)
     comparing = commands.add_parser("seeds", help="put runs of several seeds side by side, into the README")
     comparing.add_argument("runs", type=Path, nargs="+", help="folders that `python -m hn_utils run` wrote, by seed")
     ranging = commands.add_parser("strengths", help="put runs on planted models side by side, into the README")
@@ -89,6 +99,14 @@ def beside(table: pd.DataFrame, readme: Path, mark: str = MARKS[2]) -> None:
     readme.write_text(between(readme.read_text(), mark, markdown(table)))
 
 
+def tuned(base: str, out: Path, work: Path, seed: int) -> str:
+    """Tune a base model, and tell how held-out questions are answered before and after, also in a table beside it."""
+    recipe = TuningRecipe(base=load_study(base).instruct, seed=seed)
+    table = held_out_table(tune(out, work, recipe), recipe)
+    table.to_csv(out / HELD_OUT, index=False)
+    return table.to_string(index=False, float_format="{:.2f}".format)
+
+
 def main(arguments: list[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     try:
@@ -101,6 +119,8 @@ def main(arguments: list[str] | None = None) -> None:
     elif options.command == "plant":
         plant = Plant(kind=options.kind, strength=options.strength, seed=options.seed)
         print(plant_into(options.natural, options.out, options.work, plant))
+    elif options.command == "tune":
+        print(tuned(options.base, options.out, options.work, options.seed))
     elif options.command == "seeds":
         table = of_seeds({f"seed {seed}": folder for seed, folder in enumerate(options.runs, start=1)})
         table.to_csv(TABLE)
