@@ -60,11 +60,11 @@ def generate(
     """
     stops = sorted(model.encoder.stop_ids | model.encoder.tokens_containing(stop))
     ends = torch.tensor(stops, dtype=torch.long, device=model.device)
-    numbers = _numbers(model, prompts, sampling, seed)
     draw = torch.arange(len(prompts) * sampling.n, device=model.device)  # those that have not ended
     row = draw // sampling.n  # the row of the batch that each of them goes on from
     written: list[list[tuple[int, float]]] = [[] for _ in draw]
     hidden, mask, cache = prefill(model, prompts)  # hidden: [row, d_model]
+    numbers = _numbers(model, prompts, sampling, seed)
     with model.batch_holds(slice(0, len(prompts)), len(prompts)):
         for step in range(sampling.max_new_tokens):
             logits = model.logits(hidden).to(model.device)  # [row, vocab]

@@ -67,8 +67,9 @@ def shared_length(model: HookedModel, rows: Sequence[Sequence[int]]) -> int:
         are not ours look at the model, or where padding behind what is shared would change what it computes: where
         attention does not reach over the whole row, or layers keep another state than keys and values.
     """
-    width = max(len(row) for row in rows)
-    if len(rows) == 1 or not model.hooks_are_known or not _keeps_all(model, width):
+    if len(rows) < 2 or not model.hooks_are_known:
+        return 0
+    if not _keeps_all(model, max(len(row) for row in rows)):
         return 0
     ordered = [tuple(row) for row in rows]
     first, last = min(ordered), max(ordered)  # what these two begin with, all do
@@ -108,9 +109,9 @@ def cache_behind(model: HookedModel, shared: Sequence[int], piece: slice, n: int
     if not shared:
         return cache
     rows, group = model.rows_by_dose(piece)  # one row of each dose, and which of them each row is like
-    ids = torch.tensor([list(shared)] * len(rows), device=model.device)  # [dose, pos]
+    ids, mask = model.encoder.pad([shared] * len(rows), "right", model.device)  # [dose, pos]
     with model.batch_holds(rows, n):
-        extend(model, ids, torch.ones_like(ids), cache)
+        extend(model, ids, mask, cache)
     cache.reorder_cache(cast(torch.LongTensor, group))
     return cache
 
