@@ -31,6 +31,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import torch
 from real_size import at_hand, walk
+from real_weights import WHICH, weigh
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
@@ -502,6 +503,20 @@ def bench_real() -> list[Row]:
     ]
 
 
+def bench_weights() -> list[Row]:
+    weighed = afresh(weigh)
+    what = f"{WHICH}, real weights in bfloat16"
+    pace, most = weighed.questions_a_second, weighed.host_gb
+    return [
+        Row(f"{what}: questions a second, ten draws each", "", f"{pace:.1f}", ">= 1.5", pace >= 1.5),
+        Row(f"{what}: memory at most", "", f"{most:.1f} GB", "<= 8 GB", most <= 8),
+        times_as_fast(1, np.array(weighed.float32_to_bfloat16), f"{what}: 10 responses", "float32"),
+        times_as_fast(1, np.array(weighed.apart_to_shared), f"{what}: 48 questions behind five examples", "one by one"),
+        times_as_fast(6, np.array(weighed.generate_to_ours), f"{what}: 10 responses", "10 calls of plain generate"),
+        at_most(1.05, np.array(weighed.capture_to_forward), f"{what}: capture", "the same forward pass without hooks"),
+    ]
+
+
 def bench_growth() -> list[Row]:
     """How cost grows: figures, and the slopes of log cost against log size."""
     panels: dict[str, tuple[list[int], list[float]]] = {}
@@ -552,6 +567,7 @@ ROWS: dict[str, Callable[[], list[Row]]] = {
     "import": bench_import,
     "plan": bench_plan,
     "real": bench_real,
+    "weights": bench_weights,
     "growth": bench_growth,
     "notebooks": bench_notebooks,
 }
