@@ -62,7 +62,7 @@ print(f"{model.n_layers} layers of {model.d_mlp:,} neurons: {model.n_layers * mo
 print(f"user: {study.chat_prompt}   ({study.sampling.n} draws)")
 if real.is_fresh():
     plan = hn.plan(study)
-    tell(f"answers are collected anew: {plan.hours:.1f} hours for all steps, by hn.plan")
+    tell(real.asking_told(plan))  # in the terminal, before the hours begin
     saved = gallery.folder / "answers.parquet"
     hn.collect(model).save(saved)
 else:
@@ -104,8 +104,9 @@ print(collected.headline)
 # ## The probe
 #
 # An L1 probe is fitted on training entities, its strength chosen on validation entities, and read once on test entities. Then the
-# whole procedure is repeated 100 times on shuffled labels, in two forms. That is what takes the minutes here, three or so. They grow with
-# the answers (`n_kept`) and with the strengths that are tried (`n_grid`); with fewer of either, another probe may be chosen.
+# whole procedure is repeated 100 times on shuffled labels, in two forms. That is what takes the time: one to three minutes. It grows with the
+# answers (`n_kept`), with how many neurons the probe keeps, and a little with the strengths that are tried
+# (`hn.find(collected, n_grid=10)` tries half of them). With less of either, another probe may be chosen; the number of shuffles stays.
 #
 # > **Predict first.** How many neurons of all these will it keep? Will they beat what shuffled labels pick? The answer's words? The
 # > model's own confidence?
@@ -172,8 +173,9 @@ gallery.publish(turned.plot(), "real_dose_response")
 print(real.verdicts_told(turned))
 
 # %% [markdown]
-# So few notes cannot decide it: whole replies change rarely. The graded outcome sees smaller effects. It is how much likelier the claim is than the
-# truth, in nats, without a judge. A slope above 0 means that the claim gains as the neurons are turned up.
+# So few notes cannot decide it: whole replies change rarely. And ten sets of a kind can settle a null, but no finding: among forty a rank could
+# (`n_control_sets=40`, up to four times the minutes). The graded outcome sees smaller effects. It is how much likelier the claim is than the truth, in
+# nats, without a judge. A slope above 0 means that the claim gains as the neurons are turned up.
 
 # %%
 turned.graded_table

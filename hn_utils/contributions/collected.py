@@ -284,16 +284,16 @@ def _only_parts(parts: Mapping[str, str], only: Sequence[str] | None) -> dict[st
     return {name: title for name, title in parts.items() if name in wanted}
 
 
-def _some_of_each_kind(examples: Sequence[Example], n: int | None, seed: int) -> Int[np.ndarray, "taken"]:
+def _some_of_each_kind(examples: Sequence[Example], n: int | None, seed: int) -> list[int]:
     """Places of at most `n` right and `n` wrong examples of each part, at random, and of all that were dropped."""
     order = np.random.default_rng([seed, 17]).permutation(len(examples)) if n else np.arange(len(examples))
     taken, counts = [], Counter()
-    for i in order:
+    for i in order.tolist():
         kind = examples[i].question.part, examples[i].label
         counts[kind] += 1
         if n is None or kind[1] is None or counts[kind] <= n:
             taken.append(i)
-    return np.sort(np.array(taken, dtype=int))
+    return sorted(taken)
 
 
 def balanced(rows: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from hn_utils.models.fetchable import FETCHABLE
+from hn_utils.pipeline.planning.plan import clock
 from hn_utils.probing.probe import Detector
 from hn_utils.questions.items import behaviour_called
 from hn_utils.stats.bootstrap import Estimate, auroc_difference
@@ -23,6 +24,7 @@ from hn_utils.storage.paths import DATA, set_to
 from hn_utils.study.naming import FETCHED
 
 if TYPE_CHECKING:
+    from hn_utils.pipeline.planning.plan import Plan
     from hn_utils.probing.find import Found
     from hn_utils.steering.dose_response import Intervened
     from hn_utils.study import Study
@@ -41,6 +43,16 @@ def downloaded(study: Study) -> str:
     if one is None:
         return f"{study.instruct}: not one of the models that are fetched"
     return f"{one.what}: {size_told(one.size)}, {one.licence}; {one.origin}"
+
+
+def asking_told(plan: Plan) -> str:
+    """How long it takes to collect answers anew, in one sentence: to draw them, and to capture all that are kept."""
+    steps = {work.step: seconds for work, seconds in zip(plan.works, plan.seconds, strict=True)}
+    asking = steps["answers"] + steps["contributions"]
+    return (
+        f"answers are collected anew: {clock(asking)} by hn.plan, and {plan.disk / 1e9:.1f} GB of disk at most for "
+        "a whole run; interrupted, it goes on where it was"
+    )
 
 
 def shipped_answers(study: Study) -> Path:

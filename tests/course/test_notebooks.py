@@ -65,13 +65,14 @@ def test_the_same_notebooks_run_on_another_model(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("HN_STUDY", str(tmp_path / "study.json"))
     monkeypatch.setenv("HN_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("HN_FRESH", "1")  # no answers of it are shipped
     monkeypatch.setenv("BROWSER_PATH", str(tmp_path / "no-browser"))
-    for which in ((), ("--deeper",), ("--beyond",)):
+    for which in ((), ("--deeper",), ("--beyond",), ("--real",)):
         command = [sys.executable, "-m", "hn_utils", "notebooks", *which]
         done = subprocess.run(command, capture_output=True, text=True, timeout=900)
         assert (done.returncode, done.stderr) == (0, ""), done.stderr
     made = tmp_path / "runs" / "study"
-    for source in [*COURSE, *DEEPER]:
+    for source in [*NOTEBOOKS, *DEEPER]:
         path = made / "notebooks" / source.relative_to(FOLDER).with_suffix(".ipynb")
         executed = nbformat.read(path, as_version=4)
         in_order(executed)

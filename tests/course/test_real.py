@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -76,6 +77,11 @@ def test_what_is_missing_is_told_in_one_sentence(monkeypatch, tmp_path):
 
 def test_what_is_downloaded_is_told_with_size_and_licence():
     assert real.downloaded(QWEN).startswith("Qwen2.5-Coder-1.5B-Instruct, Q4_K_M: 1.1 GB, Apache-2.0; made by")
+
+
+def test_the_hours_are_told_first():
+    told = real.asking_told(hn.plan(hn.load_study("organism", n_questions=21, seed=991)))
+    assert re.match(r"answers are collected anew: [\d.]+ (h|min|s) by hn.plan, and [\d.]+ GB of disk at most", told)
 
 
 @pytest.mark.parametrize(("value", "fresh"), [("", False), ("0", False), ("1", True)])
