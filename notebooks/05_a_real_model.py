@@ -36,6 +36,7 @@ from hn_utils.storage.progress import tell
 
 study = hn.load_study()  # the one that HN_STUDY names
 gallery = Gallery(study, "05_a_real_model")
+saved = gallery.folder / "answers.parquet" if real.is_fresh() else real.shipped_answers(study)
 
 # %% [markdown]
 # ## The model
@@ -56,17 +57,13 @@ print(f"{model.n_layers} layers of {model.d_mlp:,} neurons: {model.n_layers * mo
 # alone, on facts that are asked nowhere else. All of that [was written down](../data/qwen2.5-coder-1.5b/README.md) before the first probe.
 #
 # To ask takes hours, so the answers are shipped. With `HN_FRESH=1` they are collected anew; then the next cell first tells how long it will take.
-# (Where no answers of your model are shipped, it says so.)
+# (Where no answers of your model are shipped, the first cell says so.)
 
 # %%
 print(f"user: {study.chat_prompt}   ({study.sampling.n} draws)")
 if real.is_fresh():
-    plan = hn.plan(study)
-    tell(real.asking_told(plan))  # in the terminal, before the hours begin
-    saved = gallery.folder / "answers.parquet"
+    tell(real.asking_told(hn.plan(study)))  # in the terminal, before the hours begin
     hn.collect(model).save(saved)
-else:
-    saved = real.shipped_answers(study)
 
 # %% [markdown]
 # > **Predict first.** To what share of the questions is every draw right? To what share is every draw wrong?
