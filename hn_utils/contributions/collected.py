@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -202,6 +203,8 @@ class Collected(Tabled):
         base_stop: str | None = None,
         seed: int | None = None,
         batch_rows: int | None = None,
+        n_kept: int | None = None,
+        only: Sequence[str] | None = None,
     ) -> Collected:
         """Read what `save` wrote, and capture the contributions.
 
@@ -218,15 +221,20 @@ class Collected(Tabled):
             base_stop: the text at which its answer ends.
             seed: of all that is drawn at random.
             batch_rows: rows that a forward pass holds at most.
+            n_kept: consistently right answers of each part, and likewise wrong ones, at most, drawn by `seed`; None for
+                all. Splits keep their shares. Dropped questions are read all the same.
+            only: the parts that are read, keys of `parts`; None for all.
 
         Returns:
             The answers.
 
         Raises:
-            ValueError: these are another model's answers, or none at all.
+            ValueError: these are another model's answers, or none at all, or `n_kept` or `only` would leave none.
             OSError: there is no such file.
         """
         check_given("model", model, StudiedModel, LOADED)
+        if n_kept is not None and (type(n_kept) is not int or n_kept < 1):
+            raise ValueError(f"n_kept={n_kept!r} must be a whole number above 0, or None for all answers")
         try:
             table = pq.read_table(path)
         except (OSError, pa.ArrowException) as error:
@@ -238,8 +246,11 @@ class Collected(Tabled):
         if about.get("fingerprint") != model.fingerprint:
             whose = f"answers of {about['model']}" if about else "no answers that were saved here"
             raise ValueError(f"{path} holds {whose}: load them with the model that gave them, not with {model.name}")
+        parts = _only_parts(about["parts"], only)
         questions, responses, kept = [], [], []
         for row in table.to_pylist():
+            if row["part"] not in parts:
+                continue
             responses.append([Response(**response) for response in row.pop("responses")])
             example = row.pop("example")
             row |= {"aliases": tuple(row["aliases"]), "strata": json.loads(row["strata"])}
@@ -256,8 +267,33 @@ class Collected(Tabled):
             batch_rows=batch_rows,
         )
         study = with_later_settings(model.study, settings)
+        taken = _some_of_each_kind(kept, n_kept, study.seed)
+        questions, responses, kept = ([every[i] for i in taken] for every in (questions, responses, kept))
         contributions = capture(model, [e for e in kept if e.label is not None], study)
-        return cls(model, study, questions, responses, kept, contributions, about["parts"], about["base"])
+        return cls(model, study, questions, responses, kept, contributions, parts, about["base"])
+
+
+def _only_parts(parts: Mapping[str, str], only: Sequence[str] | None) -> dict[str, str]:
+    """The parts that are asked for, with their titles. Raises ValueError if the answers have no such part."""
+    if only is None:
+        return dict(parts)
+    wanted = [only] if isinstance(only, str) else list(only)
+    unknown = [name for name in wanted if name not in parts]
+    if unknown or not wanted:
+        raise ValueError(f"only={only!r} must name parts of these answers: choose of {', '.join(parts)}")
+    return {name: title for name, title in parts.items() if name in wanted}
+
+
+def _some_of_each_kind(examples: Sequence[Example], n: int | None, seed: int) -> list[int]:
+    """Places of at most `n` right and `n` wrong examples of each part, at random, and of all that were dropped."""
+    order = np.random.default_rng([seed, 17]).permutation(len(examples)) if n else np.arange(len(examples))
+    taken, counts = [], Counter()
+    for i in order.tolist():
+        kind = examples[i].question.part, examples[i].label
+        counts[kind] += 1
+        if n is None or kind[1] is None or counts[kind] <= n:
+            taken.append(i)
+    return sorted(taken)
 
 
 def balanced(rows: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:

@@ -25,6 +25,7 @@ NOTEBOOKS = {
     "02_probe": "Probe",
     "03_intervene": "Intervene",
     "04_base_vs_instruct": "Base against instruct",
+    "05_a_real_model": "A real model",
     "05_falsehood_or_permission": "Beyond: falsehood or permission?",
     "06_where_from": "Beyond: where do they come from?",
     "found_again": "Deeper: would the same neurons be found again?",
