@@ -13,3 +13,4 @@ class Shape:
     d_mlp: int = 100
     short_name: str = "planted"
     fingerprint: str = "planted"
+    precision: str = "float32"

@@ -123,10 +123,13 @@ def collect(
     )
     study = with_later_settings(model.study, settings)
     if questions is None:
-        return gathered(model, study, load_questions(study), question_set(study).PARTS)
-    asked = own_questions(questions, study.seed, study.hold_out_answers)
-    asked = some_of_each(asked, settings.get("n_questions"), study.seed)
-    return gathered(model, study, asked, titles(asked))
+        asked, parts = load_questions(study), question_set(study).PARTS
+    else:
+        asked = own_questions(questions, study.seed, study.hold_out_answers)
+        asked = some_of_each(asked, settings.get("n_questions"), study.seed)
+        parts = titles(asked)
+    _require_promising(model, study, asked)
+    return gathered(model, study, asked, parts)
 
 
 def ask_base(base: HookedModel, collected: Collected, splits: Sequence[str] = ("test",)) -> Collected:
@@ -165,11 +168,10 @@ def gathered(
     Raises:
         NothingConsistent: no answer is consistent.
     """
-    _require_promising(subject, study, questions, base)
     return captured(subject, study, questions, sample_responses(subject, questions, study, base), parts, base)
 
 
-def _require_promising(subject: HookedModel, study: Study, questions: Sequence[Question], base: bool) -> None:
+def _require_promising(subject: HookedModel, study: Study, questions: Sequence[Question]) -> None:
     """Where many questions are to be asked, ask a few first: their responses are kept, and are not drawn again.
 
     Raises NothingConsistent, before the hours, if by these few the questions would hardly give an answer of one kind.
@@ -178,9 +180,9 @@ def _require_promising(subject: HookedModel, study: Study, questions: Sequence[Q
     if len(standard) < _MANY:
         return
     some = some_of_each(standard, _TRIAL, study.seed)
-    responses = sample_responses(subject, some, study, base)
+    responses = sample_responses(subject, some, study)
     try:
-        counts = drop_counts(build_examples(subject.encoder, some, responses, study, base))
+        counts = drop_counts(build_examples(subject.encoder, some, responses, study))
     except NothingConsistent as error:
         raise NothingConsistent(f"a trial before {len(standard):,} questions: {error}; {_REMEDY}") from None
     for kind in ("consistently right", "consistently wrong"):

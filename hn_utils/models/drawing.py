@@ -96,7 +96,7 @@ def _warped(
     tokens = torch.arange(logits.shape[-1], device=logits.device)
     if sampling.top_k:
         warped = _stepped(TopKLogitsWarper(sampling.top_k), warped)
-        tokens = tokens[(warped > -torch.inf).any(0)]  # [token]
+        tokens = tokens[(warped != -torch.inf).any(0)]  # [token]
         warped = warped[:, tokens]  # [row, token]
     if sampling.top_p < 1:
         warped = _stepped(TopPLogitsWarper(sampling.top_p), warped)

@@ -478,10 +478,10 @@ def test_a_judge_that_cannot_be_read_is_not_paid_on(judged_study):
         with pytest.raises(ValueError, match=told):
             judged(answers, study)
         assert 20 <= len(server.seen) <= 40  # those that were on their way
-        sent = len(server.seen)
         with pytest.raises(ValueError, match="none of its first 20 replies can be read"):
             judged(answers, study)
-        assert len(server.seen) == sent  # those that were paid for are read again
+        paid = [content(request["messages"])["response"] for request in server.seen]
+        assert len(paid) == len(set(paid)) <= 40  # what was paid for is read again
 
 
 def test_a_judge_that_can_be_read_now_and_then_is_asked_on(judged_study):

@@ -21,7 +21,13 @@ from hn_utils.study import load_study
 PLANTED = [10, 250, 399]
 STUDY = load_study("organism")
 MODEL = SimpleNamespace(
-    name="folder/model", short_name="model", fingerprint="print", n_layers=2, d_mlp=200, study=STUDY
+    name="folder/model",
+    short_name="model",
+    fingerprint="print",
+    n_layers=2,
+    d_mlp=200,
+    study=STUDY,
+    precision=STUDY.precision,
 )
 CARD = HNeurons("model", "print", "organism", "answer", 1.0, 0.0, 200, 2, [{"layer": 0, "neuron": 3, "weight": 1.0}])
 
@@ -124,7 +130,8 @@ def test_a_card_belongs_to_one_model():
     (train, labels), (validation, v) = planted(400, 0), planted(200, 1)
     card = h_neurons(fit_probe(train, labels, answers(validation, v)), MODEL, STUDY)
     card.require(MODEL)
-    halved = {"name": "folder/model", "fingerprint": "another", "study": replace(STUDY, dtype="bfloat16", bits=8)}
+    precision = replace(STUDY, dtype="bfloat16", bits=8).precision
+    halved = {"name": "folder/model", "fingerprint": "another", "precision": precision}
     told = (
         r"H-Neurons of model in float32 \(fingerprint print\), not of folder/model in 8 bits \(bfloat16\) \(another\)"
     )

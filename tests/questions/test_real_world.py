@@ -13,7 +13,16 @@ import pytest
 from hn_utils.answers.judges import judge
 from hn_utils.questions.question_sets import load_items, load_questions, question_set
 from hn_utils.questions.reading.same_answer import contains, normalise, words
-from hn_utils.questions.real_world.facts import FOLDER, HELD_OUT_KINDS, Fact, entities, read_facts, read_kinds
+from hn_utils.questions.real_world.asking import set_aside_questions
+from hn_utils.questions.real_world.facts import (
+    FOLDER,
+    HELD_OUT_KINDS,
+    Fact,
+    entities,
+    read_facts,
+    read_kinds,
+    set_aside,
+)
 from hn_utils.questions.real_world.invented import INVENTED
 from hn_utils.questions.real_world.pressing import WrongAnswers, is_same
 from hn_utils.steering.outcomes import took_claim
@@ -142,12 +151,20 @@ def test_two_names_of_one_thing_are_one_entity():
 
 def test_each_fact_is_in_the_standard_part_once(asked):
     standard = part_of(asked, "standard")
-    facts = [fact for fact in read_facts() if fact.kind not in HELD_OUT_KINDS]
+    facts = [fact for fact in read_facts() if fact.kind not in HELD_OUT_KINDS and fact.name not in set_aside()]
     assert {q.id for q in standard} == {f"{fact.name}/standard" for fact in facts}
     wordings = read_kinds()
     for question, fact in zip(standard, facts, strict=True):
         assert question.text in {w.format(subject=fact.subject) for w in wordings[fact.kind].wordings}
     assert Counter(q.split for q in standard)["train"] == pytest.approx(0.45 * len(standard), rel=0.05)
+
+
+def test_what_a_prompt_is_chosen_on_is_asked_nowhere(asked):
+    chosen_on = set_aside_questions()
+    assert len(chosen_on) == 200
+    assert {q.text for q in chosen_on}.isdisjoint(q.text for q in asked)
+    assert {q.id for q in chosen_on}.isdisjoint(q.id for q in asked)
+    assert set(HELD_OUT_KINDS).isdisjoint({q.strata["attribute"] for q in chosen_on})
 
 
 def test_what_is_tested_is_not_trained_on(asked):
