@@ -11,33 +11,26 @@ if TYPE_CHECKING:
     from hn_utils.study import Study
 
 
-def examples_as_turns(study: Study) -> Messages:
-    """The study's examples as the turns that a chat begins with.
-
-    Args:
-        study: its `examples`, and its `chat_prompt`, by which they are asked as questions are.
-
-    Returns:
-        Two messages an example: the user's and the assistant's.
-    """
-    turns: Messages = []
-    for question, answer in study.examples:
-        turns.append({"role": "user", "content": study.chat_prompt.format(question=question)})
-        turns.append({"role": "assistant", "content": answer})
-    return turns
-
-
 def chat_about(study: Study, said: str) -> Messages:
     """A conversation up to the user's first words.
 
     Args:
-        study: its examples stand first.
+        study: its `examples` stand first, asked by its `chat_prompt` as questions are.
         said: what the user says.
 
     Returns:
         The messages, for `PromptEncoder.encode_chats`.
     """
-    return [*examples_as_turns(study), {"role": "user", "content": said}]
+    turns: Messages = []
+    for question, answer in study.examples:
+        turns.append({"role": "user", "content": study.chat_prompt.format(question=question)})
+        turns.append({"role": "assistant", "content": answer})
+    return [*turns, {"role": "user", "content": said}]
+
+
+def chats_of(questions: Sequence[Question], study: Study) -> list[Messages]:
+    """Each question as the conversation in which the study asks it."""
+    return [chat_about(study, study.chat_prompt.format(question=q.text)) for q in questions]
 
 
 def prompts_of(
@@ -54,17 +47,18 @@ def prompts_of(
     Returns:
         One list of ids a question.
     """
-    if _as_base(encoder, base):
+    if as_base(encoder, base):
         return encoder.encode_texts([_plain_text(study, q.text) for q in questions])
-    return encoder.encode_chats([chat_about(study, study.chat_prompt.format(question=q.text)) for q in questions])
+    return encoder.encode_chats(chats_of(questions, study))
 
 
 def stop_of(encoder: PromptEncoder, study: Study, base: bool = False) -> str:
     """The text at which a model's answer to a question ends; empty if only its own end of turn ends it."""
-    return study.base_stop if _as_base(encoder, base) else study.chat_stop
+    return study.base_stop if as_base(encoder, base) else study.chat_stop
 
 
-def _as_base(encoder: PromptEncoder, base: bool) -> bool:
+def as_base(encoder: PromptEncoder, base: bool) -> bool:
+    """Whether a model is asked as a base model: where that is wanted, or it has no chat template."""
     return base or not encoder.has_template
 
 

@@ -9,7 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from hn_utils.answers.abstention import abstains
-from hn_utils.answers.asking import prompts_of, stop_of
+from hn_utils.answers.asking import as_base, prompts_of, stop_of
 from hn_utils.answers.examples import Example, NothingConsistent, Response, build_example, drop_counts, representative
 from hn_utils.answers.judges import Verdict, chat_verdicts, judge, quoted_answers
 from hn_utils.answers.served import Served
@@ -42,7 +42,7 @@ def sample_responses(
     Raises ValueError if several questions share an id.
     """
     check_ids(questions)
-    base = base or not subject.encoder.has_template
+    base = as_base(subject.encoder, base)
     prompts = prompts_of(subject.encoder, questions, study, base)
     server = Served(subject, study) if study.served_at and not base else None
     stop = stop_of(subject.encoder, study, base)

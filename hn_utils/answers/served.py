@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from hn_utils.answers.asking import chat_about
+from hn_utils.answers.asking import chats_of
 from hn_utils.answers.completions import Draw, Form, Prompt, complete, forms, ids_of
 from hn_utils.answers.server import Refusal, Server
 from hn_utils.models.generation import Generated
@@ -58,7 +58,7 @@ class Served:
         be reached.
         """
         subject, study, server, n = self.subject, self.study, self.server, self.study.sampling.n
-        talks = [chat_about(study, study.chat_prompt.format(question=q.text)) for q in questions]
+        talks = chats_of(questions, study)
         asked = [
             Prompt(q.id, ids, subject.encoder.render(t)) for q, ids, t in zip(questions, prompts, talks, strict=True)
         ]

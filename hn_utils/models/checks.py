@@ -13,6 +13,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 _WIDE = (torch.float32, torch.float64, torch.bfloat16, torch.float16)  # dtypes that can be searched as they are
 
 
+def dtype_name(dtype: torch.dtype) -> str:
+    """A dtype as a study names it, such as `float32`."""
+    return str(dtype).removeprefix("torch.")
+
+
 def relative(value: Tensor, expected: Tensor) -> float:
     """How far a tensor is off, relative to the size of what was expected: NaN where either is not finite."""
     off = (value.float() - expected.float()).norm()
@@ -60,7 +65,7 @@ def _remedied(dtype: torch.dtype) -> str:
     """A dtype in which something overflowed, and what to do."""
     if dtype == torch.float16:
         return "float16: choose dtype='bfloat16' or 'float32', whose range is wider"
-    called = str(dtype).removeprefix("torch.")
+    called = dtype_name(dtype)
     return f"{called}, though its weights are finite: load it anew, and compare it with a copy that works"
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel
 
+from hn_utils.models.checks import dtype_name
 from hn_utils.models.gguf_header import Header, read_header
 from hn_utils.models.hub import WHOLE, every_weight, explained
 from hn_utils.models.templates import begins_texts
@@ -47,10 +48,6 @@ def converted_folder(file: Path, dtype: str) -> Path:
     return models_root() / f"{sha256_of(file)[:16]}-{dtype}"
 
 
-def _name_of(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
-
-
 def is_converted(folder: Path) -> bool:
     """Was a model converted into this folder? It is renamed to its name when it is whole."""
     return (folder / _ABOUT).exists()
@@ -69,7 +66,7 @@ def converted(file: Path, dtype: torch.dtype) -> Path:
     Raises:
         OSError: the file cannot be read, is none that Transformers reads, or the disk is full.
     """
-    folder = converted_folder(file, _name_of(dtype))
+    folder = converted_folder(file, dtype_name(dtype))
     if is_converted(folder):
         return folder
     header = read_header(file)
@@ -84,7 +81,7 @@ def _convert(file: Path, header: Header, dtype: torch.dtype, folder: Path) -> No
     size = header.n_weights * dtype.itemsize
     part = folder.with_name(_PARTIAL + folder.name)
     shutil.rmtree(part, ignore_errors=True)  # what a process that was killed has left
-    require_room(size + _TOKENIZER_BYTES, f"{file.name} in {_name_of(dtype)}")
+    require_room(size + _TOKENIZER_BYTES, f"{file.name} in {dtype_name(dtype)}")
     config_of(file, header)  # refuses what is not read, before anything is written
     tell(
         f"{file.name} ({header.quantised}) is dequantised once, which takes a minute or so; {size_told(size)} are kept "
@@ -124,7 +121,7 @@ def _write(file: Path, header: Header, dtype: torch.dtype, folder: Path) -> None
             "sha256": sha256_of(file),
             "quantised": header.quantised,
             "architecture": header.architecture,
-            "dtype": _name_of(dtype),
+            "dtype": dtype_name(dtype),
             "transformers": version("transformers"),
             "gguf": version("gguf"),
         }

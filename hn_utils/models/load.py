@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hn_utils.models.checks import require_model
+from hn_utils.models.checks import dtype_name, require_model
 from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.precision import with_dtype
 from hn_utils.study import (
@@ -156,5 +156,5 @@ def wrap(
         sources=sources,
     )
     study = study_of_model(model.name_or_path or type(model).__name__)
-    where = {"device": str(model.device), "dtype": str(model.dtype).removeprefix("torch.")}
+    where = {"device": str(model.device), "dtype": dtype_name(model.dtype)}
     return HookedModel.wrap(model, tokenizer, replace(changed(study, **settings), **where))

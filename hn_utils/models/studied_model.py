@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from hn_utils.models.checks import dtype_name
 from hn_utils.study import Study, called
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class StudiedModel(ABC):
         Returns:
             Version, model, dtype, kind of device and settings, to be hashed by the cache.
         """
-        own = {"model": self.fingerprint, "dtype": str(self.dtype).removeprefix("torch."), "device": self.device.type}
+        own = {"model": self.fingerprint, "dtype": dtype_name(self.dtype), "device": self.device.type}
         return {"version": version, **own, **settings}
 
     def require_neurons(self, neurons: np.ndarray) -> None:
