@@ -16,6 +16,8 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
     from hn_utils.models.hooked_model import HookedModel
 
 _WORTHWHILE = 16  # tokens that rows must share for these to be read apart
@@ -67,9 +69,12 @@ def shared_length(model: HookedModel, rows: Sequence[Sequence[int]]) -> int:
         are not ours look at the model, or where padding behind what is shared would change what it computes: where
         attention does not reach over the whole row, or layers keep another state than keys and values.
     """
-    if len(rows) < 2 or not model.hooks_are_known:
-        return 0
-    if not _keeps_all(model, max(len(row) for row in rows)):
+    return shared_beginning(model.model.config, rows) if model.hooks_are_known else 0
+
+
+def shared_beginning(config: PretrainedConfig, rows: Sequence[Sequence[int]]) -> int:
+    """`shared_length` for a model that no foreign hook looks at, by its configuration."""
+    if len(rows) < 2 or not _keeps_all(config.get_text_config(), max(len(row) for row in rows)):
         return 0
     ordered = [tuple(row) for row in rows]
     first, last = min(ordered), max(ordered)  # what these two begin with, all do
@@ -78,9 +83,8 @@ def shared_length(model: HookedModel, rows: Sequence[Sequence[int]]) -> int:
     return shared if shared >= _WORTHWHILE else 0
 
 
-def _keeps_all(model: HookedModel, width: int) -> bool:
+def _keeps_all(config: PretrainedConfig, width: int) -> bool:
     """Does every layer keep keys and values of `width` positions, and nothing else?"""
-    config = model.model.config.get_text_config()
     window = getattr(config, "sliding_window", None) or width + 1
     layers = DynamicCache(config=config).layers
     return width < window and all(isinstance(layer, DynamicLayer) for layer in layers)

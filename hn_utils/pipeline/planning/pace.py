@@ -79,6 +79,7 @@ def measured(model: WeightlessModel, depth: int, width: int) -> Float[np.ndarray
     ready = perf_counter() - start
     row = (subject.encoder.encode_text("a") * width)[:width]
     example = Example(Question("q", "?", ("a",), "e"), row[:-2], row[-2:], "", 1, [width - 2, width - 1], 0.0)
+    other = replace(example, prompt_ids=[int(row[0] == 0), *row[1:-2]])  # begins otherwise: nothing is read just once
     dose = Dose(np.arange(0, depth * subject.d_mlp, max(1, subject.d_mlp // 8)), 2.0)
     subject.model.base_model.register_forward_pre_hook(lambda *_: passes.append(perf_counter()))
 
@@ -89,7 +90,7 @@ def measured(model: WeightlessModel, depth: int, width: int) -> Float[np.ndarray
         return float(np.median(np.diff(passes[1:])))  # the first pass reads the prompts
 
     def read(rows: int) -> float:
-        return _waited(lambda: mean_contributions(subject, [example] * rows), subject.device)
+        return _waited(lambda: mean_contributions(subject, [other, *[example] * (rows - 1)]), subject.device)
 
     full = study.batch_rows
     return np.array(

@@ -12,6 +12,7 @@ from hn_utils.answers.sampling import build_examples, sample_responses
 from hn_utils.contributions.cett import EXAMPLES_PER_SHARD, REGIONS, capture
 from hn_utils.contributions.collected import Collected
 from hn_utils.models.hooked_model import HookedModel
+from hn_utils.models.kv_cache import shared_beginning
 from hn_utils.pipeline.planning.work import Work, comparing, reading, writing
 from hn_utils.probing.baselines import read as readings_of
 from hn_utils.probing.find import find
@@ -65,7 +66,8 @@ class Asked:
 
 def asked_of(model: WeightlessModel, study: Study, questions: list[Question], base: bool) -> Asked:
     """Answers, contributions and, of the instruct model, readings and everyday answers."""
-    prompts, n = [len(prompt) for prompt in prompts_of(model.encoder, questions, study, base)], study.sampling.n
+    asked, n = prompts_of(model.encoder, questions, study, base), study.sampling.n
+    prompts, shared = [len(prompt) for prompt in asked], shared_beginning(model.config, asked)
     drawn, missing, there = _looked_up(
         "responses", lambda: sample_responses(_for_stages(model), questions, study, base), len(questions)
     )
@@ -85,10 +87,10 @@ def asked_of(model: WeightlessModel, study: Study, questions: list[Question], ba
             drawn = None
     if not drawn:  # every question counts as kept
         assumed = [p + min(study.sampling.max_new_tokens, ANSWER) for p in prompts]
-        return Asked([answers, *captured(model, assumed, 0, base)], judged, None)
+        return Asked([answers, *captured(model, assumed, 0, base, shared)], judged, None)
     kept = [e for e in examples if e.label is not None]
     read, missing, there = _looked_up("contributions", lambda: capture(_for_stages(model), kept, study), len(kept))
-    works = captured(model, [len(kept[i].ids) for i in missing], there, base)
+    works = captured(model, [len(kept[i].ids) for i in missing], there, base, shared)
     if not base:
         _, unread, there = _looked_up("readings", lambda: readings_of(_for_stages(model), kept, study), len(kept))
         works[1] = readings(model, [len(kept[i].ids) for i in unread], there)
@@ -96,10 +98,11 @@ def asked_of(model: WeightlessModel, study: Study, questions: list[Question], ba
     return Asked([answers, *works], judged, collected)
 
 
-def captured(model: WeightlessModel, lengths: list[int], kept: int, base: bool) -> list[Work]:
-    """Contributions of examples of these lengths, and of the instruct model the readings beside them."""
+def captured(model: WeightlessModel, lengths: list[int], kept: int, base: bool, shared: int) -> list[Work]:
+    """Contributions of examples of these lengths, of which `shared` tokens are read once for many, and of the instruct
+    model the readings beside them."""
     size = len(REGIONS) * model.n_layers * model.d_mlp * 2 + NAME  # half precision
-    done = reading("contributions", lengths, EXAMPLES_PER_SHARD, model.study.batch_rows, model.heads)
+    done = reading("contributions", lengths, EXAMPLES_PER_SHARD, model.study.batch_rows, model.heads, shared)
     works = [replace(done, kept=kept, disk=len(lengths) * size)]
     return works if base else [*works, readings(model, lengths, kept)]
 
@@ -117,8 +120,9 @@ def everyday(model: WeightlessModel, study: Study, collected: Collected) -> Work
         examples = [e for e in build_examples(collected.subject.encoder, asked, first, study) if e.label is not None]
     except NothingConsistent:
         return Work("everyday answers")
+    shared = shared_beginning(model.config, [example.ids for example in examples])
     _, missing, kept = _looked_up("contributions", lambda: capture(collected.subject, examples, study), len(examples))
-    works = captured(model, [len(examples[i].ids) for i in missing], kept, base=True)
+    works = captured(model, [len(examples[i].ids) for i in missing], kept, base=True, shared=shared)
     return replace(works[0], step="everyday answers")
 
 

@@ -54,14 +54,16 @@ def _in_batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
         yield ordered[start : start + size]
 
 
-def reading(step: str, lengths: Sequence[int], shard: int, size: int, heads: int) -> Work:
-    """Texts of these lengths read in shards, each in batches of `size`, by a model with so many attention heads."""
+def reading(step: str, lengths: Sequence[int], shard: int, size: int, heads: int, shared: int = 0) -> Work:
+    """Texts of these lengths read in shards, each in batches of `size`, by a model with so many attention heads. The
+    tokens with which all begin, `shared`, are read once a piece."""
     done = Work(step, n=len(lengths))
     for some in _in_batches(lengths, shard):
         for batch in _in_batches(some, size):
             for piece in pieces(batch, heads):
                 rows, width = len(batch[piece]), max(batch[piece])
-                done += Work("", reads=1, read=rows * width, rows=rows, width=width, pairs=rows * width**2)
+                read = shared + rows * (width - shared)
+                done += Work("", reads=1 + bool(shared), read=read, rows=rows, width=width, pairs=rows * width**2)
     return done
 
 
