@@ -63,23 +63,23 @@ def works_of(model: WeightlessModel, study: Study, n: int, limits: Sequence[int]
     per_batch = max(1, study.batch_rows // study.sampling.n)
     works = []
     for asked, base in ((n, False), (int(0.4 * min(n, 5_000)), True)):
-        works.append(writing("answers", [QUESTION] * asked, per_batch, study.sampling.n, 8, model.heads))
+        works.append(writing("answers", [QUESTION] * asked, per_batch, study.sampling.n, 8, model.layer_size))
         works += captured(model, [QUESTION + 4] * asked, 0, base)
     for new in limits:
         prompts, at_once = [PRESSED] * study.n_items, max(1, study.batch_rows // DRAWS)
-        works.append(writing("likelihood of replies", prompts, at_once, DRAWS, new, model.heads))
+        works.append(writing("likelihood of replies", prompts, at_once, DRAWS, new, model.layer_size))
     works += at_doses(model, study, limits, len(study.alphas) + control_doses(study))
     texts = [TEXT] * N_TEXTS * (len(study.alphas) + SCALED * min(N_TEXT_SETS, study.n_control_sets))
-    return [*works, reading("ordinary text", texts, study.batch_rows, study.batch_rows, model.heads)]
+    return [*works, reading("ordinary text", texts, study.batch_rows, study.batch_rows, model.layer_size)]
 
 
 def at_doses(model: WeightlessModel, study: Study, limits: Sequence[int], doses: int) -> list[Work]:
     """Replies under pressure at so many doses, how likely these are, and log-odds of the multiple choices."""
     rows, cells, works = study.batch_rows, [PRESSED] * study.n_items * doses, []
     for new in limits:
-        works.append(writing("replies", cells, rows, 1, new, model.heads))
-        works.append(reading("likelihood of replies", [PRESSED + new] * len(cells), rows, rows, model.heads))
-    return [*works, comparing("log-odds", [PRESSED + 1] * len(cells), LETTER, max(1, rows // 2), model.heads)]
+        works.append(writing("replies", cells, rows, 1, new, model.layer_size))
+        works.append(reading("likelihood of replies", [PRESSED + new] * len(cells), rows, rows, model.layer_size))
+    return [*works, comparing("log-odds", [PRESSED + 1] * len(cells), LETTER, max(1, rows // 2), model.layer_size)]
 
 
 def seconds(model: WeightlessModel, works: Sequence[Work]) -> float:

@@ -20,7 +20,7 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedModel
 
-from hn_utils.models.batches import pieces
+from hn_utils.models.batches import LayerSize, pieces
 from hn_utils.models.booting import around, boot, check_device
 from hn_utils.models.checks import require_reading_mode, require_tokenizer, require_weights_here
 from hn_utils.models.generation import generate
@@ -303,7 +303,7 @@ class HookedModel(StudiedModel):
         return cap * torch.tanh(logits / cap) if cap else logits
 
     def pieces(self, rows: Sequence[Sequence[int]]) -> list[slice]:
-        """Which neighbouring rows are read together, so that the scores of attention find room.
+        """Which neighbouring rows are read together, so that a layer's scores and activations find room.
 
         Args:
             rows: token ids of each row.
@@ -311,7 +311,8 @@ class HookedModel(StudiedModel):
         Returns:
             Slices that together cover all rows, in order.
         """
-        return pieces([len(row) for row in rows], self.model.config.get_text_config().num_attention_heads)
+        heads = self.model.config.get_text_config().num_attention_heads
+        return pieces([len(row) for row in rows], LayerSize(heads, self.d_mlp))
 
     @contextlib.contextmanager
     def batch_holds(self, rows: slice | Int[Tensor, "batch"], n: int) -> Iterator[None]:

@@ -16,6 +16,7 @@ from transformers import (
 )
 from transformers.initialization import no_init_weights
 
+from hn_utils.models.batches import LayerSize
 from hn_utils.models.booting import around, best_device, read_tokenizer
 from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.hub import explained, patient_downloads
@@ -34,6 +35,7 @@ class WeightlessModel(StudiedModel):
         config: its whole configuration.
         text_config: that of its text part, the same for most models.
         heads: how many attention heads a layer has.
+        layer_size: the same with its neurons, by which batches are cut.
     """
 
     def __init__(self, name: str, study: Study) -> None:
@@ -62,6 +64,7 @@ class WeightlessModel(StudiedModel):
         self.n_layers = self.text_config.num_hidden_layers
         self.d_mlp = self.text_config.intermediate_size
         self.heads = self.text_config.num_attention_heads
+        self.layer_size = LayerSize(self.heads, self.d_mlp)
         self.device = torch.device(best_device() if study.device in ("auto", "several") else study.device)
         self.encoder = PromptEncoder(tokenizer, name, self.config, self._configured_ends(place, options))
 

@@ -15,7 +15,7 @@ from hn_utils.analyses.positions import read_rows
 from hn_utils.answers.examples import Example
 from hn_utils.contributions.cett import mean_contributions, token_contributions
 from hn_utils.models import batches
-from hn_utils.models.batches import pieces
+from hn_utils.models.batches import LayerSize, pieces
 from hn_utils.models.drawing import tokens_at
 from hn_utils.models.generation import generate
 from hn_utils.models.hooked_model import HookedModel
@@ -43,16 +43,24 @@ def small(monkeypatch):
 
 
 def test_pieces_by_hand(small):
-    assert pieces([10, 10, 10, 4, 4], HEADS) == [slice(0, 2), slice(2, 4), slice(4, 5)]
-    assert pieces([50, 3, 3], HEADS) == [slice(0, 1), slice(1, 3)]  # a row that fits nowhere is read alone
-    assert pieces([], HEADS) == []
+    layer = LayerSize(HEADS, 1)
+    assert pieces([10, 10, 10, 4, 4], layer) == [slice(0, 2), slice(2, 4), slice(4, 5)]
+    assert pieces([50, 3, 3], layer) == [slice(0, 1), slice(1, 3)]  # a row that fits nowhere is read alone
+    assert pieces([], layer) == []
+
+
+def test_activations_of_a_wide_layer_need_room_as_well(monkeypatch):
+    monkeypatch.setattr(batches, "ROOM", 25 * 100 * batches.ACTIVATION)  # 25 positions of 100 neurons
+    assert pieces([10, 10, 10], LayerSize(1, 100)) == [slice(0, 2), slice(2, 3)]
+    assert pieces([40, 5], LayerSize(1, 100)) == [slice(0, 1), slice(1, 2)]
+    assert pieces([10, 10, 10], LayerSize(1, 10)) == [slice(0, 3)]
 
 
 @given(st.lists(st.integers(1, 60), max_size=40), st.integers(1, 16))
 def test_every_row_is_in_one_piece_and_a_piece_of_several_fits(lengths, heads):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batches, "ROOM", 50_000 * batches.SCORE)
-        found = pieces(lengths, heads)
+        found = pieces(lengths, LayerSize(heads, 1))
     assert [i for piece in found for i in range(piece.start, piece.stop)] == list(range(len(lengths)))
     for piece in found:
         rows = lengths[piece]
@@ -107,9 +115,9 @@ def test_doses_must_fit_the_rows_that_are_given_however_they_are_read(model, sma
 
 
 def test_the_plan_counts_pieces_and_what_attention_takes(small):
-    read = reading("contributions", [10] * 5, 64, 64, HEADS)
+    read = reading("contributions", [10] * 5, 64, 64, LayerSize(HEADS, 1))
     assert (read.reads, read.read, read.rows, read.pairs) == (3, 50, 2, 200)
-    written = writing("answers", [10] * 3, 64, 5, 4, HEADS)
+    written = writing("answers", [10] * 3, 64, 5, 4, LayerSize(HEADS, 1))
     assert (written.reads, written.writes, written.rows, written.pairs) == (2, 3, 15, 200)
 
 

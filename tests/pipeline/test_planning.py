@@ -17,7 +17,7 @@ import hn_utils as hn
 from hn_utils.__main__ import main
 from hn_utils.answers.asking import prompts_of
 from hn_utils.answers.sampling import build_examples, sample_responses
-from hn_utils.models.batches import SCORE
+from hn_utils.models.batches import SCORE, LayerSize
 from hn_utils.models.hooked_model import HookedModel
 from hn_utils.models.weightless import WeightlessModel
 from hn_utils.pipeline.planning.pace import seconds
@@ -256,16 +256,17 @@ def test_what_control_sets_take_beyond_the_first_is_told_apart(asked, paced):
 
 
 def test_two_endings_are_read_behind_each_beginning():
-    done = comparing("log-odds", [3, 5, 4], 2, 2, 1)
+    small = LayerSize(1, 1)
+    done = comparing("log-odds", [3, 5, 4], 2, 2, small)
     assert (done.n, done.passes) == (3, 4)  # two batches, each of a pass for the beginnings and one for the endings
     assert done.tokens == (2 * 5 + 4 * 1) + (1 * 3 + 2 * 1)  # the last token of an ending is not read
-    assert comparing("log-odds", [3], 1, 2, 1).passes == 1
+    assert comparing("log-odds", [3], 1, 2, small).passes == 1
 
 
 def test_attention_is_in_the_plan(asked, paced):
     _, study = asked
-    model, few = WeightlessModel(study.instruct, study), [reading("text", [10] * 8, 64, 64, 4)]
-    many = [reading("text", [400] * 8, 64, 64, 4)]
+    model, few = WeightlessModel(study.instruct, study), [reading("text", [10] * 8, 64, 64, LayerSize(4, 1))]
+    many = [reading("text", [400] * 8, 64, 64, LayerSize(4, 1))]
     scores = 8 * 4 * 400**2 * SCORE  # rows, heads, and pairs of positions, of one layer at a time
     assert memory(model, many, 0, 1)[0] - memory(model, few, 0, 1)[0] > 0.99 * scores
 

@@ -73,9 +73,9 @@ def asked_of(model: WeightlessModel, study: Study, questions: list[Question], ba
     )
     new, left = longest(study.sampling.max_new_tokens), [prompts[i] for i in missing]
     if study.served_at and not base:  # drawn elsewhere, and read here, a question at a time
-        answers = reading("answers", [p + new for p in left for _ in range(n)], n, n, model.heads)
+        answers = reading("answers", [p + new for p in left for _ in range(n)], n, n, model.layer_size)
     else:
-        answers = writing("answers", left, max(1, study.batch_rows // n), n, new, model.heads)
+        answers = writing("answers", left, max(1, study.batch_rows // n), n, new, model.layer_size)
     answers = replace(answers, n=len(left), kept=there)
     judged = 0 if drawn or not study.judge else len(questions) * n
     examples: list[Example] = []
@@ -102,14 +102,15 @@ def captured(model: WeightlessModel, lengths: list[int], kept: int, base: bool, 
     """Contributions of examples of these lengths, of which `shared` tokens are read once for many, and of the instruct
     model the readings beside them."""
     size = len(REGIONS) * model.n_layers * model.d_mlp * 2 + NAME  # half precision
-    done = reading("contributions", lengths, EXAMPLES_PER_SHARD, model.study.batch_rows, model.heads, shared)
+    done = reading("contributions", lengths, EXAMPLES_PER_SHARD, model.study.batch_rows, model.layer_size, shared)
     works = [replace(done, kept=kept, disk=len(lengths) * size)]
     return works if base else [*works, readings(model, lengths, kept)]
 
 
 def readings(model: WeightlessModel, lengths: list[int], kept: int) -> Work:
     size, at_once = (model.n_layers * model.text_config.hidden_size + 2) * 4 + NAME, min(256, model.study.batch_rows)
-    return replace(reading("readings", lengths, at_once, at_once, model.heads), kept=kept, disk=len(lengths) * size)
+    done = reading("readings", lengths, at_once, at_once, model.layer_size)
+    return replace(done, kept=kept, disk=len(lengths) * size)
 
 
 def everyday(model: WeightlessModel, study: Study, collected: Collected) -> Work:
@@ -178,7 +179,7 @@ def _plainly(model: WeightlessModel, items: Sequence[Item]) -> list[Work]:
     works = []
     for new in sorted({new for _, new in openings}):
         prompts = [len(talk(model, [text])) for text, own in sorted(openings) if own == new]
-        works.append(writing("replies", prompts, model.study.batch_rows, 1, longest(new), model.heads))
+        works.append(writing("replies", prompts, model.study.batch_rows, 1, longest(new), model.layer_size))
     return works
 
 
@@ -186,10 +187,10 @@ def _unscaled(model: WeightlessModel, items: Sequence[Item]) -> list[Work]:
     """What the unscaled model writes to items of one kind: its own replies, which others are held against, and a greedy
     one, as which the two endings of the log-odds begin."""
     prompts, new, rows = _prompt_lengths(model, items), longest(items[0].max_new_tokens), model.study.batch_rows
-    works = [writing("likelihood of replies", prompts, max(1, rows // DRAWS), DRAWS, new, model.heads)]
+    works = [writing("likelihood of replies", prompts, max(1, rows // DRAWS), DRAWS, new, model.layer_size)]
     compared, behaviour = any(map(_is_graded, items)), behaviour_called(items[0].behaviour)
     if compared and behaviour.sampling.temperature > 0:  # else it is the reply at alpha 1
-        works.append(writing("replies", prompts, rows, 1, new, model.heads))
+        works.append(writing("replies", prompts, rows, 1, new, model.layer_size))
     return works
 
 
@@ -198,8 +199,8 @@ def _at_doses(model: WeightlessModel, items: Sequence[Item], doses: int) -> list
     lengths, new, rows = _prompt_lengths(model, items), longest(items[0].max_new_tokens), model.study.batch_rows
     cells = [length for length in lengths for _ in range(doses)]
     return [
-        writing("replies", cells, rows, 1, new, model.heads, scaled=True),
-        reading("likelihood of replies", [length + new for length in cells], rows, rows, model.heads),
+        writing("replies", cells, rows, 1, new, model.layer_size, scaled=True),
+        reading("likelihood of replies", [length + new for length in cells], rows, rows, model.layer_size),
     ]
 
 
@@ -210,7 +211,7 @@ def _compared_at(model: WeightlessModel, items: Sequence[Item], doses: int) -> W
     shared = [lengths[i] + (1 if item.shape else new) for i, item in compared for _ in range(doses)]
     endings = model.encoder.tokenize([text for _, item in compared for text in (item.claim or "", item.truth)])
     at_once = max(1, model.study.batch_rows // 2)
-    return comparing("log-odds", shared, max(map(len, endings), default=0), at_once, model.heads)
+    return comparing("log-odds", shared, max(map(len, endings), default=0), at_once, model.layer_size)
 
 
 def _is_graded(item: Item) -> bool:
@@ -224,7 +225,7 @@ def _text_losses(model: WeightlessModel, study: Study) -> list[Work]:
     lengths, works = [len(row) for row in model.encoder.encode_texts(texts)], []
     for doses in (len(study.alphas), SCALED * min(N_TEXT_SETS, study.n_control_sets)):
         read = [length for length in lengths for _ in range(doses)]
-        works.append(reading("ordinary text", read, rows, rows, model.heads))
+        works.append(reading("ordinary text", read, rows, rows, model.layer_size))
     return works
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from hn_utils.models.batches import pieces
+from hn_utils.models.batches import LayerSize, pieces
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,13 @@ def _in_batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
         yield ordered[start : start + size]
 
 
-def reading(step: str, lengths: Sequence[int], shard: int, size: int, heads: int, shared: int = 0) -> Work:
-    """Texts of these lengths read in shards, each in batches of `size`, by a model with so many attention heads. The
+def reading(step: str, lengths: Sequence[int], shard: int, size: int, layer: LayerSize, shared: int = 0) -> Work:
+    """Texts of these lengths read in shards, each in batches of `size`, by a model with such layers. The
     tokens with which all begin, `shared`, are read once a piece."""
     done = Work(step, n=len(lengths))
     for some in _in_batches(lengths, shard):
         for batch in _in_batches(some, size):
-            for piece in pieces(batch, heads):
+            for piece in pieces(batch, layer):
                 rows, width = len(batch[piece]), max(batch[piece])
                 read = shared + rows * (width - shared)
                 done += Work("", reads=1 + bool(shared), read=read, rows=rows, width=width, pairs=rows * width**2)
@@ -68,25 +68,25 @@ def reading(step: str, lengths: Sequence[int], shard: int, size: int, heads: int
 
 
 def writing(
-    step: str, prompts: Sequence[int], size: int, draws: int, new: int, heads: int, scaled: bool = False
+    step: str, prompts: Sequence[int], size: int, draws: int, new: int, layer: LayerSize, scaled: bool = False
 ) -> Work:
     """`draws` texts of `new` tokens after each prompt, no two of which begin alike: then they would share rows. The
     prompts of a batch are all padded to one width."""
     done = Work(step, n=len(prompts), scaled=scaled)
     for batch in _in_batches(prompts, size):
         rows, width = len(batch) * draws, max(batch)
-        parts = [len(batch[piece]) for piece in pieces([width] * len(batch), heads)]
+        parts = [len(batch[piece]) for piece in pieces([width] * len(batch), layer)]
         once = Work("", reads=len(parts), read=len(batch) * width, writes=new - 1, written=(new - 1) * rows)
         done += replace(once, rows=rows, width=width, pairs=max(parts) * width**2, new=new)
     return done
 
 
-def comparing(step: str, beginnings: Sequence[int], ending: int, size: int, heads: int) -> Work:
+def comparing(step: str, beginnings: Sequence[int], ending: int, size: int, layer: LayerSize) -> Work:
     """Two endings of at most so many tokens behind each beginning, which is read once for both."""
     done = Work(step, n=len(beginnings))
     for batch in _in_batches(beginnings, size):
         rows, width = len(batch), max(batch)
-        parts = [len(batch[piece]) for piece in pieces([width] * rows, heads)]
+        parts = [len(batch[piece]) for piece in pieces([width] * rows, layer)]
         once = Work("", reads=len(parts) + (ending > 1), read=rows * width + 2 * rows * (ending - 1))
         done += replace(once, rows=2 * rows, width=width, pairs=max(parts) * width**2, new=ending)
     return done
