@@ -246,3 +246,21 @@ def answered(collected: Collected, questions: list[Question], responses: list[li
         NothingConsistent: no answer is consistent.
     """
     return captured(collected.subject, collected.study, questions, responses, collected.parts, collected.base)
+
+
+def first_answers(collected: Collected) -> Collected:
+    """Take answers as they come, without the consistency filter: the first drawn one to each standard question that
+    nothing was trained on.
+
+    Args:
+        collected: what was collected with the filter.
+
+    Returns:
+        One answer a question, about validation and test entities; those that abstain or were cut have no label.
+
+    Raises:
+        NothingConsistent: every one of them abstains or was cut.
+    """
+    asked = [i for i, q in enumerate(collected.questions) if q.part == "standard" and q.split != "train"]
+    first = [collected.responses[i][:1] for i in asked]
+    return answered(collected, [collected.questions[i] for i in asked], first)

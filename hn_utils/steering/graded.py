@@ -36,13 +36,28 @@ def log_odds(
     length, so that differences between doses mean more than the value at one; other words for the same, and a reply
     that names neither, are not in it.
     """
+    able = [i for i, item in enumerate(items) if item.truth and item.claim]
+    odds = np.full((len(items), len(doses)), np.nan)
+    odds[able] = _odds_of(subject, compared_strings(subject, items, study), doses, study)
+    return odds
+
+
+def compared_strings(subject: HookedModel, items: Sequence[Item], study: Study) -> list[Cell]:
+    """What `log_odds` compares: of each item that has a truth and a claim, what stands before both, and how each goes
+    on.
+
+    Args:
+        subject: the unscaled model.
+        items: attempts to talk it into something.
+        study: how it is asked.
+
+    Returns:
+        Token ids, a cell an item, those without a truth or a claim left out.
+    """
     prompts = subject.encoder.encode_chats(conversation(subject, items, study))
     begun = _beginnings(subject, items, prompts, study)
-    able = [i for i, item in enumerate(items) if item.truth and item.claim]
-    pairs = [_cell(subject, prompts[i], begun[i], items[i]) for i in able]
-    odds = np.full((len(items), len(doses)), np.nan)
-    odds[able] = _odds_of(subject, pairs, doses, study)
-    return odds
+    whole = zip(prompts, begun, items, strict=True)
+    return [_cell(subject, prompt, start, item) for prompt, start, item in whole if item.truth and item.claim]
 
 
 def _beginnings(subject: HookedModel, items: Sequence[Item], prompts: Sequence[list[int]], study: Study) -> list[str]:
@@ -57,7 +72,7 @@ def _beginnings(subject: HookedModel, items: Sequence[Item], prompts: Sequence[l
     return begun
 
 
-class _Cell(NamedTuple):
+class Cell(NamedTuple):
     """What claim and truth share, as token ids, and how each goes on."""
 
     shared: list[int]
@@ -65,14 +80,14 @@ class _Cell(NamedTuple):
     truth: list[int]
 
 
-def _cell(subject: HookedModel, prompt: list[int], begun: str, item: Item) -> _Cell:
+def _cell(subject: HookedModel, prompt: list[int], begun: str, item: Item) -> Cell:
     claim, truth = subject.encoder.tokenize([f"{begun}{item.claim}", f"{begun}{item.truth}"])
     same = next((n for n, (a, b) in enumerate(zip(claim, truth, strict=False)) if a != b), min(len(claim), len(truth)))
-    return _Cell(prompt + claim[:same], claim[same:], truth[same:])
+    return Cell(prompt + claim[:same], claim[same:], truth[same:])
 
 
 def _odds_of(
-    subject: HookedModel, pairs: Sequence[_Cell], doses: Sequence[Dose], study: Study
+    subject: HookedModel, pairs: Sequence[Cell], doses: Sequence[Dose], study: Study
 ) -> Float[np.ndarray, "pair dose"]:
     cells = [(pair, dose) for pair in pairs for dose in doses]
 
