@@ -1,4 +1,4 @@
-"""Move the residual stream, and leave no trace: add a vector behind one layer, or take a direction out of all layers."""
+"""Move the residual stream, and leave no trace: a vector is added behind a layer, a direction taken out of all."""
 
 from __future__ import annotations
 

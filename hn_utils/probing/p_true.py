@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 VERSION = register_stage("p-true", 1)
 ORDERS = (("True", "False"), ("False", "True"))  # what A and B stand for
 _ASKED = (
-    "Question: {question}\nPossible answer: {answer}\nIs the possible answer:\n(A) {a}\n(B) {b}\nThe possible answer is:"
+    "Question: {question}\nPossible answer: {answer}\n"
+    "Is the possible answer:\n(A) {a}\n(B) {b}\nThe possible answer is:"
 )
 _REPLIES = ("(A", "(B")
 
@@ -68,7 +69,7 @@ def p_true(
         ValueError: the vocabulary cannot tell A from B.
 
     Source:
-        Kadavath et al. 2022, without examples; the words are those of technion-cs-nlp/LLMsKnow, which asks in one order.
+        Kadavath et al. 2022, without examples; its words as in technion-cs-nlp/LLMsKnow, which asks in one order.
     """
     shared, a, b = endings(subject.encoder)
     texts = [

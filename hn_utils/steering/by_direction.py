@@ -1,4 +1,4 @@
-"""Is a handful of neurons a better lever than a direction? Both disturb as much, on the same items, by the same rule."""
+"""Is a handful of neurons a better lever than a direction? Both disturb as much, on the same items, by one rule."""
 
 from __future__ import annotations
 
@@ -247,9 +247,7 @@ def _pushed_curve(subject: HookedModel, neurons: GradedResponse, lever: Lever, s
     return GradedResponse(neurons.behaviour, items, alphas, values[0], values[1 : 1 + n], loud=loud)
 
 
-def _ablation(
-    subject: HookedModel, neurons: GradedResponse, lever: Lever, study: Study
-) -> tuple[Estimate, Estimate]:
+def _ablation(subject: HookedModel, neurons: GradedResponse, lever: Lever, study: Study) -> tuple[Estimate, Estimate]:
     """What taking out the direction changes, in nats, and what taking out random ones does."""
     directions = np.concatenate([lever.unit[None], lever.random])  # [direction, d_model]
     odds = ablated_log_odds(subject, neurons.items, directions, study)  # [item, direction]

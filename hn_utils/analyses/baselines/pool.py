@@ -12,9 +12,9 @@ from jaxtyping import Int
 from hn_utils.answers.examples import Example, Response, representative
 from hn_utils.contributions.cett import Labelled
 from hn_utils.contributions.collect import first_answers
-from hn_utils.contributions.collected import Collected
 
 if TYPE_CHECKING:
+    from hn_utils.contributions.collected import Collected
     from hn_utils.contributions.tall_matrix import TallMatrix
     from hn_utils.probing.find import Found
 

@@ -121,8 +121,8 @@ class Baselines(Tabled):
         free = max((row for row in others if not row.passes.total), key=_everyday)
         more, less = (sum(row.difference.direction() == sign for row in others) for sign in (-1, 1))
         return (
-            f"On {own.n} everyday answers the H-Neurons reach AUROC {own}; of {len(others)} other detectors {more} reach "
-            f"more, {less} less, {len(others) - more - less} are not told apart. First is {first.name} "
+            f"On {own.n} everyday answers the H-Neurons reach AUROC {own}; of {len(others)} other detectors {more} "
+            f"reach more, {less} less, {len(others) - more - less} are not told apart. First is {first.name} "
             f"({first.detections[EVERYDAY].auroc}, {counted_passes(first.passes)}); first without a further pass "
             f"{free.name} ({free.detections[EVERYDAY].auroc})"
         )
