@@ -129,11 +129,12 @@ def network_probe(
         raise ValueError("the training labels are all alike: a network needs both 0 and 1")
     spread = features[train].std(0)
     units = (features - features[train].mean(0)) / np.where(spread == 0, 1, spread)
-    network = MLPClassifier(_HIDDEN, batch_size=min(32, len(train)), max_iter=_ROUNDS, random_state=seed)
+    rows = min(32, len(train))
+    network = MLPClassifier(_HIDDEN, batch_size=rows, max_iter=_ROUNDS, random_state=seed)  # type: ignore[arg-type]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # it is stopped, not left to converge
         network.fit(units[train], labels[train])
-    return network.predict_proba(units)[:, 1]
+    return np.asarray(network.predict_proba(units))[:, 1]
 
 
 def best_layer(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from hn_utils.probing.directions import best_layer, mass_mean, mass_mean_probe
 from hn_utils.probing.streams import streams_at
 from hn_utils.questions.items import behaviour_called
 from hn_utils.stats.bootstrap import Estimate, bootstrap, spread
-from hn_utils.stats.metrics import mean
+from hn_utils.stats.metrics import Weights, mean
 from hn_utils.stats.rank_test import shuffled
 from hn_utils.stats.tables import Tabled
 from hn_utils.steering.curves import GradedResponse
@@ -76,25 +76,28 @@ class ByDirection(Tabled):
 
     @property
     def headline(self) -> str:
-        """By how much the slope of the H-Neurons differs from that of the direction. Returns one line of text."""
-        told = [f"{behaviour_called(name).title.lower()} {self.difference(name)}" for name in self.curves]
+        """How much further the H-Neurons move the odds than the direction does. Returns one line of text."""
+        told = [f"{behaviour_called(name).title.lower()} {self.lead(name)}" for name in self.curves]
         return (
-            f"Log-odds of the claim, nats per alpha with H-Neurons minus those with a direction behind layer "
-            f"{self.lever.layer} that disturbs as much: {'; '.join(told)}"
+            f"How much further H-Neurons move the log-odds of the claim, either way, than a direction behind layer "
+            f"{self.lever.layer} that disturbs as much, in nats per alpha: {'; '.join(told)}"
         )
 
-    def difference(self, behaviour: str) -> Estimate:
-        """The slope of the H-Neurons minus that of the direction, item by item.
+    def lead(self, behaviour: str) -> Estimate:
+        """How much further the H-Neurons move the odds, whichever way: the size of their slope minus that of the
+        direction's.
 
         Args:
             behaviour: a key of `curves`.
 
         Returns:
-            Nats per unit of alpha, with a 95 % interval over entities.
+            Nats per unit of alpha, with a 95 % interval over entities; below 0 the direction is the better lever.
+            Chance alone gives either slope a size above 0.
         """
         curve = self.curves[behaviour]
-        each = slopes(self.neurons[behaviour].values - curve.values, CONTROL_ALPHAS)
-        return bootstrap(mean, each, groups=curve.entities)
+        own = slopes(self.neurons[behaviour].values, CONTROL_ALPHAS)
+        other = slopes(curve.values, CONTROL_ALPHAS)
+        return bootstrap(_difference_in_size, own, other, groups=curve.entities)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -115,7 +118,7 @@ class ByDirection(Tabled):
                     "items": len(curve.items),
                     "slope, H-Neurons": self.neurons[name].slope(),
                     "slope, direction": curve.slope(),
-                    "H-Neurons minus direction": self.difference(name),
+                    "H-Neurons move further by": self.lead(name),
                     "direction beyond shuffled labels": curve.slope_beyond_control(),
                     "direction beyond random": curve.loud.slope_beyond_control(),  # type: ignore[union-attr]
                     "verdict, H-Neurons": of_neurons[name].word,
@@ -125,6 +128,11 @@ class ByDirection(Tabled):
                 }
             )
         return pd.DataFrame(rows)
+
+
+def _difference_in_size(own: np.ndarray, other: np.ndarray, weights: Weights | None = None) -> Any:
+    """The size of one mean minus that of another; of weighted rows, if there are weights."""
+    return np.abs(mean(own, weights)) - np.abs(mean(other, weights))
 
 
 def by_direction(found: Found, intervened: Intervened) -> ByDirection:

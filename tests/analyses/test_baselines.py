@@ -101,6 +101,25 @@ def test_passes_are_counted_by_hand(read):
     assert told == ["no further pass", "1 further pass", "2 further passes"]
 
 
+def test_p_true_is_asked_about_test_and_validation_answers_and_both_orders_count(read):
+    pool, *_ = read
+    asked = {}
+
+    def answered(subject, questions, answers, study):
+        asked.update(zip(questions, answers, strict=True))
+        return np.tile([0.9, 0.5], (len(answers), 1))  # [answer, order]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(detectors, "endings", lambda encoder: ([], [1], [2]))
+        patch.setattr(detectors, "p_true", answered)
+        (rival,), missing = detectors._by_asking(pool)
+    wanted = np.concatenate([*pool.tests.values(), pool.nested])
+    assert rival.scores[wanted] == pytest.approx(-0.7)
+    assert np.isnan(np.delete(rival.scores, wanted)).all()
+    assert (missing, rival.passes.total) == ({}, 2)
+    assert asked[pool.examples[-1].question.text] == pool.examples[-1].text
+
+
 def test_whatever_learns_stands_beside_what_shuffled_labels_teach(read):
     pool, rivals, _ = read
     learning = {name for name, rival in rivals.items() if rival.control is not None}
@@ -199,3 +218,4 @@ def test_the_figure_shows_both_kinds_of_answers_beside_shuffled_labels(made):
     assert list(filtered.x) == pytest.approx([x + 0.04 for x in everyday.x])
     assert len(shuffled.x) == 4
     assert everyday.y[-2] == "semantic entropy · 9 further passes"
+    assert list(figure.layout.yaxis.categoryarray) == list(everyday.y)  # though fewer detectors have a grey bar

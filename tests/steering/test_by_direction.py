@@ -130,10 +130,10 @@ def test_both_levers_stand_side_by_side(found, subject):
     assert curve.control_values.shape == curve.loud.control_values.shape == (4, len(asked), 3)
     weights = np.array([0.0, 1.0, 3.0]) - 4 / 3
     slope = float((curve.values @ weights / (weights @ weights)).mean())
-    assert result.difference("compliance").value == pytest.approx(1.0 - slope)
+    assert result.lead("compliance").value == pytest.approx(1.0 - abs(slope))
     (row,) = result.table.to_dict("records")
     assert row["slope, direction"].value == pytest.approx(slope)
-    assert row["H-Neurons minus direction"].value == pytest.approx(1.0 - slope)
+    assert row["slope, H-Neurons"].value == pytest.approx(1.0)
     assert "not" in row["verdict, direction"] or "too few" in row["verdict, direction"]
 
 

@@ -120,12 +120,14 @@ class Baselines(Tabled):
         first = max(others, key=_everyday)
         free = max((row for row in others if not row.passes.total), key=_everyday)
         more, less = (sum(row.difference.direction() == sign for row in others) for sign in (-1, 1))
-        return (
+        told = (
             f"On {own.n} everyday answers the H-Neurons reach AUROC {own}; of {len(others)} other detectors {more} "
             f"reach more, {less} less, {len(others) - more - less} are not told apart. First is {first.name} "
-            f"({first.detections[EVERYDAY].auroc}, {counted_passes(first.passes)}); first without a further pass "
-            f"{free.name} ({free.detections[EVERYDAY].auroc})"
+            f"({first.detections[EVERYDAY].auroc}, {counted_passes(first.passes)})"
         )
+        if first is free:
+            return told
+        return f"{told}; first without a further pass {free.name} ({free.detections[EVERYDAY].auroc})"
 
     @property
     def filter_told(self) -> str:

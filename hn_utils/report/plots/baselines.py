@@ -33,15 +33,16 @@ def baselines(result: Baselines) -> go.Figure:
         figure.add_trace(points.update(text=told, hovertemplate="%{y}<br>%{text}<extra></extra>"))
     figure.add_vline(x=0.5, line=REFERENCE)
     figure.update_xaxes(title="AUROC", range=[0.3, 1.02])
-    figure.update_yaxes(automargin=True)
+    figure.update_yaxes(automargin=True, categoryorder="array", categoryarray=names)
     others = [row for row in rows if not row.name.startswith("H-Neurons")]
     more = sum(row.difference.direction() < 0 for row in others)
+    n_everyday, n_filtered = (rows[0].detections[title].auroc.n for title in (EVERYDAY, FILTERED))
     missing = f" Not asked: {', '.join(result.missing)}." if result.missing else ""
     return styled(
         figure,
         f"{more} of {len(others)} other detectors read more from everyday answers than H-Neurons",
-        f"{result.headline}. Bars: 95 % over entities. Grey: what is fitted, or picked, with shuffled labels, 95 % of "
-        f"it.{missing} {result.filter_told}",
+        f"n = {n_everyday} everyday and {n_filtered} consistent answers; bars: 95 % over entities. Grey: what is fitted, "
+        f"or picked, on shuffled labels, 95 % of it.{missing} {result.filter_told}",
         300 + _PER_ROW * len(rows),
     )
 
