@@ -18,7 +18,7 @@ import hn_utils as hn
 from hn_utils import analyses
 from hn_utils.analyses.baselines import detectors
 from hn_utils.analyses.baselines.cost import Pace, Passes, counted_passes
-from hn_utils.analyses.baselines.detectors import all_rivals
+from hn_utils.analyses.baselines.detectors import all_detectors
 from hn_utils.analyses.baselines.pool import EVERYDAY, FILTERED, pooled
 from hn_utils.analyses.baselines.table import Agreeing, Baselines, DetectorRow, gains
 from hn_utils.probing.probe import Detection
@@ -42,7 +42,7 @@ def read(found):
         patch.setattr(detectors, "N_SETS", 2)
         patch.setattr(detectors, "SIZES", (1, 2))
         pool = pooled(found)
-        rivals, missing = all_rivals(found, pool)
+        rivals, missing = all_detectors(found, pool)
     return pool, {rival.name.split(" (")[0]: rival for rival in rivals}, missing
 
 

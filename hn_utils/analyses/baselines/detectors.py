@@ -36,7 +36,7 @@ Labels = Int[np.ndarray, "answer"]
 
 
 @dataclass(frozen=True)
-class Rival:
+class DetectorScores:
     """One detector: its scores of all answers, [answer], higher for hallucinated; nan for those it was not asked about.
 
     `control` [answer, set] holds the scores it would give with nothing to learn from. A detector that is fitted learns
@@ -51,7 +51,7 @@ class Rival:
     n_neurons: int | None = None
 
 
-def all_rivals(found: Found, pool: Pool) -> tuple[list[Rival], dict[str, str]]:
+def all_detectors(found: Found, pool: Pool) -> tuple[list[DetectorScores], dict[str, str]]:
     """Read every detector on every answer.
 
     Args:
@@ -62,14 +62,14 @@ def all_rivals(found: Found, pool: Pool) -> tuple[list[Rival], dict[str, str]]:
         The detectors, cheapest family first; and why others are missing, by name.
     """
     asked, missing = _by_asking(pool)
-    rivals = [*_by_likelihood(pool), *_by_words(pool), *asked, *_by_draws(pool), *_by_streams(pool)]
-    return [*rivals, *_by_neurons(found, pool)], missing
+    detectors = [*_by_likelihood(pool), *_by_words(pool), *asked, *_by_draws(pool), *_by_streams(pool)]
+    return [*detectors, *_by_neurons(found, pool)], missing
 
 
 # --- without labels --------------------------------------------------------------------------------------------------
 
 
-def _by_likelihood(pool: Pool) -> list[Rival]:
+def _by_likelihood(pool: Pool) -> list[DetectorScores]:
     """How likely the answer's own tokens were when they were drawn, and how unsure the model was there."""
     logprobs = []
     for example, chosen in zip(pool.examples, pool.chosen, strict=True):
@@ -77,23 +77,23 @@ def _by_likelihood(pool: Pool) -> list[Rival]:
         logprobs.append([chosen.logprobs[place] for place in places])
     readings = read(pool.filtered.subject, pool.examples, pool.filtered.study)
     return [
-        Rival(LOG_PROBABILITY, Passes(), -np.array([np.mean(some) for some in logprobs])),
-        Rival("log-probability, least likely token", Passes(), -np.array([min(some) for some in logprobs])),
-        Rival("log-probability, first token", Passes(), -np.array([some[0] for some in logprobs])),
-        Rival("entropy of the predictions", Passes(readings=1), readings.entropy),
+        DetectorScores(LOG_PROBABILITY, Passes(), -np.array([np.mean(some) for some in logprobs])),
+        DetectorScores("log-probability, least likely token", Passes(), -np.array([min(some) for some in logprobs])),
+        DetectorScores("log-probability, first token", Passes(), -np.array([some[0] for some in logprobs])),
+        DetectorScores("entropy of the predictions", Passes(readings=1), readings.entropy),
     ]
 
 
-def _by_draws(pool: Pool) -> list[Rival]:
+def _by_draws(pool: Pool) -> list[DetectorScores]:
     """Whether the draws of each question agree. The answer is one of them, so that one fewer has to be drawn."""
     n = pool.filtered.study.sampling.n
     semantic = [semantic_entropy(meanings([draw.text for draw in some])) for some in pool.draws]
     naive = [naive_entropy([draw.logprobs for draw in some]) for some in pool.draws]
     more = Passes(draws=n - 1)
     return [
-        Rival(f"naive entropy of {n} draws", more, np.array(naive)),
-        Rival(SEMANTIC_ENTROPY, more, np.array(semantic)),
-        Rival("EigenScore", Passes(draws=n - 1, readings=n), _eigen_scores(pool)),
+        DetectorScores(f"naive entropy of {n} draws", more, np.array(naive)),
+        DetectorScores(SEMANTIC_ENTROPY, more, np.array(semantic)),
+        DetectorScores("EigenScore", Passes(draws=n - 1, readings=n), _eigen_scores(pool)),
     ]
 
 
@@ -113,7 +113,7 @@ def _eigen_scores(pool: Pool) -> Scores:
     return np.array([eigen_score(some) for some in np.split(states, ends)])
 
 
-def _by_asking(pool: Pool) -> tuple[list[Rival], dict[str, str]]:
+def _by_asking(pool: Pool) -> tuple[list[DetectorScores], dict[str, str]]:
     """p(True), where the vocabulary has the letters. Training answers are not asked about: nothing is learnt."""
     subject = pool.filtered.subject
     try:
@@ -126,19 +126,21 @@ def _by_asking(pool: Pool) -> tuple[list[Rival], dict[str, str]]:
     told = p_true(subject, questions, [example.text for example in examples], pool.filtered.study)
     scores = np.full(len(pool.examples), np.nan)
     scores[asked] = -told.mean(1)
-    return [Rival("p(True), both orders", Passes(questions=2), scores)], {}
+    return [DetectorScores("p(True), both orders", Passes(questions=2), scores)], {}
 
 
 # --- learnt from labels ----------------------------------------------------------------------------------------------
 
 
-def _with_control(pool: Pool, name: str, learn: Callable[[Labels], tuple[str, Scores]], passes: Passes) -> Rival:
+def _with_control(
+    pool: Pool, name: str, learn: Callable[[Labels], tuple[str, Scores]], passes: Passes
+) -> DetectorScores:
     """A detector that learns from the labels of training and validation answers, and the same on shuffled ones."""
     at, scores = learn(pool.labels)
     control = []
     for number in progress(f"{name}, shuffled labels", N_SHUFFLES, range(N_SHUFFLES)):
         control.append(learn(_shuffled_labels(pool, number))[1])
-    return Rival(f"{name}{at}", passes, scores, np.stack(control, 1))  # [answer, set]
+    return DetectorScores(f"{name}{at}", passes, scores, np.stack(control, 1))  # [answer, set]
 
 
 def _shuffled_labels(pool: Pool, number: int) -> Labels:
@@ -149,7 +151,7 @@ def _shuffled_labels(pool: Pool, number: int) -> Labels:
     return labels
 
 
-def _by_words(pool: Pool) -> list[Rival]:
+def _by_words(pool: Pool) -> list[DetectorScores]:
     """A probe on which words stand in the answer."""
     texts = [example.text for example in pool.examples]
 
@@ -159,7 +161,7 @@ def _by_words(pool: Pool) -> list[Rival]:
     return [_with_control(pool, "words of the answer", learn, Passes())]
 
 
-def _by_streams(pool: Pool) -> list[Rival]:
+def _by_streams(pool: Pool) -> list[DetectorScores]:
     """Probes of the residual stream, each at the layer that is best on validation."""
     subject = pool.filtered.subject
     study = pool.filtered.study
@@ -172,18 +174,18 @@ def _by_streams(pool: Pool) -> list[Rival]:
         "mass-mean direction, tilted": lambda stream, labels: tilted_mass_mean_probe(stream, labels, pool.train),
         "SAPLMA": lambda stream, labels: network_probe(stream, labels, pool.train, study.seed),
     }
-    rivals = [_linear(pool, "residual probe, mean over the answer", means), _linear(pool, EXACT_TOKEN, last)]
+    detectors = [_linear(pool, "residual probe, mean over the answer", means), _linear(pool, EXACT_TOKEN, last)]
     for name, probe in probes.items():
 
         def learn(labels: Labels, probe: Callable[[np.ndarray, Labels], Scores] = probe) -> tuple[str, Scores]:
             layer, scores = best_layer(last, labels, pool.validation, lambda stream: probe(stream, labels))
             return f" (layer {layer})", scores
 
-        rivals.append(_with_control(pool, name, learn, Passes(readings=1)))
-    return rivals
+        detectors.append(_with_control(pool, name, learn, Passes(readings=1)))
+    return detectors
 
 
-def _linear(pool: Pool, name: str, streams: Float[np.ndarray, "answer layer d_model"]) -> Rival:
+def _linear(pool: Pool, name: str, streams: Float[np.ndarray, "answer layer d_model"]) -> DetectorScores:
     """A dense linear probe; layer and strength are chosen on validation."""
 
     def learn(labels: Labels) -> tuple[str, Scores]:
@@ -196,7 +198,7 @@ def _linear(pool: Pool, name: str, streams: Float[np.ndarray, "answer layer d_mo
 # --- neurons ---------------------------------------------------------------------------------------------------------
 
 
-def _by_neurons(found: Found, pool: Pool) -> list[Rival]:
+def _by_neurons(found: Found, pool: Pool) -> list[DetectorScores]:
     """All neurons, the H-Neurons as they were found, and as many as the path gives when it is asked for k."""
     hooked = Passes(hooked=1)
     X = pool.contributions
@@ -205,7 +207,7 @@ def _by_neurons(found: Found, pool: Pool) -> list[Rival]:
     def learn(labels: Labels) -> tuple[str, Scores]:
         return "", l2_probe(features, labels, pool.train, pool.validation)[1]
 
-    own = Rival(H_NEURONS, hooked, found.refitted.score(X), scores_of(found.control, X), len(found.neurons))
+    own = DetectorScores(H_NEURONS, hooked, found.refitted.score(X), scores_of(found.control, X), len(found.neurons))
     dense = _with_control(pool, "dense contributions, L2 probe", learn, hooked)
     return [dense, own, *(_first_k(found, pool, neurons) for neurons in picked_by_size(found, SIZES))]
 
@@ -224,11 +226,11 @@ def picked_by_size(found: Found, sizes: Sequence[int]) -> list[Int[np.ndarray, "
     return [some for some, k in zip(sets, sizes, strict=True) if len(some) == k]
 
 
-def _first_k(found: Found, pool: Pool, neurons: Int[np.ndarray, "k"]) -> Rival:
+def _first_k(found: Found, pool: Pool, neurons: Int[np.ndarray, "k"]) -> DetectorScores:
     """So many neurons from the path, refitted, beside as many that the same path picks on shuffled labels."""
     k = len(neurons)
     probe = found.probe
     both = AgainstRandom.fit(pool.filtered, pool.train, neurons, N_SETS, probe.region, probe.other)
     X = pool.contributions
     name = f"H-Neurons, k = {k}"
-    return Rival(name, Passes(hooked=1), both.own.score(X), scores_of(both.control, X), k)
+    return DetectorScores(name, Passes(hooked=1), both.own.score(X), scores_of(both.control, X), k)

@@ -16,12 +16,11 @@ from hn_utils.analyses.baselines.detectors import (
     H_NEURONS,
     LOG_PROBABILITY,
     SEMANTIC_ENTROPY,
-    Rival,
-    all_rivals,
+    DetectorScores,
+    all_detectors,
 )
 from hn_utils.analyses.baselines.pool import EVERYDAY, FILTERED, Pool, pooled
 from hn_utils.probing.baselines import combined
-from hn_utils.probing.draws import meanings
 from hn_utils.probing.probe import Detection, detect
 from hn_utils.stats.bootstrap import Estimate, auroc_difference, spread
 from hn_utils.stats.drawn import figure_of
@@ -200,19 +199,20 @@ def beside_baselines(found: Found) -> Baselines:
     other questions.
     """
     pool = pooled(found)
-    rivals, missing = all_rivals(found, pool)
-    own = next(rival for rival in rivals if rival.name == H_NEURONS)
-    agreeing = {title: _agreeing(pool, rows) for title, rows in pool.tests.items()}
-    rows = [_compared(pool, rival, own) for rival in rivals]
-    return Baselines(rows, missing, gains(pool, _one_of_each_family(rivals)), agreeing, measured_pace(pool))
+    detectors, missing = all_detectors(found, pool)
+    own = next(detector for detector in detectors if detector.name == H_NEURONS)
+    semantic = next(detector for detector in detectors if detector.name == SEMANTIC_ENTROPY)
+    agreeing = {title: _agreeing(semantic.scores[rows], pool.labels[rows]) for title, rows in pool.tests.items()}
+    rows = [_compared(pool, detector, own) for detector in detectors]
+    return Baselines(rows, missing, gains(pool, _one_of_each_family(detectors)), agreeing, measured_pace(pool))
 
 
-def gains(pool: Pool, rivals: Sequence[Rival]) -> dict[tuple[str, str], Estimate]:
+def gains(pool: Pool, detectors: Sequence[DetectorScores]) -> dict[tuple[str, str], Estimate]:
     """What each score adds to each other on everyday answers.
 
     Args:
         pool: the answers.
-        rivals: the detectors.
+        detectors: whose scores are put together.
 
     Returns:
         By (first, second): AUROC of a logistic regression on both, fitted on everyday validation answers and read on
@@ -222,31 +222,31 @@ def gains(pool: Pool, rivals: Sequence[Rival]) -> dict[tuple[str, str], Estimate
     after = pool.tests[EVERYDAY]
     labels = pool.labels[after]
     found = {}
-    for first, second in permutations(rivals, 2):
+    for first, second in permutations(detectors, 2):
         scores = np.stack([first.scores, second.scores], 1)  # [answer, score]
         both = combined(scores[before], pool.labels[before], scores[after])
         found[first.name, second.name] = auroc_difference(labels, both, first.scores[after], pool.entities[after])
     return found
 
 
-def _one_of_each_family(rivals: Sequence[Rival]) -> list[Rival]:
+def _one_of_each_family(detectors: Sequence[DetectorScores]) -> list[DetectorScores]:
     """The detectors that are put together in pairs, as far as they are there."""
     found = []
     for beginning in _NESTED:
-        found += [rival for rival in rivals if rival.name.startswith(beginning)][:1]
+        found += [detector for detector in detectors if detector.name.startswith(beginning)][:1]
     return found
 
 
-def _compared(pool: Pool, rival: Rival, own: Rival) -> DetectorRow:
+def _compared(pool: Pool, detector: DetectorScores, own: DetectorScores) -> DetectorRow:
     """A detector on both test sets."""
     detections: dict[str, Detection] = {}
     controls: dict[str, Estimate | None] = {}
     for title, rows in pool.tests.items():
-        detections[title] = detect(rival.name, title, pool.labelled(rows), rival.scores[rows], rival.n_neurons)
-        controls[title] = None if rival.control is None else _control(pool, rival.control, rows)
+        detections[title] = detect(detector.name, title, pool.labelled(rows), detector.scores[rows], detector.n_neurons)
+        controls[title] = None if detector.control is None else _control(pool, detector.control, rows)
     rows = pool.tests[EVERYDAY]
-    difference = auroc_difference(pool.labels[rows], own.scores[rows], rival.scores[rows], pool.entities[rows])
-    return DetectorRow(rival.name, rival.passes, detections, controls, difference)
+    difference = auroc_difference(pool.labels[rows], own.scores[rows], detector.scores[rows], pool.entities[rows])
+    return DetectorRow(detector.name, detector.passes, detections, controls, difference)
 
 
 def _control(pool: Pool, scores: np.ndarray, rows: np.ndarray) -> Estimate:
@@ -255,11 +255,10 @@ def _control(pool: Pool, scores: np.ndarray, rows: np.ndarray) -> Estimate:
     return spread(np.array(reached), len(rows))
 
 
-def _agreeing(pool: Pool, rows: np.ndarray) -> Agreeing:
-    """How often all draws mean the same, among right and among hallucinated answers of a test set."""
-    alike = np.array([meanings([draw.text for draw in pool.draws[i]]).max() == 0 for i in rows])
-    wrong = pool.labels[rows] == 1
-    return Agreeing(float(alike[~wrong].mean()), float(alike[wrong].mean()))
+def _agreeing(entropies: np.ndarray, labels: np.ndarray) -> Agreeing:
+    """How often all draws mean the same, which is where semantic entropy is 0, among right and hallucinated answers."""
+    alike = entropies == 0
+    return Agreeing(float(alike[labels == 0].mean()), float(alike[labels == 1].mean()))
 
 
 def _everyday(row: DetectorRow) -> float:

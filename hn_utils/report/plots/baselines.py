@@ -41,8 +41,8 @@ def baselines(result: Baselines) -> go.Figure:
     return styled(
         figure,
         f"{more} of {len(others)} other detectors read more from everyday answers than H-Neurons",
-        f"n = {n_everyday} everyday and {n_filtered} consistent answers; bars: 95 % over entities. Grey: what is fitted, "
-        f"or picked, on shuffled labels, 95 % of it.{missing} {result.filter_told}",
+        f"n = {n_everyday} everyday and {n_filtered} consistent answers; bars: 95 % over entities. Grey: fitted or "
+        f"picked on shuffled labels, 95 % of it.{missing} {result.filter_told}",
         300 + _PER_ROW * len(rows),
     )
 
