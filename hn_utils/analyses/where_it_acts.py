@@ -296,7 +296,9 @@ def _by_kind(
 
 def _require_possible(pressed: Sequence[Item], n_given: int, alpha: float, n_sets: int) -> None:
     if not pressed:
-        raise ValueError(f"none of {n_given} items has both a truth and a claim: give such, for log-odds compare the two")
+        raise ValueError(
+            f"none of {n_given} items has both a truth and a claim: give such, for log-odds compare the two"
+        )
     if not (np.isfinite(alpha) and alpha >= 0 and alpha != 1):
         raise ValueError(f"alpha={alpha} must be finite, not negative and not 1, which changes nothing")
     if n_sets < 2:

@@ -1,4 +1,4 @@
-"""What neurons compute, read off a run: their mean over texts, and what they are at the last tokens of a prompt."""
+"""What neurons compute, read off a run: their mean over texts, and what some of them are at every token."""
 
 from __future__ import annotations
 
@@ -60,16 +60,15 @@ def _summed(model: HookedModel, rows: Sequence[Sequence[int]]) -> Float[np.ndarr
 
 
 @torch.inference_mode()
-def last_activations(
-    model: HookedModel, rows: Sequence[Sequence[int]], neurons: Int[np.ndarray, "k"], ends: Sequence[int]
-) -> list[Float[np.ndarray, "end k"]]:
-    """Activations of some neurons at the last tokens of each row.
+def activations_of(
+    model: HookedModel, rows: Sequence[Sequence[int]], neurons: Int[np.ndarray, "k"]
+) -> list[Float[np.ndarray, "pos k"]]:
+    """Activations of some neurons at every token of each row.
 
     Args:
         model: the model that reads.
         rows: token ids of each row.
         neurons: flat indices, layer * d_mlp + neuron.
-        ends: for each row how many of its last tokens are wanted.
 
     Returns:
         For each row activations with their sign, in float32.
@@ -82,8 +81,7 @@ def last_activations(
     for piece in model.pieces(rows):
         with model.batch_holds(piece, len(rows)):
             values = _read_together(model, rows[piece], np.asarray(neurons))
-        for row, end, read in zip(rows[piece], ends[piece], values, strict=True):
-            found.append(read[len(row) - end : len(row)])
+        found += [read[: len(row)] for row, read in zip(rows[piece], values, strict=True)]
     return found
 
 

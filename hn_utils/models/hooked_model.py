@@ -380,7 +380,9 @@ class HookedModel(StudiedModel):
             )
         if self.given_rows is not None:
             if self.given_rows.n != len(lengths):
-                raise ValueError(f"lengths of {len(lengths)} prompts do not fit {self.given_rows.n} rows: give each its own")
+                raise ValueError(
+                    f"lengths of {len(lengths)} prompts do not fit {self.given_rows.n} rows: give each its own"
+                )
             lengths = lengths[self.given_rows.row]
         positions = torch.arange(width, device=self.device)[None] if self._positions is None else self._positions
         return positions - lengths[:, None]  # [batch, pos]
@@ -438,8 +440,8 @@ class HookedModel(StudiedModel):
             return None
         dose = doses[row] if len(doses) > 1 else doses[0]
         around = None if dose.around is None else np.asarray(dose.around).tobytes()
-        somewhere = dose.at != "everywhere" and self._prompt_lengths is not None
-        ends = int(self._prompt_lengths[row]) if somewhere else None
+        lengths = None if dose.at == "everywhere" else self._prompt_lengths
+        ends = None if lengths is None else int(lengths[row])
         return dose.neurons.tobytes(), dose.alpha, dose.at, around, ends
 
     def scaled(

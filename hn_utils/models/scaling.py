@@ -91,7 +91,9 @@ def _changes(subject: HookedModel, doses: Sequence[Dose]) -> dict[int, _Change]:
     changes: dict[int, _Change] = {}
     for layer in np.unique(np.concatenate(layers)).tolist():
         here = [at == layer for at in layers]  # [dose][k]
-        columns = np.unique(np.concatenate([d.neurons[mine] % subject.d_mlp for d, mine in zip(doses, here, strict=True)]))
+        columns = np.unique(
+            np.concatenate([d.neurons[mine] % subject.d_mlp for d, mine in zip(doses, here, strict=True)])
+        )
         factor = np.ones((len(doses), len(columns)), np.float32)
         around = np.zeros((len(doses), len(columns)), np.float32)
         for row, (dose, mine) in enumerate(zip(doses, here, strict=True)):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
-from hn_utils.models.activations import last_activations
+from hn_utils.models.activations import activations_of
 from hn_utils.models.scaling import patched
 from hn_utils.steering.graded import cells_of, read_odds
 from hn_utils.steering.replies import conversation
@@ -101,7 +101,8 @@ def patched_log_odds(
         for place in np.unique(chosen).tolist():
             mine = np.flatnonzero(chosen == place)
             rows = of[mine].tolist()
-            values = last_activations(subject, [elsewhere[i] for i in rows], sets[place], [ends[i] for i in rows])
+            read = activations_of(subject, [elsewhere[i] for i in rows], sets[place])
+            values = [each[len(each) - ends[i] :] for i, each in zip(rows, read, strict=True)]
             with patched(subject, sets[place], values):
                 odds[mine] = read_odds(subject, [cells[i] for i in rows])
         return {"odds": odds}

@@ -98,7 +98,7 @@ def by_dose(things: Sequence[Any], doses: Sequence[Dose]) -> list[tuple[str, str
 
 
 def _told_apart(dose: Dose) -> list[Any]:
-    """What a dose's results are kept under: plain scaling by neurons and alpha, what departs from it by that as well."""
+    """What a dose's results are kept under: neurons and alpha, and whatever else departs from the paper's scaling."""
     told: list[Any] = [np.asarray(dose.neurons).tolist(), float(dose.alpha)]
     if dose.at != "everywhere":
         told.append(dose.at)
