@@ -50,7 +50,7 @@ Change = Callable[[int, Tensor], Tensor]
 
 @contextlib.contextmanager
 def changed(plain, change: Change) -> Iterator[None]:
-    """While the block runs, `change(layer, z)` takes the place of each down projection's input z [batch, pos, neuron]."""
+    """While the block runs, `change(layer, z)` takes the place of each down projection's input z [row, pos, neuron]."""
     handles = []
     for layer, block in enumerate(plain.model.layers):
         hook = lambda _, given, layer=layer: (change(layer, given[0].clone()),)  # noqa: E731

@@ -48,8 +48,8 @@ def one_neuron(one: Neuron) -> go.Figure:
         figure,
         f"{neuron_name(one.flat, one.model.d_mlp)}: {n_out} of {len(one.free)} numbers lie beyond all controls",
         f"By chance {one.outermost_by_chance:.1f} would. Controls: the {len(one.controls)} neurons of its layer "
-        f"nearest in loudness ({one.loudness:.2f} times its own). AUROC of its contribution {one.auroc} over entities, n = "
-        f"{one.auroc.n} answers; turned on {len(one.read_on)} of them.",
+        f"nearest in loudness ({one.loudness:.2f} times its own). AUROC of its contribution {one.auroc} over entities, "
+        f"n = {one.auroc.n} answers; turned on {len(one.read_on)} of them.",
         _ROW * len(one.measured) + _REST,
     )
 
