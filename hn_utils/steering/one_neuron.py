@@ -6,7 +6,7 @@ contribution): a reader sees whether anything about this one is special, or whet
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, get_args
@@ -22,7 +22,7 @@ from hn_utils.models.likeness import Weights, weight_cosines
 from hn_utils.models.neurons import Neurons, neuron_indices
 from hn_utils.models.scaling import UNSCALED, Dose
 from hn_utils.models.studied_model import LOADED, StudiedModel
-from hn_utils.probing.given_neurons import given_neurons
+from hn_utils.probing.given_neurons import GivenNeurons, given_neurons
 from hn_utils.probing.stability import correlations
 from hn_utils.questions.items import Item, plain_item
 from hn_utils.questions.question import SPLITS
@@ -80,8 +80,7 @@ class Neuron(Tabled):
         index: its number within the layer.
         rows: the places among the kept answers on which it is read.
         region: where contributions are read, such as `answer`.
-        controls: the neurons of its layer that are nearest in loudness, each with its loudness over this one's. Of the
-            loudest neuron of a layer the nearest are all quieter.
+        n_controls: how many neurons of its layer stand beside it.
         read_on: the places of those answers on which it is turned, as many right as hallucinated.
         found_in: by the name of a search for H-Neurons, whether it found this neuron.
         by_chance: how many of these searches would hold a random neuron of the model, on average.
@@ -92,7 +91,7 @@ class Neuron(Tabled):
     index: int
     rows: Int[np.ndarray, "answer"]
     region: str
-    controls: Sequence[Control]
+    n_controls: int
     read_on: Int[np.ndarray, "some"]
     found_in: Mapping[str, bool]
     by_chance: float
@@ -290,6 +289,14 @@ class Neuron(Tabled):
     def _entities(self) -> np.ndarray:
         return self.answers.entities[self.rows]
 
+    @cached_property
+    def controls(self) -> list[Control]:
+        """The neurons of its layer that are nearest in loudness, each with its loudness over this one's. Of the loudest
+        neuron of a layer the nearest are all quieter."""
+        given = GivenNeurons(np.array([self.flat]), self.answers, self.region)
+        nearest = nearest_in_loudness(self.flat, given.shape, given.magnitude, self.n_controls)
+        return [control_of(np.array([other]), given.neurons, given.magnitude) for other in nearest]
+
     @property
     def _with_controls(self) -> Int[np.ndarray, "neuron"]:
         """This neuron, then its controls."""
@@ -450,9 +457,9 @@ def neuron(
         raise ValueError(f"split={split!r} lacks right or hallucinated answers: collect more, or choose another split")
     if type(n_answers) is not int or n_answers < 2:
         raise ValueError(f"n_answers={n_answers!r} must be a whole number, 2 or more: one right and one hallucinated")
+    if type(n_controls) is not int or not 0 < n_controls < model.d_mlp:
+        raise ValueError(f"n_controls={n_controls!r} must be 1 to {model.d_mlp - 1}, the other neurons of a layer")
     flat = int(given.neurons[0])
-    magnitude = replace(given, region=region).magnitude
-    others = nearest_in_loudness(flat, given.shape, magnitude, n_controls)
     found = {name: neuron_indices(some, model) for name, some in (searches or {}).items()}
     return Neuron(
         answers,
@@ -460,7 +467,7 @@ def neuron(
         index,
         rows,
         region,
-        [control_of(np.array([other]), np.array([flat]), magnitude) for other in others],
+        n_controls,
         _as_many_of_each(rows, answers.labels[rows], n_answers // 2, answers.study.seed),
         {name: flat in some for name, some in found.items()},
         sum(len(some) for some in found.values()) / (given.shape[0] * given.shape[1]),

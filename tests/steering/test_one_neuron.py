@@ -187,7 +187,7 @@ def test_bad_input_is_named(subject, answers):
         hn.neuron(subject, 5, 7, answers=answers, split="held out")
     with pytest.raises(ValueError, match="unknown region 'end': choose one of answer"):
         hn.neuron(subject, 5, 7, answers=answers, region="end")
-    with pytest.raises(ValueError, match="0 other neurons were asked for: a layer of 768"):
+    with pytest.raises(ValueError, match="n_controls=0 must be 1 to 767, the other neurons of a layer"):
         hn.neuron(subject, 5, 7, answers=answers, n_controls=0)
     with pytest.raises(ValueError, match="n_answers=1 must be a whole number, 2 or more"):
         hn.neuron(subject, 5, 7, answers=answers, n_answers=1)
@@ -222,7 +222,7 @@ def tiny(tmp_path_factory) -> HookedModel:
 def bare(model: HookedModel, layer: int, index: int) -> hn.Neuron:
     """A neuron of which the weights alone are asked."""
     answers = replace(planted([3], [5]), subject=model)
-    return hn.Neuron(answers, layer, index, np.arange(9), "answer", [], np.arange(2), {}, 0.0)
+    return hn.Neuron(answers, layer, index, np.arange(9), "answer", 3, np.arange(2), {}, 0.0)
 
 
 def test_the_token_that_a_planted_write_raises_comes_first(tiny):
