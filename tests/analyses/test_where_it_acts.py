@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -218,6 +221,15 @@ def test_what_was_found_stands_beside_what_shuffled_labels_pick(subject, study):
     figure = told.plot()
     assert title_of(figure).endswith(f" of {len(names)} ways move the claim beyond their controls")
     assert "n = 5 items" in caption_of(figure)
+
+
+def test_the_page_s_lines_run_as_they_are_written():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "what_a_neuron_does.md").read_text(encoding="utf-8")
+    left: dict[str, Any] = {}
+    for block in re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
+        exec(block, left)
+    assert left["one"].found_in == {"these answers": True, "by hand": True}
+    assert left["acts"].table["items"].tolist() == [2] * len(left["acts"].variants)
 
 
 def test_beyond_is_the_mean_less_that_of_the_sets():
