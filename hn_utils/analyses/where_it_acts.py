@@ -246,6 +246,7 @@ class _Asked:
 
     @property
     def entities(self) -> np.ndarray:
+        """What each item is about. Returns names, as [item]."""
         return np.array([item.entity for item in self.items])
 
     def at_doses(self, ways: Sequence[_Way]) -> list[Variant]:
@@ -262,9 +263,11 @@ class _Asked:
         return [self._variant(way, values) for way, values in zip(ways, each, strict=True)]
 
     def _kinds(self, way: _Way) -> list[str]:
+        """The kinds of control that can stand beside a variant, and were drawn."""
         return [kind for kind in self.controls if kind in way.kinds]
 
     def _variant(self, way: _Way, change: Float[np.ndarray, "item dose"]) -> Variant:
+        """A variant from what its doses change, the neurons' first."""
         controls = {kind: self.controls[kind] for kind in self._kinds(way)}
         disturbance = {k: float(np.mean([one.disturbance(way.alpha) for one in sets])) for k, sets in controls.items()}
         return Variant(way.name, change[:, 0], _by_kind(change[:, 1:], controls), disturbance, self.entities)
