@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hn_utils.probing.find import Found, find
     from hn_utils.probing.probe import Detector, HNeurons
     from hn_utils.steering.dose_response import Intervened, dose_response
+    from hn_utils.steering.one_neuron import Neuron, neuron
     from hn_utils.study import Study, load_study
 
 __version__ = "0.1.0"
@@ -39,6 +40,7 @@ __all__ = [
     "Found",
     "HNeurons",
     "Intervened",
+    "Neuron",
     "Origins",
     "Plan",
     "Study",
@@ -48,6 +50,7 @@ __all__ = [
     "load",
     "load_study",
     "look_back",
+    "neuron",
     "plan",
     "wrap",
 ]
@@ -63,6 +66,8 @@ HOMES = {
     "Found": "probing.find",
     "dose_response": "steering.dose_response",
     "Intervened": "steering.dose_response",
+    "neuron": "steering.one_neuron",
+    "Neuron": "steering.one_neuron",
     "look_back": "origins.look_back",
     "Origins": "origins.look_back",
     "plan": "pipeline.planning.plan",

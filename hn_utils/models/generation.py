@@ -63,9 +63,11 @@ def generate(
     draw = torch.arange(len(prompts) * sampling.n, device=model.device)  # those that have not ended
     row = draw // sampling.n  # the row of the batch that each of them goes on from
     written: list[list[tuple[int, float]]] = [[] for _ in draw]
-    hidden, mask, cache = prefill(model, prompts)  # hidden: [row, d_model]
+    lengths = [len(prompt) for prompt in prompts]
+    with model.prompts_end(lengths):
+        hidden, mask, cache = prefill(model, prompts)  # hidden: [row, d_model]
     numbers = _numbers(model, prompts, sampling, seed)
-    with model.batch_holds(slice(0, len(prompts)), len(prompts)):
+    with model.prompts_end(lengths), model.batch_holds(slice(0, len(prompts)), len(prompts)):
         for step in range(sampling.max_new_tokens):
             logits = model.logits(hidden).to(model.device)  # [row, vocab]
             token = next_tokens(logits, row, sampling, None if numbers is None else numbers[draw, step])  # [draw]

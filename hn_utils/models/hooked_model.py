@@ -31,7 +31,7 @@ from hn_utils.models.inspection import inspect
 from hn_utils.models.neurons import Neurons, neuron_indices
 from hn_utils.models.places import remember_fingerprint, weights_at
 from hn_utils.models.prompt_encoder import PromptEncoder
-from hn_utils.models.scaling import Dose, dosed
+from hn_utils.models.scaling import At, Dose, dosed
 from hn_utils.models.studied_model import StudiedModel
 from hn_utils.models.wrapping import Wrapped, as_it_was, foreign_hooks, remember, wrapped_before
 from hn_utils.study import Sampling, Study
@@ -94,6 +94,8 @@ class HookedModel(StudiedModel):
         self.d_mlp = cast(int, bridge.cfg.d_mlp)
         self.device = next(self.model.parameters()).device
         self.given_rows: GivenRows | None = None
+        self._prompt_lengths: Int[Tensor, "row"] | None = None
+        self._positions: Int[Tensor, "batch pos"] | None = None
         self._in_force: InForce | None = None
         self._packed_norms: dict[int, Tensor] = {}
         self.checked = inspect(self)
@@ -266,7 +268,11 @@ class HookedModel(StudiedModel):
             ValueError: if the model is in training mode.
         """
         require_reading_mode(self.model, self.name)
-        return self.model.base_model(**inputs, output_attentions=False)
+        self._positions = inputs.get("position_ids")
+        try:
+            return self.model.base_model(**inputs, output_attentions=False)
+        finally:
+            self._positions = None
 
     @torch.inference_mode()
     def final_hidden(
@@ -340,6 +346,49 @@ class HookedModel(StudiedModel):
         self.given_rows = GivenRows(row[rows], n)  # [batch]
 
     @contextlib.contextmanager
+    def prompts_end(self, lengths: Sequence[int]) -> Iterator[None]:
+        """Within the block it is known where prompts end, so that doses may act in front of that place or behind it.
+
+        `generate` says it of its prompts.
+
+        Args:
+            lengths: for each given row how many of its tokens are its prompt's.
+        """
+        before = self._prompt_lengths
+        self._prompt_lengths = torch.tensor(list(lengths), device=self.device)
+        try:
+            yield
+        finally:
+            self._prompt_lengths = before
+
+    def from_prompt_end(self, width: int) -> Int[Tensor, "batch pos"]:
+        """Where the tokens that are being read stand, counted from the end of their prompts.
+
+        Args:
+            width: how many tokens of each row are being read.
+
+        Returns:
+            Places: -1 is a prompt's last token, 0 the first behind it. Those of padding mean nothing.
+
+        Raises:
+            ValueError: it is not known where prompts end, or of how many.
+        """
+        lengths = self._prompt_lengths
+        if lengths is None:
+            raise ValueError(
+                "it is not known where prompts end: a dose at prompts or answers acts in what the model generates, or "
+                "inside `with model.prompts_end(lengths)`"
+            )
+        if self.given_rows is not None:
+            if self.given_rows.n != len(lengths):
+                raise ValueError(
+                    f"lengths of {len(lengths)} prompts do not fit {self.given_rows.n} rows: give each its own"
+                )
+            lengths = lengths[self.given_rows.row]
+        positions = torch.arange(width, device=self.device)[None] if self._positions is None else self._positions
+        return positions - lengths[:, None]  # [batch, pos]
+
+    @contextlib.contextmanager
     def in_force(self, doses: Sequence[Dose], alone: bool) -> Iterator[None]:
         """Within the block it is known which rows are scaled alike.
 
@@ -374,35 +423,54 @@ class HookedModel(StudiedModel):
         Returns:
             The first given row of each dose among them, and for each row the place of its dose in these.
         """
-        doses = () if self._in_force is None else self._in_force.doses
         firsts: list[int] = []
         group: list[int] = []
         places: dict[Any, int] = {}  # by dose its place in `firsts`
         for row in range(piece.start, piece.stop):
-            dose = doses[row] if len(doses) > 1 else None
-            key = None if dose is None else (dose.neurons.tobytes(), dose.alpha)
+            key = self._dose_key(row)
             if key not in places:
                 places[key] = len(firsts)
                 firsts.append(row)
             group.append(places[key])
         return torch.tensor(firsts, device=self.device), torch.tensor(group, device=self.device)
 
-    def scaled(self, neurons: Neurons, by: float | Sequence[float]) -> AbstractContextManager[None]:
+    def _dose_key(self, row: int) -> Any:
+        """What tells a given row's dose apart; of one that acts at some tokens only, where its prompt ends as well."""
+        doses = () if self._in_force is None else self._in_force.doses
+        if not doses:
+            return None
+        dose = doses[row] if len(doses) > 1 else doses[0]
+        around = None if dose.around is None else np.asarray(dose.around).tobytes()
+        lengths = None if dose.at == "everywhere" else self._prompt_lengths
+        ends = None if lengths is None else int(lengths[row])
+        return dose.neurons.tobytes(), dose.alpha, dose.at, around, ends
+
+    def scaled(
+        self,
+        neurons: Neurons,
+        by: float | Sequence[float],
+        *,
+        at: At = "everywhere",
+        around: Float[np.ndarray, "k"] | None = None,
+    ) -> AbstractContextManager[None]:
         """Multiply what some neurons write while a `with` block runs. The weights are never touched.
 
         Args:
             neurons: a card, what `hn.find` returns, flat indices (layer * d_mlp + neuron), or pairs (layer, neuron).
             by: one number, or one for each row of the batch, each prompt of `generate`. 0 ablates, 1 changes nothing.
+            at: `everywhere`; or at the tokens of the `prompt` alone, or of the `answer`, which are those behind it.
+            around: one activation for each neuron, around which it is scaled; None for 0. Around its mean activation
+                (`models.activations.mean_activations`) a `by` of 0 is mean ablation.
 
         Returns:
             A context manager; when its block ends, however it ends, the model is as it was.
 
         Raises:
-            ValueError: for neurons of another model, a neuron that the model does not have, or a `by` that is negative
-                or not finite.
+            ValueError: for neurons of another model, a neuron that the model does not have, a `by` that is negative or
+                not finite, an unknown `at`, or an `around` that does not fit the neurons.
         """
         flat = neuron_indices(neurons, self)
-        return dosed(self, [Dose(flat, float(alpha)) for alpha in np.atleast_1d(by)])
+        return dosed(self, [Dose(flat, float(alpha), at, around) for alpha in np.atleast_1d(by)])
 
     def ask(self, text: str, max_new_tokens: int = 64) -> str:
         """The likeliest reply to what a user says.
