@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from hn_utils.pipeline.planning.plan import Plan, plan
     from hn_utils.probing.find import Found, find
     from hn_utils.probing.probe import Detector, HNeurons
+    from hn_utils.probing.score import score
+    from hn_utils.probing.scoring import Score, Scores
     from hn_utils.steering.dose_response import Intervened, dose_response
     from hn_utils.study import Study, load_study
 
@@ -41,6 +43,8 @@ __all__ = [
     "Intervened",
     "Origins",
     "Plan",
+    "Score",
+    "Scores",
     "Study",
     "collect",
     "dose_response",
@@ -49,6 +53,7 @@ __all__ = [
     "load_study",
     "look_back",
     "plan",
+    "score",
     "wrap",
 ]
 draw_with(lambda: import_module(f"{__name__}.report.plots"))
@@ -67,6 +72,9 @@ HOMES = {
     "Origins": "origins.look_back",
     "plan": "pipeline.planning.plan",
     "Plan": "pipeline.planning.plan",
+    "score": "probing.score",
+    "Score": "probing.scoring",
+    "Scores": "probing.scoring",
     "HNeurons": "probing.probe",
     "Detector": "probing.probe",
     "Study": "study",

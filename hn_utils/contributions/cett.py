@@ -158,7 +158,7 @@ def _read_tokens(
         if not mine.any():
             return
         columns = torch.as_tensor(places[mine], device=mlp_out.device)
-        norms = subject.column_lengths(layer).to(mlp_out.device)[columns]
+        norms = subject.column_lengths(layer, columns).to(mlp_out.device)
         values[..., mine] = contribution(post[..., columns], norms, mlp_out).cpu().numpy()  # [row, pos, mine]
 
     with subject.hooked(post=activations.__setitem__, mlp_out=weigh):
