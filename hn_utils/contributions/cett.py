@@ -112,8 +112,23 @@ def contribution(
     Source:
         Gao et al., arXiv 2512.01797, section 6.1. A small number is added to the layer's length, against division by 0.
     """
-    total = mlp_out.float().norm(dim=-1, keepdim=True)
-    return post.float().abs() * w_out_norm / (total + _EPSILON)
+    return relative_write(post, w_out_norm, mlp_out.float().norm(dim=-1, keepdim=True))
+
+
+def relative_write(
+    post: Float[Tensor, "*pos neuron"], w_out_norm: Float[Tensor, "neuron"], length: Float[Tensor, "*pos 1"]
+) -> Float[Tensor, "*pos neuron"]:
+    """`contribution` where the length of the layer's whole output is known.
+
+    Args:
+        post: each neuron's activation, [..., pos, neuron].
+        w_out_norm: length of the neuron's column of W_down, [neuron].
+        length: of the layer's whole output, [..., pos, 1].
+
+    Returns:
+        Contributions, [..., pos, neuron], without unit.
+    """
+    return post.float().abs() * w_out_norm / (length + _EPSILON)
 
 
 def token_contributions(

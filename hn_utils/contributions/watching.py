@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hn_utils.contributions.cett import contribution
+from hn_utils.contributions.cett import relative_write
 
 if TYPE_CHECKING:
     from hn_utils.models.hooked_model import GivenRows, HookedModel
@@ -48,23 +48,21 @@ class Watched:
             lengths = model.column_lengths(layer, torch.as_tensor(numbers[self._layers == layer]))
             self._columns[layer] = torch.as_tensor(numbers[self._layers == layer], device=lengths.device)
             self._lengths[layer] = lengths
-        self._activations: dict[int, Tensor] = {}
         self._rows: list[Int[Tensor, "row"]] = []  # of each step, which given prompt each row of the batch answers
-        self._read: dict[int, list[Float[Tensor, "row mine"]]] = {layer: [] for layer in self._columns}
+        self._activations: dict[int, list[Float[Tensor, "row mine"]]] = {layer: [] for layer in self._columns}
+        self._outputs: dict[int, list[Float[Tensor, "row 1"]]] = {layer: [] for layer in self._columns}
 
     @contextlib.contextmanager
     def hooks(self) -> Iterator[None]:
         """Within the block the neurons are read at each token that is written, by hooks at their layers alone."""
-        with self.model.hooked(post=self._keep_activations, mlp_out=self._weigh, layers=self._columns):
+        with self.model.watched(self._keep, self._columns):
             yield
 
-    def _keep_activations(self, layer: int, post: Float[Tensor, "row 1 neuron"]) -> None:
-        self._activations[layer] = post[:, 0, self._columns[layer]]  # [row, mine]
-
-    def _weigh(self, layer: int, mlp_out: Float[Tensor, "row 1 d_model"]) -> None:
-        read = contribution(self._activations.pop(layer), self._lengths[layer], mlp_out[:, 0])  # [row, mine]
-        self._read[layer].append(read)
-        if len(self._read[layer]) > len(self._rows):  # the first of these layers at this step
+    def _keep(self, layer: int, post: Float[Tensor, "row 1 neuron"], mlp_out: Float[Tensor, "row 1 d_model"]) -> None:
+        """Keep what contributions are made of later: here the model waits."""
+        self._activations[layer].append(post[:, 0, self._columns[layer]])  # [row, mine]
+        self._outputs[layer].append(mlp_out.float().norm(dim=-1))  # [row, 1]
+        if len(self._outputs[layer]) > len(self._rows):  # the first of these layers at this step
             self._rows.append(cast("GivenRows", self.model.given_rows).row)
 
     def contributions(self, n: int) -> list[Float[np.ndarray, "token k"]]:
@@ -79,8 +77,9 @@ class Watched:
         """
         rows = [row.tolist() for row in self._rows]
         values = np.zeros((sum(map(len, rows)), len(self.neurons)), np.float32)  # [row of any step, k]
-        for layer, read in self._read.items():
-            if read:
-                values[:, self._layers == layer] = torch.cat(read).cpu().numpy()
+        for layer, lengths in self._lengths.items():
+            if rows:
+                post, whole = torch.cat(self._activations[layer]), torch.cat(self._outputs[layer])
+                values[:, self._layers == layer] = relative_write(post, lengths, whole).cpu().numpy()
         prompt = np.concatenate([np.empty(0, int), *map(np.array, rows)]).astype(int)  # of each row of any step
         return [values[prompt == i] for i in range(n)]
