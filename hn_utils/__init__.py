@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hn_utils.probing.score import score
     from hn_utils.probing.scoring import Score, Scores
     from hn_utils.steering.dose_response import Intervened, dose_response
+    from hn_utils.steering.export import export
     from hn_utils.study import Study, load_study
 
 __version__ = "0.1.0"
@@ -48,6 +49,7 @@ __all__ = [
     "Study",
     "collect",
     "dose_response",
+    "export",
     "find",
     "load",
     "load_study",
@@ -68,6 +70,7 @@ HOMES = {
     "Found": "probing.find",
     "dose_response": "steering.dose_response",
     "Intervened": "steering.dose_response",
+    "export": "steering.export",
     "look_back": "origins.look_back",
     "Origins": "origins.look_back",
     "plan": "pipeline.planning.plan",

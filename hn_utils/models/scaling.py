@@ -36,7 +36,7 @@ def dosed(subject: HookedModel, doses: Sequence[Dose]) -> Iterator[None]:
     if not doses:
         raise ValueError("doses=[] scales nothing: give one dose for all rows, or one for each")
     for dose in doses:
-        _require_possible(subject, dose)
+        require_possible(subject, dose)
     layers = [dose.neurons // subject.d_mlp for dose in doses]
     factors: dict[int, tuple[Tensor, Tensor]] = {}  # layer: (columns, factor of each dose on them)
     for layer in np.unique(np.concatenate(layers)).tolist():
@@ -66,7 +66,8 @@ def dosed(subject: HookedModel, doses: Sequence[Dose]) -> Iterator[None]:
         yield
 
 
-def _require_possible(subject: HookedModel, dose: Dose) -> None:
+def require_possible(subject: HookedModel, dose: Dose) -> None:
+    """Raises ValueError for a neuron the model does not have, or an alpha that is negative or not finite."""
     subject.require_neurons(dose.neurons)
     if not np.isfinite(dose.alpha) or dose.alpha < 0:
         raise ValueError(f"alpha={dose.alpha} must be finite and not negative: 0 ablates, 1 changes nothing")
