@@ -10,7 +10,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from numbers import Real
 from pathlib import Path
@@ -38,7 +38,9 @@ from hn_utils.study import check_given
 
 PATCH = "patch/columns.safetensors"  # in a folder of its own: a server reads every safetensors file beside the model
 APPLY = f"""\
-for name, column in safetensors.torch.load_file("{PATCH}").items():
+from safetensors.torch import load_file
+
+for name, column in load_file("{PATCH}").items():
     weight, neuron = name.split(":")
     model.get_parameter(weight).data[:, int(neuron)] = column"""
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
@@ -89,7 +91,7 @@ def export(model: HookedModel, neurons: Neurons, alpha: float, folder: str | Pat
     require_possible(model, Dose(flat, float(alpha)))
     _require_unpacked(model)
     plain, weights = _plain_model(model)
-    names = _down_projections(model, weights, np.unique(flat // model.d_mlp))
+    names = _down_projections(model, weights)
     whole = Path(folder).expanduser()
     if whole.exists() and (not whole.is_dir() or any(whole.iterdir())):
         raise FileExistsError(f"folder={str(folder)!r} holds something already: name one that is not there, or is empty")
@@ -138,12 +140,10 @@ def _plain_model(model: HookedModel) -> tuple[PreTrainedModel, dict[str, Tensor]
     return plain.eval(), {name: live[name].detach() for name in plain.state_dict()}
 
 
-def _down_projections(
-    model: HookedModel, weights: Mapping[str, Tensor], layers: Int[np.ndarray, "layer"]
-) -> dict[int, str]:
+def _down_projections(model: HookedModel, weights: Mapping[str, Tensor]) -> list[str]:
     """What the weight of each layer's down projection is called. Raises ValueError for one that is shared."""
-    names = {}
-    for layer in layers.tolist():
+    names = []
+    for layer in range(model.n_layers):
         weight = model.down_projection(layer).weight
         used = [name for name, one in weights.items() if one.data_ptr() == weight.data_ptr()]
         if len(used) != 1:
@@ -151,16 +151,19 @@ def _down_projections(
                 f"{model.name}: the down projection of layer {layer} is tied to other weights ({', '.join(used)}), and "
                 "scaling its columns would change these too: scale by model.scaled instead"
             )
-        names[layer] = used[0]
+        names.append(used[0])
     return names
 
 
 def _scale(
-    weights: dict[str, Tensor], names: Mapping[int, str], neurons: Int[np.ndarray, "k"], d_mlp: int, alpha: float
+    weights: dict[str, Tensor], names: Sequence[str], neurons: Int[np.ndarray, "k"], d_mlp: int, alpha: float
 ) -> dict[str, Float[Tensor, "d_model"]]:
-    """Put scaled copies in the places of the down projections; returns each changed column by `weight:neuron`."""
-    for name in names.values():
-        weights[name] = weights[name].clone()
+    """Put scaled copies in the places of the neurons' down projections.
+
+    Returns each changed column, by its weight and its neuron.
+    """
+    for layer in np.unique(neurons // d_mlp).tolist():
+        weights[names[layer]] = weights[names[layer]].clone()
     columns = {}
     for flat in np.sort(neurons).tolist():
         layer, neuron = divmod(flat, d_mlp)
