@@ -136,6 +136,8 @@ class Scoring(Tabled):
         numbers = [*scoring.weights, scoring.intercept, scoring.slope, scoring.offset]
         if not np.isfinite(numbers).all():
             raise ValueError("scoring holds a number that is not finite")
+        if not scoring.fits or scoring.fits.keys() != scoring.control_brier.keys():
+            raise ValueError("scoring measures its calibration on no answers, or on others than its control")
         return scoring
 
 
