@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     from hn_utils.models.load import load, wrap
     from hn_utils.origins.look_back import Origins, look_back
     from hn_utils.pipeline.planning.plan import Plan, plan
+    from hn_utils.probing.calibrate import calibrate
     from hn_utils.probing.find import Found, find
     from hn_utils.probing.probe import Detector, HNeurons
     from hn_utils.probing.score import score
-    from hn_utils.probing.scoring import Score, Scores
+    from hn_utils.probing.scoring import Score, Scorer, Scores
     from hn_utils.steering.dose_response import Intervened, dose_response
     from hn_utils.steering.export import export
     from hn_utils.study import Study, load_study
@@ -45,8 +46,10 @@ __all__ = [
     "Origins",
     "Plan",
     "Score",
+    "Scorer",
     "Scores",
     "Study",
+    "calibrate",
     "collect",
     "dose_response",
     "export",
@@ -77,7 +80,9 @@ HOMES = {
     "Plan": "pipeline.planning.plan",
     "score": "probing.score",
     "Score": "probing.scoring",
+    "Scorer": "probing.scoring",
     "Scores": "probing.scoring",
+    "calibrate": "probing.calibrate",
     "HNeurons": "probing.probe",
     "Detector": "probing.probe",
     "Study": "study",

@@ -39,7 +39,7 @@ class Generated:
 
 
 class Watch(Protocol[_Seen]):
-    """What has a model reply and looks at its neurons meanwhile, such as a card that scores what is written."""
+    """What has a model reply and looks at its neurons meanwhile, such as a `Scorer`."""
 
     def reply(self, model: HookedModel, prompt: Sequence[int], sampling: Sampling, stop: str) -> _Seen:
         """What was seen while the model replied to a prompt, as `generate` draws one response."""

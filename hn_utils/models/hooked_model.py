@@ -436,13 +436,13 @@ class HookedModel(StudiedModel):
             text: what the user says; a model without a chat template continues it as a base model, by the study's
                 `base_prompt`.
             max_new_tokens: where a longer reply is cut.
-            watch: what hn.find returns, or its `calibrated` card, to score the reply while it is written.
+            watch: what hn.calibrate returns, to score the reply while it is written.
 
         Returns:
             The reply's text; with `watch` its `Score`, which holds the text.
 
         Raises:
-            ValueError: `watch` is a card of another model, or holds no calibrated probe, or neurons are being scaled.
+            ValueError: `watch` is another model's, or neurons are being scaled.
         """
         if self.encoder.has_template:
             prompt, stop = self.encoder.encode_questions([text])[0], ""

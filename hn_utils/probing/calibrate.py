@@ -12,42 +12,73 @@ from scipy.special import expit
 
 from hn_utils.answers.sampling import stated
 from hn_utils.contributions.collect import first_answers
+from hn_utils.contributions.collected import Collected
 from hn_utils.probing.against_random import scores_of
-from hn_utils.probing.scoring import Scoring
+from hn_utils.probing.find import Found
+from hn_utils.probing.given_neurons import BESIDE_LOUD, given_neurons, require_no_answers
+from hn_utils.probing.probe import Detector
+from hn_utils.probing.scoring import Scorer
 from hn_utils.stats.bootstrap import Estimate, spread
 from hn_utils.stats.calibration import calibration, platt
 from hn_utils.stats.metrics import mean
+from hn_utils.study import check_given
 
 if TYPE_CHECKING:
-    from hn_utils.contributions.collected import Collected
+    from hn_utils.models.neurons import Neurons
     from hn_utils.probing.l1_path import Fit
 
 _ASKED = ("chat_prompt", "chat_stop", "base_prompt", "base_stop")  # settings by which a question is put
 
 
-def calibrated(collected: Collected, fit: Fit, control: Sequence[Fit], beside: str, region: str = "answer") -> Scoring:
-    """Turn a probe's log-odds into chances, and measure how well these fit answers that nothing was fitted to.
+_N_LOUD_SETS = 100
+
+
+def calibrate(neurons: Found | Neurons, answers: Collected | None = None) -> Scorer:
+    """Make a scorer of neurons: a probe on them alone, whose log-odds become chances that can be checked.
 
     Everyday answers are the first drawn ones, consistent or not. Those about validation entities calibrate; those about
-    test entities measure, of every part of the questions that has any: other parts are the limits of a calibration.
+    test entities measure how well the chances fit, of every part of the questions: the other parts show its limits.
 
     Args:
-        collected: judged answers; the probe was fitted on the training ones.
-        fit: the probe.
-        control: probes on other neurons, fitted in the same way.
-        beside: what these are, for the table.
-        region: where the probe reads; only `answer` can be scored.
+        neurons: what hn.find returns; or a card, flat indices (layer * d_mlp + neuron) or pairs (layer, neuron) with
+            `answers`.
+        answers: what hn.collect returned, on which a probe is fitted if `neurons` come without one.
 
     Returns:
-        The calibrated probe.
+        The scorer; it prints how well it fits, and saves itself.
 
     Raises:
-        ValueError: the probe reads another region, or the validation answers are all right or all made up, or there is
-            no test answer.
+        ValueError: answers are missing, another model's or too many; the probe does not read the answer; the validation
+            answers are all right or all made up; or no test answer is left.
 
     Source:
-        Platt 1999.
+        Platt 1999 for the line from log-odds to chances. The paper (Gao et al., arXiv 2512.01797) calibrates nothing.
+
+    Example:
+        >>> import hn_utils as hn
+        >>> found = hn.find(hn.collect(hn.load("organism"), n_questions=120, sampling={"n": 2}), n_grid=8)
+        >>> scorer = hn.calibrate(found)
+        >>> scorer.neurons.tolist() == found.neurons.tolist()
+        True
     """
+    if isinstance(neurons, Found):
+        require_no_answers(answers)
+        return _calibrated(
+            neurons.collected, neurons.refitted, neurons.control, Detector.SELECTED, neurons.probe.region
+        )
+    if answers is not None:
+        check_given("answers", answers, Collected, "what hn.collect returns")
+        given = given_neurons(neurons, answers, answers.subject)
+        beside = given.against_loud(_N_LOUD_SETS)
+        return _calibrated(answers, beside.own, beside.control, BESIDE_LOUD, given.region)
+    raise ValueError(
+        "answers is missing: without what hn.find returns, give answers=hn.collect(model), on which a probe is fitted "
+        "and calibrated"
+    )
+
+
+def _calibrated(collected: Collected, fit: Fit, control: Sequence[Fit], beside: str, region: str) -> Scorer:
+    """The scorer of a probe that was fitted on the training answers, beside control probes that were fitted likewise."""
     if region != "answer":
         raise ValueError(
             f"region={region!r} was read, and a score is of the tokens that state the answer: give what "
@@ -77,8 +108,16 @@ def calibrated(collected: Collected, fit: Fit, control: Sequence[Fit], beside: s
     settings: dict[str, Any] = {name: getattr(collected.study, name) for name in _ASKED}
     settings["examples"] = [list(pair) for pair in collected.study.examples]
     settings["sampling"] = {"n": 1, "temperature": 0.0, "max_new_tokens": collected.study.sampling.max_new_tokens}
-    return Scoring(
-        weights=fit.weights.tolist(),
+    subject = collected.subject
+    rows = []
+    for flat, weight in zip(fit.neurons.tolist(), fit.weights.tolist(), strict=True):
+        rows.append({"layer": flat // subject.d_mlp, "neuron": flat % subject.d_mlp, "weight": weight})
+    return Scorer(
+        model=subject.short_name,
+        fingerprint=subject.fingerprint,
+        precision=subject.precision,
+        d_mlp=subject.d_mlp,
+        rows=rows,
         intercept=fit.intercept,
         slope=slope,
         offset=offset,
@@ -88,7 +127,7 @@ def calibrated(collected: Collected, fit: Fit, control: Sequence[Fit], beside: s
         base=collected.base,
         first_sentence=_reads_first_sentence(everyday),
         fits=fits,
-        control=beside,
+        control=str(beside),
         control_brier=brier,
     )
 

@@ -16,7 +16,6 @@ from hn_utils.contributions.collected import Collected
 from hn_utils.models.neurons import Neurons, neuron_indices
 from hn_utils.probing.against_random import AgainstRandom, scores_of
 from hn_utils.probing.baselines import words_probe
-from hn_utils.probing.calibrate import calibrated
 from hn_utils.probing.probe import (
     Detection,
     Detector,
@@ -40,7 +39,7 @@ from hn_utils.stats.metrics import accuracy, auroc, average_precision
 from hn_utils.stats.neuron_sets import Match, loud_sets, random_sets
 from hn_utils.stats.rank_test import sets_needed
 from hn_utils.stats.tables import Tabled
-from hn_utils.study import Sampling, Study, check_given, given_settings, names_its_settings, with_later_settings
+from hn_utils.study import Study, check_given, given_settings, names_its_settings, with_later_settings
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -50,7 +49,6 @@ if TYPE_CHECKING:
     from hn_utils.models.hooked_model import HookedModel
     from hn_utils.models.studied_model import StudiedModel
     from hn_utils.probing.l1_path import Fit
-    from hn_utils.probing.scoring import Score
 
 N_RANDOM_PROBES = 100
 N_SELECTED = 100  # shuffles of the labels, in either form
@@ -134,38 +132,6 @@ class Found(Tabled):
     def neurons(self) -> Int[np.ndarray, "h"]:
         """The H-Neurons, heaviest first, as flat indices: layer * d_mlp + neuron."""
         return self.card.neurons
-
-    @cached_property
-    def calibrated(self) -> HNeurons:
-        """The card with what `hn.score` needs: the probe on the H-Neurons alone, calibrated on everyday answers.
-
-        The first drawn answers to validation and test questions are read for it, consistent or not.
-
-        Returns:
-            The card; its `scoring` tells how well chances fit on every test set.
-
-        Raises:
-            ValueError: the probe does not read the answer, or the validation answers are all right or all made up.
-        """
-        scoring = calibrated(self.collected, self.refitted, self.control, Detector.SELECTED, self.probe.region)
-        return replace(self.card, scoring=scoring)
-
-    def reply(self, model: HookedModel, prompt: Sequence[int], sampling: Sampling, stop: str) -> Score:
-        """Have the model reply, and score what it writes meanwhile, as `HNeurons.reply` of the calibrated card does.
-
-        Args:
-            model: the model.
-            prompt: token ids.
-            sampling: how the reply is drawn, and where it is cut.
-            stop: a text at which it ends as well; empty for none.
-
-        Returns:
-            The reply's score.
-
-        Raises:
-            ValueError: this was found in another model, or cannot be calibrated, or neurons are being scaled.
-        """
-        return self.calibrated.reply(model, prompt, sampling, stop)
 
     def require(self, subject: StudiedModel) -> None:
         """Check that these are neurons of this very model.

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -16,14 +15,13 @@ from jaxtyping import Int
 from sklearn.linear_model import LogisticRegression
 
 from hn_utils.probing.l1_path import TOLERANCE, Fit, c_grid, cached_l1_path, check_labels
-from hn_utils.probing.scoring import Score, Scorer, Scoring
 from hn_utils.stats.bootstrap import Estimate, bootstrap
 from hn_utils.stats.metrics import accuracy, auroc, average_precision
 from hn_utils.stats.tables import Tabled, counted
 from hn_utils.storage.cache import cached, key_hash
 from hn_utils.storage.files import write_whole
 from hn_utils.storage.stages import register_stage
-from hn_utils.study import Sampling, Study, check_types
+from hn_utils.study import Study, check_types
 
 if TYPE_CHECKING:
     from hn_utils.contributions.cett import Contributions, Labelled
@@ -32,8 +30,6 @@ if TYPE_CHECKING:
     from hn_utils.models.studied_model import StudiedModel
 
 VERSION = register_stage("refits", 1)
-# Models that were found to be those of a card, by its fingerprint: while one writes there is no time to hash its weights.
-_RECOGNISED: WeakKeyDictionary[StudiedModel, set[str]] = WeakKeyDictionary()
 
 
 class NoHNeurons(ValueError):
@@ -364,7 +360,6 @@ class HNeurons(Tabled):
         rows: of each neuron, heaviest first, its `layer`, its number there (`neuron`) and its `weight` in the probe, in
             log-odds per unit of contribution.
         precision: of the model as it ran; a card of an earlier version does not say it.
-        scoring: the calibrated probe that `hn.score` needs; None unless the card is `Found.calibrated`.
     """
 
     model: str
@@ -377,7 +372,6 @@ class HNeurons(Tabled):
     n_layers: int
     rows: list[dict[str, float]]
     precision: str = "unknown precision"
-    scoring: Scoring | None = None
 
     noun: ClassVar[str] = "H-Neuron"
 
@@ -422,55 +416,13 @@ class HNeurons(Tabled):
                 "load the model that the card was made with"
             )
 
-    @property
-    def scorer_parts(self) -> tuple[Int[np.ndarray, "h"], Scoring]:
-        """The neurons and the calibrated probe on them.
-
-        Raises:
-            ValueError: the card holds no such probe.
-        """
-        if self.scoring is None:
-            raise ValueError(
-                "the card holds no calibrated probe: give what hn.find returns, or save its `calibrated` card, "
-                "found.calibrated.save(path)"
-            )
-        return self.neurons, self.scoring
-
-    def reply(self, model: HookedModel, prompt: Sequence[int], sampling: Sampling, stop: str) -> Score:
-        """Have the model reply, and score what it writes meanwhile: what `model.ask(text, watch=card)` does.
-
-        That this is the card's model is checked when it first watches it. A weight that is edited later is not noticed
-        here, but by `hn.score`, which checks each time.
-
-        Args:
-            model: the model.
-            prompt: token ids.
-            sampling: how the reply is drawn, and where it is cut.
-            stop: a text at which it ends as well; empty for none.
-
-        Returns:
-            The reply's score.
-
-        Raises:
-            ValueError: the card is another model's, or holds no calibrated probe, or neurons are being scaled.
-        """
-        scorer = Scorer(model, *self.scorer_parts)
-        recognised = _RECOGNISED.setdefault(model, set())
-        if self.fingerprint not in recognised:
-            self.require(model)
-            recognised.add(self.fingerprint)
-        (score,) = scorer.written([prompt], sampling, stop)
-        return score
-
     def save(self, path: str | Path) -> None:
         """Write the card as JSON, with a digest by which damage is noticed.
 
         Args:
             path: the file.
         """
-        content: dict[str, Any] = asdict(self)
-        if self.scoring is None:
-            del content["scoring"]
+        content = asdict(self)
         write_whole(path, json.dumps({**content, "digest": key_hash(content)}, indent=1) + "\n")
 
     @classmethod
@@ -490,8 +442,7 @@ class HNeurons(Tabled):
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
             said = content.pop("digest", None)
-            scoring = content.get("scoring")
-            card = cls(**{**content, "scoring": scoring and Scoring.from_json(scoring)})
+            card = cls(**content)
             check_types(card)
             inside = all(type(r["layer"]) is type(r["neuron"]) is int for r in card.rows) and all(
                 0 <= r["layer"] < card.n_layers and 0 <= r["neuron"] < card.d_mlp for r in card.rows
@@ -507,8 +458,6 @@ class HNeurons(Tabled):
             raise ValueError(f"{path} names a neuron outside {card.n_layers} layers of {card.d_mlp}")
         if not finite:
             raise ValueError(f"{path} holds a weight that is no finite number: find the neurons again")
-        if card.scoring and len(card.scoring.weights) != len(card.rows):
-            raise ValueError(f"{path} holds {len(card.scoring.weights)} weights for {len(card.rows)} neurons: find again")
         if said is not None and said != key_hash(content):
             raise ValueError(f"{path} is damaged, or was changed by hand: find the neurons again, or remove its digest")
         return card

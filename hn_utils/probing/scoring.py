@@ -1,4 +1,4 @@
-"""From contributions to the chance that an answer is hallucinated: what a card carries for it, and how it is applied.
+"""From contributions to the chance that an answer is hallucinated: the calibrated probe, and what it says.
 
     log-odds of a token = slope * (intercept + sum over neurons of weight * contribution) + offset
 
@@ -7,9 +7,12 @@ The probe and its calibration are both linear, so that an answer's log-odds are 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -26,19 +29,32 @@ from hn_utils.models.generation import generate
 from hn_utils.stats.bootstrap import Estimate
 from hn_utils.stats.calibration import Calibration
 from hn_utils.stats.tables import Tabled, counted
+from hn_utils.storage.cache import key_hash
+from hn_utils.storage.files import write_whole
 from hn_utils.study import Sampling, check_types
 
 if TYPE_CHECKING:
     from hn_utils.answers.sampling import Written
     from hn_utils.models.hooked_model import HookedModel
+    from hn_utils.models.studied_model import StudiedModel
+
+# Models that were found to be a scorer's, by its fingerprint: while one writes there is no time to hash its weights.
+_RECOGNISED: WeakKeyDictionary[StudiedModel, set[str]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, repr=False)
-class Scoring(Tabled):
-    """A probe on the neurons of a card alone, calibrated on everyday answers, and how well its chances fit others.
+class Scorer(Tabled):
+    """A probe on some neurons alone, calibrated on everyday answers, and how well its chances fit others.
+
+    It is a card: it saves and loads itself as JSON, and works on its own model only.
 
     Attributes:
-        weights: of each neuron, in the card's order, in log-odds per unit of contribution.
+        model: the model's short name.
+        fingerprint: a hash of its weights: its identity.
+        precision: of the model as it ran.
+        d_mlp: neurons of each layer.
+        rows: of each neuron its `layer`, its number there (`neuron`) and its `weight` in the probe, in log-odds per
+            unit of contribution.
         intercept: of the probe, in log-odds.
         slope: of the calibration: what the probe's log-odds are multiplied by.
         offset: of the calibration: what is then added, in log-odds.
@@ -52,7 +68,11 @@ class Scoring(Tabled):
         control_brier: by test set, the mean Brier score of those, with the range of 95 % of the sets.
     """
 
-    weights: list[float]
+    model: str
+    fingerprint: str
+    precision: str
+    d_mlp: int
+    rows: list[dict[str, float]]
     intercept: float
     slope: float
     offset: float
@@ -65,17 +85,65 @@ class Scoring(Tabled):
     control: str
     control_brier: dict[str, Estimate]
 
+    @property
+    def neurons(self) -> Int[np.ndarray, "k"]:
+        """Flat indices, layer * d_mlp + neuron, in the order of `rows`."""
+        return np.array([int(row["layer"]) * self.d_mlp + int(row["neuron"]) for row in self.rows], dtype=int)
+
+    def require(self, subject: StudiedModel) -> None:
+        """Check that this scores this very model: the same numbers mean other neurons elsewhere.
+
+        Args:
+            subject: the model.
+
+        Raises:
+            ValueError: it is another model, or the same in another precision.
+        """
+        if subject.fingerprint != self.fingerprint:
+            raise ValueError(
+                f"the scorer is of {self.model} in {self.precision} (fingerprint {self.fingerprint[:8]}), not of "
+                f"{subject.name} in {subject.precision} ({subject.fingerprint[:8]}): calibrate its own, or load the "
+                "model that this was made with"
+            )
+
+    def reply(self, model: HookedModel, prompt: Sequence[int], sampling: Sampling, stop: str) -> Score:
+        """Have the model reply, and score what it writes meanwhile: what `model.ask(text, watch=scorer)` does.
+
+        That this is its model is checked when it first watches it. A weight that is edited later is not noticed here,
+        but by `hn.score`, which checks each time.
+
+        Args:
+            model: the model.
+            prompt: token ids.
+            sampling: how the reply is drawn, and where it is cut.
+            stop: a text at which it ends as well; empty for none.
+
+        Returns:
+            The reply's score.
+
+        Raises:
+            ValueError: it is another model, or its neurons are being scaled.
+        """
+        at_work = AtWork(model, self)
+        recognised = _RECOGNISED.setdefault(model, set())
+        if self.fingerprint not in recognised:
+            self.require(model)
+            recognised.add(self.fingerprint)
+        (score,) = at_work.written([prompt], sampling, stop)
+        return score
+
     def log_odds(self, contributions: Float[np.ndarray, "*token k"]) -> Float[np.ndarray, "*token"]:
         """Read contributions.
 
         Args:
-            contributions: of the card's neurons in its order, [..., k], without unit.
+            contributions: of the neurons in the order of `rows`, [..., k], without unit.
 
         Returns:
             Calibrated log-odds of a hallucination, [...], in nats. Those of a single token are a reading of what drives
             the answer's, no chance of their own: answers as a whole were calibrated.
         """
-        return self.slope * (contributions @ np.array(self.weights) + self.intercept) + self.offset
+        weights = np.array([row["weight"] for row in self.rows])
+        return self.slope * (contributions @ weights + self.intercept) + self.offset
 
     @property
     def headline(self) -> str:
@@ -84,8 +152,8 @@ class Scoring(Tabled):
         return (
             f"Calibrated on {counted(self.n, 'everyday answer')}, {self.share:.0%} of them made up. On {fit.brier.n} "
             f"others ({title}) the Brier score is {fit.brier}: {self._gain(fit)} (by {fit.gained}); "
-            f"{self.control}: {self.control_brier[title]}. The calibration error is {fit.ece}, where a perfect forecast "
-            f"shows {fit.ece_by_chance}. None of this holds for another domain, prompt or share of made-up answers"
+            f"{self.control}: {self.control_brier[title]}. The calibration error is {fit.ece}, where a perfect "
+            f"forecast shows {fit.ece_by_chance}. None of this holds for another domain, prompt or share of made-up answers"
         )
 
     @staticmethod
@@ -115,30 +183,49 @@ class Scoring(Tabled):
         """The first test set in groups of equal size by chance: mean chance, share made up with its interval, and n."""
         return pd.DataFrame(next(iter(self.fits.values())).groups)
 
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Scoring:
-        """Read what `asdict` and JSON made of one.
+    def save(self, path: str | Path) -> None:
+        """Write the scorer as JSON, with a digest by which damage is noticed.
 
         Args:
-            content: its fields.
+            path: the file.
+        """
+        content = asdict(self)
+        write_whole(path, json.dumps({**content, "digest": key_hash(content)}, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Scorer:
+        """Read a scorer.
+
+        Args:
+            path: the file that `save` wrote.
 
         Returns:
-            The same.
+            The scorer.
 
         Raises:
-            ValueError, TypeError, KeyError: a field is missing, unknown or of another type, or no finite number.
+            ValueError: it is none, or is damaged.
+            OSError: there is no such file.
         """
-        given = dict(content)
-        given["fits"] = {title: _calibration_from(fit) for title, fit in given["fits"].items()}
-        given["control_brier"] = {title: Estimate(**one) for title, one in given["control_brier"].items()}
-        scoring = cls(**given)
-        check_types(scoring)
-        numbers = [*scoring.weights, scoring.intercept, scoring.slope, scoring.offset]
-        if not np.isfinite(numbers).all():
-            raise ValueError("scoring holds a number that is not finite")
-        if not scoring.fits or scoring.fits.keys() != scoring.control_brier.keys():
-            raise ValueError("scoring measures its calibration on no answers, or on others than its control")
-        return scoring
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            said = content.pop("digest")
+            fits = {title: _calibration_from(fit) for title, fit in content["fits"].items()}
+            control = {title: Estimate(**estimate) for title, estimate in content["control_brier"].items()}
+            scorer = cls(**{**content, "fits": fits, "control_brier": control})
+            check_types(scorer)
+            for row in scorer.rows:
+                if set(row) != {"layer", "neuron", "weight"}:
+                    raise ValueError(f"{row} is no layer, neuron and weight")
+            numbers = [scorer.intercept, scorer.slope, scorer.offset, *(row["weight"] for row in scorer.rows)]
+            if not np.isfinite(numbers).all():
+                raise ValueError("it holds a number that is not finite")
+        except OSError as error:
+            raise OSError(f"could not read the scorer {path} ({error.strerror}): Scorer.save writes one") from error
+        except (TypeError, KeyError, AttributeError, ValueError, RecursionError) as error:
+            raise ValueError(f"{path} is no scorer ({error}): give a file that hn.calibrate(...).save wrote") from error
+        if said != key_hash(content):
+            raise ValueError(f"{path} is damaged, or was changed by hand: calibrate again")
+        return scorer
 
 
 def _calibration_from(content: Mapping[str, Any]) -> Calibration:
@@ -193,12 +280,12 @@ class Scores(Tabled):
     Attributes:
         questions: what was asked, [question].
         each: the score of each answer, [question].
-        scoring: the calibrated probe.
+        scorer: the calibrated probe.
     """
 
     questions: list[str]
     each: list[Score]
-    scoring: Scoring
+    scorer: Scorer
 
     def __len__(self) -> int:
         return len(self.each)
@@ -217,7 +304,7 @@ class Scores(Tabled):
     @property
     def headline(self) -> str:
         """How many answers, and how well chances such as theirs fit."""
-        return f"{counted(len(self), 'answer')}. {self.scoring.headline}"
+        return f"{counted(len(self), 'answer')}. {self.scorer.headline}"
 
     @property
     def table(self) -> pd.DataFrame:
@@ -232,27 +319,25 @@ class Scores(Tabled):
         )
 
 
-class Scorer:
-    """A calibrated probe at work on its model.
+class AtWork:
+    """A scorer at work on its model.
 
     Args:
-        model: the model.
-        neurons: flat indices, layer * d_mlp + neuron, in the order of the weights, [k].
-        scoring: the calibrated probe.
+        model: the model, whose neurons these are.
+        scorer: the calibrated probe.
 
     Raises:
         ValueError: neurons are being scaled, or another hook changes what the model does.
     """
 
-    def __init__(self, model: HookedModel, neurons: Int[np.ndarray, "k"], scoring: Scoring) -> None:
+    def __init__(self, model: HookedModel, scorer: Scorer) -> None:
         if model.is_dosed or not model.hooks_are_known:
             raise ValueError(
                 f"{model.name} has live hooks (is this inside `with scaled(...)`?), and the chances are calibrated on "
                 "the untouched model: leave the block first"
             )
         self.model = model
-        self.neurons = neurons
-        self.scoring = scoring
+        self.scorer = scorer
 
     def written(self, prompts: Sequence[Sequence[int]], sampling: Sampling, stop: str) -> list[Score]:
         """Have the model write a reply to each prompt, and score them meanwhile.
@@ -265,7 +350,7 @@ class Scorer:
         Returns:
             A score for each prompt.
         """
-        watched = Watched(self.model, self.neurons)
+        watched = Watched(self.model, self.scorer.neurons)
         drawn = generate(self.model, prompts, sampling, stop=stop, watch=watched.hooks())
         scores = []
         for (one,), read in zip(drawn, watched.contributions(len(prompts)), strict=True):
@@ -284,10 +369,10 @@ class Scorer:
         Returns:
             A score for each answer.
         """
-        blank = " " if as_base(self.model.encoder, self.scoring.base) else ""  # as in the examples of a base model
+        blank = " " if as_base(self.model.encoder, self.scorer.base) else ""  # as in the examples of a base model
         replies = self.model.encoder.tokenize([blank + answer.strip() for answer in answers])
         rows = [[*prompt, *reply] for prompt, reply in zip(prompts, replies, strict=True)]
-        read = token_contributions(self.model, rows, self.neurons)
+        read = token_contributions(self.model, rows, self.scorer.neurons)
         scores = []
         for prompt, reply, own in zip(prompts, replies, read, strict=True):
             said = written_until(self.model.encoder, reply, stop, len(reply) + 1)  # what is given was not cut
@@ -298,7 +383,7 @@ class Scorer:
         """One reply, from its tokens and what was read of them: all but one that ended it."""
         encoder = self.model.encoder
         said = list(ids[one.thought : min(one.n, len(read))])
-        within = answer_positions(encoder, said, [first_sentence(one.text)] if self.scoring.first_sentence else None)
+        within = answer_positions(encoder, said, [first_sentence(one.text)] if self.scorer.first_sentence else None)
         dropped = ""
         if one.cut:
             dropped = "it was cut off before it ended"
@@ -307,5 +392,5 @@ class Scorer:
         elif not within:
             dropped = "it holds no answer"
         tokens = [encoder.decode([token]) for token in said]
-        log_odds = self.scoring.log_odds(read[one.thought : one.thought + len(said)])
+        log_odds = self.scorer.log_odds(read[one.thought : one.thought + len(said)])
         return Score(one.text, tokens, log_odds, within, dropped)

@@ -70,8 +70,8 @@ def platt(labels: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
         scores: in any unit, [answer].
 
     Returns:
-        Slope and offset: the log-odds of a hallucination, in nats, are slope * score + offset. They hold at the share of
-        hallucinations that these answers have. A slope below 0 says that the score orders them the wrong way round.
+        Slope and offset: the log-odds of a hallucination, in nats, are slope * score + offset. They hold at the share
+        of hallucinations that these answers have. A slope below 0 says that the score orders them the wrong way round.
 
     Raises:
         ValueError: the labels lack a class.
@@ -146,7 +146,9 @@ def calibration(labels: np.ndarray, log_odds: np.ndarray, entities: np.ndarray, 
     )
 
 
-def _calibration_error(labels: np.ndarray, chances: np.ndarray, group: np.ndarray, weights: Weights | None = None) -> Any:
+def _calibration_error(
+    labels: np.ndarray, chances: np.ndarray, group: np.ndarray, weights: Weights | None = None
+) -> Any:
     """The mean gap between chance and share over fixed groups, of all answers or, with `weights`, of each draw."""
     drawn = np.ones((1, len(labels))) if weights is None else weights
     member = np.eye(int(group.max()) + 1)[group]  # [answer, group]

@@ -94,7 +94,9 @@ def export(model: HookedModel, neurons: Neurons, alpha: float, folder: str | Pat
     names = _down_projections(model, weights)
     whole = Path(folder).expanduser()
     if whole.exists() and (not whole.is_dir() or any(whole.iterdir())):
-        raise FileExistsError(f"folder={str(folder)!r} holds something already: name one that is not there, or is empty")
+        raise FileExistsError(
+            f"folder={str(folder)!r} holds something already: name one that is not there, or is empty"
+        )
     columns = _scale(weights, names, flat, model.d_mlp, float(alpha))
     plain.load_state_dict(weights, assign=True)
     plain.tie_weights()  # of an embedding and its unembedding, one is written
@@ -117,8 +119,8 @@ def _require_unpacked(model: HookedModel) -> None:
     packed = [name for name, weight in model.model.named_parameters() if not weight.is_floating_point()]
     if packed:
         raise ValueError(
-            f"{model.name} is quantised ({model.precision}), and single columns of packed weights cannot be scaled: load "
-            "it without bits=, export that, and quantise the copy"
+            f"{model.name} is quantised ({model.precision}), and single columns of packed weights cannot be scaled: "
+            "load it without bits=, export that, and quantise the copy"
         )
 
 
