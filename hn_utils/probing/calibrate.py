@@ -78,7 +78,7 @@ def calibrate(neurons: Found | Neurons, answers: Collected | None = None) -> Sco
 
 
 def _calibrated(collected: Collected, fit: Fit, control: Sequence[Fit], beside: str, region: str) -> Scorer:
-    """The scorer of a probe that was fitted on the training answers, beside control probes that were fitted likewise."""
+    """The scorer of a probe that was fitted on the training answers, beside control probes fitted likewise."""
     if region != "answer":
         raise ValueError(
             f"region={region!r} was read, and a score is of the tokens that state the answer: give what "
