@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from hn_utils.probing.l1_path import Fit
 
 _ASKED = ("chat_prompt", "chat_stop", "base_prompt", "base_stop")  # settings by which a question is put
-
-
 _N_LOUD_SETS = 100
 
 

@@ -153,8 +153,8 @@ class Scorer(Tabled):
             f"Calibrated on {counted(self.n, 'everyday answer')}, {self.share:.0%} of them made up. On {fit.brier.n} "
             f"others ({title}) the Brier score is {fit.brier}: {self._gain(fit)} (by {fit.gained}); "
             f"{self.control}: {self.control_brier[title]}. The calibration error is {fit.ece}, where a perfect "
-            f"forecast shows {fit.ece_by_chance}. None of this holds for another domain, prompt or share of made-up "
-            "answers"
+            f"forecast shows {fit.ece_by_chance}. None of this is promised for another domain, prompt or share of "
+            "made-up answers"
         )
 
     @staticmethod
