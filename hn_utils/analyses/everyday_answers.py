@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
-from sklearn.linear_model import LogisticRegression
 
 from hn_utils.analyses.detectors import oracle, scored
-from hn_utils.contributions.collect import answered
+from hn_utils.contributions.collect import first_answers
 from hn_utils.probing.against_random import scores_of
 from hn_utils.probing.baselines import Added, added, words_probe
 from hn_utils.probing.find import Found, beyond_controls, probe_rows
 from hn_utils.probing.probe import Detection, Detector, detect, row_of
-from hn_utils.stats.calibration import Reliability, reliability, risk_coverage
+from hn_utils.stats.calibration import Reliability, platt, reliability, risk_coverage
 
 if TYPE_CHECKING:
     from hn_utils.contributions.collected import Collected
@@ -88,7 +87,7 @@ def everyday(found: Found) -> Everyday | None:
 
     Labels are the judge's: a true answer in unexpected words counts as wrong here. The filter drops many of these.
     """
-    answers = _first_answers(found.collected)
+    answers = first_answers(found.collected)
     validation = answers.rows("validation")
     test = answers.rows("test")
     if any(len(set(answers.labels[rows])) < 2 for rows in (validation, test)):
@@ -99,10 +98,10 @@ def everyday(found: Found) -> Everyday | None:
     there = answers.labelled(test, found.probe.region)
     before = scored(answers, own, validation)
     after = scored(answers, own, test)
-    fitted = LogisticRegression(C=100.0).fit(before.own[:, None], before.labels)
+    slope, offset = platt(before.labels, before.own)
     log_odds = {
         "as trained": after.own,
-        "fitted to validation people": fitted.decision_function(after.own[:, None]),
+        "fitted to validation people": slope * after.own + offset,
     }
     control = scores_of(found.control, there.X)
     return Everyday(
@@ -117,13 +116,6 @@ def everyday(found: Found) -> Everyday | None:
         },
         np.stack([risk_coverage(there.labels, column) for column in control.T]),  # [set, answered]
     )
-
-
-def _first_answers(collected: Collected) -> Collected:
-    """The first drawn answer to each standard question that nothing was trained on."""
-    asked = [i for i, q in enumerate(collected.questions) if q.part == "standard" and q.split != "train"]
-    first = [collected.responses[i][:1] for i in asked]
-    return answered(collected, [collected.questions[i] for i in asked], first)
 
 
 def _words_of(found: Found, answers: Collected) -> Float[np.ndarray, "answer"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -246,3 +246,21 @@ def answered(collected: Collected, questions: list[Question], responses: list[li
         NothingConsistent: no answer is consistent.
     """
     return captured(collected.subject, collected.study, questions, responses, collected.parts, collected.base)
+
+
+def first_answers(collected: Collected, parts: Collection[str] = ("standard",)) -> Collected:
+    """Take everyday answers: the first drawn answer to each question that nothing was trained on, consistent or not.
+
+    Args:
+        collected: what was collected before.
+        parts: of the questions, keys of `collected.parts`.
+
+    Returns:
+        These answers with their contributions; those that abstain, or were cut, are dropped.
+
+    Raises:
+        NothingConsistent: none is left.
+    """
+    asked = [i for i, q in enumerate(collected.questions) if q.part in parts and q.split != "train"]
+    first = [collected.responses[i][:1] for i in asked]
+    return answered(collected, [collected.questions[i] for i in asked], first)

@@ -7,10 +7,10 @@ by `generation`, and text is scored by `likelihoods`. Axes are named in `studied
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast, overload
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -23,7 +23,7 @@ from transformers import PreTrainedModel
 from hn_utils.models.batches import LayerSize, pieces
 from hn_utils.models.booting import around, boot, check_device
 from hn_utils.models.checks import require_reading_mode, require_tokenizer, require_weights_here
-from hn_utils.models.generation import generate
+from hn_utils.models.generation import Watch, generate
 from hn_utils.models.gguf import read_from
 from hn_utils.models.hub import damaged, every_weight, explained, patient_downloads
 from hn_utils.models.identity import fingerprint
@@ -38,6 +38,7 @@ from hn_utils.study import Sampling, Study
 
 Post = Float[Tensor, "batch pos neuron"]
 PostHook = Callable[[int, Post], Post | None]
+_Seen = TypeVar("_Seen")
 
 
 class InForce(NamedTuple):
@@ -247,6 +248,27 @@ class HookedModel(StudiedModel):
             if mlp_out is not None:
                 hooks.append((f"blocks.{layer}.mlp.hook_out", lambda h, layer=layer, **_: mlp_out(layer, h)))
         with self.bridge.hooks(fwd_hooks=hooks):
+            yield
+
+    @contextlib.contextmanager
+    def watched(self, read: Callable[[int, Post, Tensor], None], layers: Iterable[int]) -> Iterator[None]:
+        """Within the block call a function on what the MLPs of some layers take in and give, which it cannot change.
+
+        A single hook of PyTorch's own on each down projection costs a tenth of the two that `hooked` hangs on a layer:
+        it is for what is read while a model writes.
+
+        Args:
+            read: called as `read(layer, z, h)` on activations, [batch, pos, neuron], and MLP output,
+                [batch, pos, d_model], as in `hooked`.
+            layers: their numbers, from 0.
+        """
+        with contextlib.ExitStack() as hooks:
+            for layer in layers:
+
+                def look(_: torch.nn.Module, given: tuple[Tensor, ...], out: Tensor, layer: int = layer) -> None:
+                    read(layer, given[0], out)
+
+                hooks.callback(self.down_projection(layer).register_forward_hook(look).remove)
             yield
 
     def live_hooks(self) -> set[tuple[int, int]]:
@@ -472,16 +494,24 @@ class HookedModel(StudiedModel):
         flat = neuron_indices(neurons, self)
         return dosed(self, [Dose(flat, float(alpha), at, around) for alpha in np.atleast_1d(by)])
 
-    def ask(self, text: str, max_new_tokens: int = 64) -> str:
+    @overload
+    def ask(self, text: str, max_new_tokens: int = 64, watch: None = None) -> str: ...
+    @overload
+    def ask(self, text: str, max_new_tokens: int = 64, *, watch: Watch[_Seen]) -> _Seen: ...
+    def ask(self, text: str, max_new_tokens: int = 64, watch: Watch[_Seen] | None = None) -> str | _Seen:
         """The likeliest reply to what a user says.
 
         Args:
             text: what the user says; a model without a chat template continues it as a base model, by the study's
                 `base_prompt`.
             max_new_tokens: where a longer reply is cut.
+            watch: what hn.calibrate returns, to score the reply while it is written.
 
         Returns:
-            The reply's text.
+            The reply's text; with `watch` its `Score`, which holds the text.
+
+        Raises:
+            ValueError: `watch` is another model's, or neurons are being scaled.
         """
         if self.encoder.has_template:
             prompt, stop = self.encoder.encode_questions([text])[0], ""
@@ -489,6 +519,8 @@ class HookedModel(StudiedModel):
             prompt = self.encoder.encode_text(self.study.base_prompt.format(question=text))
             stop = self.study.base_stop
         settings = Sampling(n=1, temperature=0.0, max_new_tokens=max_new_tokens)
+        if watch is not None:
+            return watch.reply(self, prompt, settings, stop)
         ((reply,),) = generate(self, [prompt], settings, stop=stop)
         return reply.text.partition(stop)[0].strip() if stop else reply.text
 
@@ -527,7 +559,7 @@ class HookedModel(StudiedModel):
         Returns:
             The matrix; of a quantised model what its packed weights stand for.
         """
-        return _dense(self.bridge.blocks[layer].mlp.out.original_component).T  # [neuron, d_model]
+        return _dense(self.down_projection(layer)).T  # [neuron, d_model]
 
     def b_out(self, layer: int) -> Float[Tensor, "d_model"] | float:
         """What a layer's down projection adds to its neurons' writes, in float32; 0 for most models.
@@ -538,7 +570,7 @@ class HookedModel(StudiedModel):
         Returns:
             The bias, or the number 0 if there is none.
         """
-        bias = getattr(self.bridge.blocks[layer].mlp.out.original_component, "bias", None)
+        bias = getattr(self.down_projection(layer), "bias", None)
         return 0.0 if bias is None else bias.float()
 
     @torch.inference_mode()
@@ -567,21 +599,27 @@ class HookedModel(StudiedModel):
         """
         return torch.stack([self.column_lengths(layer).to(self.device) for layer in range(self.n_layers)])
 
-    def column_lengths(self, layer: int) -> Float[Tensor, "neuron"]:
-        """One layer of `w_out_norm`.
+    def column_lengths(self, layer: int, neurons: Int[Tensor, "k"] | None = None) -> Float[Tensor, "neuron"]:
+        """One layer of `w_out_norm`, or some neurons of it.
 
         Args:
             layer: its number, from 0.
+            neurons: numbers within the layer, whose columns alone are read; None for all.
 
         Returns:
             Lengths, on the device where the layer's weights are.
         """
-        if layer in self._packed_norms:
-            return self._packed_norms[layer]
-        lengths = self.W_out(layer).norm(dim=1)
-        if not self.bridge.blocks[layer].mlp.out.original_component.weight.is_floating_point():
-            self._packed_norms[layer] = lengths
-        return lengths
+        weight = self.down_projection(layer).weight  # [d_model, neuron]
+        every = slice(None) if neurons is None else neurons.to(weight.device)
+        if weight.is_floating_point():
+            return weight.detach()[:, every].float().norm(dim=0)
+        if layer not in self._packed_norms:
+            self._packed_norms[layer] = self.W_out(layer).norm(dim=1)
+        return self._packed_norms[layer][every]
+
+    def down_projection(self, layer: int) -> torch.nn.Linear:
+        """The module that holds a layer's down projection, as the model itself has it: [d_model, neuron] upright."""
+        return self.bridge.blocks[layer].mlp.out.original_component
 
 
 @torch.inference_mode()

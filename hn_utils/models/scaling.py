@@ -61,7 +61,7 @@ def dosed(subject: HookedModel, doses: Sequence[Dose]) -> Iterator[None]:
     if not doses:
         raise ValueError("doses=[] scales nothing: give one dose for all rows, or one for each")
     for dose in doses:
-        _require_possible(subject, dose)
+        require_possible(subject, dose)
     changes = _changes(subject, doses)
     somewhere = any(dose.at != "everywhere" for dose in doses)
 
@@ -124,7 +124,9 @@ def _acts_at(subject: HookedModel, at: Sequence[At], width: int) -> Bool[Tensor,
     return torch.where(in_prompt, at_prompt, at_answer)
 
 
-def _require_possible(subject: HookedModel, dose: Dose) -> None:
+def require_possible(subject: HookedModel, dose: Dose) -> None:
+    """Raises ValueError for a neuron the model does not have, an alpha that is negative or not finite, an unknown place,
+    or values that do not fit the neurons."""
     subject.require_neurons(dose.neurons)
     if not np.isfinite(dose.alpha) or dose.alpha < 0:
         raise ValueError(f"alpha={dose.alpha} must be finite and not negative: 0 ablates, 1 changes nothing")
