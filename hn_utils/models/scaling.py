@@ -125,8 +125,8 @@ def _acts_at(subject: HookedModel, at: Sequence[At], width: int) -> Bool[Tensor,
 
 
 def require_possible(subject: HookedModel, dose: Dose) -> None:
-    """Raises ValueError for a neuron the model does not have, an alpha that is negative or not finite, an unknown place,
-    or values that do not fit the neurons."""
+    """Raises ValueError for a neuron that the model does not have, an alpha that is negative or not finite, an unknown
+    place, or values that do not fit the neurons."""
     subject.require_neurons(dose.neurons)
     if not np.isfinite(dose.alpha) or dose.alpha < 0:
         raise ValueError(f"alpha={dose.alpha} must be finite and not negative: 0 ablates, 1 changes nothing")
