@@ -64,7 +64,7 @@ def works_of(model: WeightlessModel, study: Study, n: int, limits: Sequence[int]
     works = []
     for asked, base in ((n, False), (int(0.4 * min(n, 5_000)), True)):
         works.append(writing("answers", [QUESTION] * asked, per_batch, study.sampling.n, 8, model.layer_size))
-        works += captured(model, [QUESTION + 4] * asked, 0, base)
+        works += captured(model, [QUESTION + 4] * asked, 0, base, shared=0)
     for new in limits:
         prompts, at_once = [PRESSED] * study.n_items, max(1, study.batch_rows // DRAWS)
         works.append(writing("likelihood of replies", prompts, at_once, DRAWS, new, model.layer_size))

@@ -27,9 +27,14 @@ if TYPE_CHECKING:
     from hn_utils.models.load import load, wrap
     from hn_utils.origins.look_back import Origins, look_back
     from hn_utils.pipeline.planning.plan import Plan, plan
+    from hn_utils.probing.calibrate import calibrate
     from hn_utils.probing.find import Found, find
     from hn_utils.probing.probe import Detector, HNeurons
+    from hn_utils.probing.score import score
+    from hn_utils.probing.scoring import Score, Scorer, Scores
     from hn_utils.steering.dose_response import Intervened, dose_response
+    from hn_utils.steering.export import export
+    from hn_utils.steering.one_neuron import Neuron, neuron
     from hn_utils.study import Study, load_study
 
 __version__ = "0.1.0"
@@ -39,16 +44,24 @@ __all__ = [
     "Found",
     "HNeurons",
     "Intervened",
+    "Neuron",
     "Origins",
     "Plan",
+    "Score",
+    "Scorer",
+    "Scores",
     "Study",
+    "calibrate",
     "collect",
     "dose_response",
+    "export",
     "find",
     "load",
     "load_study",
     "look_back",
+    "neuron",
     "plan",
+    "score",
     "wrap",
 ]
 draw_with(lambda: import_module(f"{__name__}.report.plots"))
@@ -63,10 +76,18 @@ HOMES = {
     "Found": "probing.find",
     "dose_response": "steering.dose_response",
     "Intervened": "steering.dose_response",
+    "export": "steering.export",
+    "neuron": "steering.one_neuron",
+    "Neuron": "steering.one_neuron",
     "look_back": "origins.look_back",
     "Origins": "origins.look_back",
     "plan": "pipeline.planning.plan",
     "Plan": "pipeline.planning.plan",
+    "score": "probing.score",
+    "Score": "probing.scoring",
+    "Scorer": "probing.scoring",
+    "Scores": "probing.scoring",
+    "calibrate": "probing.calibrate",
     "HNeurons": "probing.probe",
     "Detector": "probing.probe",
     "Study": "study",

@@ -21,6 +21,7 @@ from hn_utils.analyses.positions import AtPosition, at_every_position, at_every_
 from hn_utils.analyses.recovery import Carried, Recovery, carried, recover
 from hn_utils.analyses.scaled_together import joint_scaling
 from hn_utils.analyses.twins import Swapped, swapped
+from hn_utils.analyses.where_it_acts import WhereItActs, where_it_acts
 
 __all__ = [
     "AtPosition",
@@ -41,6 +42,7 @@ __all__ = [
     "Recovery",
     "Swapped",
     "Turned",
+    "WhereItActs",
     "across_domains",
     "added_to_confidence",
     "as_mean",
@@ -69,4 +71,5 @@ __all__ = [
     "turned",
     "two_probes",
     "until_it_breaks",
+    "where_it_acts",
 ]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
-from sklearn.linear_model import LogisticRegression
 
 from hn_utils.analyses.detectors import oracle, scored
 from hn_utils.contributions.collect import first_answers
@@ -15,7 +14,7 @@ from hn_utils.probing.against_random import scores_of
 from hn_utils.probing.baselines import Added, added, words_probe
 from hn_utils.probing.find import Found, beyond_controls, probe_rows
 from hn_utils.probing.probe import Detection, Detector, detect, row_of
-from hn_utils.stats.calibration import Reliability, reliability, risk_coverage
+from hn_utils.stats.calibration import Reliability, platt, reliability, risk_coverage
 
 if TYPE_CHECKING:
     from hn_utils.contributions.collected import Collected
@@ -99,10 +98,10 @@ def everyday(found: Found) -> Everyday | None:
     there = answers.labelled(test, found.probe.region)
     before = scored(answers, own, validation)
     after = scored(answers, own, test)
-    fitted = LogisticRegression(C=100.0).fit(before.own[:, None], before.labels)
+    slope, offset = platt(before.labels, before.own)
     log_odds = {
         "as trained": after.own,
-        "fitted to validation people": fitted.decision_function(after.own[:, None]),
+        "fitted to validation people": slope * after.own + offset,
     }
     control = scores_of(found.control, there.X)
     return Everyday(

@@ -100,7 +100,11 @@ def written(encoder: PromptEncoder, ids: Sequence[int], study: Study, base: bool
     One that declines ("I do not know") is not cut, since nothing that might have followed would make it an answer; a
     thought that never ends is, however short.
     """
-    stop = stop_of(encoder, study, base)
+    return written_until(encoder, ids, stop_of(encoder, study, base), study.sampling.max_new_tokens)
+
+
+def written_until(encoder: PromptEncoder, ids: Sequence[int], stop: str, limit: int) -> Written:
+    """`written` of a response that ends at a text `stop`, if that is not empty, and is cut behind `limit` tokens."""
     n = _until_stop(encoder, list(ids), stop) if stop else len(ids)
     whole = encoder.decode(ids[:n])
     ended = ids[-1] in encoder.stop_ids or (stop != "" and stop in whole)
@@ -108,7 +112,7 @@ def written(encoder: PromptEncoder, ids: Sequence[int], study: Study, base: bool
     if thought is None:
         return Written(n, n, "", True)
     text = encoder.decode(ids[thought:n]).strip()
-    cut = not ended and len(ids) >= study.sampling.max_new_tokens and not (text and abstains(text))
+    cut = not ended and len(ids) >= limit and not (text and abstains(text))
     return Written(n, thought, text, cut)
 
 

@@ -112,8 +112,23 @@ def contribution(
     Source:
         Gao et al., arXiv 2512.01797, section 6.1. A small number is added to the layer's length, against division by 0.
     """
-    total = mlp_out.float().norm(dim=-1, keepdim=True)
-    return post.float().abs() * w_out_norm / (total + _EPSILON)
+    return relative_write(post, w_out_norm, mlp_out.float().norm(dim=-1, keepdim=True))
+
+
+def relative_write(
+    post: Float[Tensor, "*pos neuron"], w_out_norm: Float[Tensor, "neuron"], length: Float[Tensor, "*pos 1"]
+) -> Float[Tensor, "*pos neuron"]:
+    """`contribution` where the length of the layer's whole output is known.
+
+    Args:
+        post: each neuron's activation, [..., pos, neuron].
+        w_out_norm: length of the neuron's column of W_down, [neuron].
+        length: of the layer's whole output, [..., pos, 1].
+
+    Returns:
+        Contributions, [..., pos, neuron], without unit.
+    """
+    return post.float().abs() * w_out_norm / (length + _EPSILON)
 
 
 def token_contributions(
@@ -158,7 +173,7 @@ def _read_tokens(
         if not mine.any():
             return
         columns = torch.as_tensor(places[mine], device=mlp_out.device)
-        norms = subject.column_lengths(layer).to(mlp_out.device)[columns]
+        norms = subject.column_lengths(layer, columns).to(mlp_out.device)
         values[..., mine] = contribution(post[..., columns], norms, mlp_out).cpu().numpy()  # [row, pos, mine]
 
     with subject.hooked(post=activations.__setitem__, mlp_out=weigh):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -248,19 +248,19 @@ def answered(collected: Collected, questions: list[Question], responses: list[li
     return captured(collected.subject, collected.study, questions, responses, collected.parts, collected.base)
 
 
-def first_answers(collected: Collected) -> Collected:
-    """Take answers as they come, without the consistency filter: the first drawn one to each standard question that
-    nothing was trained on.
+def first_answers(collected: Collected, parts: Collection[str] = ("standard",)) -> Collected:
+    """Take everyday answers: the first drawn answer to each question that nothing was trained on, consistent or not.
 
     Args:
-        collected: what was collected with the filter.
+        collected: what was collected before.
+        parts: of the questions, keys of `collected.parts`.
 
     Returns:
-        One answer a question, about validation and test entities; those that abstain or were cut have no label.
+        These answers with their contributions; those that abstain, or were cut, are dropped.
 
     Raises:
-        NothingConsistent: every one of them abstains or was cut.
+        NothingConsistent: none is left.
     """
-    asked = [i for i, q in enumerate(collected.questions) if q.part == "standard" and q.split != "train"]
+    asked = [i for i, q in enumerate(collected.questions) if q.part in parts and q.split != "train"]
     first = [collected.responses[i][:1] for i in asked]
     return answered(collected, [collected.questions[i] for i in asked], first)

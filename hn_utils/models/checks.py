@@ -44,7 +44,7 @@ def require_finite_weights(model: torch.nn.Module, name: str) -> None:
     for weight_name, weight in model.named_parameters():
         if not _is_finite(weight):
             raise ValueError(
-                f"{name}: its weight {_plain_name(weight_name)} holds numbers that are not finite (NaN or infinite): "
+                f"{name}: its weight {plain_name(weight_name)} holds numbers that are not finite (NaN or infinite): "
                 "the copy is damaged, or was trained until it broke"
             )
 
@@ -83,7 +83,7 @@ def require_reading_mode(model: torch.nn.Module, name: str) -> None:
     if training:
         raise ValueError(
             f"{name} is in training mode ({len(training)} of its modules are, such as "
-            f"{_plain_name(training[0]) or 'the model itself'}), where dropout changes every reading: call "
+            f"{plain_name(training[0]) or 'the model itself'}), where dropout changes every reading: call "
             "model.eval() first"
         )
 
@@ -93,7 +93,7 @@ def require_weights_here(model: torch.nn.Module, name: str) -> None:
     away = [weight_name for weight_name, weight in model.named_parameters() if weight.is_meta]
     if away:
         raise ValueError(
-            f"{name}: {len(away)} of its weights, such as {_plain_name(away[0])}, do not fit into memory and were left "
+            f"{name}: {len(away)} of its weights, such as {plain_name(away[0])}, do not fit into memory and were left "
             "on disk, where they cannot be read: choose a smaller model, dtype='bfloat16', or bits=8 or 4"
         )
 
@@ -155,6 +155,6 @@ def require_tokenizer(tokenizer: Any) -> None:
         )
 
 
-def _plain_name(module_name: str) -> str:
+def plain_name(module_name: str) -> str:
     """A module's or weight's name without what TransformerLens writes between its parts."""
     return module_name.replace("_original_component.", "").removesuffix("._original_component")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
@@ -18,6 +19,8 @@ from hn_utils.models.kv_cache import extend, prefill
 if TYPE_CHECKING:
     from hn_utils.models.hooked_model import HookedModel
     from hn_utils.study import Sampling
+
+_Seen = TypeVar("_Seen", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,22 @@ class Generated:
     text: str
 
 
+class Watch(Protocol[_Seen]):
+    """What has a model reply and looks at its neurons meanwhile, such as a `Scorer`."""
+
+    def reply(self, model: HookedModel, prompt: Sequence[int], sampling: Sampling, stop: str) -> _Seen:
+        """What was seen while the model replied to a prompt, as `generate` draws one response."""
+        ...
+
+
 @torch.inference_mode()
 def generate(
-    model: HookedModel, prompts: Sequence[Sequence[int]], sampling: Sampling, seed: int = 0, stop: str = ""
+    model: HookedModel,
+    prompts: Sequence[Sequence[int]],
+    sampling: Sampling,
+    seed: int = 0,
+    stop: str = "",
+    watch: AbstractContextManager[Any] | None = None,
 ) -> list[list[Generated]]:
     """Draw `sampling.n` responses to each prompt, all in one batch.
 
@@ -50,6 +66,8 @@ def generate(
         sampling: how many draws, temperature (0 takes the likeliest token), top-k, top-p, and the limit of tokens.
         seed: of the random numbers.
         stop: a response also ends with a token that holds this text, such as a line break for a base model.
+        watch: hooks that look at what is written. They hang on the model from when the prompts have been read, and the
+            last token before the limit, of which nothing more is drawn, is then read for them too.
 
     Returns:
         `sampling.n` responses for each prompt, in the order of their draws.
@@ -63,9 +81,12 @@ def generate(
     draw = torch.arange(len(prompts) * sampling.n, device=model.device)  # those that have not ended
     row = draw // sampling.n  # the row of the batch that each of them goes on from
     written: list[list[tuple[int, float]]] = [[] for _ in draw]
-    hidden, mask, cache = prefill(model, prompts)  # hidden: [row, d_model]
+    lengths = [len(prompt) for prompt in prompts]
+    with model.prompts_end(lengths):
+        hidden, mask, cache = prefill(model, prompts)  # hidden: [row, d_model]
     numbers = _numbers(model, prompts, sampling, seed)
-    with model.batch_holds(slice(0, len(prompts)), len(prompts)):
+    whole = slice(0, len(prompts))
+    with model.prompts_end(lengths), model.batch_holds(whole, len(prompts)), watch or nullcontext():
         for step in range(sampling.max_new_tokens):
             logits = model.logits(hidden).to(model.device)  # [row, vocab]
             token = next_tokens(logits, row, sampling, None if numbers is None else numbers[draw, step])  # [draw]
@@ -74,7 +95,8 @@ def generate(
             for one, chosen, value in zip(draw.tolist(), token.tolist(), logprob.tolist(), strict=True):
                 written[one].append((chosen, value))
             goes_on = ~torch.isin(token, ends)
-            if step + 1 == sampling.max_new_tokens or not goes_on.any():
+            at_limit = step + 1 == sampling.max_new_tokens
+            if not goes_on.any() or (at_limit and watch is None):
                 break
             draw = draw[goes_on]
             before, token, row = _shared_rows(row[goes_on], token[goes_on], logits.shape[-1])

@@ -7,10 +7,10 @@ by `generation`, and text is scored by `likelihoods`. Axes are named in `studied
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast, overload
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -23,7 +23,7 @@ from transformers import PreTrainedModel
 from hn_utils.models.batches import LayerSize, pieces
 from hn_utils.models.booting import around, boot, check_device
 from hn_utils.models.checks import require_reading_mode, require_tokenizer, require_weights_here
-from hn_utils.models.generation import generate
+from hn_utils.models.generation import Watch, generate
 from hn_utils.models.gguf import read_from
 from hn_utils.models.hub import damaged, every_weight, explained, patient_downloads
 from hn_utils.models.identity import fingerprint
@@ -31,7 +31,7 @@ from hn_utils.models.inspection import inspect
 from hn_utils.models.neurons import Neurons, neuron_indices
 from hn_utils.models.places import remember_fingerprint, weights_at
 from hn_utils.models.prompt_encoder import PromptEncoder
-from hn_utils.models.scaling import Dose, dosed
+from hn_utils.models.scaling import At, Dose, dosed
 from hn_utils.models.studied_model import StudiedModel
 from hn_utils.models.wrapping import Wrapped, as_it_was, foreign_hooks, remember, wrapped_before
 from hn_utils.study import Sampling, Study
@@ -40,6 +40,7 @@ Post = Float[Tensor, "batch pos neuron"]
 PostHook = Callable[[int, Post], Post | None]
 Stream = Float[Tensor, "batch pos d_model"]
 StreamHook = Callable[[int, Stream], Stream | None]
+_Seen = TypeVar("_Seen")
 
 
 class InForce(NamedTuple):
@@ -96,6 +97,8 @@ class HookedModel(StudiedModel):
         self.d_mlp = cast(int, bridge.cfg.d_mlp)
         self.device = next(self.model.parameters()).device
         self.given_rows: GivenRows | None = None
+        self._prompt_lengths: Int[Tensor, "row"] | None = None
+        self._positions: Int[Tensor, "batch pos"] | None = None
         self._in_force: InForce | None = None
         self._packed_norms: dict[int, Tensor] = {}
         self.checked = inspect(self)
@@ -257,6 +260,27 @@ class HookedModel(StudiedModel):
         with self.bridge.hooks(fwd_hooks=hooks):
             yield
 
+    @contextlib.contextmanager
+    def watched(self, read: Callable[[int, Post, Tensor], None], layers: Iterable[int]) -> Iterator[None]:
+        """Within the block call a function on what the MLPs of some layers take in and give, which it cannot change.
+
+        A single hook of PyTorch's own on each down projection costs a tenth of the two that `hooked` hangs on a layer:
+        it is for what is read while a model writes.
+
+        Args:
+            read: called as `read(layer, z, h)` on activations, [batch, pos, neuron], and MLP output,
+                [batch, pos, d_model], as in `hooked`.
+            layers: their numbers, from 0.
+        """
+        with contextlib.ExitStack() as hooks:
+            for layer in layers:
+
+                def look(_: torch.nn.Module, given: tuple[Tensor, ...], out: Tensor, layer: int = layer) -> None:
+                    read(layer, given[0], out)
+
+                hooks.callback(self.down_projection(layer).register_forward_hook(look).remove)
+            yield
+
     def live_hooks(self) -> set[tuple[int, int]]:
         """Every hook that now hangs on any module: whatever may change what the model does."""
         return {(id(m), hook) for m in self.bridge.modules() for hook in (*m._forward_hooks, *m._forward_pre_hooks)}
@@ -276,7 +300,11 @@ class HookedModel(StudiedModel):
             ValueError: if the model is in training mode.
         """
         require_reading_mode(self.model, self.name)
-        return self.model.base_model(**inputs, output_attentions=False)
+        self._positions = inputs.get("position_ids")
+        try:
+            return self.model.base_model(**inputs, output_attentions=False)
+        finally:
+            self._positions = None
 
     @torch.inference_mode()
     def final_hidden(
@@ -350,6 +378,49 @@ class HookedModel(StudiedModel):
         self.given_rows = GivenRows(row[rows], n)  # [batch]
 
     @contextlib.contextmanager
+    def prompts_end(self, lengths: Sequence[int]) -> Iterator[None]:
+        """Within the block it is known where prompts end, so that doses may act in front of that place or behind it.
+
+        `generate` says it of its prompts.
+
+        Args:
+            lengths: for each given row how many of its tokens are its prompt's.
+        """
+        before = self._prompt_lengths
+        self._prompt_lengths = torch.tensor(list(lengths), device=self.device)
+        try:
+            yield
+        finally:
+            self._prompt_lengths = before
+
+    def from_prompt_end(self, width: int) -> Int[Tensor, "batch pos"]:
+        """Where the tokens that are being read stand, counted from the end of their prompts.
+
+        Args:
+            width: how many tokens of each row are being read.
+
+        Returns:
+            Places: -1 is a prompt's last token, 0 the first behind it. Those of padding mean nothing.
+
+        Raises:
+            ValueError: it is not known where prompts end, or of how many.
+        """
+        lengths = self._prompt_lengths
+        if lengths is None:
+            raise ValueError(
+                "it is not known where prompts end: a dose at prompts or answers acts in what the model generates, or "
+                "inside `with model.prompts_end(lengths)`"
+            )
+        if self.given_rows is not None:
+            if self.given_rows.n != len(lengths):
+                raise ValueError(
+                    f"lengths of {len(lengths)} prompts do not fit {self.given_rows.n} rows: give each its own"
+                )
+            lengths = lengths[self.given_rows.row]
+        positions = torch.arange(width, device=self.device)[None] if self._positions is None else self._positions
+        return positions - lengths[:, None]  # [batch, pos]
+
+    @contextlib.contextmanager
     def in_force(self, doses: Sequence[Dose], alone: bool) -> Iterator[None]:
         """Within the block it is known which rows are scaled alike.
 
@@ -384,46 +455,73 @@ class HookedModel(StudiedModel):
         Returns:
             The first given row of each dose among them, and for each row the place of its dose in these.
         """
-        doses = () if self._in_force is None else self._in_force.doses
         firsts: list[int] = []
         group: list[int] = []
         places: dict[Any, int] = {}  # by dose its place in `firsts`
         for row in range(piece.start, piece.stop):
-            dose = doses[row] if len(doses) > 1 else None
-            key = None if dose is None else (dose.neurons.tobytes(), dose.alpha)
+            key = self._dose_key(row)
             if key not in places:
                 places[key] = len(firsts)
                 firsts.append(row)
             group.append(places[key])
         return torch.tensor(firsts, device=self.device), torch.tensor(group, device=self.device)
 
-    def scaled(self, neurons: Neurons, by: float | Sequence[float]) -> AbstractContextManager[None]:
+    def _dose_key(self, row: int) -> Any:
+        """What tells a given row's dose apart; of one that acts at some tokens only, where its prompt ends as well."""
+        doses = () if self._in_force is None else self._in_force.doses
+        if not doses:
+            return None
+        dose = doses[row] if len(doses) > 1 else doses[0]
+        around = None if dose.around is None else np.asarray(dose.around).tobytes()
+        lengths = None if dose.at == "everywhere" else self._prompt_lengths
+        ends = None if lengths is None else int(lengths[row])
+        return dose.neurons.tobytes(), dose.alpha, dose.at, around, ends
+
+    def scaled(
+        self,
+        neurons: Neurons,
+        by: float | Sequence[float],
+        *,
+        at: At = "everywhere",
+        around: Float[np.ndarray, "k"] | None = None,
+    ) -> AbstractContextManager[None]:
         """Multiply what some neurons write while a `with` block runs. The weights are never touched.
 
         Args:
             neurons: a card, what `hn.find` returns, flat indices (layer * d_mlp + neuron), or pairs (layer, neuron).
             by: one number, or one for each row of the batch, each prompt of `generate`. 0 ablates, 1 changes nothing.
+            at: `everywhere`; or at the tokens of the `prompt` alone, or of the `answer`, which are those behind it.
+            around: one activation for each neuron, around which it is scaled; None for 0. Around its mean activation
+                (`models.activations.mean_activations`) a `by` of 0 is mean ablation.
 
         Returns:
             A context manager; when its block ends, however it ends, the model is as it was.
 
         Raises:
-            ValueError: for neurons of another model, a neuron that the model does not have, or a `by` that is negative
-                or not finite.
+            ValueError: for neurons of another model, a neuron that the model does not have, a `by` that is negative or
+                not finite, an unknown `at`, or an `around` that does not fit the neurons.
         """
         flat = neuron_indices(neurons, self)
-        return dosed(self, [Dose(flat, float(alpha)) for alpha in np.atleast_1d(by)])
+        return dosed(self, [Dose(flat, float(alpha), at, around) for alpha in np.atleast_1d(by)])
 
-    def ask(self, text: str, max_new_tokens: int = 64) -> str:
+    @overload
+    def ask(self, text: str, max_new_tokens: int = 64, watch: None = None) -> str: ...
+    @overload
+    def ask(self, text: str, max_new_tokens: int = 64, *, watch: Watch[_Seen]) -> _Seen: ...
+    def ask(self, text: str, max_new_tokens: int = 64, watch: Watch[_Seen] | None = None) -> str | _Seen:
         """The likeliest reply to what a user says.
 
         Args:
             text: what the user says; a model without a chat template continues it as a base model, by the study's
                 `base_prompt`.
             max_new_tokens: where a longer reply is cut.
+            watch: what hn.calibrate returns, to score the reply while it is written.
 
         Returns:
-            The reply's text.
+            The reply's text; with `watch` its `Score`, which holds the text.
+
+        Raises:
+            ValueError: `watch` is another model's, or neurons are being scaled.
         """
         if self.encoder.has_template:
             prompt, stop = self.encoder.encode_questions([text])[0], ""
@@ -431,6 +529,8 @@ class HookedModel(StudiedModel):
             prompt = self.encoder.encode_text(self.study.base_prompt.format(question=text))
             stop = self.study.base_stop
         settings = Sampling(n=1, temperature=0.0, max_new_tokens=max_new_tokens)
+        if watch is not None:
+            return watch.reply(self, prompt, settings, stop)
         ((reply,),) = generate(self, [prompt], settings, stop=stop)
         return reply.text.partition(stop)[0].strip() if stop else reply.text
 
@@ -469,7 +569,7 @@ class HookedModel(StudiedModel):
         Returns:
             The matrix; of a quantised model what its packed weights stand for.
         """
-        return _dense(self.bridge.blocks[layer].mlp.out.original_component).T  # [neuron, d_model]
+        return _dense(self.down_projection(layer)).T  # [neuron, d_model]
 
     def b_out(self, layer: int) -> Float[Tensor, "d_model"] | float:
         """What a layer's down projection adds to its neurons' writes, in float32; 0 for most models.
@@ -480,7 +580,7 @@ class HookedModel(StudiedModel):
         Returns:
             The bias, or the number 0 if there is none.
         """
-        bias = getattr(self.bridge.blocks[layer].mlp.out.original_component, "bias", None)
+        bias = getattr(self.down_projection(layer), "bias", None)
         return 0.0 if bias is None else bias.float()
 
     @torch.inference_mode()
@@ -509,21 +609,27 @@ class HookedModel(StudiedModel):
         """
         return torch.stack([self.column_lengths(layer).to(self.device) for layer in range(self.n_layers)])
 
-    def column_lengths(self, layer: int) -> Float[Tensor, "neuron"]:
-        """One layer of `w_out_norm`.
+    def column_lengths(self, layer: int, neurons: Int[Tensor, "k"] | None = None) -> Float[Tensor, "neuron"]:
+        """One layer of `w_out_norm`, or some neurons of it.
 
         Args:
             layer: its number, from 0.
+            neurons: numbers within the layer, whose columns alone are read; None for all.
 
         Returns:
             Lengths, on the device where the layer's weights are.
         """
-        if layer in self._packed_norms:
-            return self._packed_norms[layer]
-        lengths = self.W_out(layer).norm(dim=1)
-        if not self.bridge.blocks[layer].mlp.out.original_component.weight.is_floating_point():
-            self._packed_norms[layer] = lengths
-        return lengths
+        weight = self.down_projection(layer).weight  # [d_model, neuron]
+        every = slice(None) if neurons is None else neurons.to(weight.device)
+        if weight.is_floating_point():
+            return weight.detach()[:, every].float().norm(dim=0)
+        if layer not in self._packed_norms:
+            self._packed_norms[layer] = self.W_out(layer).norm(dim=1)
+        return self._packed_norms[layer][every]
+
+    def down_projection(self, layer: int) -> torch.nn.Linear:
+        """The module that holds a layer's down projection, as the model itself has it: [d_model, neuron] upright."""
+        return self.bridge.blocks[layer].mlp.out.original_component
 
 
 @torch.inference_mode()

@@ -122,6 +122,17 @@ class PromptEncoder:
         """The text of token ids, special tokens left out, blanks as they were written."""
         return self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
+    def word(self, token: int) -> str:
+        """One token's text, without the blanks around it; the token's name if it has no text.
+
+        Args:
+            token: its id.
+
+        Returns:
+            A text to be shown.
+        """
+        return self.decode([token]).strip() or str(self.tokenizer.convert_ids_to_tokens(token))
+
     def pad(
         self, rows: Sequence[Sequence[int]], side: Literal["left", "right"], device: torch.device | str = "cpu"
     ) -> tuple[Int[Tensor, "batch pos"], Int[Tensor, "batch pos"]]:

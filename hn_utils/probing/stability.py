@@ -238,9 +238,26 @@ def twins(X: TallMatrix, chosen: Int[np.ndarray, "k"]) -> tuple[Int[np.ndarray, 
     Raises:
         ValueError: there is no such neuron.
     """
-    own = X.columns(chosen)  # [row, k]
-    spread = X.std()  # [column]
-    centred = (own - own.mean(0)) / (own.std(0) * len(X))
-    r = X.times_transposed(centred) / np.where(spread == 0, np.inf, spread)  # [k, column]
+    r = correlations(X, chosen)
     r[:, chosen] = -1
     return r.argmax(1), r.max(1)
+
+
+def correlations(X: TallMatrix, chosen: Int[np.ndarray, "k"]) -> Float[np.ndarray, "k column"]:
+    """Pearson's r of some neurons' contributions with those of every neuron.
+
+    Args:
+        X: contributions over which they are correlated, [row, layer * neuron].
+        chosen: flat indices, [k].
+
+    Returns:
+        Correlations, [k, layer * neuron]; 0 with a neuron whose contribution never changes, and for one.
+
+    Raises:
+        ValueError: there is no such neuron.
+    """
+    own = X.columns(chosen)  # [row, k]
+    spread = X.std()  # [column]
+    own_spread = own.std(0)  # [k]
+    centred = (own - own.mean(0)) / (np.where(own_spread == 0, np.inf, own_spread) * len(X))
+    return X.times_transposed(centred) / np.where(spread == 0, np.inf, spread)  # [k, column]

@@ -21,7 +21,7 @@ from hn_utils.models.scaling import Dose
 from hn_utils.probing.probe import Detector
 from hn_utils.questions.items import Item, behaviour_called, plain_item
 from hn_utils.questions.question import Question
-from hn_utils.report.neuron_cards import cards, rounded, word
+from hn_utils.report.neuron_cards import cards, rounded
 from hn_utils.report.opening import opening
 from hn_utils.report.plots.intervene import TINTS
 from hn_utils.report.plots.style import CONTROL, FALSE, H_NEURON, PLANTED, TRUE
@@ -260,7 +260,7 @@ class Explorer:
                 len(row) - 1
             ]
             places = entry.setdefault("answer", written)
-            entry["tokens"] = [word(subject.encoder, i) for i in row]
+            entry["tokens"] = [subject.encoder.word(i) for i in row]
             own = 100 * values[:, np.searchsorted(neurons, self.found.card.neurons)]
             entry["contributions"] = [list(map(rounded, token)) for token in own.tolist()]
             columns = [values[:, np.searchsorted(neurons, fit.neurons)] for fit in fits]

@@ -94,6 +94,32 @@ def _one_of_each(
     return np.sort(drawn)
 
 
+def nearest_in_loudness(
+    neuron: int, shape: tuple[int, int], magnitude: Float[np.ndarray, "layer_neuron"], n: int
+) -> Int[np.ndarray, "n"]:
+    """The neurons of one's own layer that are nearest to it in `magnitude`.
+
+    Args:
+        neuron: flat index.
+        shape: layers of the model, and neurons in each.
+        magnitude: mean contribution of every neuron, [layer * neuron], without unit.
+        n: how many.
+
+    Returns:
+        Flat indices, [n], in rising order. Of the loudest neuron of a layer the nearest are all quieter.
+
+    Raises:
+        ValueError: the layer has no `n` others.
+    """
+    d_mlp = shape[1]
+    layer = neuron // d_mlp
+    others = np.setdiff1d(np.arange(layer * d_mlp, (layer + 1) * d_mlp), [neuron])
+    if not 0 < n <= len(others):
+        raise ValueError(f"{n} other neurons were asked for: a layer of {d_mlp} has 1 to {len(others)} beside one")
+    apart = np.abs(magnitude[others] - magnitude[neuron])
+    return np.sort(others[np.argsort(apart, kind="stable")[:n]])
+
+
 def loud_sets(
     chosen: Int[np.ndarray, "k"],
     shape: tuple[int, int],

@@ -11,7 +11,6 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 
-from hn_utils.models.likelihoods import ending_logprobs
 from hn_utils.models.pushing import ablated, pushed
 from hn_utils.probing.directions import best_layer, mass_mean, mass_mean_probe
 from hn_utils.probing.streams import streams_at
@@ -21,7 +20,7 @@ from hn_utils.stats.metrics import Weights, mean
 from hn_utils.stats.rank_test import shuffled
 from hn_utils.stats.tables import Tabled
 from hn_utils.steering.curves import GradedResponse
-from hn_utils.steering.graded import compared_strings
+from hn_utils.steering.graded import cells_of, read_odds
 from hn_utils.steering.slopes import CONTROL_ALPHAS, slopes
 from hn_utils.steering.verdicts import verdicts
 from hn_utils.storage.cache import cached
@@ -286,22 +285,20 @@ def pushed_log_odds(
     Raises:
         ValueError: as `models.pushing.pushed` does.
     """
-    pairs = compared_strings(subject, items, study)
-    cells = [(pair, place) for pair in pairs for place in range(len(vectors))]
+    cells = list(cells_of(subject, items, study).values())
+    pairs = [(cell, place) for cell in cells for place in range(len(vectors))]
     values = torch.as_tensor(vectors, dtype=torch.float32)
     names = [digest(vector.numpy().tobytes()) for vector in values]
 
     def compute(some: list[int]) -> dict[str, np.ndarray]:
-        asked = [cells[i][0] for i in some]
-        with pushed(subject, layer, values[[cells[i][1] for i in some]]):
-            read = ending_logprobs(subject, [a.shared for a in asked], [(a.claim, a.truth) for a in asked])
-        return {"odds": (read[:, 0] - read[:, 1]).numpy()}
+        with pushed(subject, layer, values[[pairs[i][1] for i in some]]):
+            return {"odds": read_odds(subject, [pairs[i][0] for i in some])}
 
-    keys = [(pair, names[place]) for pair, place in cells]
+    keys = [(cell, names[place]) for cell, place in pairs]
     settings = subject.key(VERSION, layer=layer)
-    lengths = [len(pair.shared) for pair, _ in cells]
+    lengths = [len(cell.shared) for cell, _ in pairs]
     kept = cached("moved-odds", settings, keys, compute, max(1, study.batch_rows // 2), lengths)
-    return kept.array("odds").reshape(len(pairs), len(vectors))
+    return kept.array("odds").reshape(len(cells), len(vectors))
 
 
 def ablated_log_odds(
@@ -321,17 +318,15 @@ def ablated_log_odds(
     Raises:
         ValueError: as `models.pushing.ablated` does.
     """
-    pairs = compared_strings(subject, items, study)
+    cells = list(cells_of(subject, items, study).values())
     columns = []
     for direction in torch.as_tensor(directions, dtype=torch.float32):
 
         def compute(some: list[int], direction: torch.Tensor = direction) -> dict[str, np.ndarray]:
-            asked = [pairs[i] for i in some]
             with ablated(subject, direction):
-                read = ending_logprobs(subject, [a.shared for a in asked], [(a.claim, a.truth) for a in asked])
-            return {"odds": (read[:, 0] - read[:, 1]).numpy()}
+                return {"odds": read_odds(subject, [cells[i] for i in some])}
 
         settings = subject.key(VERSION, ablated=digest(direction.numpy().tobytes()))
-        kept = cached("moved-odds", settings, pairs, compute, max(1, study.batch_rows // 2))
+        kept = cached("moved-odds", settings, cells, compute, max(1, study.batch_rows // 2))
         columns.append(kept.array("odds"))
     return np.stack(columns, 1)  # [item, direction]

@@ -239,7 +239,7 @@ def dose_response(
         judge_options=judge_options,
         batch_rows=batch_rows,
     )
-    scaled = _scaled(neurons, answers, model)
+    scaled = scaled_neurons(neurons, answers, model)
     study = with_later_settings(scaled.study, settings)
     if items is None:
         known = few_known(study, model, load_items(study))
@@ -259,7 +259,7 @@ def dose_response(
 
 
 @dataclass(frozen=True)
-class _Scaled:
+class Scaled:
     """The neurons that are scaled, what their loudness is measured by, and the procedure that picked them if known."""
 
     neurons: Int[np.ndarray, "k"]
@@ -281,15 +281,16 @@ class _Scaled:
         return sets_as_loud(self.neurons, self.card.shape, self.magnitude, study)
 
 
-def _scaled(neurons: Found | Neurons, answers: Collected | None, model: HookedModel) -> _Scaled:
-    """Raises ValueError if these are no neurons of the model, or answers are missing or one too many."""
+def scaled_neurons(neurons: Found | Neurons, answers: Collected | None, model: HookedModel) -> Scaled:
+    """What is to be scaled, however it is named. Raises ValueError if these are no neurons of the model, or answers are
+    missing or one too many."""
     if isinstance(neurons, Found):
         require_no_answers(answers)
         neurons.require(model)
-        return _Scaled(neurons.neurons, neurons.magnitude, neurons.card, neurons.study, neurons)
+        return Scaled(neurons.neurons, neurons.magnitude, neurons.card, neurons.study, neurons)
     given = given_neurons(neurons, answers, model)
     card = neurons if isinstance(neurons, HNeurons) else given
-    return _Scaled(given.neurons, given.magnitude, card, given.answers.study, None)
+    return Scaled(given.neurons, given.magnitude, card, given.answers.study, None)
 
 
 def beside(curve: DoseResponse, control: str) -> dict[str, Any]:
@@ -307,7 +308,7 @@ def beside(curve: DoseResponse, control: str) -> dict[str, Any]:
     }
 
 
-def _text_cost(study: Study, subject: HookedModel, scaled: _Scaled, texts: Sequence[Text]) -> TextCost | None:
+def _text_cost(study: Study, subject: HookedModel, scaled: Scaled, texts: Sequence[Text]) -> TextCost | None:
     """Loss of ordinary text with the neurons scaled, and with the first control sets; None if there is no text."""
     if not texts:
         return None

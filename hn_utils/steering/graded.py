@@ -36,28 +36,34 @@ def log_odds(
     length, so that differences between doses mean more than the value at one; other words for the same, and a reply
     that names neither, are not in it.
     """
-    able = [i for i, item in enumerate(items) if item.truth and item.claim]
+    cells = cells_of(subject, items, study)
     odds = np.full((len(items), len(doses)), np.nan)
-    odds[able] = _odds_of(subject, compared_strings(subject, items, study), doses, study)
+    odds[list(cells)] = _odds_of(subject, list(cells.values()), doses, study)
     return odds
 
 
-def compared_strings(subject: HookedModel, items: Sequence[Item], study: Study) -> list[Cell]:
-    """What `log_odds` compares: of each item that has a truth and a claim, what stands before both, and how each goes
-    on.
+class Cell(NamedTuple):
+    """What claim and truth share, as token ids, how each goes on, and how many of the shared tokens are the prompt."""
 
-    Args:
-        subject: the unscaled model.
-        items: attempts to talk it into something.
-        study: how it is asked.
+    shared: list[int]
+    claim: list[int]
+    truth: list[int]
+    n_prompt: int
 
-    Returns:
-        Token ids, a cell an item, those without a truth or a claim left out.
-    """
+
+def cells_of(subject: HookedModel, items: Sequence[Item], study: Study) -> dict[int, Cell]:
+    """The two strings that are compared, by the place of each item that has a truth and a claim."""
     prompts = subject.encoder.encode_chats(conversation(subject, items, study))
     begun = _beginnings(subject, items, prompts, study)
-    whole = zip(prompts, begun, items, strict=True)
-    return [_cell(subject, prompt, start, item) for prompt, start, item in whole if item.truth and item.claim]
+    able = [i for i, item in enumerate(items) if item.truth and item.claim]
+    return {i: _cell(subject, prompts[i], begun[i], items[i]) for i in able}
+
+
+def read_odds(subject: HookedModel, cells: Sequence[Cell]) -> Float[np.ndarray, "cell"]:
+    """Log-odds (nats) of claim against truth as the model is now, with whatever is done to its neurons."""
+    with subject.prompts_end([cell.n_prompt for cell in cells]):
+        read = ending_logprobs(subject, [cell.shared for cell in cells], [(c.claim, c.truth) for c in cells])
+    return (read[:, 0] - read[:, 1]).numpy()
 
 
 def _beginnings(subject: HookedModel, items: Sequence[Item], prompts: Sequence[list[int]], study: Study) -> list[str]:
@@ -72,31 +78,24 @@ def _beginnings(subject: HookedModel, items: Sequence[Item], prompts: Sequence[l
     return begun
 
 
-class Cell(NamedTuple):
-    """What claim and truth share, as token ids, and how each goes on."""
-
-    shared: list[int]
-    claim: list[int]
-    truth: list[int]
-
-
 def _cell(subject: HookedModel, prompt: list[int], begun: str, item: Item) -> Cell:
     claim, truth = subject.encoder.tokenize([f"{begun}{item.claim}", f"{begun}{item.truth}"])
     same = next((n for n, (a, b) in enumerate(zip(claim, truth, strict=False)) if a != b), min(len(claim), len(truth)))
-    return Cell(prompt + claim[:same], claim[same:], truth[same:])
+    return Cell(prompt + claim[:same], claim[same:], truth[same:], len(prompt))
 
 
 def _odds_of(
-    subject: HookedModel, pairs: Sequence[Cell], doses: Sequence[Dose], study: Study
-) -> Float[np.ndarray, "pair dose"]:
-    cells = [(pair, dose) for pair in pairs for dose in doses]
+    subject: HookedModel, cells: Sequence[Cell], doses: Sequence[Dose], study: Study
+) -> Float[np.ndarray, "cell dose"]:
+    pairs = [(cell, dose) for cell in cells for dose in doses]
 
     def compute(some: list[int]) -> dict[str, np.ndarray]:
-        asked = [cells[i][0] for i in some]
-        with dosed(subject, [cells[i][1] for i in some]):
-            read = ending_logprobs(subject, [a.shared for a in asked], [(a.claim, a.truth) for a in asked])
-        return {"odds": (read[:, 0] - read[:, 1]).numpy()}
+        with dosed(subject, [pairs[i][1] for i in some]):
+            return {"odds": read_odds(subject, [pairs[i][0] for i in some])}
 
-    keys, lengths = by_dose(pairs, doses), [len(pair.shared) for pair, _ in cells]
+    keys: list[tuple] = []
+    for (cell, dose), key in zip(pairs, by_dose([cell[:3] for cell in cells], doses), strict=True):
+        keys.append(key if dose.at == "everywhere" else (*key, cell.n_prompt))
+    lengths = [len(cell.shared) for cell, _ in pairs]
     kept = cached("log-odds", subject.key(VERSION), keys, compute, max(1, study.batch_rows // 2), lengths)
-    return (kept.array("odds") if cells else np.empty(0)).reshape(len(pairs), len(doses))
+    return (kept.array("odds") if pairs else np.empty(0)).reshape(len(cells), len(doses))

@@ -93,8 +93,18 @@ def written_at(
 def by_dose(things: Sequence[Any], doses: Sequence[Dose]) -> list[tuple[str, str]]:
     """A cache key for each thing at each dose; alpha 1 is the unscaled model, whatever the neurons."""
     changed = [dose for dose in doses if len(dose.neurons) and dose.alpha != 1]
-    names = {id(dose): key_hash([np.asarray(dose.neurons).tolist(), float(dose.alpha)]) for dose in changed}
+    names = {id(dose): key_hash(_told_apart(dose)) for dose in changed}
     return [(name, names.get(id(dose), "unscaled")) for name in map(key_hash, things) for dose in doses]
+
+
+def _told_apart(dose: Dose) -> list[Any]:
+    """What a dose's results are kept under: neurons and alpha, and whatever else departs from the paper's scaling."""
+    told: list[Any] = [np.asarray(dose.neurons).tolist(), float(dose.alpha)]
+    if dose.at != "everywhere":
+        told.append(dose.at)
+    if dose.around is not None:
+        told.append(np.asarray(dose.around, float).tolist())
+    return told
 
 
 def text_loss(subject: HookedModel, texts: Sequence[str], doses: Sequence[Dose], study: Study) -> np.ndarray:

@@ -17,7 +17,7 @@ from hn_utils.questions.question import Question
 from hn_utils.steering import by_direction as module
 from hn_utils.steering.by_direction import by_direction, lever_of, pushed_log_odds
 from hn_utils.steering.curves import GradedResponse
-from hn_utils.steering.graded import log_odds
+from hn_utils.steering.graded import cells_of, log_odds
 
 NEURONS = np.array([3, 700, 1500])
 LAYER = 2
@@ -100,7 +100,7 @@ def test_a_planted_direction_moves_the_odds_both_ways_and_a_random_one_does_not(
     """Behind the last layer stands the final norm alone: what points from the truth's token to the claim's there makes
     the claim likelier."""
     asked = items(2)
-    (cell, *_) = module.compared_strings(subject, asked, study)
+    cell = cells_of(subject, asked, study)[0]
     unembedding = subject.model.get_output_embeddings().weight.detach()
     towards = unembedding[cell.claim[0]] - unembedding[cell.truth[0]]
     random = torch.randn(len(towards), generator=torch.Generator().manual_seed(0))

@@ -32,7 +32,7 @@ from hn_utils.probing.probe import HNeurons, refits
 from hn_utils.probing.selected_null import Selection
 from hn_utils.questions.items import Item
 from hn_utils.questions.question_sets import load_questions
-from hn_utils.steering import broken, graded, replies
+from hn_utils.steering import answer_loss, broken, graded, other_name, replies
 from hn_utils.storage import cache, ledger
 from hn_utils.storage.cache import Stage, cached, cached_whole, header_of
 from hn_utils.storage.ledger import Ledger
@@ -249,7 +249,10 @@ def walk(subject, study) -> None:
     prompts = [examples[0].prompt_ids]
     written = replies.written_at(subject, prompts, [UNSCALED], Sampling(n=1, temperature=0.0, max_new_tokens=2), study)
     broken.broken(subject, prompts, written, 2, study)
-    graded.log_odds(subject, [Item("1", "pressure", ("Where?",), truth="Essel", claim="Corin")], [UNSCALED], study)
+    items = [Item("1", "pressure", ("Where?",), truth="Essel", claim="Corin")]
+    graded.log_odds(subject, items, [UNSCALED], study)
+    other_name.patched_log_odds(subject, items, items, [np.array([3])], study)
+    answer_loss.answer_loss(subject, [replace(e, answer=[len(e.ids) - 1]) for e in examples], [UNSCALED], study)
     replies.text_loss(subject, ["Kriskel Govstad was born in Old Hythe."], [UNSCALED], study)
     labels = np.array([0, 1, 0])
     cached_l1_path(rows, labels, c_grid(rows, labels, 2))
@@ -258,10 +261,12 @@ def walk(subject, study) -> None:
 
 
 MODEL_STAGES = [
+    "answer-loss",
     "contributions",
     "likelihood",
     "log-odds",
     "own-likelihood",
+    "patched-log-odds",
     "readings",
     "replies",
     "replies",
@@ -305,7 +310,8 @@ def test_another_dtype_or_device_is_another(changed, root, saved, subject, study
 def test_another_stage_version_is_another(root, saved, subject, study, monkeypatch):
     walk(subject, study)
     saved.clear()
-    for module in (sampling, cett, l1_path, probe, baselines, replies, broken, graded, selected_null):
+    steered = (replies, broken, graded, other_name, answer_loss)
+    for module in (sampling, cett, l1_path, probe, baselines, *steered, selected_null):
         monkeypatch.setattr(module, "VERSION", 99)
     walk(subject, study)
     assert sorted(saved) == ALL

@@ -7,6 +7,7 @@ from hn_utils.report.plots.baselines import baselines
 from hn_utils.report.plots.bench import growth, log_slope
 from hn_utils.report.plots.collect import AtTokens, exposure, token_heat_maps
 from hn_utils.report.plots.intervene import answers, breaking, dose_response, side_effects
+from hn_utils.report.plots.neuron import one_neuron, where_it_acts
 from hn_utils.report.plots.origins import base_and_instruct, drift_ranks, timeline
 from hn_utils.report.plots.permission import four_cells, probes_crossed
 from hn_utils.report.plots.planted import recovery, strengths
@@ -31,6 +32,7 @@ __all__ = [
     "growth",
     "log_slope",
     "neuron_name",
+    "one_neuron",
     "over_positions",
     "paper_rule",
     "l1_path",
@@ -46,5 +48,6 @@ __all__ = [
     "timeline",
     "token_heat_maps",
     "what_text",
+    "where_it_acts",
     "with_width",
 ]

@@ -24,6 +24,7 @@ from hn_utils.report.plots.style import (
     log_axis,
     neuron_name,
     styled,
+    wrap,
 )
 from hn_utils.stats.bootstrap import Estimate, bootstrap
 from hn_utils.stats.metrics import auroc
@@ -143,7 +144,7 @@ def detection(found: Found, table: Sequence[Detection]) -> go.Figure:
     names = list(dict.fromkeys(d.name for d in table))
     sets = list(dict.fromkeys(d.test_set for d in table))
     sizes = {d.test_set: d.auroc.n for d in table}
-    titles = [f"{s.replace(' ', '<br>', 1)}<br>(n = {sizes[s]})" for s in sets]
+    titles = [f"{_in_narrow_lines(s)}<br>(n = {sizes[s]})" for s in sets]
     figure = make_subplots(cols=len(sets), rows=1, shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.02)
     for column, test_set in enumerate(sets, start=1):
         for row in (d for d in table if d.test_set == test_set):
@@ -160,6 +161,12 @@ def detection(found: Found, table: Sequence[Detection]) -> go.Figure:
         "intervals over entities.",
         260 + 44 * len(names),
     )
+
+
+def _in_narrow_lines(title: str) -> str:
+    """A test set's title, broken behind its first word and then so that it stays within its panel."""
+    first, *rest = title.split(" ", 1)
+    return "<br>".join([first, *wrap(" ".join(rest), 14)])
 
 
 def _in_two_lines(name: str) -> str:
