@@ -21,6 +21,7 @@ from hn_utils.storage.progress import progress
 
 if TYPE_CHECKING:
     from hn_utils.analyses.baselines.pool import Pool
+    from hn_utils.answers.examples import Response
     from hn_utils.probing.find import Found
 
 N_SHUFFLES = 10  # of the labels that a detector learns from
@@ -88,13 +89,18 @@ def _by_draws(pool: Pool) -> list[DetectorScores]:
     """Whether the draws of each question agree. The answer is one of them, so that one fewer has to be drawn."""
     n = pool.filtered.study.sampling.n
     semantic = [semantic_entropy(meanings([draw.text for draw in some])) for some in pool.draws]
-    naive = [naive_entropy([draw.logprobs for draw in some]) for some in pool.draws]
+    naive = [naive_entropy([_behind_thought(draw) for draw in some]) for some in pool.draws]
     more = Passes(draws=n - 1)
     return [
         DetectorScores(f"naive entropy of {n} draws", more, np.array(naive)),
         DetectorScores(SEMANTIC_ENTROPY, more, np.array(semantic)),
         DetectorScores("EigenScore", Passes(draws=n - 1, readings=n), _eigen_scores(pool)),
     ]
+
+
+def _behind_thought(draw: Response) -> list[float]:
+    """Log-probabilities of what a draw says; of a thought that never ended, those of the thought."""
+    return draw.logprobs[draw.thought :] or draw.logprobs
 
 
 def _eigen_scores(pool: Pool) -> Scores:
