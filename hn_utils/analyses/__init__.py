@@ -2,6 +2,7 @@
 each has its place in a notebook."""
 
 from hn_utils.analyses.base_probe import OnBase, retrained_on_base
+from hn_utils.analyses.baselines.table import Baselines, beside_baselines
 from hn_utils.analyses.breaking_point import Breaking, until_it_breaks
 from hn_utils.analyses.by_size import BySize, by_size
 from hn_utils.analyses.crossing import Crossed, cross_permission
@@ -24,6 +25,7 @@ from hn_utils.analyses.where_it_acts import WhereItActs, where_it_acts
 
 __all__ = [
     "AtPosition",
+    "Baselines",
     "Breaking",
     "BySize",
     "Carried",
@@ -46,6 +48,7 @@ __all__ = [
     "as_mean",
     "at_every_position",
     "at_every_position_of_base",
+    "beside_baselines",
     "by_paper_rule",
     "by_size",
     "carried",

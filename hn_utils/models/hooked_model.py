@@ -38,6 +38,8 @@ from hn_utils.study import Sampling, Study
 
 Post = Float[Tensor, "batch pos neuron"]
 PostHook = Callable[[int, Post], Post | None]
+Stream = Float[Tensor, "batch pos d_model"]
+StreamHook = Callable[[int, Stream], Stream | None]
 _Seen = TypeVar("_Seen")
 
 
@@ -231,15 +233,21 @@ class HookedModel(StudiedModel):
 
     @contextlib.contextmanager
     def hooked(
-        self, post: PostHook | None = None, mlp_out: Callable[[int, Tensor], None] | None = None
+        self,
+        post: PostHook | None = None,
+        mlp_out: Callable[[int, Tensor], None] | None = None,
+        resid_post: StreamHook | None = None,
     ) -> Iterator[None]:
-        """Within the block call functions on what neurons and MLPs give; the hooks go when it ends, however it ends.
+        """Within the block call functions on what neurons, MLPs and layers give; the hooks go when it ends, however it
+        ends.
 
         Args:
             post: called as `post(layer, z)` on the activations of a layer's neurons, the input of its down projection,
                 [batch, pos, neuron]; what it returns, unless None, takes their place.
             mlp_out: called as `mlp_out(layer, h)` on the layer's MLP output, before any norm behind it,
                 [batch, pos, d_model].
+            resid_post: called as `resid_post(layer, x)` on the residual stream behind a layer, [batch, pos, d_model];
+                what it returns, unless None, takes its place.
         """
         hooks = []
         for layer in range(self.n_layers):
@@ -247,6 +255,8 @@ class HookedModel(StudiedModel):
                 hooks.append((f"blocks.{layer}.mlp.out.hook_in", lambda z, layer=layer, **_: post(layer, z)))
             if mlp_out is not None:
                 hooks.append((f"blocks.{layer}.mlp.hook_out", lambda h, layer=layer, **_: mlp_out(layer, h)))
+            if resid_post is not None:
+                hooks.append((f"blocks.{layer}.hook_resid_post", lambda x, layer=layer, **_: resid_post(layer, x)))
         with self.bridge.hooks(fwd_hooks=hooks):
             yield
 

@@ -264,9 +264,11 @@ def added(validation: Scored, test: Scored, control: Float[np.ndarray, "example 
     Raises:
         ValueError: the validation answers are of one class, or a score is NaN.
     """
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=1.0))
-    model.fit(np.column_stack([validation.own, validation.confidence]), validation.labels)
-    both = model.decision_function(np.column_stack([test.own, test.confidence]))
+    both = combined(
+        np.column_stack([validation.own, validation.confidence]),
+        validation.labels,
+        np.column_stack([test.own, test.confidence]),
+    )
     beyond = auroc_difference(test.labels, both, -test.confidence, test.groups)
     pairs = matched_pairs(test.confidence, test.labels, test.groups)
     if len(pairs) < 20:
@@ -274,6 +276,26 @@ def added(validation: Scored, test: Scored, control: Float[np.ndarray, "example 
     right, wrong = np.array(pairs).T
     wins = [(np.sign(scores[wrong] - scores[right]) + 1) / 2 for scores in (test.own, *control.T)]
     return Added(beyond, bootstrap(mean, wins[0]), float(np.mean(wins[1:])), len(pairs))
+
+
+def combined(
+    before: Float[np.ndarray, "validation score"], labels: np.ndarray, after: Float[np.ndarray, "test score"]
+) -> Float[np.ndarray, "test"]:
+    """Several scores as one: a logistic regression on them, each as it is.
+
+    Args:
+        before: scores of the answers to fit on, [validation, score].
+        labels: of these, 1 for hallucinated, [validation].
+        after: scores of the answers to read, [test, score].
+
+    Returns:
+        Log-odds of a hallucination, [test], in nats. A curve of a score is not in it.
+
+    Raises:
+        ValueError: the labels are of one class, or a score is NaN.
+    """
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=1.0))
+    return model.fit(before, labels).decision_function(after)
 
 
 def matched_pairs(confidence: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> list[tuple[int, int]]:

@@ -3,6 +3,7 @@ the caption, and returns a plotly figure; none shows itself.
 """
 
 from hn_utils.report.plots.analyses import domains, everyday, over_positions, paper_rule, planted_truth
+from hn_utils.report.plots.baselines import baselines
 from hn_utils.report.plots.bench import growth, log_slope
 from hn_utils.report.plots.collect import AtTokens, exposure, token_heat_maps
 from hn_utils.report.plots.intervene import answers, breaking, dose_response, side_effects
@@ -18,6 +19,7 @@ __all__ = [
     "AtTokens",
     "answers",
     "base_and_instruct",
+    "baselines",
     "breaking",
     "detection",
     "domains",
