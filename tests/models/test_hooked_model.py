@@ -183,7 +183,12 @@ def test_what_overflows_later_is_no_answer(study):
 
 def test_norms_of_one_layer_are_taken_at_that_layer(subject, monkeypatch):
     taken, plain = [], HookedModel.column_lengths
-    monkeypatch.setattr(HookedModel, "column_lengths", lambda self, layer: taken.append(layer) or plain(self, layer))
+
+    def noted(self, layer, *neurons):
+        taken.append(layer)
+        return plain(self, layer, *neurons)
+
+    monkeypatch.setattr(HookedModel, "column_lengths", noted)
     token_contributions(subject, PROMPTS, np.array([3, 5, 3 * subject.d_mlp]))
     assert taken == [0, 3]
     taken.clear()
