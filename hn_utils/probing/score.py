@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 @overload
-def score(model: HookedModel, scorer: Scorer | Found, question: str, answer: str | None = None) -> Score: ...
+def score(  # pyright: ignore[reportOverlappingOverload] (a text is a sequence of texts, too)
+    model: HookedModel, scorer: Scorer | Found, question: str, answer: str | None = None
+) -> Score: ...
 @overload
 def score(
     model: HookedModel, scorer: Scorer | Found, question: Sequence[str], answer: Sequence[str] | None = None

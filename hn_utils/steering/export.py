@@ -164,14 +164,16 @@ def _scale(
 
     Returns each changed column, by its weight and its neuron.
     """
-    for layer in np.unique(neurons // d_mlp).tolist():
-        weights[names[layer]] = weights[names[layer]].clone()
+    for layer in np.unique(neurons // d_mlp):
+        name = names[int(layer)]
+        weights[name] = weights[name].clone()
     columns = {}
     for flat in np.sort(neurons).tolist():
-        layer, neuron = divmod(flat, d_mlp)
-        weight = weights[names[layer]]  # [d_model, neuron]
+        layer, neuron = divmod(int(flat), d_mlp)
+        name = names[layer]
+        weight = weights[name]  # [d_model, neuron]
         weight[:, neuron] = (weight[:, neuron].float() * alpha).to(weight.dtype)
-        columns[f"{names[layer]}:{neuron}"] = weight[:, neuron].cpu().contiguous()
+        columns[f"{name}:{neuron}"] = weight[:, neuron].cpu().contiguous()
     return columns
 
 
