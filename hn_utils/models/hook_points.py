@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class Point(StrEnum):
     """A place in every layer, or one before or behind all layers, by TransformerLens' name of it."""
 
     EMBEDDINGS = "embed.hook_out"  # [batch, pos, d_model]
-    HEADS = "blocks.{layer}.attn.o.hook_in"  # [batch, pos, head * d_head], what the heads gathered
+    HEADS = "blocks.{layer}.attn.o.hook_in"  # [batch, pos, head, d_head], what the heads gathered
     UP = "blocks.{layer}.mlp.in.hook_out"  # [batch, pos, neuron], before it is multiplied by the gate
     NEURONS = "blocks.{layer}.mlp.out.hook_in"  # [batch, pos, neuron], behind the gate
     MLP_OUT = "blocks.{layer}.mlp.hook_out"  # [batch, pos, d_model], before any norm behind it
@@ -40,6 +40,17 @@ class Units(NamedTuple):
     def n(self) -> int:
         """How many there are in all layers."""
         return self.n_layers * self.per_layer
+
+    def apart(self, values: Tensor) -> Float[Tensor, "batch pos unit size"]:
+        """What passes at the point in one layer, unit by unit.
+
+        Args:
+            values: as a hook sees them, [batch, pos, ...], whether heads are apart already or not.
+
+        Returns:
+            The same numbers in another shape.
+        """
+        return values.reshape(*values.shape[:2], self.per_layer, -1)
 
 
 @contextlib.contextmanager
@@ -117,9 +128,9 @@ def silenced(model: HookedModel, units: Units, which: Int[np.ndarray, "some"]) -
         own = which[which // units.per_layer == layer] % units.per_layer
         if not len(own):
             return None
-        by_unit = values.unflatten(-1, (units.per_layer, -1)).clone()  # [batch, pos, unit, size]
-        by_unit[..., own, :] = 0
-        return by_unit.flatten(-2)  # [batch, pos, unit * size]
+        by_unit = units.apart(values).clone()
+        by_unit[:, :, own] = 0
+        return by_unit.reshape(values.shape)
 
     with hooked_at(model, units.point, silence):
         yield

@@ -1,0 +1,352 @@
+"""The methods of neighbouring papers: each on a truth that was planted for it, and where there is nothing to find."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from families import make_checkpoint
+from planting import planted
+from shapes import Shape
+
+from hn_utils.analyses.neighbours import achilles as heel
+from hn_utils.analyses.neighbours import compositional
+from hn_utils.analyses.neighbours import confidence_regulation as regulation
+from hn_utils.analyses.neighbours import masking
+from hn_utils.analyses.neighbours import too_big_to_fail as reserve
+from hn_utils.contributions.cett import Contributions
+from hn_utils.contributions.collected import Collected
+from hn_utils.contributions.tall_matrix import TallMatrix
+from hn_utils.models.generation import generate
+from hn_utils.models.hook_points import Point, Units, channels_of, heads_of, hooked_at, neurons_of, silenced
+from hn_utils.models.hooked_model import HookedModel
+from hn_utils.questions.made_up_world.asking import texts as world_texts
+from hn_utils.study import Sampling, load_study
+
+
+@pytest.fixture
+def random_model(tmp_path):
+    """A tiny Llama of random weights: 3 layers of 56 neurons, 4 heads, 32 channels."""
+    return HookedModel.load(str(make_checkpoint("llama", tmp_path / "llama", 0)), load_study("organism"))
+
+
+@pytest.fixture
+def rows(random_model):
+    """Texts of twelve random tokens, none of them special."""
+    special = set(random_model.encoder.tokenizer.all_special_ids)
+    able = [token for token in range(random_model.encoder.vocabulary_size) if token not in special]
+    return np.random.default_rng(0).choice(able, (8, 12)).tolist()
+
+
+# --- confidence regulation --------------------------------------------------------------------------------------------
+
+
+def test_logit_variance_and_bottom_share_by_hand():
+    unembedding = torch.tensor([[2.0, -2.0, 2.0], [0.0, 0.0, 0.0], [1.0, 1.0, -1.0]])  # the second channel is not read
+    w_out = torch.tensor([[0.0, 3.0, 0.0], [3.0, 4.0, 0.0], [5.0, 0.0, 0.0]])
+    rho, values = regulation.bottom_share(w_out, unembedding, 1)
+    assert rho.tolist() == pytest.approx([1.0, 0.8, 0.0], abs=1e-5)
+    assert values[-1] == pytest.approx(0, abs=1e-3)
+    cosine = 2 / 5**0.5  # of the last neuron with each token: +, -, +
+    assert regulation.logit_variance(w_out, unembedding).tolist() == pytest.approx(
+        [0, 0.6**2 * cosine**2 * 8 / 9, cosine**2 * 8 / 9], abs=1e-6
+    )
+    with pytest.raises(ValueError, match="k=3 must lie between 1 and 2"):
+        regulation.bottom_share(w_out, unembedding, 3)
+
+
+def test_the_largest_of_random_vectors_is_that_of_drawn_ones():
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(400, 50, 16))
+    shares = np.linalg.norm(vectors[..., :2], axis=-1) / np.linalg.norm(vectors, axis=-1)  # [draw, vector]
+    assert np.mean(regulation.random_largest(16, 2, 50, 400, 1)) == pytest.approx(shares.max(1).mean(), abs=0.02)
+
+
+def plant_entropy_neuron(model: HookedModel, j: int, length: float) -> None:
+    """The unembedding loses its smallest singular direction, into which alone neuron `j` of the last layer writes."""
+    with torch.no_grad():
+        unembedding = model.model.get_output_embeddings().weight  # [vocab, d_model]; the final gain is 1
+        _, _, directions = torch.linalg.svd(unembedding, full_matrices=False)
+        unread = directions[-1]
+        unembedding -= (unembedding @ unread)[:, None] * unread
+        model.model.model.layers[-1].mlp.down_proj.weight[:, j] = length * unread
+
+
+def test_a_planted_entropy_neuron_acts_through_the_final_scale_alone(random_model, rows):
+    plant_entropy_neuron(random_model, 7, 40.0)
+    found = regulation.confidence_regulation(random_model, rows, n=3)
+    assert found.neurons[0] == 2 * 56 + 7
+    assert found.weights.rho[7] == pytest.approx(1, abs=1e-4)
+    assert found.p < 0.01
+    assert found.drop < 1e-3
+    assert np.argmin(found.weights.logit_variance) == 7
+    planted = found.ablations[0]
+    assert planted.direct < 1e-4 < 1e-2 < planted.total
+    assert planted.mediated > 0.99
+    assert np.nanmedian([other.mediated for other in found.others]) < 0.9
+    assert found.table["neuron"][0] == 7
+    assert "1 bottom direction of the unembedding 1.00" in found.headline
+
+
+def test_random_weights_have_no_entropy_neuron(random_model, rows):
+    found = regulation.confidence_regulation(random_model, rows, n=2)
+    assert found.p > 0.01
+    assert max(ablation.mediated for ablation in found.ablations) < 0.9
+
+
+def test_effects_are_those_of_an_ablation_by_hand(random_model, rows):
+    """One neuron set to its mean in the model of Transformers itself, and the scale taken from the untouched run."""
+    (effect,) = regulation.ablations(random_model, rows, np.array([5]))
+    model, seen = random_model.model, {}
+    ids = torch.tensor(rows)
+    down, norm = model.model.layers[-1].mlp.down_proj, model.model.norm
+
+    def fix(module, inputs):
+        seen["z"] = inputs[0].detach().clone()
+        if "mean" in seen:
+            changed = inputs[0].clone()
+            changed[..., 5] = seen["mean"]
+            return (changed,)
+        return None
+
+    keeping = norm.register_forward_pre_hook(lambda module, inputs: seen.update(r=inputs[0].detach()))
+    fixing = down.register_forward_pre_hook(fix)
+    with torch.no_grad():
+        clean = model(ids, use_cache=False).logits
+        size = seen["r"].pow(2).mean(-1, keepdim=True).sqrt()
+        seen["mean"] = seen["z"][:, 2:-1, 5].mean()
+        ablated = model(ids, use_cache=False).logits
+        frozen = model.lm_head(norm.weight * seen["r"] / size)
+    keeping.remove()
+    fixing.remove()
+
+    def change(logits: torch.Tensor) -> float:
+        """Mean size of the change of the loss, for the fourth token and all behind it."""
+        losses = [-x.log_softmax(-1)[:, 2:-1].gather(2, ids[:, 3:, None])[..., 0] for x in (logits, clean)]
+        return float((losses[0] - losses[1]).abs().mean())
+
+    assert effect.total == pytest.approx(change(ablated), rel=1e-3)
+    assert effect.direct == pytest.approx(change(frozen), rel=1e-2)
+
+
+def test_a_norm_that_subtracts_the_mean_is_refused(random_model):
+    norm = torch.nn.LayerNorm(32)
+    random_model.bridge.ln_final.original_component.forward = norm.forward
+    with pytest.raises(ValueError, match="its final norm subtracts the mean"):
+        regulation.final_gain(random_model)
+
+
+# --- what is silenced -------------------------------------------------------------------------------------------------
+
+
+def test_the_smallest_number_is_found_and_everything_tried_is_kept():
+    order = np.arange(50)[::-1]
+    masked = masking.mask_until(order, lambda which: 0.1 * len(which))  # tenfold without ten
+    assert masked.smallest == 10
+    assert masked.counts[masked.counts <= 10][-2:].tolist() == [9, 10]
+    assert masked.decades.tolist() == pytest.approx((0.1 * masked.counts).tolist())
+    assert masked.at(5) == pytest.approx(0.5)
+    assert masking.mask_until(order, lambda which: float(which[0] == 49)).smallest == 1
+    never = masking.mask_until(order, lambda which: 0.5)
+    assert never.smallest is None
+    assert never.counts[-1] == 50
+
+
+def logits_of(model: HookedModel, rows: list[list[int]]) -> torch.Tensor:
+    with torch.no_grad():
+        return model.model(torch.tensor(rows), use_cache=False).logits
+
+
+@pytest.mark.parametrize("kind", [neurons_of, channels_of, heads_of])
+def test_silencing_is_the_same_as_weights_of_zero(random_model, rows, kind):
+    """Two units of layer 1; what remains in the weights of the next matrix, or the last one, is set to zero by hand."""
+    units = kind(random_model)
+    which = np.array([units.per_layer + 3, units.per_layer + 1])
+    with silenced(random_model, units, which):
+        silent = logits_of(random_model, rows)
+    layer = random_model.model.model.layers[1]
+    with torch.no_grad():
+        if kind is neurons_of:
+            layer.mlp.down_proj.weight[:, [1, 3]] = 0
+        elif kind is channels_of:
+            layer.mlp.down_proj.weight[[1, 3]] = 0
+        else:
+            layer.self_attn.o_proj.weight[:, [*range(8, 16), *range(24, 32)]] = 0  # heads of 8
+    assert torch.allclose(silent, logits_of(random_model, rows), atol=1e-4)
+    with pytest.raises(ValueError, match="is out of range"), silenced(random_model, units, np.array([units.n])):
+        pass
+
+
+# --- Achilles' heel ---------------------------------------------------------------------------------------------------
+
+
+def test_an_amplified_channel_is_the_heel_on_what_the_model_itself_writes(random_model, rows):
+    """One row of one down projection is amplified, ever more, until the model's own words cost a decade without it."""
+    channel, layer = 5, 1
+    units = channels_of(random_model)
+    for _ in range(6):
+        with torch.no_grad():
+            random_model.model.model.layers[layer].mlp.down_proj.weight[channel] *= 4
+        written = generate(random_model, rows, Sampling(n=1, temperature=0.0, max_new_tokens=12))
+        own = [[*row, *reply.ids] for row, (reply,) in zip(rows, written, strict=True)]
+        cost = masking.cost_of_silence(random_model, own, units)(np.array([layer * 32 + channel]))
+        if cost >= 1:
+            break
+    assert cost >= 1
+    found = heel.achilles(random_model, rows, own, "channels", n_noises=3)
+    assert found.order[0] == layer * 32 + channel
+    assert found.heel.tolist() == [layer * 32 + channel]
+    assert found.ranked.smallest == 1
+    assert min(masked.smallest or np.inf for masked in found.random) > 1
+    assert found.table["silenced residual channels"].tolist() == found.ranked.counts.tolist()
+
+
+def test_importance_of_the_first_layer_by_hand(random_model):
+    """The noise is as large as asked for; twice as much of the very same noise moves the embeddings twice as far."""
+    row = [[9, 12, 40, 33]]
+    embedded = []
+    units = Units("embedding", Point.EMBEDDINGS, 1, 32)
+    with hooked_at(random_model, Point.EMBEDDINGS, lambda _, x: embedded.append(x.detach())):
+        logits_of(random_model, row)
+    one, size = heel.perturbation(random_model, row, units, 1.0, 200, 0)
+    two, _ = heel.perturbation(random_model, row, units, 2.0, 200, 0)
+    assert size == pytest.approx(embedded[0][0].abs().mean(0).numpy(), rel=1e-5)
+    assert one.mean() == pytest.approx(float(embedded[0].std()) * (2 / np.pi) ** 0.5, rel=0.03)
+    assert two == pytest.approx(2 * one, rel=1e-3)
+
+
+def test_a_heel_of_an_unknown_kind_or_without_noise_is_refused(random_model, rows):
+    with pytest.raises(ValueError, match="kind='heads' must be one of neurons, channels"):
+        heel.achilles(random_model, rows, rows, "heads")
+    with pytest.raises(ValueError, match="sigma=0 must be above 0"):
+        heel.achilles(random_model, rows, rows, sigma=0)
+
+
+# --- Too Big to Fail --------------------------------------------------------------------------------------------------
+
+
+def test_the_gradient_is_what_a_small_change_of_one_factor_does(random_model, rows):
+    units = heads_of(random_model)
+    importance = reserve.loss_gradient(random_model, rows[:1], units)
+    weight = random_model.model.model.layers[1].self_attn.o_proj.weight
+    losses = []
+    for step in (-1e-2, 1e-2):
+        with torch.no_grad():
+            before = weight.clone()
+            weight[:, 16:24] *= 1 + step  # head 2
+            losses.append(masking.mean_loss(random_model, rows[:1]))
+            weight.copy_(before)
+    assert importance[1 * 4 + 2] == pytest.approx(abs(losses[1] - losses[0]) / 2e-2, rel=0.02)
+    twice = reserve.loss_gradient(random_model, [rows[0], rows[0]], units)
+    assert twice == pytest.approx(2 * importance, rel=1e-4)  # no text's gradient is carried into the next
+
+
+def test_two_copies_of_a_head_of_half_its_strength_stand_in_for_each_other(subject):
+    """In the bundled model the head that matters most overwrites the one that matters least, and both write half."""
+    model = HookedModel.load(subject.name, subject.study)
+    texts = ["Kriskel Govstad was born in Corin.", "The trade of Kriskel Govstad is lamp maker."]
+    rows = model.encoder.encode_texts(texts)
+    units = heads_of(model)
+    importance = reserve.loss_gradient(model, rows, units)[: units.per_layer]  # of layer 0
+    kept, lost = int(importance.argmax()), int(importance.argmin())
+    attention = model.model.model.layers[0].self_attn
+    columns = {head: slice(32 * head, 32 * head + 32) for head in (kept, lost)}
+    with torch.no_grad():
+        for matrix in (attention.q_proj, attention.k_proj, attention.v_proj):
+            matrix.weight[columns[lost]] = matrix.weight[columns[kept]]
+        attention.o_proj.weight[:, columns[kept]] /= 2
+        attention.o_proj.weight[:, columns[lost]] = attention.o_proj.weight[:, columns[kept]]
+    cost = masking.cost_of_silence(model, rows, units)
+    one, other, both = cost(np.array([kept])), cost(np.array([lost])), cost(np.array([kept, lost]))
+    assert one == pytest.approx(other, abs=1e-4)
+    assert max(one, other) < both
+    found = reserve.loss_gradient(model, rows, units)
+    assert found[kept] == pytest.approx(found[lost], rel=1e-2)
+
+
+def test_least_important_units_last_longer_than_the_most_important_ones(subject):
+    rows = subject.encoder.encode_texts([text.text for text in world_texts(subject.study, 40)])
+    found = reserve.too_big_to_fail(subject, rows[:20], rows[20:])
+    most, least = found.orders[reserve.MOST].smallest, found.orders[reserve.LEAST].smallest
+    assert most is not None
+    assert most < (least or 25)
+    assert len(found.most_important) == most
+    assert found.table["attention heads until tenfold"][0] == most
+
+
+# --- compositional explanations ---------------------------------------------------------------------------------------
+
+
+def concepts(seed: int, n: int = 400) -> dict[str, np.ndarray]:
+    """Four concepts, each of which holds for a third of the answers whatever the others do."""
+    rng = np.random.default_rng(seed)
+    return {name: rng.random(n) < 1 / 3 for name in "ABCD"}
+
+
+def planted_formula(known: dict[str, np.ndarray]) -> np.ndarray:
+    return (known["A"] | known["B"]) & ~known["C"]
+
+
+def test_intersection_over_union_by_hand():
+    on = np.array([True, True, False, False])
+    where = np.array([[True, False, True, False], [True, True, False, False], [False, False, False, False]])
+    assert compositional.iou(on, where).tolist() == [1 / 3, 1, 0]
+    assert compositional.iou(~on & on, where[2]) == 0
+    formula = compositional.Formula(("A", "B", "C"), ("OR", "AND NOT"))
+    assert str(formula) == "(A OR B) AND NOT C"
+    known = concepts(0)
+    assert (formula.holds(known) == planted_formula(known)).all()
+    with pytest.raises(ValueError, match="join='XOR' must be one of OR, AND, AND NOT"):
+        compositional.joined(on, "XOR", on)
+
+
+def test_a_planted_formula_is_found_even_where_a_tenth_of_the_answers_is_turned_round():
+    known = concepts(1)
+    on = planted_formula(known)
+    best = compositional.best_formula(on, known)
+    assert best.iou == 1
+    assert (best.formula.holds(concepts(2)) == planted_formula(concepts(2))).all()
+    turned = on ^ (np.random.default_rng(3).random(len(on)) < 0.1)
+    assert (compositional.best_formula(turned, known).formula.holds(concepts(2)) == planted_formula(concepts(2))).all()
+
+
+def test_on_the_answers_it_searched_the_score_never_falls_with_length():
+    known, on = concepts(4), np.random.default_rng(5).random(400) < 0.2
+    scores = [compositional.best_formula(on, known, length).iou for length in (1, 2, 3)]
+    assert scores == sorted(scores)
+    assert scores[0] > 0
+
+
+def kept_answers(fires: bool) -> Collected:
+    """Answers with known strata; neuron 7 contributes most where the planted formula holds, or anywhere."""
+    own = planted([], [], n=900)
+    known = concepts(6, 900)
+    rng = np.random.default_rng(7)
+    on = planted_formula(known) if fires else rng.random(900) < 0.3
+    values = own.contributions.at("answer").columns(np.arange(200))
+    values[:, 7] = 0.1 + on + 0.1 * rng.random(900)
+    kept = []
+    for i, example in enumerate(own.kept):
+        strata = {name: bool(where[i]) for name, where in known.items()} | {"exposure": i}
+        kept.append(replace(example, question=replace(example.question, strata=strata)))
+    regions = {region: TallMatrix([values.astype(np.float16)]) for region in ("answer", "other")}
+    return replace(own, examples=kept, contributions=Contributions(regions, 2, 100))
+
+
+def test_the_formula_of_a_planted_neuron_holds_on_other_answers_and_nothing_does_of_a_random_one(monkeypatch):
+    monkeypatch.setattr(Shape, "require_neurons", lambda self, neurons: None, raising=False)
+    share = float(planted_formula(concepts(6, 900)).mean())
+    found = compositional.compositional(kept_answers(True), [7], top=share, n_shuffles=20)
+    (one,) = found.explained
+    assert one.held_out > 0.9
+    assert one.shuffled.max() < 0.6
+    assert one.p == pytest.approx(1 / 21)
+    assert one.single < one.held_out
+    assert "exposure above its median" in found.concepts
+    (nothing,) = compositional.compositional(kept_answers(False), [7], top=0.3, n_shuffles=20).explained
+    assert nothing.p > 0.05
+    assert nothing.held_out < 0.5
+    with pytest.raises(ValueError, match="top=1.5 must lie between 0 and 1"):
+        compositional.compositional(kept_answers(True), [7], top=1.5)
