@@ -12,10 +12,14 @@ from planting import planted
 from shapes import Shape
 
 from hn_utils.analyses.neighbours import achilles as heel
-from hn_utils.analyses.neighbours import compositional
+from hn_utils.analyses.neighbours import compositional, masking
 from hn_utils.analyses.neighbours import confidence_regulation as regulation
-from hn_utils.analyses.neighbours import masking
+from hn_utils.analyses.neighbours import contrastive as cns
+from hn_utils.analyses.neighbours import good_and_bad as antagonists
+from hn_utils.analyses.neighbours import known_entities as entities
+from hn_utils.analyses.neighbours import options as rivals
 from hn_utils.analyses.neighbours import too_big_to_fail as reserve
+from hn_utils.answers.examples import Example
 from hn_utils.contributions.cett import Contributions
 from hn_utils.contributions.collected import Collected
 from hn_utils.contributions.tall_matrix import TallMatrix
@@ -23,6 +27,7 @@ from hn_utils.models.generation import generate
 from hn_utils.models.hook_points import Point, Units, channels_of, heads_of, hooked_at, neurons_of, silenced
 from hn_utils.models.hooked_model import HookedModel
 from hn_utils.questions.made_up_world.asking import texts as world_texts
+from hn_utils.questions.question import Question
 from hn_utils.study import Sampling, load_study
 
 
@@ -350,3 +355,97 @@ def test_the_formula_of_a_planted_neuron_holds_on_other_answers_and_nothing_does
     assert nothing.held_out < 0.5
     with pytest.raises(ValueError, match="top=1.5 must lie between 0 and 1"):
         compositional.compositional(kept_answers(True), [7], top=1.5)
+
+
+# --- good and bad neurons ---------------------------------------------------------------------------------------------
+
+
+def test_integrated_gradients_of_a_linear_and_of_a_curved_outcome_by_hand():
+    at = torch.tensor([2.0, -1.0, 0.5])
+    weights = torch.tensor([3.0, 4.0, -8.0])
+    adds = antagonists.integrated_gradients(lambda x: (weights * x).sum(), at, 1)
+    assert adds.tolist() == pytest.approx([6, -4, -4])
+    squares = antagonists.integrated_gradients(lambda x: (x**2).sum(), at, 4)  # 2 x^2 (1 + 2 + 3 + 4) / 16
+    assert squares.tolist() == pytest.approx((1.25 * at**2).tolist())
+    with pytest.raises(ValueError, match="steps=0 must be 1 or more"):
+        antagonists.integrated_gradients(lambda x: x.sum(), at, 0)
+
+
+def options_by_hand(rows: list[list[int]]) -> rivals.Options:
+    """Two proxies of each row: token 9 is true, others are not."""
+    kept = [Example(Question(str(i), "?", ("a",), "e"), row, [], "", 0, [], 0.0) for i, row in enumerate(rows)]
+    return rivals.Options(kept, np.tile(np.array([[9, 12, 40], [9, 33, 7]]), (len(rows), 1, 1)))
+
+
+def test_the_truth_among_its_rivals_by_hand(random_model, rows):
+    logits = torch.log(torch.tensor([[1.0, 2.0, 3.0, 4.0]]))
+    shares = rivals.truth_share(logits, np.array([[[0, 1, 2], [3, 0, 1]]]))
+    assert shares[0].tolist() == pytest.approx([1 / 6, 4 / 7])
+    short = [rows[0], rows[1][:5]]  # padded on the left, each row is as it is alone
+    together = rivals.last_logits(random_model, short)
+    for i in range(2):
+        assert torch.allclose(together[i], logits_of(random_model, [short[i]])[0, -1], atol=1e-3)
+
+
+def test_attributions_add_up_to_what_a_layer_adds(random_model, rows):
+    options = options_by_hand(rows[:2])
+    few, many = (antagonists.attributions(random_model, options, steps)[1] for steps in (4, 256))
+    assert many < 0.005
+    assert many < few
+    scores, _ = antagonists.attributions(random_model, options, 256)
+    with torch.no_grad():
+        whole = float(rivals.truth_share(rivals.last_logits(random_model, options.prompts), options.tokens)[1].sum())
+        random_model.model.model.layers[2].mlp.up_proj.weight.zero_()  # at the last token alone it matters in layer 2
+        without = float(rivals.truth_share(rivals.last_logits(random_model, options.prompts), options.tokens)[1].sum())
+    assert scores[1, 2 * 56 :].sum() == pytest.approx(whole - without, abs=0.01)
+
+
+def test_antagonism_by_hand():
+    scores = np.array([[5.0, -4.0, 1.0, 0.0, 0.5, -0.5], [4.0, 3.0, -1.0, 0.0, -3.0, 0.1]])
+    score, conflicting = antagonists.antagonism(scores, 1)
+    assert score.tolist() == [9, -4, 0, 0, -3, 0]
+    assert conflicting.tolist() == []
+    score, conflicting = antagonists.antagonism(scores, 2)  # best two: 0 2, 0 1; lowest two: 1 5, 4 2
+    assert conflicting.tolist() == [1, 2]
+    assert score.tolist() == [9, 0, 0, 0, -3, -0.5]
+    with pytest.raises(ValueError, match="n_extreme=4 must lie between 1 and 3"):
+        antagonists.antagonism(scores, 4)
+
+
+# --- known entities ---------------------------------------------------------------------------------------------------
+
+
+def test_a_neuron_must_separate_known_names_in_every_kind_of_question():
+    """Neuron 0 is on at all known names, 1 at those of one kind alone, 2 at unknown ones, 3 at random."""
+    rng = np.random.default_rng(0)
+    known = rng.random(400) < 0.5
+    kinds = np.where(rng.random(400) < 0.5, "trade", "dish")
+    on = np.stack([known, known & (kinds == "dish"), ~known, rng.random(400) < 0.5], axis=1)
+    score = entities.separation(on, known, kinds)
+    assert score[:3].tolist() == [1, 0, -1]
+    assert abs(score[3]) < 0.2
+    assert entities.picked(on, known, kinds, 1)[0].tolist() == [0]
+    assert entities.picked(on, ~known, kinds, 1)[0].tolist() == [2]
+    with pytest.raises(ValueError, match="no kind of question has 5 known names and 5 unknown ones"):
+        entities.separation(on[:6], known[:6], kinds[:6])
+
+
+# --- contrastive steering ---------------------------------------------------------------------------------------------
+
+
+def test_always_on_entity_and_noise_driven_neurons_of_a_toy():
+    rng = np.random.default_rng(0)
+    clean = 0.01 * rng.normal(size=(30, 50))
+    noised = clean + 0.001 * rng.normal(size=clean.shape)
+    clean[:, 3] += 9.0  # always on, and moved by noise most of all
+    noised[:, 3] += 4.0
+    clean[:, 10] += 1.0  # answers to the name
+    noised[:, 20] += 1.0  # comes up with noise
+    found = cns.contrast(clean, noised, 1, n_strongest=3)
+    assert found.always_on.tolist() == [3, 10]  # a dictionary in which two alone are on has two that always are
+    clean[:10, 10] -= 1.0
+    noised[:10, 10] -= 1.0
+    found = cns.contrast(clean, noised, 1, n_strongest=2)
+    assert [some.tolist() for some in found] == [[10], [20], [3]]
+    with pytest.raises(ValueError, match="n_strongest=50 must lie between 1 and 49"):
+        cns.contrast(clean, noised, 1, n_strongest=50)

@@ -46,9 +46,7 @@ class Shared:
         return f"{self.both} of {self.n} are H-Neurons (by chance {self.by_chance:.2f}, p = {self.p:.2g})"
 
 
-def shared_with(
-    neurons: Int[np.ndarray, "k"], h_neurons: Int[np.ndarray, "h"], n_neurons: int
-) -> Shared:
+def shared_with(neurons: Int[np.ndarray, "k"], h_neurons: Int[np.ndarray, "h"], n_neurons: int) -> Shared:
     """Count how many of some neurons are H-Neurons, beside chance.
 
     Args:

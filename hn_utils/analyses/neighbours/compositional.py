@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from hn_utils.models.neurons import neuron_indices
 from hn_utils.stats.bootstrap import spread
@@ -173,9 +173,7 @@ def joined(
     raise ValueError(f"join={join!r} must be one of {', '.join(JOINS)}")
 
 
-def iou(
-    on: Bool[np.ndarray, "answer"], where: Bool[np.ndarray, "*any answer"]
-) -> Float[np.ndarray, "*any"]:
+def iou(on: Bool[np.ndarray, "answer"], where: Bool[np.ndarray, "*any answer"]) -> Float[np.ndarray, "*any"]:
     """Intersection over union of where a neuron is on and where formulas hold.
 
     Args:

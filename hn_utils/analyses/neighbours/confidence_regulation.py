@@ -80,7 +80,8 @@ class ConfidenceRegulation(Tabled):
         k: how many bottom directions.
         singular_values: of the unembedding with the final norm's gain folded in, in falling order.
         random_rho: the largest share among as many random vectors, in each of many draws.
-        neurons: those that look most like entropy neurons, flat indices; the largest share first.
+        neurons: those with the largest share, flat indices, the largest first; an entropy neuron is moreover long and
+            of little variance.
         ablations: what ablating each of them does.
         others: what ablating as many random neurons of the layer does.
         d_mlp: neurons in a layer.
@@ -117,14 +118,14 @@ class ConfidenceRegulation(Tabled):
         other = np.nanmedian([ablation.mediated for ablation in self.others])
         return (
             f"Largest share in the {counted(self.k, 'bottom direction')} of the unembedding "
-            f"{self.weights.rho.max():.2f}, of {len(self.weights.rho)} random vectors {self.largest} (p = {self.p:.3f});"
-            f" smallest singular value {self.drop:.2f} of the median; through the final scale pass {own:.0%} of the "
-            f"effect of {counted(len(self.neurons), 'candidate')}, {other:.0%} of that of random neurons"
+            f"{self.weights.rho.max():.2f}, of as many random vectors {self.largest} (p = {self.p:.3f}); "
+            f"smallest singular value {self.drop:.2f} of the median; through the final scale pass {own:.0%} of the "
+            f"effect of the {counted(len(self.neurons), 'neuron')} with the largest share, {other:.0%} of random ones'"
         )
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row a candidate; norm and variance as percentiles within the layer, effects in nats."""
+        """A row a candidate; norm and variance as percentiles within the layer, effects in thousandths of a nat."""
         rows = []
         for flat, ablation in zip(self.neurons.tolist(), self.ablations, strict=True):
             j = flat % self.d_mlp
@@ -135,10 +136,10 @@ class ConfidenceRegulation(Tabled):
                     "norm (percentile)": _percentile(self.weights.norm, j),
                     "LogitVar (percentile)": _percentile(self.weights.logit_variance, j),
                     "rho": self.weights.rho[j],
-                    "total effect": ablation.total,
-                    "direct effect": ablation.direct,
+                    "total effect (mnat)": 1_000 * ablation.total,
+                    "direct effect (mnat)": 1_000 * ablation.direct,
                     "through the final scale": ablation.mediated,
-                    "entropy": ablation.entropy,
+                    "entropy (mnat)": 1_000 * ablation.entropy,
                     "through token frequency": ablation.by_frequency,
                 }
             )
@@ -190,7 +191,7 @@ def bottom_share(
         Stolfo et al. 2024, section 3.
     """
     if not 0 < k < len(unembedding):
-        raise ValueError(f"k={k} must lie between 1 and {len(unembedding) - 1}: the width of the residual stream less 1")
+        raise ValueError(f"k={k} must lie between 1 and {len(unembedding) - 1}, since w_out is so wide")
     directions, values, _ = torch.linalg.svd(unembedding @ unembedding.T)  # [d_model, d_model]; squares of the values
     inside = w_out @ directions[:, -k:]  # [neuron, k]
     return inside.norm(dim=1) / w_out.norm(dim=1), values.clamp(min=0).sqrt()
@@ -272,23 +273,6 @@ def weights_of(model: HookedModel, k: int) -> tuple[Weights, Float[np.ndarray, "
     return Weights(*(part.cpu().numpy() for part in parts)), values.cpu().numpy()
 
 
-def candidates(weights: Weights, n: int) -> Int[np.ndarray, "n"]:
-    """The neurons that look most like entropy neurons: of those longer than the median and of less variance over the
-    logits than the median, the ones with the largest share.
-
-    Args:
-        weights: of one layer.
-        n: how many.
-
-    Returns:
-        Numbers within the layer, the largest share first; fewer if so few are left.
-    """
-    long = weights.norm >= np.median(weights.norm)
-    even = weights.logit_variance <= np.median(weights.logit_variance)
-    able = np.flatnonzero(long & even)
-    return able[np.argsort(-weights.rho[able], kind="stable")[:n]]
-
-
 def confidence_regulation(
     model: HookedModel, rows: Sequence[Sequence[int]], *, n: int = _N_CHOSEN, k: int | None = None, seed: int = 0
 ) -> ConfidenceRegulation:
@@ -297,7 +281,7 @@ def confidence_regulation(
     Args:
         model: the model.
         rows: token ids of ordinary text, on which neurons are ablated and tokens are counted.
-        n: how many candidates are ablated, and as many random neurons beside them.
+        n: how many neurons are ablated, those with the largest share, and as many random ones beside them.
         k: how many bottom directions; None for a hundredth of the residual stream's width, as in the paper.
         seed: of the random vectors and neurons.
 
@@ -315,7 +299,7 @@ def confidence_regulation(
     width = model.model.config.get_text_config().hidden_size
     k = max(1, round(width / 100)) if k is None else k
     weights, values = weights_of(model, k)
-    chosen = candidates(weights, n)
+    chosen = np.argsort(-weights.rho, kind="stable")[:n]
     rng = np.random.default_rng(seed)
     others = rng.choice(np.setdiff1d(np.arange(model.d_mlp), chosen), len(chosen), replace=False)
     ablated = ablations(model, rows, np.concatenate([chosen, others]))
@@ -341,9 +325,7 @@ class _Read(NamedTuple):
 
 
 @torch.inference_mode()
-def ablations(
-    model: HookedModel, rows: Sequence[Sequence[int]], neurons: Int[np.ndarray, "some"]
-) -> list[Ablation]:
+def ablations(model: HookedModel, rows: Sequence[Sequence[int]], neurons: Int[np.ndarray, "some"]) -> list[Ablation]:
     """Set neurons of the last layer to their mean, one after another, and see what of that the final scale carries.
 
     Args:

@@ -130,9 +130,7 @@ def too_big_to_fail(
     return TooBigToFail(units, importance, orders, random)
 
 
-def loss_gradient(
-    model: HookedModel, rows: Sequence[Sequence[int]], units: Units
-) -> Float[np.ndarray, "unit"]:
+def loss_gradient(model: HookedModel, rows: Sequence[Sequence[int]], units: Units) -> Float[np.ndarray, "unit"]:
     """How much the loss of each text leans on each unit.
 
     Args:

@@ -6,6 +6,7 @@ from hn_utils.report.plots.analyses import domains, everyday, over_positions, pa
 from hn_utils.report.plots.bench import growth, log_slope
 from hn_utils.report.plots.collect import AtTokens, exposure, token_heat_maps
 from hn_utils.report.plots.intervene import answers, breaking, dose_response, side_effects
+from hn_utils.report.plots.neighbours import confidence_regulation, masking
 from hn_utils.report.plots.origins import base_and_instruct, drift_ranks, timeline
 from hn_utils.report.plots.permission import four_cells, probes_crossed
 from hn_utils.report.plots.planted import recovery, strengths
@@ -17,6 +18,7 @@ __all__ = [
     "AtTokens",
     "answers",
     "base_and_instruct",
+    "confidence_regulation",
     "breaking",
     "detection",
     "domains",
@@ -33,6 +35,7 @@ __all__ = [
     "paper_rule",
     "l1_path",
     "l1_path_weights",
+    "masking",
     "planted_truth",
     "probes_crossed",
     "recovery",
