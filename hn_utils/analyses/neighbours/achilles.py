@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from hn_utils.analyses.neighbours.masking import Masked, cost_of_silence, mask_until
+from hn_utils.analyses.neighbours.masking import N_LISTED, Masked, cost_of_silence, mask_until
 from hn_utils.models.checks import require_reading_mode
 from hn_utils.models.hook_points import Point, Units, channels_of, hooked_at, neurons_of
 from hn_utils.stats.drawn import figure_of
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from hn_utils.models.hooked_model import HookedModel
 
-_N_NOISES = 10
+_N_NOISES = 5
 _N_RANDOM = 3  # random orders, each of which is silenced like the important one
 KINDS = {"neurons": neurons_of, "channels": channels_of}
 
@@ -63,6 +63,11 @@ class Achilles(Tabled):
     def heel(self) -> Int[np.ndarray, "some"]:
         """The units that take the model down; none if all of them do not."""
         return self.order[: self.ranked.smallest or 0]
+
+    @property
+    def neurons(self) -> Int[np.ndarray, "some"]:
+        """The first of the heel, a list short enough to be set beside others: flat indices; none of channels."""
+        return self.heel[:N_LISTED] if self.units.point == Point.NEURONS else self.heel[:0]
 
     @property
     def is_size(self) -> float:

@@ -112,13 +112,14 @@ class Beside:
         }
 
 
-def beside(found: Found, neurons: Neurons, *, scale: bool = False) -> Beside:
+def beside(found: Found, neurons: Neurons, *, n_items: int = 0) -> Beside:
     """Set some neurons beside the H-Neurons: overlap, detection and, if asked for, what scaling them does.
 
     Args:
         found: the H-Neurons, with the answers they were found on.
         neurons: the neighbour's neurons: flat indices, or pairs (layer, neuron).
-        scale: whether they are turned up and down on the study's items as well, which takes most of the time.
+        n_items: items of each behaviour on which they are turned up and down as well, which takes most of the time; 0
+            for none.
 
     Returns:
         All of it, with what the road to H-Neurons picks on shuffled labels in their place as the control.
@@ -137,12 +138,12 @@ def beside(found: Found, neurons: Neurons, *, scale: bool = False) -> Beside:
     fitted = AgainstRandom.fit(collected, collected.training_rows(), flat, N_SETS, region, found.probe.other)
     detection = fitted.on(collected.labelled(collected.test_rows("standard"), region))
     shared = shared_with(flat, found.neurons, int(np.prod(found.card.shape)))
-    return Beside(flat, shared, detection, _scaled(found, flat) if scale else {})
+    return Beside(flat, shared, detection, _scaled(found, flat, n_items) if n_items else {})
 
 
-def _scaled(found: Found, neurons: Int[np.ndarray, "k"]) -> dict[str, DoseResponse]:
+def _scaled(found: Found, neurons: Int[np.ndarray, "k"], n_items: int) -> dict[str, DoseResponse]:
     """Dose-response of the study's behaviours, beside what shuffled labels pick with these neurons left out."""
-    study = found.study
+    study = replace(found.study, n_items=n_items)
     selection = replace(found.selection("any", len(neurons)), never=neurons)
 
     def picked(first: int, last: int) -> list[Control]:

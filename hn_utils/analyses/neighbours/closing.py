@@ -61,13 +61,13 @@ class Closing(Tabled):
         return pd.DataFrame(rows).fillna("").rename(columns={"p of as many": "corrected p of as many"})
 
 
-def closing_table(found: Found, neighbours: Mapping[str, Neurons], *, scale: bool = False) -> Closing:
+def closing_table(found: Found, neighbours: Mapping[str, Neurons], *, n_items: int = 0) -> Closing:
     """Set every neighbour's neurons beside the H-Neurons, all in the same way.
 
     Args:
         found: the H-Neurons, with the answers they were found on.
         neighbours: each one's neurons by its name; an empty list where it names none.
-        scale: whether all are turned up and down on the study's items as well.
+        n_items: items of each behaviour on which all are turned up and down as well; 0 for none.
 
     Returns:
         A table with overlap beyond chance (Fisher's exact test, corrected for the number of lists), detection beside
@@ -87,5 +87,5 @@ def closing_table(found: Found, neighbours: Mapping[str, Neurons], *, scale: boo
         if isinstance(neurons, Sequence | np.ndarray) and not len(neurons):
             without.append(name)
         else:
-            rows[name] = beside(found, neurons, scale=scale)
+            rows[name] = beside(found, neurons, n_items=n_items)
     return Closing(rows, without)

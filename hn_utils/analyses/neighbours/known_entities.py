@@ -168,7 +168,7 @@ def known_entities(collected: Collected, *, n: int = _N_KEPT, n_shuffles: int = 
     train, test = (rows[ends[rows] != NONE] for rows in (collected.rows("train"), collected.rows("test")))
     if not len(train) or not len(test):
         raise ValueError(
-            f"{len(train)} training and {len(test)} test answers name what they are about: both are needed"
+            f"{len(train)} training and {len(test)} test answers name what they are about: ask more questions"
         )
     thresholds = _rare_thresholds(collected)
     rows = np.concatenate([train, test])

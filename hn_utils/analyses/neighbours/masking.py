@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hn_utils.models.hooked_model import HookedModel
 
 TENFOLD = 1.0  # decades of perplexity
+N_LISTED = 10  # units of an order that are set beside other methods' lists, where a heel is longer
 _MOST_ROWS = 60  # of ordinary text, in each half
 
 
@@ -34,8 +35,8 @@ class Masked:
     Attributes:
         counts: numbers of silenced units that were tried, in rising order, [count].
         decades: how far the perplexity of held-out text rises then, in powers of ten, [count].
-        smallest: the smallest number tried at which it has risen tenfold; None if it never has. Where the cost does not
-            rise steadily, a smaller one might do.
+        smallest: the smallest number tried at which it has risen tenfold, to within a twentieth; None if it never has.
+            Where the cost does not rise steadily, a smaller one might do.
     """
 
     counts: Int[np.ndarray, "count"]
@@ -62,8 +63,8 @@ def mask_until(order: Int[np.ndarray, "unit"], cost: Callable[[Int[np.ndarray, "
         cost: decades of perplexity that silencing some units costs.
 
     Returns:
-        The costs along steps that grow by a half, and the number at which tenfold is reached, found by bisection of the
-        last step.
+        The costs along steps that grow by a half, and the number at which tenfold is reached, found to within a
+        twentieth by bisection of the last step.
     """
     told: dict[int, float] = {}
 
@@ -75,7 +76,7 @@ def mask_until(order: Int[np.ndarray, "unit"], cost: Callable[[Int[np.ndarray, "
     while not reaches(n) and n < len(order):
         below, n = n, min(len(order), max(n + 1, n * 3 // 2))
     broken = told[n] >= TENFOLD
-    while broken and n - below > 1:
+    while broken and n - below > max(1, n // 20):
         middle = (below + n) // 2
         if reaches(middle):
             n = middle

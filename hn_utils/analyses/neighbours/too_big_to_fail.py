@@ -18,9 +18,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hn_utils.analyses.neighbours.masking import Masked, cost_of_silence, mask_until
+from hn_utils.analyses.neighbours.masking import N_LISTED, Masked, cost_of_silence, mask_until
 from hn_utils.models.checks import require_reading_mode
-from hn_utils.models.hook_points import Units, heads_of, hooked_at, neurons_of
+from hn_utils.models.hook_points import Point, Units, heads_of, hooked_at, neurons_of
 from hn_utils.stats.drawn import figure_of
 from hn_utils.stats.tables import Tabled
 
@@ -54,6 +54,11 @@ class TooBigToFail(Tabled):
         """The units that take the model down, the most important first; none if all of them do not."""
         order = np.argsort(-self.importance, kind="stable")
         return order[: self.orders[MOST].smallest or 0]
+
+    @property
+    def neurons(self) -> Int[np.ndarray, "some"]:
+        """The first of these, a list short enough to be set beside others: flat indices; none of heads."""
+        return self.most_important[:N_LISTED] if self.units.point == Point.NEURONS else self.most_important[:0]
 
     @property
     def headline(self) -> str:

@@ -1,4 +1,4 @@
-"""Figures of the neighbours: what silencing costs, and whether any neuron writes where the unembedding does not read."""
+"""Figures of the neighbours: what silencing costs, and who writes where the unembedding hardly reads."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def confidence_regulation(found: ConfidenceRegulation) -> go.Figure:
     figure = go.Figure()
     for name, some, colour in (
         ("neurons of the last layer", np.setdiff1d(np.arange(found.d_mlp), own), CONTROL),
-        ("candidates", own, FALSE),
+        ("largest share", own, FALSE),
     ):
         told = [f"neuron {j}<br>LogitVar {weights.logit_variance[j]:.2g}" for j in some.tolist()]
         dots = go.Scatter(x=weights.norm[some], y=weights.rho[some], name=name, mode="markers", text=told)
@@ -74,6 +74,6 @@ def confidence_regulation(found: ConfidenceRegulation) -> go.Figure:
         figure,
         f"The largest share {beyond} the band of random vectors",
         f"{len(weights.rho):,} neurons; band: 95 % of the largest shares of as many random vectors. Through the final "
-        f"scale pass {mediated:.0%} of the candidates' effect (median). Smallest singular value {found.drop:.2f} of "
+        f"scale pass {mediated:.0%} of the effect of those with the largest share (median). Smallest singular value {found.drop:.2f} of "
         "the median one.",
     )
