@@ -30,6 +30,7 @@ NOTEBOOKS = {
     "06_where_from": "Beyond: where do they come from?",
     "found_again": "Deeper: would the same neurons be found again?",
     "what_else": "Deeper: what else could it be, and where is it known?",
+    "neighbours": "Deeper: the papers next door",
     "what_it_costs": "Deeper: what else does scaling do?",
     "bench": "Speed and size",
 }

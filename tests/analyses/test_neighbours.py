@@ -11,8 +11,10 @@ from families import make_checkpoint
 from planting import planted
 from shapes import Shape
 
+import hn_utils as hn
+from hn_utils.analyses import neighbours
 from hn_utils.analyses.neighbours import achilles as heel
-from hn_utils.analyses.neighbours import compositional, masking
+from hn_utils.analyses.neighbours import beside, compositional, masking
 from hn_utils.analyses.neighbours import confidence_regulation as regulation
 from hn_utils.analyses.neighbours import contrastive as cns
 from hn_utils.analyses.neighbours import good_and_bad as antagonists
@@ -27,7 +29,10 @@ from hn_utils.models.generation import generate
 from hn_utils.models.hook_points import Point, Units, channels_of, heads_of, hooked_at, neurons_of, silenced
 from hn_utils.models.hooked_model import HookedModel
 from hn_utils.questions.made_up_world.asking import texts as world_texts
+from hn_utils.questions.made_up_world.world import ATTRIBUTES
 from hn_utils.questions.question import Question
+from hn_utils.questions.question_sets import load_items
+from hn_utils.report.gallery import title_of
 from hn_utils.study import Sampling, load_study
 
 
@@ -81,7 +86,7 @@ def plant_entropy_neuron(model: HookedModel, j: int, length: float) -> None:
 
 def test_a_planted_entropy_neuron_acts_through_the_final_scale_alone(random_model, rows):
     plant_entropy_neuron(random_model, 7, 40.0)
-    found = regulation.confidence_regulation(random_model, rows, n=3)
+    found = regulation.find_entropy_neurons(random_model, rows, n=3)
     assert found.neurons[0] == 2 * 56 + 7
     assert found.weights.rho[7] == pytest.approx(1, abs=1e-4)
     assert found.p < 0.01
@@ -96,7 +101,7 @@ def test_a_planted_entropy_neuron_acts_through_the_final_scale_alone(random_mode
 
 
 def test_random_weights_have_no_entropy_neuron(random_model, rows):
-    found = regulation.confidence_regulation(random_model, rows, n=2)
+    found = regulation.find_entropy_neurons(random_model, rows, n=2)
     assert found.p > 0.01
     assert max(ablation.mediated for ablation in found.ablations) < 0.9
 
@@ -200,7 +205,7 @@ def test_an_amplified_channel_is_the_heel_on_what_the_model_itself_writes(random
         if cost >= 1:
             break
     assert cost >= 1
-    found = heel.achilles(random_model, rows, own, "channels", n_noises=3)
+    found = heel.find_heel(random_model, rows, own, "channels", n_noises=3)
     assert found.order[0] == layer * 32 + channel
     assert found.heel.tolist() == [layer * 32 + channel]
     assert found.ranked.smallest == 1
@@ -224,9 +229,9 @@ def test_importance_of_the_first_layer_by_hand(random_model):
 
 def test_a_heel_of_an_unknown_kind_or_without_noise_is_refused(random_model, rows):
     with pytest.raises(ValueError, match="kind='heads' must be one of neurons, channels"):
-        heel.achilles(random_model, rows, rows, "heads")
+        heel.find_heel(random_model, rows, rows, "heads")
     with pytest.raises(ValueError, match="sigma=0 must be above 0"):
-        heel.achilles(random_model, rows, rows, sigma=0)
+        heel.find_heel(random_model, rows, rows, sigma=0)
 
 
 # --- Too Big to Fail --------------------------------------------------------------------------------------------------
@@ -273,7 +278,7 @@ def test_two_copies_of_a_head_of_half_its_strength_stand_in_for_each_other(subje
 
 def test_least_important_units_last_longer_than_the_most_important_ones(subject):
     rows = subject.encoder.encode_texts([text.text for text in world_texts(subject.study, 40)])
-    found = reserve.too_big_to_fail(subject, rows[:20], rows[20:])
+    found = reserve.mask_by_importance(subject, rows[:20], rows[20:])
     most, least = found.orders[reserve.MOST].smallest, found.orders[reserve.LEAST].smallest
     assert most is not None
     assert most < (least or 25)
@@ -343,18 +348,18 @@ def kept_answers(fires: bool) -> Collected:
 def test_the_formula_of_a_planted_neuron_holds_on_other_answers_and_nothing_does_of_a_random_one(monkeypatch):
     monkeypatch.setattr(Shape, "require_neurons", lambda self, neurons: None, raising=False)
     share = float(planted_formula(concepts(6, 900)).mean())
-    found = compositional.compositional(kept_answers(True), [7], top=share, n_shuffles=20)
+    found = compositional.explain(kept_answers(True), [7], top=share, n_shuffles=20)
     (one,) = found.explained
     assert one.held_out > 0.9
     assert one.shuffled.max() < 0.6
     assert one.p == pytest.approx(1 / 21)
     assert one.single < one.held_out
     assert "exposure above its median" in found.concepts
-    (nothing,) = compositional.compositional(kept_answers(False), [7], top=0.3, n_shuffles=20).explained
+    (nothing,) = compositional.explain(kept_answers(False), [7], top=0.3, n_shuffles=20).explained
     assert nothing.p > 0.05
     assert nothing.held_out < 0.5
     with pytest.raises(ValueError, match="top=1.5 must lie between 0 and 1"):
-        compositional.compositional(kept_answers(True), [7], top=1.5)
+        compositional.explain(kept_answers(True), [7], top=1.5)
 
 
 # --- good and bad neurons ---------------------------------------------------------------------------------------------
@@ -449,3 +454,166 @@ def test_always_on_entity_and_noise_driven_neurons_of_a_toy():
     assert [some.tolist() for some in found] == [[10], [20], [3]]
     with pytest.raises(ValueError, match="n_strongest=50 must lie between 1 and 49"):
         cns.contrast(clean, noised, 1, n_strongest=50)
+
+
+def test_what_answers_to_names_is_read_at_other_names_and_nothing_is_where_nothing_does(monkeypatch):
+    """Made-up answers of 200 neurons; one neuron is on at the names that are answered right, or none is."""
+    collected = planted([], [])
+    named = [
+        replace(e, question=replace(e.question, strata={"attribute": "trade", "exposure": 1 - e.label}))
+        for e in collected.kept
+    ]
+    collected = replace(collected, examples=named)
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(Shape, "encoder", None, raising=False)
+    monkeypatch.setattr(entities, "name_positions", lambda encoder, example: [0])
+    monkeypatch.setattr(entities, "_rare_thresholds", lambda collected: np.full(200, 0.9))
+
+    def read(tells: bool, rows: np.ndarray) -> np.ndarray:
+        values = rng.random((len(rows), 200))
+        if tells:
+            values[:, 7] = collected.labels[rows] == 0
+        return values
+
+    rows = np.concatenate([collected.rows("train"), collected.rows("test")])
+    for tells in (True, False):
+        values = read(tells, rows)
+        monkeypatch.setattr(entities, "read_rows", lambda model, prompts, at, values=values: (values, None))
+        found = entities.find_known_entities(collected, n=1, n_shuffles=40)
+        assert found.detected.n == len(collected.rows("test"))
+        assert found.by_chance.mean() == pytest.approx(0.5, abs=0.05)
+        if tells:
+            assert found.known.tolist() == [7]
+            assert found.known_scores.tolist() == [1]
+            assert found.detected.value > 0.9
+            assert found.p == pytest.approx(1 / 41)
+            assert found.exposure > 0.8
+        else:
+            assert found.p > 0.05
+            assert abs(found.exposure) < 0.3
+
+
+# --- on the bundled model, and all together ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def found(subject):
+    return hn.find(hn.collect(subject, n_questions=160, sampling={"n": 2}), n_grid=8)
+
+
+def test_halves_of_text_are_about_different_people(found):
+    halves = neighbours.text_halves(found.collected)
+    texts = world_texts(found.study)
+    of_row = {tuple(found.subject.encoder.encode_text(text.text)): text.entity for text in texts}
+    first, second = ({of_row[tuple(row)] for row in half} for half in halves)
+    assert first
+    assert second
+    assert not first & second
+
+
+def test_rivals_are_of_the_kind_of_the_truth_and_begin_otherwise(found):
+    drawn = rivals.options_of(found.collected, "test", 10, 4)
+    assert drawn.tokens.shape == (10, 4, 4)
+    for example, tokens in zip(drawn.examples, drawn.tokens, strict=True):
+        assert example.question.split == "test"
+        truth = found.subject.encoder.tokenize([example.question.aliases[0]])[0][0]
+        assert (tokens[:, 0] == truth).all()
+        words = set(ATTRIBUTES[example.question.strata["attribute"]].words[0])
+        assert {found.subject.encoder.decode([token]).strip() for token in tokens.ravel().tolist()} <= words
+        assert all(len(set(row.tolist())) == 4 for row in tokens)
+    with pytest.raises(ValueError, match="has no question with 500 rivals"):
+        rivals.options_of(found.collected, "test", 10, 4, 500)
+
+
+def test_good_and_bad_neurons_are_of_opposite_signs_and_add_up(found):
+    told = neighbours.find_antagonists(found, n_questions=4, n_proxies=2, steps=32, n=3)
+    assert (told.score[told.good] > 0).all()
+    assert (told.score[told.bad] < 0).all()
+    assert told.incomplete < 0.03
+    tested = rivals.options_of(found.collected, "test", 4, 2, seed=found.study.seed)
+    with torch.no_grad():
+        shares = [
+            rivals.truth_share(logits_of(found.subject, [prompt])[:, -1], tokens[None]).mean()
+            for prompt, tokens in zip(tested.prompts, tested.tokens, strict=True)
+        ]
+    assert told.untouched == pytest.approx(float(np.mean(shares)), abs=1e-3)
+    assert [one.name for one in told.treated] == list(antagonists.TREATMENTS)
+    assert told.table["change"][0] == pytest.approx(told.treated[0].own - told.untouched)
+
+
+def test_noise_stands_on_the_name_alone(found):
+    model = found.subject
+    named = [e for e in found.collected.kept if cns.name_positions(model.encoder, e)][:3]
+    clean, noised = cns.writes(model, named, 1.0, 0)
+    first = cns.name_positions(model.encoder, named[0])
+    text = [model.encoder.decode([named[0].prompt_ids[place]]).strip() for place in first]
+    assert "".join(text) == named[0].question.entity.replace(" ", "")
+    seen = {}
+    down = model.model.model.layers[2].mlp.down_proj
+    handle = down.register_forward_pre_hook(lambda module, inputs: seen.update(z=inputs[0].detach()))
+    logits_of(model, [named[0].prompt_ids])
+    handle.remove()
+    expected = seen["z"][0, -1] * down.weight.norm(dim=0)
+    assert clean[0, 2 * 768 : 3 * 768] == pytest.approx(expected.detach().numpy(), abs=1e-3)
+    assert np.abs(noised - clean).max() > 0.01
+    same, still = cns.writes(model, named, 1e-6, 0)
+    assert still == pytest.approx(same, abs=1e-3)
+
+
+def test_pushing_nobody_changes_nothing_and_all_are_pushed_as_far(found):
+    told = neighbours.push_names(found, n_questions=6, n=4, pushes=(0.5, 2.0))
+    assert told.random.shape == (20, 2)
+    assert not set(told.contrast.entity) & set(told.contrast.noise)
+    tested = rivals.options_of(found.collected, "test", 6, 2)
+    nobody = np.array([], int)
+    untouched = cns._pushed(found.subject, tested, nobody, np.empty((6, 0)), nobody)
+    assert untouched == pytest.approx(rivals.mean_truth_share(found.subject, tested), abs=1e-6)
+    one = np.array([5])
+    half = cns._pushed(found.subject, tested, nobody, np.empty((6, 0)), one)
+    assert half != pytest.approx(untouched, abs=1e-9)
+
+
+def test_overlap_with_the_h_neurons_by_hand():
+    shared = neighbours.shared_with(np.array([1, 2, 3]), np.array([3, 9]), 10)
+    assert (shared.n, shared.both) == (3, 1)
+    assert shared.by_chance == pytest.approx(0.6)
+    assert shared.p == pytest.approx(1 - 7 * 6 / (10 * 9))  # two draws of ten that both miss three
+    assert neighbours.shared_with(np.array([1]), np.array([2]), 10).p == 1
+
+
+def test_all_neighbours_stand_in_one_table(found):
+    others = np.setdiff1d(np.arange(600), found.neurons)[:5]
+    lists = {"the same": found.neurons, "others": others, "heads": np.array([], int)}
+    table = neighbours.closing_table(found, lists)
+    same, other = table.rows["the same"], table.rows["others"]
+    assert same.shared.both == len(found.neurons)
+    assert other.shared.both == 0
+    assert same.detection.own.value == pytest.approx(found.auroc_of(found.neurons).value)
+    assert table.corrected["the same"] == pytest.approx(2 * same.shared.p)
+    assert table.without == ["heads"]
+    assert table.table["neighbour"].tolist() == ["the same", "others", "heads"]
+    assert "more than by chance are H-Neurons in: the same;" in table.headline
+    with pytest.raises(ValueError, match="names no neuron"):
+        neighbours.set_beside(found, [])
+
+
+def test_scaled_neurons_stand_beside_picks_that_leave_them_out(found, monkeypatch):
+    study = replace(found.study, n_control_sets=2, alphas=(0.0, 1.0, 3.0))
+    small = replace(found, collected=replace(found.collected, study=study))
+    monkeypatch.setattr(beside, "load_items", lambda study: load_items(study)[:120])
+    told = neighbours.set_beside(small, np.array([3, 800]), n_items=3)
+    assert told.curves
+    for curve in told.curves.values():
+        assert len(curve.controls) == 2
+        assert not {3, 800} & set(np.concatenate([control.neurons for control in curve.controls]).tolist())
+        assert len(curve.items) <= 3
+    assert told.row["points per alpha beyond such picks"] == told.moved != ""
+
+
+def test_figures_name_what_they_show(random_model, rows):
+    found = regulation.find_entropy_neurons(random_model, rows, n=2)
+    assert "of random vectors" in title_of(found.plot())
+    masked = heel.find_heel(random_model, rows[:4], rows[4:], "channels", n_noises=1)
+    broken = masked.ranked.smallest
+    named = f"{broken:,} residual channels" if broken else "no number of residual channels"
+    assert title_of(masked.plot()) == f"Perplexity rises tenfold without {named}: what noise moves most"

@@ -105,7 +105,7 @@ class Achilles(Tabled):
         return figure_of("masking", {"what noise moves most": self.ranked}, self.random, self.units)
 
 
-def achilles(
+def find_heel(
     model: HookedModel,
     ranked_on: Sequence[Sequence[int]],
     tested_on: Sequence[Sequence[int]],

@@ -112,7 +112,7 @@ class Beside:
         }
 
 
-def beside(found: Found, neurons: Neurons, *, n_items: int = 0) -> Beside:
+def set_beside(found: Found, neurons: Neurons, *, n_items: int = 0) -> Beside:
     """Set some neurons beside the H-Neurons: overlap, detection and, if asked for, what scaling them does.
 
     Args:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from hn_utils.analyses.neighbours.beside import Beside, beside
+from hn_utils.analyses.neighbours.beside import Beside, set_beside
 from hn_utils.stats.rank_test import LEVEL, holm
 from hn_utils.stats.tables import Tabled
 
@@ -87,5 +87,5 @@ def closing_table(found: Found, neighbours: Mapping[str, Neurons], *, n_items: i
         if isinstance(neurons, Sequence | np.ndarray) and not len(neurons):
             without.append(name)
         else:
-            rows[name] = beside(found, neurons, n_items=n_items)
+            rows[name] = set_beside(found, neurons, n_items=n_items)
     return Closing(rows, without)

@@ -288,7 +288,7 @@ def concepts_of(collected: Collected) -> dict[str, Bool[np.ndarray, "answer"]]:
     return {name: where for name, where in found.items() if where.any() and not where.all()}
 
 
-def compositional(
+def explain(
     collected: Collected,
     neurons: Neurons,
     *,

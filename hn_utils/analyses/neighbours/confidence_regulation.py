@@ -113,14 +113,13 @@ class ConfidenceRegulation(Tabled):
 
     @property
     def headline(self) -> str:
-        """The largest share beside that of random vectors, and how much of the effect the final scale carries."""
-        own = np.nanmedian([ablation.mediated for ablation in self.ablations])
-        other = np.nanmedian([ablation.mediated for ablation in self.others])
+        """The largest share beside that of random vectors, and how much of the effects the final scale carries."""
         return (
             f"Largest share in the {counted(self.k, 'bottom direction')} of the unembedding "
-            f"{self.weights.rho.max():.2f}, of as many random vectors {self.largest} (p = {self.p:.3f}); "
-            f"smallest singular value {self.drop:.2f} of the median; through the final scale pass {own:.0%} of the "
-            f"effect of the {counted(len(self.neurons), 'neuron')} with the largest share, {other:.0%} of random ones'"
+            f"{self.weights.rho.max():.2f}, of as many random vectors {self.largest} (p = {self.p:.3f}); smallest "
+            f"singular value {self.drop:.2f} of the median; through the final scale passes of the effect of "
+            f"{counted(len(self.neurons), 'neuron')} with the largest share {_median_and_most(self.ablations)}, of "
+            f"random ones' {_median_and_most(self.others)}"
         )
 
     @property
@@ -273,7 +272,7 @@ def weights_of(model: HookedModel, k: int) -> tuple[Weights, Float[np.ndarray, "
     return Weights(*(part.cpu().numpy() for part in parts)), values.cpu().numpy()
 
 
-def confidence_regulation(
+def find_entropy_neurons(
     model: HookedModel, rows: Sequence[Sequence[int]], *, n: int = _N_CHOSEN, k: int | None = None, seed: int = 0
 ) -> ConfidenceRegulation:
     """Look for entropy neurons and token-frequency neurons in the last layer.
@@ -460,6 +459,12 @@ def _ablated(
         ]
     )
     return effects.double().cpu()
+
+
+def _median_and_most(ablations: Sequence[Ablation]) -> str:
+    """The median share that the final scale carries, and the largest."""
+    shares = [ablation.mediated for ablation in ablations]
+    return f"{np.nanmedian(shares):.0%}, at most {np.nanmax(shares):.0%}"
 
 
 def _percentile(values: Float[np.ndarray, "neuron"], j: int) -> float:

@@ -137,7 +137,7 @@ def contrast(
     return Contrast(entity[fall[entity] > 0], noise[fall[noise] < 0], always)
 
 
-def contrastive(
+def push_names(
     found: Found,
     *,
     n_questions: int = N_QUESTIONS,

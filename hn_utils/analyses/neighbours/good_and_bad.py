@@ -178,7 +178,7 @@ def antagonism(
     return np.where(conflicting, 0.0, score), np.flatnonzero(conflicting)
 
 
-def good_and_bad(
+def find_antagonists(
     found: Found, *, n_questions: int = N_QUESTIONS, n_proxies: int = N_PROXIES, steps: int = STEPS, n: int = _N_KEPT
 ) -> GoodAndBad:
     """Look for neurons that raise or lower the probability of the truth, and turn them on other questions.

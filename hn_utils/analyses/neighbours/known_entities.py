@@ -144,7 +144,7 @@ def picked(
     return order, score[order]
 
 
-def known_entities(collected: Collected, *, n: int = _N_KEPT, n_shuffles: int = _N_SHUFFLES) -> KnownEntities:
+def find_known_entities(collected: Collected, *, n: int = _N_KEPT, n_shuffles: int = _N_SHUFFLES) -> KnownEntities:
     """Look for neurons that are on at names that the model knows, or does not, and read them at other names.
 
     Args:

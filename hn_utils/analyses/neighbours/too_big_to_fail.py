@@ -94,7 +94,7 @@ class TooBigToFail(Tabled):
 MOST, LEAST = "most important first", "least important first"
 
 
-def too_big_to_fail(
+def mask_by_importance(
     model: HookedModel,
     ranked_on: Sequence[Sequence[int]],
     tested_on: Sequence[Sequence[int]],

@@ -69,11 +69,13 @@ def confidence_regulation(found: ConfidenceRegulation) -> go.Figure:
     figure.update_xaxes(title="length of the write")
     figure.update_yaxes(title=f"share in the {found.k} bottom direction{'s' * (found.k > 1)}", range=[0, 1])
     beyond = "lies beyond" if weights.rho.max() > largest.high else "lies within"
-    mediated = np.nanmedian([ablation.mediated for ablation in found.ablations])
+    shares = [ablation.mediated for ablation in found.ablations]
+    others = [ablation.mediated for ablation in found.others]
     return styled(
         figure,
         f"The largest share {beyond} the band of random vectors",
         f"{len(weights.rho):,} neurons; band: 95 % of the largest shares of as many random vectors. Through the final "
-        f"scale pass {mediated:.0%} of the effect of those with the largest share (median). Smallest singular value {found.drop:.2f} of "
-        "the median one.",
+        f"scale passes {np.nanmedian(shares):.0%} (at most {np.nanmax(shares):.0%}) of the effect of those with the "
+        f"largest share, {np.nanmedian(others):.0%} (at most {np.nanmax(others):.0%}) of that of random ones. Smallest "
+        f"singular value {found.drop:.2f} of the median one.",
     )
