@@ -133,8 +133,9 @@ explained
 
 # %%
 antagonists = neighbours.find_antagonists(found)
-lists["good and bad"] = antagonists.neurons
-print(f"{antagonists.n_conflicting} neurons were good at one question and bad at another, and were dropped")
+if antagonists:
+    lists["good and bad"] = antagonists.neurons
+    print(f"{antagonists.n_conflicting} neurons were good at one question and bad at another, and were dropped")
 antagonists
 
 # %% [markdown]
@@ -177,7 +178,8 @@ print(by_loss.headline)
 
 # %%
 known = neighbours.find_known_entities(collected)
-lists["known entities"] = known.neurons
+if known:
+    lists["known entities"] = known.neurons
 known
 
 # %% [markdown]
@@ -194,7 +196,8 @@ known
 
 # %%
 pushed = neighbours.push_names(found)
-lists["pushed names"] = pushed.neurons
+if pushed:
+    lists["pushed names"] = pushed.neurons
 pushed
 
 # %% [markdown]
@@ -210,11 +213,9 @@ print(closing.headline)
 closing.table
 
 # %%
-corrected = closing.corrected
-sharing = [name for name, p in corrected.items() if p <= 0.05]
 chance = np.sum([row.shared.by_chance for row in closing.rows.values()])
 both = np.sum([row.shared.both for row in closing.rows.values()])
-print(f"All lists together hold {both} H-Neurons, by chance {chance:.2f}; told apart: {', '.join(sharing) or 'none'}")
+print(f"An H-Neuron stands {both} times on all lists together, by chance {chance:.2f} times")
 
 # %% [markdown]
 # Did you predict it? What a prediction should have weighed: each method asks something else. Two rank by what the loss or the noise moves, which is

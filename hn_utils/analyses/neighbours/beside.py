@@ -150,6 +150,8 @@ def _scaled(found: Found, neurons: Int[np.ndarray, "k"], n_items: int) -> dict[s
         return [control_of(some, neurons, found.magnitude) for some in selection.sets(first, last)]
 
     items = [item for item in load_items(study) if item.behaviour not in CAPABILITY]
+    if not items:
+        return {}
     known = few_known(study, found.subject, items)
     selected = ControlSource(picked, study.n_control_sets)
     return curves_of(found.subject, known, neurons, study, selected, loud_controls(found, study, neurons))

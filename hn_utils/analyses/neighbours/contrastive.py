@@ -144,7 +144,7 @@ def push_names(
     sigma: float = 1.0,
     n: int = _N_KEPT,
     pushes: Sequence[float] = _PUSHES,
-) -> Contrastive:
+) -> Contrastive | None:
     """Find neurons that answer to the name, and push them on other questions.
 
     Args:
@@ -156,10 +156,11 @@ def push_names(
 
     Returns:
         The neurons, and what pushing them does, beside random neurons of the same layers whose writes are changed by
-        the same lengths, while others are silenced that are as loud.
+        the same lengths, while others are silenced that are as loud. None if no training or no test question has rivals
+        and names what it is about.
 
     Raises:
-        ValueError: no question names what it is about, or `sigma` is not above 0.
+        ValueError: `sigma` is not above 0, or the model is in training mode.
 
     Source:
         By analogy to arXiv 2602.00621 alone; see above.
@@ -172,6 +173,8 @@ def push_names(
     sorted_on, tested = (
         _named(model, options_of(collected, split, n_questions, _N_PROXIES, seed=seed)) for split in ("train", "test")
     )
+    if sorted_on is None or tested is None:
+        return None
     kept = contrast(*writes(model, sorted_on.examples, sigma, seed), n)
     clean, noised = writes(model, tested.examples, sigma, seed + 1)
     fall = clean - noised  # [question, layer_neuron]
@@ -191,11 +194,13 @@ def push_names(
     return Contrastive(kept, tuple(pushes), untouched, shares(entity, kept.noise), random)
 
 
-def _named(model: HookedModel, options: Options) -> Options:
-    """The questions that name what they are about. Raises ValueError if none does."""
+def _named(model: HookedModel, options: Options | None) -> Options | None:
+    """The questions that name what they are about, so that there is a name to put noise on; None if none does."""
+    if options is None:
+        return None
     named = np.array([bool(name_positions(model.encoder, example)) for example in options.examples])
     if not named.any():
-        raise ValueError("no question names what it is about ('entity'), so there is no name to put noise on")
+        return None
     return Options([e for e, has in zip(options.examples, named, strict=True) if has], options.tokens[named])
 
 

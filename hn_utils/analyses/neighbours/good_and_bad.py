@@ -180,7 +180,7 @@ def antagonism(
 
 def find_antagonists(
     found: Found, *, n_questions: int = N_QUESTIONS, n_proxies: int = N_PROXIES, steps: int = STEPS, n: int = _N_KEPT
-) -> GoodAndBad:
+) -> GoodAndBad | None:
     """Look for neurons that raise or lower the probability of the truth, and turn them on other questions.
 
     Args:
@@ -193,10 +193,10 @@ def find_antagonists(
 
     Returns:
         The neurons, and what silencing and doubling them does to held-out questions, beside random neurons of the same
-        layers that are as loud.
+        layers that are as loud. None if no training or no test question has rivals.
 
     Raises:
-        ValueError: there are too few questions with rivals, or the model is in training mode.
+        ValueError: the model is in training mode.
 
     Source:
         NeuronLLM, arXiv 2601.04548, from second-hand equations (see above).
@@ -208,6 +208,8 @@ def find_antagonists(
     seed = collected.study.seed
     scored = options_of(collected, "train", n_questions, n_proxies, seed=seed)
     tested = options_of(collected, "test", n_questions, n_proxies, seed=seed)
+    if scored is None or tested is None:
+        return None
     scores, incomplete = attributions(model, scored, steps)
     score, conflicting = antagonism(scores, max(1, round(_EXTREME * scores.shape[1])))
     order = np.argsort(-score, kind="stable")

@@ -93,6 +93,24 @@ class KnownEntities(Tabled):
         )
 
 
+def able_kinds(known: Bool[np.ndarray, "name"], kinds: np.ndarray) -> list[str]:
+    """Kinds of question that have enough known names and enough unknown ones to count.
+
+    Args:
+        known: whether the model knows each name.
+        kinds: the kind of question in which it stands, [name].
+
+    Returns:
+        Their names, in alphabetical order.
+    """
+    able = []
+    for kind in np.unique(kinds).tolist():
+        of_kind = known[kinds == kind]
+        if min(of_kind.sum(), (~of_kind).sum()) >= _LEAST:
+            able.append(kind)
+    return able
+
+
 def separation(
     on: Bool[np.ndarray, "name neuron"], known: Bool[np.ndarray, "name"], kinds: np.ndarray
 ) -> Float[np.ndarray, "neuron"]:
@@ -112,14 +130,13 @@ def separation(
     Source:
         Ferrando et al. 2024 (arXiv 2411.14257), section 3: the score, and its minimum over entity types.
     """
-    smallest = []
-    for kind in np.unique(kinds):
+    differences = []
+    for kind in able_kinds(known, kinds):
         own = kinds == kind
-        if min((own & known).sum(), (own & ~known).sum()) >= _LEAST:
-            smallest.append(on[own & known].mean(0) - on[own & ~known].mean(0))
-    if not smallest:
+        differences.append(on[own & known].mean(0) - on[own & ~known].mean(0))
+    if not differences:
         raise ValueError(f"no kind of question has {_LEAST} known names and {_LEAST} unknown ones: ask more questions")
-    return np.min(smallest, axis=0)
+    return np.min(differences, axis=0)
 
 
 def picked(
@@ -144,7 +161,9 @@ def picked(
     return order, score[order]
 
 
-def find_known_entities(collected: Collected, *, n: int = _N_KEPT, n_shuffles: int = _N_SHUFFLES) -> KnownEntities:
+def find_known_entities(
+    collected: Collected, *, n: int = _N_KEPT, n_shuffles: int = _N_SHUFFLES
+) -> KnownEntities | None:
     """Look for neurons that are on at names that the model knows, or does not, and read them at other names.
 
     Args:
@@ -153,10 +172,8 @@ def find_known_entities(collected: Collected, *, n: int = _N_KEPT, n_shuffles: i
         n_shuffles: how often right and wrong are shuffled among training answers for the control.
 
     Returns:
-        The neurons, and what they tell, beside what the same picks tell on shuffled answers.
-
-    Raises:
-        ValueError: no question names what it is about, or there are too few right and wrong answers.
+        The neurons, and what they tell, beside what the same picks tell on shuffled answers. None if no question names
+        what it is about, or no kind of question has enough right and wrong answers.
 
     Source:
         Ferrando et al. 2024, the score alone (see above). Its types of entity are here the attributes asked for.
@@ -166,18 +183,17 @@ def find_known_entities(collected: Collected, *, n: int = _N_KEPT, n_shuffles: i
     model = collected.subject
     ends = np.array([max(name_positions(model.encoder, e), default=NONE) for e in collected.kept])
     train, test = (rows[ends[rows] != NONE] for rows in (collected.rows("train"), collected.rows("test")))
-    if not len(train) or not len(test):
-        raise ValueError(
-            f"{len(train)} training and {len(test)} test answers name what they are about: ask more questions"
-        )
+    right = collected.labels[train] == 0
+    kinds = np.array([str(collected.kept[i].question.strata.get("attribute")) for i in train.tolist()])
+    if not able_kinds(right, kinds) or len(set(collected.labels[test])) < 2:
+        return None
     thresholds = _rare_thresholds(collected)
     rows = np.concatenate([train, test])
     prompts = [collected.kept[i].prompt_ids for i in rows.tolist()]
     values, _ = read_rows(model, prompts, ends[rows])
     on = values > thresholds  # [answer, layer_neuron]
     on_train, on_test = on[: len(train)], on[len(train) :]
-    right, tested = collected.labels[train] == 0, collected.labels[test] == 0
-    kinds = np.array([str(collected.kept[i].question.strata.get("attribute")) for i in train.tolist()])
+    tested = (collected.labels[test] == 0).astype(int)
 
     def told(labels: Bool[np.ndarray, "name"]) -> tuple[list[np.ndarray], Float[np.ndarray, "test"]]:
         known, known_scores = picked(on_train, labels, kinds, n)
@@ -187,11 +203,11 @@ def find_known_entities(collected: Collected, *, n: int = _N_KEPT, n_shuffles: i
 
     chosen, difference = told(right)
     entities = collected.entities[test]
-    detected = bootstrap(auroc, tested.astype(int), difference, groups=entities)
+    detected = bootstrap(auroc, tested, difference, groups=entities)
     by_chance = []
     for seed in range(n_shuffles):
         _, other = told(shuffled(right, seed))
-        by_chance.append(auroc(tested.astype(int), other))
+        by_chance.append(auroc(tested, other))
     exposure = _correlation(collected, test, difference)
     return KnownEntities(*chosen, detected, np.array(by_chance), exposure, model.d_mlp)
 

@@ -43,7 +43,7 @@ class Options:
 
 def options_of(
     collected: Collected, split: str, n_questions: int, n_proxies: int, n_rivals: int = 3, seed: int = 0
-) -> Options:
+) -> Options | None:
     """Draw proxy questions: the truth among rivals of its kind, once in each proxy.
 
     Args:
@@ -56,10 +56,8 @@ def options_of(
 
     Returns:
         The questions with their options. Rivals are true answers of other questions of the same attribute, where
-        questions name one, and begin with another token than the truth.
-
-    Raises:
-        ValueError: no question of the split has enough rivals.
+        questions name one, and begin with another token than the truth. None if no question of the split has enough
+        of them.
     """
     encoder = collected.subject.encoder
     asked = [e for e in collected.examples if e.question.part == "standard" and e.question.aliases]
@@ -79,9 +77,7 @@ def options_of(
         tokens.append(np.concatenate([np.full((n_proxies, 1), first[i]), drawn], axis=1))
         if len(chosen) == n_questions:
             break
-    if not chosen:
-        raise ValueError(f"split={split!r} has no question with {n_rivals} rivals: ask more questions")
-    return Options(chosen, np.stack(tokens))
+    return Options(chosen, np.stack(tokens)) if chosen else None
 
 
 def truth_share(
