@@ -95,11 +95,15 @@ class GoodAndBad(Tabled):
 
     @property
     def headline(self) -> str:
-        """What both treatments make of the probability of the truth, beside random neurons as loud."""
+        """What both treatments make of the probability of the truth, beside random neurons as loud; and how well the
+        gradients add up."""
         told = []
         for one in self.treated:
             told.append(f"{one.name} {one.own:.2f} (random {spread(one.random, len(one.random))}, p = {one.p:.3f})")
-        return f"Probability of the truth among its rivals {self.untouched:.2f}; {'; '.join(told)}"
+        return (
+            f"Probability of the truth among its rivals {self.untouched:.2f}; {'; '.join(told)}; the gradients add up to "
+            f"within {self.incomplete:.3f} of it"
+        )
 
     @property
     def table(self) -> pd.DataFrame:

@@ -169,7 +169,7 @@ def find_known_entities(
     Args:
         collected: the answers; neurons are picked on training names and read on test names.
         n: neurons of either kind.
-        n_shuffles: how often right and wrong are shuffled among training answers for the control.
+        n_shuffles: how often right and wrong are shuffled, kind by kind, among training answers for the control.
 
     Returns:
         The neurons, and what they tell, beside what the same picks tell on shuffled answers. None if no question names
@@ -206,10 +206,18 @@ def find_known_entities(
     detected = bootstrap(auroc, tested, difference, groups=entities)
     by_chance = []
     for seed in range(n_shuffles):
-        _, other = told(shuffled(right, seed))
+        _, other = told(_shuffled_within(right, kinds, seed))
         by_chance.append(auroc(tested, other))
     exposure = _correlation(collected, test, difference)
     return KnownEntities(*chosen, detected, np.array(by_chance), exposure, model.d_mlp)
+
+
+def _shuffled_within(labels: Bool[np.ndarray, "name"], kinds: np.ndarray, seed: int) -> Bool[np.ndarray, "name"]:
+    """Labels shuffled among the names of each kind of question, so that every kind keeps as many known ones."""
+    mixed = labels.copy()
+    for kind in np.unique(kinds):
+        mixed[kinds == kind] = shuffled(labels[kinds == kind], seed)
+    return mixed
 
 
 def _rare_thresholds(collected: Collected) -> Float[np.ndarray, "layer_neuron"]:
