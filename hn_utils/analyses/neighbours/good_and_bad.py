@@ -101,8 +101,8 @@ class GoodAndBad(Tabled):
         for one in self.treated:
             told.append(f"{one.name} {one.own:.2f} (random {spread(one.random, len(one.random))}, p = {one.p:.3f})")
         return (
-            f"Probability of the truth among its rivals {self.untouched:.2f}; {'; '.join(told)}; the gradients add up to "
-            f"within {self.incomplete:.3f} of it"
+            f"Probability of the truth among its rivals {self.untouched:.2f}; {'; '.join(told)}; the gradients add "
+            f"up to within {self.incomplete:.3f} of it"
         )
 
     @property
