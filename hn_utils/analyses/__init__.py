@@ -1,6 +1,7 @@
 """What a claim is put to besides its controls, one question a module. Each takes what the steps before left behind;
 each has its place in a notebook."""
 
+from hn_utils.analyses import neighbours
 from hn_utils.analyses.base_probe import OnBase, retrained_on_base
 from hn_utils.analyses.baselines.table import Baselines, beside_baselines
 from hn_utils.analyses.breaking_point import Breaking, until_it_breaks
@@ -62,6 +63,7 @@ __all__ = [
     "found_groups",
     "joint_scaling",
     "judged_again",
+    "neighbours",
     "planted_truth",
     "read_elsewhere",
     "recover",

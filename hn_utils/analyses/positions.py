@@ -71,11 +71,19 @@ class AtPosition:
     confidence: Estimate
 
 
-def _name_ends(encoder: PromptEncoder, example: Example) -> int:
-    """Index of the last token of whom or what is asked about, NONE if the question does not name it."""
+def name_positions(encoder: PromptEncoder, example: Example) -> list[int]:
+    """Find the tokens that name whom or what is asked about.
+
+    Args:
+        encoder: of the model that gave the answer.
+        example: the answer, with the ids of its prompt.
+
+    Returns:
+        Their places in the prompt, in order; none if the question does not name it.
+    """
     offsets = token_offsets(encoder, example.prompt_ids)
     found = find_phrase(encoder.decode(example.prompt_ids), [example.question.entity])
-    return max(positions_in(offsets, *found), default=NONE) if found else NONE
+    return list(positions_in(offsets, *found)) if found else []
 
 
 def common_ending(prompts: Sequence[Sequence[int]]) -> int:
@@ -106,7 +114,7 @@ def positions(encoder: PromptEncoder, examples: Sequence[Example]) -> list[Posit
     """
     ends = np.array([len(e.prompt_ids) for e in examples])
     shared = min(common_ending([e.prompt_ids for e in examples]), _MOST_BEFORE)
-    found = [Position("name", np.array([_name_ends(encoder, e) for e in examples]))]
+    found = [Position("name", np.array([max(name_positions(encoder, e), default=NONE) for e in examples]))]
     for back in range(shared, 0, -1):
         token = encoder.tokenizer.convert_ids_to_tokens(examples[0].prompt_ids[-back])
         found.append(Position(token if back > 1 else "before the answer", ends - back))

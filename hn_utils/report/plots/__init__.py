@@ -7,6 +7,7 @@ from hn_utils.report.plots.baselines import baselines
 from hn_utils.report.plots.bench import growth, log_slope
 from hn_utils.report.plots.collect import AtTokens, exposure, token_heat_maps
 from hn_utils.report.plots.intervene import answers, breaking, dose_response, side_effects
+from hn_utils.report.plots.neighbours import confidence_regulation, masking
 from hn_utils.report.plots.neuron import one_neuron, where_it_acts
 from hn_utils.report.plots.origins import base_and_instruct, drift_ranks, timeline
 from hn_utils.report.plots.permission import four_cells, probes_crossed
@@ -20,6 +21,7 @@ __all__ = [
     "answers",
     "base_and_instruct",
     "baselines",
+    "confidence_regulation",
     "breaking",
     "detection",
     "domains",
@@ -37,6 +39,7 @@ __all__ = [
     "paper_rule",
     "l1_path",
     "l1_path_weights",
+    "masking",
     "planted_truth",
     "probes_crossed",
     "recovery",
