@@ -20,7 +20,7 @@
 # * read a probe beside shuffled labels, words and confidence, and on kinds of fact that it never saw;
 # * say what a null would have seen.
 #
-# About 20 minutes to read. `make real` fetches the model and runs this in some 15 minutes on two cores after the download. Words:
+# About 20 minutes to read. `make real` fetches the model and runs this in some 20 minutes on two cores after the download. Words:
 # [glossary](glossary.md).
 
 # %%
@@ -126,7 +126,8 @@ print(real.whole_run(study))
 # What a prediction should have considered:
 #
 # * An answer that is right in ten of ten draws was nearly always given with high probability. On answers filtered like that, confidence is hard to beat.
-# * What shuffled labels pick need not stand at 0.5. These neurons are refitted on the true labels, and many neurons tell a little.
+# * What shuffled labels pick need not stand at 0.5. These neurons are refitted on the true labels, and many neurons tell a little. To
+#   beat their mean is one thing; the rank asks how many of the sets reach as much.
 # * Which answer was given tells something by itself: some answers are usually wrong.
 # * Where two are *not told apart*, look at the bracket: a smaller difference may be there.
 #

@@ -112,7 +112,8 @@ def beside_rivals(found: Found, part: str = "standard") -> str:
     lines = [f"{title}: AUROC {found.detection(Detector.H_NEURONS, part).auroc} on {len(rows)} answers"]
     for kind, what in (("any", "what shuffled labels pick"), ("loud", "random neurons as loud")):
         compared = found.against(kind).on(read)
-        lines.append(sentence(what, compared.beyond, compared.sets))
+        told = sentence(what, compared.beyond, compared.sets)
+        lines.append(f"{told}; rank among {len(compared.sets)} sets: p = {compared.rank_p:.2f}")
     for rival, what in ((found.words, "the answer's words"), (-collected.confidence, "the model's confidence")):
         lines.append(sentence(what, auroc_difference(read.labels, own, rival[rows], read.groups)))
     return "\n  ".join(lines)
