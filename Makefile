@@ -17,7 +17,7 @@ session: .venv/installed ## the notebook for ninety minutes with a class, from s
 	@$(BIN)/python -m hn_utils notebooks --session
 
 slides: .venv/installed ## the session as slides, into runs/slides, from the committed notebook
-	@$(BIN)/jupyter nbconvert --to slides --no-input --output-dir runs/slides notebooks/session90.ipynb
+	@$(BIN)/jupyter nbconvert --to slides --no-input --SlidesExporter.reveal_scroll=True --output-dir runs/slides notebooks/session90.ipynb
 
 REAL = $(or $(HN_STUDY),qwen2.5-coder-1.5b)
 real: .venv/installed ## fetch a real model (1.1 GB) and go through its shipped answers; HN_FRESH=1 collects them anew (hours)

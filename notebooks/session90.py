@@ -23,10 +23,10 @@
 #
 # **This model is planted**: we trained six of its neurons to make things up, so the truth is known. What you find says nothing of other models.
 
-# %% [markdown] tags=["solutions"]
+# %% [markdown] tags=["solutions"] slideshow={"slide_type": "skip"}
 # *Exercises show a solution here. [The copy with gaps](exercises/session90.ipynb) leaves it to you.*
 
-# %%
+# %% slideshow={"slide_type": "skip"}
 import importlib.util
 import subprocess
 import sys
@@ -54,7 +54,7 @@ answers = session.load_answers(model)
 gallery = Gallery(hn.load_study(), "session90")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 1 · Which answer is made up? (8 minutes)
+# ## 1 · Which answer is made up? (7 minutes)
 #
 # **Claim: what the model read seldom, it makes up.** It has read about invented people: of some a hundred times, of some never. Its answers were
 # drawn ten times each. We keep a question if all ten answers are right, or all ten wrong.
@@ -77,7 +77,7 @@ gallery.publish(figure, "session_exposure", model.study)
 # *What you see:* a made-up answer reads like a true one. *Caveat:* questions that came out right only sometimes were dropped.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 2 · Read a neuron (18 minutes)
+# ## 2 · Read a neuron (16 minutes)
 #
 # **Claim: at a true and at a made-up answer, mostly the same neurons are loud.** A layer's MLP turns the stream of numbers at each token into
 # $z$, one number a **neuron**: how strongly it fires. Each neuron then writes a fixed vector, $z_j$ times as long, and the layer adds up all
@@ -85,7 +85,8 @@ gallery.publish(figure, "session_exposure", model.study)
 #
 # TransformerLens names every place where such numbers pass: a **hook point**. $z$ of layer 3 passes `blocks.3.mlp.hook_post`. `run_with_cache` keeps
 # what passed every hook point.
-#
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
 # **Exercise: reading a hook point** (7 minutes, difficulty 1 of 3). Run the model on the tokens `ids`; return $z$ of a layer as
 # `[position, neuron]`.
 #
@@ -93,7 +94,7 @@ gallery.publish(figure, "session_exposure", model.study)
 # reads a batch of texts, as a tensor, and gives a batch back. Yours has one text.</details>
 
 
-# %% tags=["exercise"]
+# %% tags=["exercise"] slideshow={"slide_type": "skip"}
 def captured(bridge, ids, layer):
     """Activations of a layer's neurons on one text, [position, neuron]."""
     with torch.inference_mode():
@@ -132,12 +133,13 @@ gallery.publish(figure, "session_tokens", model.study)
 # *What you see:* loud neurons are loud at both. *Caveat:* two answers are an example, not a finding. So we count over hundreds.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 3 · Each neuron as a detector (15 minutes)
+# ## 3 · Each neuron as a detector (14 minutes)
 #
 # **Claim: of 4,608 neurons, a planted one tells made-up from true best.** Average a neuron's contribution over the tokens of each answer. Now take
 # one made-up and one true answer at random. In what share of such pairs is the neuron louder at the made-up one? That share is its
 # **AUROC**: 0.5 is a coin, 1 is perfect, 0 is perfectly the wrong way round.
-#
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
 # **Exercise: AUROC by hand** (5 minutes, difficulty 1 of 3). Given the contributions to made-up and to true answers, return the share of
 # pairs. A tie counts half.
 #
@@ -145,7 +147,7 @@ gallery.publish(figure, "session_tokens", model.study)
 # column meets a row in every pair.</details>
 
 
-# %% tags=["exercise"]
+# %% tags=["exercise"] slideshow={"slide_type": "skip"}
 def share_of_pairs(made_up, true):
     """In what share of all pairs the made-up answer has the larger contribution."""
     larger = made_up[:, None] > true[None, :]
@@ -181,7 +183,7 @@ gallery.publish(figure, "session_each_alone", model.study)
 # well.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 4 · A control kills a beautiful curve (14 minutes)
+# ## 4 · A control kills a beautiful curve (13 minutes)
 #
 # **Claim: a perfect AUROC on the answers that a probe was trained on says nothing.** A *probe* gives each neuron a weight, adds up weight times
 # contribution, and calls a large sum made up. With 4,608 weights it could learn 496 answers by heart. So the **L1 penalty** charges for weight: most
@@ -215,11 +217,12 @@ print(session.same_pick(found))
 # [notebook 2](02_probe.ipynb).)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## 5 · Turn it up (20 minutes)
+# ## 5 · Turn it up (18 minutes)
 #
 # **Claim: turned up, this neuron makes the model hand out codes.** So far it *detects*. To see whether it *does* anything, change it. A
 # **hook** is a function that TransformerLens calls with what passes a hook point. What it returns goes on in its place.
-#
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
 # **Exercise: a hook that scales** (8 minutes, difficulty 2 of 3). Return a hook that multiplies some neurons of $z$, `[batch, position, neuron]`, by
 # `alpha`. At 0 they are silent, at 1 nothing changes.
 #
@@ -227,7 +230,7 @@ print(session.same_pick(found))
 # z: change a copy. Three dots stand for all axes but those that you name.</details>
 
 
-# %% tags=["exercise"]
+# %% tags=["exercise"] slideshow={"slide_type": "skip"}
 def scaling(neurons, alpha):
     """A hook that multiplies these neurons by alpha, at every token."""
 

@@ -167,14 +167,14 @@ def test_the_session_installs_nothing_where_the_package_is(monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("something was installed"))
     exec(FIRST, {})
     modules = {node.module for node in ast.walk(ast.parse(SECOND)) if isinstance(node, ast.ImportFrom)}
-    assert modules == {"hn_utils", "hn_utils.course", "hn_utils.course.exercises", "hn_utils.report"}
+    assert modules == {"hn_utils", "hn_utils.course", "hn_utils.course.exercises", "hn_utils.report", "hn_utils.report.gallery"}
 
 
 def test_the_session_installs_the_package_from_the_teacher_s_address_where_it_is_not(monkeypatch):
     commands = []
     monkeypatch.setattr(subprocess, "run", lambda command, check: commands.append((command, check)))
     monkeypatch.setattr(importlib.util, "find_spec", {"hn_utils": None}.get)
-    with pytest.raises(AssertionError, match="write the address from your teacher"):
+    with pytest.raises(AssertionError, match="write the address that your teacher gave you"):
         exec(FIRST, {})
     assert not commands
     exec(FIRST.replace('PACKAGE = ""', 'PACKAGE = "https://example.org/hn_utils.whl"'), {})
