@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
+from jaxtyping import Float, Int
 
 from hn_utils.report.plots.style import (
     CONTROL,
@@ -21,8 +22,6 @@ from hn_utils.report.plots.style import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from jaxtyping import Float, Int
 
 _BINS = np.arange(0, 1.0001, 0.02)
 
