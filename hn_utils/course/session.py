@@ -12,11 +12,11 @@ from torch import Tensor
 
 from hn_utils.contributions.cett import token_contributions
 from hn_utils.contributions.collected import Collected
-from hn_utils.course.real import shipped_answers
 from hn_utils.probing.l1_path import l1_path
 from hn_utils.questions.question_sets import load_items
 from hn_utils.report.plots import AtTokens
 from hn_utils.stats.metrics import auroc
+from hn_utils.storage.paths import DATA
 from hn_utils.study.planted import planted_in
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def load_answers(model: HookedModel) -> Collected:
     Raises:
         OSError: none are shipped.
     """
-    return Collected.load(shipped_answers(model.study), model)
+    return Collected.load(DATA / model.study.name / "answers.parquet", model)
 
 
 def quiz(answers: Collected, n: int = 3, seed: int = 0) -> pd.DataFrame:
