@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: notebooks deeper beyond real publish exercises test test-fast soak lint docs bench organism gates lock clean
+.PHONY: notebooks deeper beyond session slides real publish exercises test test-fast soak lint docs bench organism gates lock clean
 
 notebooks: .venv/installed ## run all notebooks on the study named by HN_STUDY, and build the gallery
 	@$(BIN)/python -m hn_utils notebooks
@@ -13,6 +13,12 @@ deeper: .venv/installed ## the notebooks in notebooks/deeper, one question each;
 beyond: .venv/installed ## the notebooks that ask what the paper leaves open; they go on from the main line's results
 	@$(BIN)/python -m hn_utils notebooks --beyond
 
+session: .venv/installed ## the notebook for ninety minutes with a class, from shipped answers (a minute)
+	@$(BIN)/python -m hn_utils notebooks --session
+
+slides: .venv/installed ## the session as slides, into runs/slides, from the committed notebook
+	@$(BIN)/jupyter nbconvert --to slides --no-input --SlidesExporter.reveal_scroll=True --output-dir runs/slides notebooks/session90.ipynb
+
 REAL = $(or $(HN_STUDY),qwen2.5-coder-1.5b)
 real: .venv/installed ## fetch a real model (1.1 GB) and go through its shipped answers; HN_FRESH=1 collects them anew (hours)
 	@$(BIN)/python -m hn_utils fetch --study "$(REAL)"
@@ -21,7 +27,7 @@ real: .venv/installed ## fetch a real model (1.1 GB) and go through its shipped 
 publish: .venv/installed ## for maintainers: copy a finished run of the bundled study to notebooks/ and figures/, which git keeps
 	@$(BIN)/python -m hn_utils publish
 
-exercises: .venv/installed ## write the copies with gaps again from the notebooks' sources (over what stands there)
+exercises: .venv/installed ## write the copies with gaps from the notebooks' sources; one that you have worked in is kept
 	$(BIN)/python -m hn_utils.course.worksheets
 
 test: .venv/installed ## all tests, in two processes of one thread each

@@ -37,7 +37,7 @@ SHOWN = (  # what is shown at its own path, beside docs/
     "figures/*.*",
     "figures/html/*",
     "figures/png/*",
-    "notebooks/*.md",
+    "notebooks/**/*.md",
     "notebooks/**/*.ipynb",
 )
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)\s#]+)(#[^)\s]*)?\)")

@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     instead = lessons.add_mutually_exclusive_group()
     instead.add_argument("--deeper", action="store_true", help="those that go deeper, instead of the main line")
     instead.add_argument("--beyond", action="store_true", help="those that ask what the paper leaves open")
+    instead.add_argument("--session", action="store_true", help="the one for ninety minutes with a class")
     instead.add_argument("--real", action="store_true", help="the one that goes through a real model (`make real`)")
     publishing = commands.add_parser(
         "publish", help="maintainers: copy a run of the bundled study to what is committed"
@@ -77,7 +78,8 @@ def main(arguments: list[str] | None = None) -> None:
             require_clone("the notebooks are not part of the installed package")
             from hn_utils.course import execute  # Jupyter is not needed for the rest
 
-            sets = {"deeper": execute.DEEPER, "beyond": execute.BEYOND, "real": execute.REAL}
+            sets = {"deeper": execute.DEEPER, "beyond": execute.BEYOND, "session": execute.SESSION}
+            sets["real"] = execute.REAL
             chosen = [names for option, names in sets.items() if getattr(options, option)]
             return execute.main(chosen[0] if chosen else execute.MAIN_LINE)
         if options.command == "publish":

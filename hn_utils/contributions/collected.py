@@ -186,7 +186,7 @@ class Collected(Tabled):
             rows.append(row)
         about = {"fingerprint": self.subject.fingerprint, "parts": dict(self.parts), "base": self.base}
         header = {"answers": json.dumps({**about, "model": self.subject.name})}
-        pq.write_table(pa.Table.from_pylist(rows).replace_schema_metadata(header), path)
+        pq.write_table(pa.Table.from_pylist(rows).replace_schema_metadata(header), path, compression="zstd")
 
     @classmethod
     @names_its_settings

@@ -38,6 +38,7 @@ from hn_utils.study.run_folders import own_home
 
 MAIN_LINE = ("01_collect", "02_probe", "03_intervene", "04_base_vs_instruct")
 BEYOND = ("05_falsehood_or_permission", "06_where_from")
+SESSION = ("session90",)  # ninety minutes for a class, from shipped answers
 REAL = ("05_a_real_model",)  # on a model that is fetched
 DEEPER = ("deeper/found_again", "deeper/what_else", "deeper/what_it_costs")
 # Run when a kernel starts; it leaves no name behind.

@@ -1,14 +1,14 @@
 """The exercises by name: `check` tries an answer on small cases, `yours` carries it into the notebook's real data.
-`debrief` sets a prediction beside what came out."""
+`debrief` sets a prediction beside what came out. None of them stops a notebook."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from hn_utils.course.checks import collect, confounds, intervene, origins, permission, probe, texts
+from hn_utils.course.checks import collect, confounds, intervene, origins, permission, probe, session, texts
 from hn_utils.course.checks.confounds import stratified
-from hn_utils.course.mistakes import YOUR_TURN, Mistake, returning
+from hn_utils.course.mistakes import YOUR_TURN, Mistake, raised_in, returning
 from hn_utils.storage.progress import tell
 
 __all__ = ["CHECKS", "PACKAGE", "YOUR_TURN", "Mistake", "check", "debrief", "stratified", "yours"]
@@ -29,6 +29,9 @@ CHECKS: dict[str, Callable[[Any], None]] = {
     "spot the confound": confounds.check_confound,
     "two effects and their interaction": permission.check_effects,
     "a twin that must not work": texts.check_twin,
+    "reading a hook point": session.check_captured,
+    "AUROC by hand": session.check_pairs,
+    "a hook that scales": session.check_hook,
 }
 PACKAGE: dict[str, Callable[..., Any]] = {  # what stands in where one's own is not right yet
     "CETT": collect.package_cett,
@@ -44,32 +47,54 @@ PACKAGE: dict[str, Callable[..., Any]] = {  # what stands in where one's own is 
     "a permutation p": origins.two_sided,
     "two effects and their interaction": permission.package_effects,
     "a twin that must not work": texts.package_twin,
+    "reading a hook point": session.package_captured,
+    "AUROC by hand": session.package_pairs,
+    "a hook that scales": session.package_scaling,
 }
 
 
 def check(name: str, answer: Any) -> str:
-    """Try an answer to the exercise called `name`. Returns praise; raises Mistake with a diagnosis, ValueError if there
-    is no such exercise."""
-    if name not in CHECKS:
-        raise ValueError(f"no exercise is called {name!r}: choose one of {', '.join(CHECKS)}")
-    if answer is ...:
-        raise Mistake(YOUR_TURN)
-    try:
-        CHECKS[name](tuple(map(returning, answer)) if isinstance(answer, tuple) else returning(answer))
-    except NotImplementedError:
-        raise Mistake(YOUR_TURN) from None
-    return f"Right: {name}."
+    """Try an answer to the exercise called `name`, and go on whatever comes.
+
+    Args:
+        name: the exercise, as its heading calls it.
+        answer: what a student wrote: a function, a sentence, a name; `...` where there is nothing yet.
+
+    Returns:
+        `Right:` and the name; or `Not yet:` with what is wrong, where the mistake is a known one or the answer raised
+        an error. A gap is no error, so that "Run all" goes through to the end.
+
+    Raises:
+        ValueError: there is no such exercise.
+    """
+    mistake = _mistake(name, answer)
+    return f"Not yet: {mistake}" if mistake else f"Right: {name}."
 
 
 def yours(name: str, answer: Callable[..., Any]) -> Callable[..., Any]:
     """Your own function for the cells that follow, if it passes its check. If not, the package's, so that you can read
     on, and a line that says so."""
-    try:
-        check(name, answer)
-    except Exception as error:  # whatever goes wrong in what a student wrote
-        tell(f"{name}: the package's function is used here. Yours: {error}")
+    if mistake := _mistake(name, answer):
+        tell(f"{name}: the package's function is used here. Yours: {mistake}")
         return PACKAGE[name]
     return answer
+
+
+def _mistake(name: str, answer: Any) -> str:
+    """What is wrong with an answer; nothing if it is right. Raises ValueError if there is no such exercise."""
+    if name not in CHECKS:
+        raise ValueError(f"no exercise is called {name!r}: choose one of {', '.join(CHECKS)}")
+    if answer is ...:
+        return YOUR_TURN
+    try:
+        CHECKS[name](tuple(map(returning, answer)) if isinstance(answer, tuple) else returning(answer))
+    except NotImplementedError:
+        return YOUR_TURN
+    except Mistake as mistake:
+        return str(mistake)
+    except Exception as error:  # whatever goes wrong in what a student wrote
+        return raised_in(error)
+    return ""
 
 
 def debrief(prediction: str, came_out: object) -> str:

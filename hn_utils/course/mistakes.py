@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +17,13 @@ YOUR_TURN = "not written yet: your turn"
 class Mistake(AssertionError):
     """An answer is not right; the message says why, if the mistake is a known one."""
 
-    def _render_traceback_(self) -> list[str]:
-        """What Jupyter shows: the message, and no traceback through the checks."""
-        return [f"Not yet: {self}"]
+
+def raised_in(error: Exception) -> str:
+    """An error in what a student wrote, in one sentence: what it says, and the last line of theirs that it passed."""
+    passed = traceback.extract_tb(error.__traceback__)
+    lines = [frame.line for frame in passed if frame.line and not Path(frame.filename).is_file()]  # a cell is no file
+    where = f" at `{lines[-1]}`" if lines else ""
+    return f"your code raised {type(error).__name__}{where}: {error}"
 
 
 def returning(answer: Any) -> Any:

@@ -31,6 +31,7 @@ NOTEBOOKS = {
     "found_again": "Deeper: would the same neurons be found again?",
     "what_else": "Deeper: what else could it be, and where is it known?",
     "what_it_costs": "Deeper: what else does scaling do?",
+    "session90": "Ninety minutes",
     "bench": "Speed and size",
 }
 PAPER = "04_base_vs_instruct"  # the notebook that sets the report beside the paper

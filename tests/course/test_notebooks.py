@@ -6,6 +6,7 @@ On the bundled model, with few questions, `.ci/newcomer` runs them; what is comm
 from __future__ import annotations
 
 import ast
+import importlib.util
 import json
 import re
 import subprocess
@@ -25,8 +26,8 @@ from hn_utils.study import Sampling, Study
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS, DEEPER = (sorted(folder.glob("*.py")) for folder in (FOLDER, FOLDER / "deeper"))
-REAL = [FOLDER / f"{name}.py" for name in execute.REAL]  # on a model that is fetched, so no run of the bundled study
-COURSE = [source for source in NOTEBOOKS if source not in REAL]
+REAL, SESSION = ([FOLDER / f"{name}.py" for name in names] for names in (execute.REAL, execute.SESSION))
+COURSE = [source for source in NOTEBOOKS if source not in [*REAL, *SESSION]]  # what a run of the bundled study is
 
 GREEDY = Sampling(n=2, temperature=0.0, max_new_tokens=5)
 # Random weights hardly ever end a reply. What they have written up to the limit is taken for whole, in every process
@@ -67,7 +68,7 @@ def test_the_same_notebooks_run_on_another_model(tmp_path, monkeypatch):
     monkeypatch.setenv("HN_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("HN_FRESH", "1")  # no answers of it are shipped
     monkeypatch.setenv("BROWSER_PATH", str(tmp_path / "no-browser"))
-    for which in ((), ("--deeper",), ("--beyond",), ("--real",)):
+    for which in ((), ("--deeper",), ("--beyond",), ("--session",), ("--real",)):
         command = [sys.executable, "-m", "hn_utils", "notebooks", *which]
         done = subprocess.run(command, capture_output=True, text=True, timeout=900)
         assert (done.returncode, done.stderr) == (0, ""), done.stderr
@@ -132,7 +133,7 @@ def test_written_as_lessons(source):
 
 def test_notebooks_that_lie_here_are_the_ones_that_run():
     assert [source.stem for source in COURSE] == [*execute.MAIN_LINE, *execute.BEYOND]
-    assert all(source in NOTEBOOKS for source in REAL)
+    assert all(source in NOTEBOOKS for source in [*REAL, *SESSION])
     assert [f"deeper/{source.stem}" for source in DEEPER] == sorted(execute.DEEPER)
     for source in DEEPER:
         prose = " ".join(c.source for c in jupytext.read(source).cells if c.cell_type == "markdown")
@@ -140,8 +141,8 @@ def test_notebooks_that_lie_here_are_the_ones_that_run():
         assert "/tmp/" not in said(source)
 
 
-@pytest.mark.parametrize("source", REAL, ids=lambda p: p.stem)
-def test_that_on_a_real_model_is_short(source):
+@pytest.mark.parametrize("source", [*REAL, *SESSION], ids=lambda p: p.stem)
+def test_those_for_one_sitting_are_short(source):
     notebook = jupytext.read(source)
     prose = " ".join(c.source for c in notebook.cells if c.cell_type == "markdown")
     assert len(prose.split()) <= 1_200
@@ -156,4 +157,43 @@ def test_what_notebooks_define_is_an_exercise_and_nothing_is_defined_twice():
             names = re.findall(r"^(?:def|class) (\w+)", cell.source, re.MULTILINE) if cell.cell_type == "code" else []
             assert not names or "exercise" in cell.metadata.get("tags", ()), names
             defined += names
-    assert len(defined) == len(set(defined)) == 14
+    assert len(defined) == len(set(defined)) == 17
+
+
+FIRST, SECOND = code(jupytext.read(SESSION[0]))[:2]
+
+
+def test_the_session_installs_nothing_where_the_package_is(monkeypatch):
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("something was installed"))
+    exec(FIRST, {})
+    sources = [node for node in ast.walk(ast.parse(SECOND)) if isinstance(node, ast.ImportFrom)]
+    assert len({node.module for node in sources}) <= 5  # modules to import from
+
+
+def test_the_session_installs_the_package_from_the_teacher_s_address_where_it_is_not(monkeypatch):
+    commands = []
+    monkeypatch.setattr(subprocess, "run", lambda command, check: commands.append((command, check)))
+    monkeypatch.setattr(importlib.util, "find_spec", {"hn_utils": None}.get)
+    with pytest.raises(AssertionError, match="write the address that your teacher gave you"):
+        exec(FIRST, {})
+    assert not commands
+    exec(FIRST.replace('PACKAGE = ""', 'PACKAGE = "https://example.org/hn_utils.whl"'), {})
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "https://example.org/hn_utils.whl"]
+    assert commands == [(command, True)]
+
+
+def test_the_session_has_slides_for_each_of_its_parts(tmp_path):
+    """Claims and figures stand on slides of their own; code stands on none."""
+    made = subprocess.run(
+        [*(sys.executable, "-m", "nbconvert", "--to", "slides", "--no-input", "--output-dir", str(tmp_path))]
+        + [str(SESSION[0].with_suffix(".ipynb"))],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    page = (tmp_path / "session90.slides.html").read_text()
+    assert made.returncode == 0
+    for part in range(1, 6):
+        assert re.search(rf"<section>\s*<section>.{{0,600}}?<h2[^>]*>{part} · ", page, re.DOTALL), part
+    assert page.count("data:image/png") + page.count("application/vnd.plotly") >= 5
+    assert "run_with_cache(torch" not in page

@@ -13,6 +13,7 @@ from hn_utils.report.plots.origins import base_and_instruct, drift_ranks, timeli
 from hn_utils.report.plots.permission import four_cells, probes_crossed
 from hn_utils.report.plots.planted import recovery, strengths
 from hn_utils.report.plots.probe import detection, l1_path, l1_path_weights, single_neurons
+from hn_utils.report.plots.session import each_alone, in_sample
 from hn_utils.report.plots.style import neuron_name, styled
 from hn_utils.report.plots.texts import made_up_by_exposure, since_when, what_text, with_width
 
@@ -27,11 +28,13 @@ __all__ = [
     "domains",
     "dose_response",
     "drift_ranks",
+    "each_alone",
     "everyday",
     "exposure",
     "made_up_by_exposure",
     "four_cells",
     "growth",
+    "in_sample",
     "log_slope",
     "neuron_name",
     "one_neuron",
