@@ -477,7 +477,7 @@ def test_a_judge_that_cannot_be_read_is_not_paid_on(judged_study):
         told = "judge='a-model' .*none of its first 20 replies can be read, such as '<think>.*let me see'.*max_tokens"
         with pytest.raises(ValueError, match=told):
             judged(answers, study)
-        assert 20 <= len(server.seen) <= 40  # those that were on their way
+        assert 20 <= len(server.seen) < len(answers)  # how many were on their way depends on load
         with pytest.raises(ValueError, match="none of its first 20 replies can be read"):
             judged(answers, study)
         paid = [content(request["messages"])["response"] for request in server.seen]
