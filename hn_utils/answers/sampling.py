@@ -46,14 +46,14 @@ def sample_responses(
     prompts = prompts_of(subject.encoder, questions, study, base)
     server = Served(subject, study) if study.served_at and not base else None
     stop = stop_of(subject.encoder, study, base)
-    stopping = {"stop": stop} if stop else {}
+    stopping = {"stop": stop} if stop else {}  # keys of answers that no text ends stay what they were
 
     def compute(some: list[int]) -> list[dict]:
         asked = [prompts[i] for i in some]
         if server:
             drawn = server.generate([questions[i] for i in some], asked)
         else:
-            drawn = generate(subject, asked, study.sampling, study.seed, **stopping)
+            drawn = generate(subject, asked, study.sampling, study.seed, stop)
         return [{"ids": [g.ids for g in row], "logprobs": [g.logprobs for g in row]} for row in drawn]
 
     settings = subject.key(VERSION, sampling=study.sampling, seed=study.seed, served_at=study.served_at, **stopping)

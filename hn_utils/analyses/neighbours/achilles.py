@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -72,7 +72,8 @@ class Achilles(Tabled):
     @property
     def is_size(self) -> float:
         """Rank correlation of importance with the activation's own size: near 1, noise finds what is large."""
-        return float(spearmanr(self.importance, self.size).statistic)
+        r, _ = spearmanr(self.importance, self.size)
+        return float(cast(float, r))
 
     @property
     def headline(self) -> str:

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import Embedding
 
 from hn_utils.models.checks import require_reading_mode
 from hn_utils.models.hook_points import Point, hooked_at
@@ -248,7 +249,8 @@ def folded_unembedding(model: HookedModel) -> Float[Tensor, "d_model vocab"]:
     Raises:
         ValueError: as `final_gain` does.
     """
-    unembedding = model.model.get_output_embeddings().weight.detach().float()  # [vocab, d_model]
+    embeddings = cast(Embedding, model.model.get_output_embeddings())
+    unembedding = embeddings.weight.detach().float()  # [vocab, d_model]
     return (unembedding * final_gain(model)).T  # [d_model, vocab]
 
 

@@ -11,7 +11,7 @@ the text that the model was trained on.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
@@ -209,7 +209,10 @@ def find_known_entities(
         _, other = told(_shuffled_within(right, kinds, seed))
         by_chance.append(auroc(tested, other))
     exposure = _correlation(collected, test, difference)
-    return KnownEntities(*chosen, detected, np.array(by_chance), exposure, model.d_mlp)
+    known, unknown, known_scores, unknown_scores = chosen
+    return KnownEntities(
+        known, unknown, known_scores, unknown_scores, detected, np.array(by_chance), exposure, model.d_mlp
+    )
 
 
 def _shuffled_within(labels: Bool[np.ndarray, "name"], kinds: np.ndarray, seed: int) -> Bool[np.ndarray, "name"]:
@@ -233,4 +236,5 @@ def _correlation(collected: Collected, rows: Int[np.ndarray, "row"], values: Flo
     counts = [collected.kept[i].question.strata.get("exposure") for i in rows.tolist()]
     if any(count is None for count in counts):
         return float("nan")
-    return float(spearmanr(values, np.array(counts, float)).statistic)
+    r, _ = spearmanr(values, np.array(counts, float))
+    return float(cast(float, r))
